@@ -1,0 +1,143 @@
+//! The one error type of the server side. What a caller may read (`public`) and what only the
+//! operator's log may hold (`cause`) are different fields.
+
+use std::fmt;
+
+/// What kind of failure it is. The set is closed: every door maps each kind to its protocol.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum ErrorKind {
+    /// The request is wrong in itself; nothing was changed.
+    BadRequest,
+    /// The credential is missing, unknown, expired or wrong, or its policies do not allow it.
+    /// One kind for all of them: the answer must not tell which.
+    PermissionDenied,
+    /// The path is served, but nothing is there.
+    NotFound,
+    /// No mount serves the path.
+    NoRoute,
+    /// A mount serves the path, but not this verb.
+    Unsupported,
+    /// A condition of the request (a consistency state) is not met here.
+    PreconditionFailed,
+    /// The request is larger than a bound allows.
+    TooLarge,
+    /// A quota or a lockout refuses the request for now.
+    RateLimited,
+    /// The store is sealed, or not initialised.
+    Sealed,
+    /// This node is no longer, or not yet, the active one.
+    Standby,
+    /// The server can't serve this now (disk full, shutting down, overload); a retry may help.
+    Unavailable,
+    /// Another transaction changed what this one had read; the pipeline re-runs the operation.
+    Conflict,
+    /// An outside service failed.
+    Upstream,
+    /// Something that must not happen.
+    Internal,
+}
+
+/// A failure: its kind, what the caller reads, and what only the log holds.
+#[derive(Debug)]
+pub struct Error {
+    /// The kind, from which each door takes its status.
+    pub kind: ErrorKind,
+    /// Texts for the caller. Invariant: never a submitted value, never a secret.
+    pub public: Vec<String>,
+    /// For the operator's log only.
+    pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// A body that goes with the failure (a soft-deleted KV version is 404 with its metadata).
+    pub data: Option<Box<crate::Json>>,
+}
+
+/// The server side's result.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` with one text for the caller.
+    pub fn new(kind: ErrorKind, public: impl Into<String>) -> Self {
+        Self { kind, public: vec![public.into()], cause: None, data: None }
+    }
+
+    /// 400 with `public`.
+    pub fn bad_request(public: impl Into<String>) -> Self {
+        Self::new(ErrorKind::BadRequest, public)
+    }
+
+    /// 403 `permission denied`.
+    pub fn denied() -> Self {
+        Self::new(ErrorKind::PermissionDenied, "permission denied")
+    }
+
+    /// 404 with an empty error list.
+    pub fn not_found() -> Self {
+        Self { kind: ErrorKind::NotFound, public: vec![], cause: None, data: None }
+    }
+
+    /// 404 for a path that no mount or no route serves.
+    pub fn no_route(path: &str) -> Self {
+        Self::new(
+            ErrorKind::NoRoute,
+            format!("no handler for route \"{path}\". route entry not found."),
+        )
+    }
+
+    /// 405 `unsupported operation`.
+    pub fn unsupported() -> Self {
+        Self::new(ErrorKind::Unsupported, "unsupported operation")
+    }
+
+    /// 500; `cause` goes to the log only.
+    pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            kind: ErrorKind::Internal,
+            public: vec!["internal error".to_owned()],
+            cause: Some(cause.into()),
+            data: None,
+        }
+    }
+
+    /// 503 for a passing reason.
+    pub fn unavailable(public: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unavailable, public)
+    }
+
+    /// 503 `Vault is sealed`.
+    pub fn sealed() -> Self {
+        Self::new(ErrorKind::Sealed, "Vault is sealed")
+    }
+
+    /// Adds the cause for the log.
+    pub fn because(
+        mut self,
+        cause: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Adds a body to the failure.
+    pub fn with_data(mut self, data: crate::Json) -> Self {
+        self.data = Some(Box::new(data));
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.kind)?;
+        for text in &self.public {
+            write!(f, ": {text}")?;
+        }
+        if let Some(cause) = &self.cause {
+            write!(f, " ({cause})")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.cause.as_ref().map(|c| &**c as _)
+    }
+}

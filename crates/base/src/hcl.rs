@@ -1,0 +1,1 @@
+//! HCL 1 (policies and server configuration), with the line of every attribute.

@@ -1,0 +1,169 @@
+//! JSON from outside: bounded before it is parsed into a tree, wiped when it is dropped (threats:
+//! CVE-2025-6203, CVE-2025-12044).
+
+use zeroize::Zeroize;
+
+use crate::limits::{
+    JSON_ARRAY_ELEMENTS_MAX, JSON_DEPTH_MAX, JSON_OBJECT_MEMBERS_MAX, JSON_STRING_BYTES_MAX,
+    JSON_VALUES_MAX,
+};
+
+/// A JSON value; object members keep their order and numbers their text.
+pub type Json = serde_json::Value;
+/// A JSON object.
+pub type JsonMap = serde_json::Map<String, Json>;
+
+/// Why a JSON text was refused. No variant holds any part of the text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BadJson {
+    /// Not JSON.
+    Syntax,
+    /// Nested deeper than [`JSON_DEPTH_MAX`].
+    TooDeep,
+    /// More values, members, elements or string bytes than the limits allow.
+    TooMany,
+}
+
+impl std::fmt::Display for BadJson {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Syntax => "error parsing JSON",
+            Self::TooDeep => "JSON input is nested too deeply",
+            Self::TooMany => "JSON input has too many or too long values",
+        })
+    }
+}
+
+/// Parses `bytes` after a scan has shown that the tree will be within the limits.
+pub fn parse_bounded(bytes: &[u8]) -> Result<Json, BadJson> {
+    scan(bytes)?;
+    // serde_json's own limit of 128 would refuse what Vault takes; the scan has bounded the depth.
+    let mut de = serde_json::Deserializer::from_slice(bytes);
+    let value = serde::Deserialize::deserialize(&mut de).map_err(|_| BadJson::Syntax)?;
+    de.end().map_err(|_| BadJson::Syntax)?;
+    Ok(value)
+}
+
+/// One pass that counts, without building anything.
+fn scan(bytes: &[u8]) -> Result<(), BadJson> {
+    let mut stack: Vec<(u8, usize)> = Vec::new();
+    let mut values = 1_usize;
+    let mut i = 0;
+    while let Some(&byte) = bytes.get(i) {
+        match byte {
+            b'"' => {
+                let start = i;
+                i += 1;
+                loop {
+                    match bytes.get(i) {
+                        Some(b'"') => break,
+                        Some(b'\\') => i += 2,
+                        Some(_) => i += 1,
+                        None => return Err(BadJson::Syntax),
+                    }
+                }
+                if i - start > JSON_STRING_BYTES_MAX {
+                    return Err(BadJson::TooMany);
+                }
+            }
+            b'{' | b'[' => {
+                if stack.len() == JSON_DEPTH_MAX {
+                    return Err(BadJson::TooDeep);
+                }
+                stack.push((byte, 1));
+                values += 1;
+            }
+            b'}' | b']' => {
+                stack.pop().ok_or(BadJson::Syntax)?;
+            }
+            b',' => {
+                let (open, count) = stack.last_mut().ok_or(BadJson::Syntax)?;
+                *count += 1;
+                values += 1;
+                let most = if *open == b'{' {
+                    JSON_OBJECT_MEMBERS_MAX
+                } else {
+                    JSON_ARRAY_ELEMENTS_MAX
+                };
+                if *count > most || values > JSON_VALUES_MAX {
+                    return Err(BadJson::TooMany);
+                }
+            }
+            _ => {}
+        }
+        i += 1;
+    }
+    Ok(())
+}
+
+/// Overwrites every string of `value`.
+pub fn wipe(value: &mut Json) {
+    match value {
+        Json::String(text) => text.zeroize(),
+        Json::Array(items) => items.iter_mut().for_each(wipe),
+        Json::Object(map) => wipe_map(map),
+        _ => {}
+    }
+}
+
+/// Overwrites every string value of `map`.
+pub fn wipe_map(map: &mut JsonMap) {
+    map.values_mut().for_each(wipe);
+}
+
+/// A JSON object whose strings are wiped when it is dropped; it has no `Debug`.
+#[derive(Default)]
+pub struct SecretMap(pub JsonMap);
+
+impl Drop for SecretMap {
+    fn drop(&mut self) {
+        wipe_map(&mut self.0);
+    }
+}
+
+impl SecretMap {
+    /// Takes the object out, and with it the duty to wipe it.
+    pub fn take(mut self) -> JsonMap {
+        std::mem::take(&mut self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_and_number_text_are_kept() {
+        let text = r#"{"z":1,"a":12345678901234567890.5,"m":[1e3,"x\"y"]}"#;
+        let value = parse_bounded(text.as_bytes()).unwrap();
+        assert_eq!(value.to_string().replace("1e+3", "1e3"), text);
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
+        // Up to 128 levels serde_json takes by itself; beyond it refuses, as we do at our bound.
+        assert!(parse_bounded(deep(100).as_bytes()).is_ok());
+        assert_eq!(
+            parse_bounded(deep(JSON_DEPTH_MAX + 1).as_bytes()),
+            Err(BadJson::TooDeep)
+        );
+    }
+
+    #[test]
+    fn counts_are_bounded() {
+        let list = |n: usize| format!("[{}]", vec!["1"; n].join(","));
+        assert!(parse_bounded(list(JSON_ARRAY_ELEMENTS_MAX).as_bytes()).is_ok());
+        assert_eq!(
+            parse_bounded(list(JSON_ARRAY_ELEMENTS_MAX + 1).as_bytes()),
+            Err(BadJson::TooMany)
+        );
+    }
+
+    #[test]
+    fn refuses_what_is_no_json() {
+        for bad in ["", "{", "]", "{\"a\":}", "nul", "\"a", "{}{}", "\"a\\"] {
+            assert_eq!(parse_bounded(bad.as_bytes()), Err(BadJson::Syntax), "{bad}");
+        }
+    }
+}

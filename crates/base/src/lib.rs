@@ -1,0 +1,25 @@
+//! What every other crate of the workspace shares and that asks the machine for nothing: secret
+//! wrappers, the clock and randomness traits, ids, durations, request paths, limits, and the one
+//! coercion table by which wire fields are read.
+//!
+//! Invariant: nothing in this crate does I/O.
+
+pub mod clock;
+pub mod duration;
+pub mod error;
+pub mod fields;
+pub mod hcl;
+pub mod json;
+pub mod limits;
+pub mod path;
+pub mod secret;
+pub mod time;
+
+pub use clock::{Clock, Rng};
+pub use duration::{Ttl, parse_duration};
+pub use error::{Error, ErrorKind, Result};
+pub use fields::{Field, FieldError, FieldKind, FieldSource, FieldSpec, RawFields, Rest};
+pub use json::{Json, JsonMap};
+pub use path::RequestPath;
+pub use secret::{Secret, SecretBytes, SecretString};
+pub use time::Timestamp;

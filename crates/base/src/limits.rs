@@ -1,0 +1,31 @@
+//! Bounds on everything that comes from outside, each with its unit.
+
+/// Bytes of a request body (`max_request_size` of Vault's listener: 32 MiB).
+pub const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Nesting of a JSON body (OpenBao's `max_request_json_object_depth`… observed default 300 in
+/// Vault 1.20: `max_json_depth`).
+pub const JSON_DEPTH_MAX: usize = 300;
+/// Values (strings, numbers, members, elements) of a JSON body taken together.
+pub const JSON_VALUES_MAX: usize = 500_000;
+/// Members of one JSON object.
+pub const JSON_OBJECT_MEMBERS_MAX: usize = 10_000;
+/// Elements of one JSON array.
+pub const JSON_ARRAY_ELEMENTS_MAX: usize = 10_000;
+/// Bytes of one string in a JSON body.
+pub const JSON_STRING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of a request path.
+pub const PATH_BYTES_MAX: usize = 4_096;
+/// Segments of a request path.
+pub const PATH_SEGMENTS_MAX: usize = 128;
+/// Bytes of all request headers together.
+pub const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of a token as a header carries it.
+pub const TOKEN_BYTES_MAX: usize = 8 * 1024;
+/// Entries of one list reply.
+pub const LIST_ENTRIES_MAX: usize = 1_000_000;
+/// Entries of a list-valued field.
+pub const FIELD_LIST_MAX: usize = 10_000;
+/// Bytes of a policy document.
+pub const POLICY_BYTES_MAX: usize = 1024 * 1024;
+/// Nesting of namespaces.
+pub const NAMESPACE_DEPTH_MAX: usize = 16;
