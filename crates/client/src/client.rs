@@ -1,0 +1,604 @@
+//! Sends requests: headers, retries, one redirect, and errors with the server's own words.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use strongroom_base::SecretString;
+use strongroom_base::json::Json;
+use zeroize::Zeroizing;
+
+use crate::address::Address;
+use crate::config::Config;
+use crate::envelope::Envelope;
+use crate::error::{Error, ResponseError};
+use crate::limits;
+use crate::request::{Body, Prepared, Request, escape_path, escape_query, join_path};
+
+/// A connection to one server.
+pub struct Client {
+    http: reqwest::Client,
+    address: Address,
+    config: Config,
+}
+
+/// An answer, read whole.
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body.
+    pub body: Bytes,
+    headers: http::HeaderMap,
+    error: Option<Box<ResponseError>>,
+}
+
+impl Reply {
+    /// The body, if the status is a success.
+    pub fn ok(self) -> Result<Bytes, Error> {
+        match self.error {
+            None => Ok(self.body),
+            Some(error) => Err(Error::Response(error)),
+        }
+    }
+
+    /// A header's value.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The envelope as Vault's tools take it: nothing for an empty body or a bare 404, but a 404
+    /// with data or warnings is an answer (a deleted version's metadata).
+    pub fn envelope(self) -> Result<Option<Envelope>, Error> {
+        if self.status == 404 {
+            let envelope = Envelope::parse(&self.body)?;
+            return Ok(envelope.filter(Envelope::has_content));
+        }
+        Envelope::parse(&self.ok()?)
+    }
+
+    /// As [`Self::envelope`] for writes, where a bare 404 is an error.
+    pub fn written(self) -> Result<Option<Envelope>, Error> {
+        if self.status == 404
+            && let Some(envelope) = Envelope::parse(&self.body)?.filter(Envelope::has_content)
+        {
+            return Ok(Some(envelope));
+        }
+        Envelope::parse(&self.ok()?)
+    }
+
+    /// The body as a JSON document.
+    pub fn json(self) -> Result<Json, Error> {
+        serde_json::from_slice(&self.ok()?)
+            .map_err(|_| Error::Protocol("the server's answer is not valid JSON".into()))
+    }
+}
+
+impl Client {
+    /// A client; nothing is sent yet.
+    pub fn new(config: Config) -> Result<Self, Error> {
+        let address = Address::parse(&config.address)?;
+        let http = build_http(&config, &address)?;
+        Ok(Self { http, address, config })
+    }
+
+    /// The address as the settings say it.
+    pub fn address(&self) -> &str {
+        &self.config.address
+    }
+
+    /// The token that goes with each request.
+    pub fn token(&self) -> Option<&SecretString> {
+        self.config.token.as_ref()
+    }
+
+    /// Changes the token.
+    pub fn set_token(&mut self, token: Option<SecretString>) {
+        self.config.token = token;
+    }
+
+    /// The namespace requests act in.
+    pub fn namespace(&self) -> &str {
+        &self.config.namespace
+    }
+
+    /// Changes the namespace.
+    pub fn set_namespace(&mut self, namespace: &str) {
+        self.config.namespace = crate::config::canonical_namespace(namespace);
+    }
+
+    /// Changes how long answers are wrapped.
+    pub fn set_wrap_ttl(&mut self, ttl: Option<String>) {
+        self.config.wrap_ttl = ttl;
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The form in which a request would go out.
+    pub fn prepare(&self, request: &Request) -> Result<Prepared, Error> {
+        let path = join_path(&[&self.address.prefix, "v1", &request.path]);
+        let path = path.trim_start_matches('/');
+        let mut url = format!("{}/{}", self.address.origin, escape_path(path));
+        for (i, (name, value)) in request.query.iter().enumerate() {
+            url.push(if i == 0 { '?' } else { '&' });
+            url.push_str(&format!("{}={}", escape_query(name), escape_query(value)));
+        }
+        let json = match &request.body {
+            Body::Json(value) => Some(Zeroizing::new(value.to_string())),
+            Body::Empty | Body::Bytes(_) | Body::File(_) => None,
+        };
+        Ok(Prepared {
+            method: request.method,
+            url,
+            path: join_path(&[&request.path]),
+            lists: request.query.iter().any(|(name, value)| name == "list" && value == "true"),
+            headers: self.headers(request)?,
+            json,
+        })
+    }
+
+    fn headers(&self, request: &Request) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
+        let mut headers: Vec<(String, Zeroizing<String>)> = Vec::new();
+        let mut add = |name: &str, value: &str| {
+            headers.push((name.to_owned(), Zeroizing::new(value.to_owned())));
+        };
+        add("X-Vault-Request", "true");
+        if !self.config.namespace.is_empty() {
+            add("X-Vault-Namespace", &self.config.namespace);
+        }
+        let token = match &request.token {
+            Some(token) => Some(token.as_str()),
+            None => self.config.token.as_ref().map(|token| token.expose_secret().as_str()),
+        };
+        if let Some(token) = token.filter(|token| !token.is_empty()) {
+            if !token.chars().all(|c| c.is_ascii_graphic() || c == ' ') {
+                return Err(Error::Config(
+                    "configured Vault token contains non-printable characters and cannot be used"
+                        .into(),
+                ));
+            }
+            add("X-Vault-Token", token);
+        }
+        if let Some(ttl) = self.wrap_ttl(request) {
+            add("X-Vault-Wrap-TTL", &ttl);
+        }
+        for mfa in &self.config.mfa {
+            add("X-Vault-MFA", mfa);
+        }
+        if self.config.policy_override {
+            add("X-Vault-Policy-Override", "true");
+        }
+        if let Some(kind) = request.content_type {
+            add("Content-Type", kind);
+        }
+        for (name, value) in &self.config.headers {
+            add(name, value);
+        }
+        Ok(headers)
+    }
+
+    /// `sys/wrapping/wrap` has no meaning without a duration, so five minutes are its default.
+    fn wrap_ttl(&self, request: &Request) -> Option<String> {
+        let wraps = matches!(request.method, "PUT" | "POST") && request.path == "sys/wrapping/wrap";
+        request
+            .wrap_ttl
+            .clone()
+            .or_else(|| self.config.wrap_ttl.clone())
+            .or_else(|| wraps.then(|| "5m".to_owned()))
+            .filter(|ttl| !ttl.is_empty())
+    }
+
+    /// Sends a request and reads the answer whole. An error status is not an error yet: see
+    /// [`Reply::ok`].
+    pub async fn send(&self, request: Request) -> Result<Reply, Error> {
+        let limit = request.limited_in_time.then_some(self.config.timeout);
+        match limit.filter(|limit| !limit.is_zero()) {
+            None => self.send_unlimited(request).await,
+            Some(limit) => {
+                let prepared = self.prepare(&request)?;
+                let (method, url) = (prepared.method.to_owned(), prepared.url);
+                match tokio::time::timeout(limit, self.send_unlimited(request)).await {
+                    Ok(result) => result,
+                    Err(_) => Err(Error::Transport {
+                        method,
+                        url,
+                        reason: "context deadline exceeded".into(),
+                    }),
+                }
+            }
+        }
+    }
+
+    async fn send_unlimited(&self, request: Request) -> Result<Reply, Error> {
+        let (mut response, method, url) = self.exchange(request).await?;
+        let mut body = bytes::BytesMut::new();
+        while let Some(chunk) = response.chunk().await.map_err(|e| transport(&method, &url, &e))? {
+            if body.len() + chunk.len() > limits::REPLY_BYTES_MAX {
+                return Err(Error::Protocol(format!(
+                    "the server's answer is longer than {} bytes",
+                    limits::REPLY_BYTES_MAX
+                )));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        let (status, body) = (response.status().as_u16(), body.freeze());
+        let headers = response.headers().clone();
+        let good = (200..400).contains(&status)
+            || (status == 429 && request_path(&url).ends_with("/v1/sys/health"));
+        let error = (!good).then(|| Box::new(response_error(method, url, status, &body, &headers)));
+        Ok(Reply { status, body, headers, error })
+    }
+
+    /// Sends a request and hands each part of the answer to `sink` as it arrives. Ends when the
+    /// server ends or `sink` says so by returning false.
+    pub async fn stream(
+        &self,
+        request: Request,
+        mut sink: impl FnMut(&[u8]) -> bool,
+    ) -> Result<(), Error> {
+        let (mut response, method, url) = self.exchange(request).await?;
+        let status = response.status().as_u16();
+        if !(200..400).contains(&status) {
+            let body = response.bytes().await.map_err(|e| transport(&method, &url, &e))?;
+            let headers = http::HeaderMap::new();
+            let error = response_error(method, url, status, &body, &headers);
+            return Err(Error::Response(Box::new(error)));
+        }
+        while let Some(chunk) = response.chunk().await.map_err(|e| transport(&method, &url, &e))? {
+            if !sink(&chunk) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends until there is an answer that counts, and follows one redirect.
+    async fn exchange(
+        &self,
+        mut request: Request,
+    ) -> Result<(reqwest::Response, String, String), Error> {
+        let prepared = self.prepare(&request)?;
+        let method = prepared.method.to_owned();
+        let mut url = prepared.url.clone();
+        let mut redirected = false;
+        let mut attempt = 0;
+        // A body that is read while it is sent can be sent once only.
+        let mut once = match std::mem::replace(&mut request.body, Body::Empty) {
+            Body::File(file) => Some(file),
+            other => {
+                request.body = other;
+                None
+            }
+        };
+        let repeatable = once.is_none();
+        loop {
+            let built = self.build(&prepared, &request, &url, once.take())?;
+            let sent = self.http.execute(built).await;
+            if let Ok(response) = &sent
+                && matches!(response.status().as_u16(), 301 | 302 | 307 | 308)
+                && self.config.follow_redirect
+                && !redirected
+                && repeatable
+                && let Some(next) = redirect_target(response, &url)?
+            {
+                (url, redirected) = (next, true);
+                continue;
+            }
+            let again = repeatable && attempt < self.config.max_retries && worth_retrying(&sent);
+            if !again {
+                let response = sent.map_err(|error| transport(&method, &url, &error))?;
+                return Ok((response, method, url));
+            }
+            attempt += 1;
+            tokio::time::sleep(pause(attempt, &self.config, &sent)).await;
+        }
+    }
+
+    fn build(
+        &self,
+        prepared: &Prepared,
+        request: &Request,
+        url: &str,
+        file: Option<std::fs::File>,
+    ) -> Result<reqwest::Request, Error> {
+        let method = http::Method::from_bytes(prepared.method.as_bytes())
+            .map_err(|_| Error::Config("not an HTTP verb".into()))?;
+        let mut wire_url = url.to_owned();
+        let mut host = None;
+        if let Some(name) = &self.config.tls_server_name
+            && let Some(rest) = url.strip_prefix(&self.address.origin)
+            && self.address.is_https()
+        {
+            // The TLS layer takes the name to ask for from the URL; the real host is restored in
+            // the Host header and by the resolver of `build_http`.
+            let port = self.address.port().map_or(String::new(), |port| format!(":{port}"));
+            wire_url = format!("https://{name}{port}{rest}");
+            host = self.address.origin.strip_prefix("https://").map(str::to_owned);
+        }
+        let mut builder = self.http.request(method, &wire_url);
+        if let Some(host) = host {
+            builder = builder.header(http::header::HOST, host);
+        }
+        for (name, value) in &prepared.headers {
+            let mut value = http::HeaderValue::from_str(value)
+                .map_err(|_| Error::Config(format!("the value of header {name} cannot be sent")))?;
+            value.set_sensitive(name.eq_ignore_ascii_case("x-vault-token"));
+            builder = builder.header(name, value);
+        }
+        if let Some(json) = &prepared.json {
+            if request.content_type.is_none() {
+                builder = builder.header(http::header::CONTENT_TYPE, "application/json");
+            }
+            builder = builder.body(json.to_string());
+        } else if let Body::Bytes(bytes) = &request.body {
+            builder = builder.body(bytes.clone());
+        } else if let Some(file) = file {
+            builder = builder.body(crate::client::file_body::stream(file));
+        }
+        builder.build().map_err(|error| transport(prepared.method, url, &error))
+    }
+}
+
+/// A file that is read while it is sent.
+mod file_body {
+    use std::io::Read;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
+
+    const PART_BYTES: usize = 256 * 1024;
+
+    struct FileBody(std::fs::File);
+
+    impl hyper::body::Body for FileBody {
+        type Data = Bytes;
+        type Error = std::io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<hyper::body::Frame<Bytes>, std::io::Error>>> {
+            // Local files answer at once, and the command line has nothing else to do meanwhile.
+            let mut part = vec![0; PART_BYTES];
+            match self.0.read(&mut part) {
+                Ok(0) => Poll::Ready(None),
+                Ok(n) => {
+                    part.truncate(n);
+                    Poll::Ready(Some(Ok(hyper::body::Frame::data(part.into()))))
+                }
+                Err(error) => Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+
+    pub(super) fn stream(file: std::fs::File) -> reqwest::Body {
+        reqwest::Body::wrap(FileBody(file))
+    }
+}
+
+fn request_path(url: &str) -> &str {
+    url.split('?').next().unwrap_or_default()
+}
+
+fn response_error(
+    method: String,
+    url: String,
+    status: u16,
+    body: &[u8],
+    headers: &http::HeaderMap,
+) -> ResponseError {
+    #[derive(serde::Deserialize)]
+    struct Document {
+        #[serde(default)]
+        errors: Option<Vec<String>>,
+    }
+    let header = |name: &str| headers.get(name)?.to_str().ok().map(str::to_owned);
+    let parsed = serde_json::from_slice::<Document>(body).ok();
+    let raw = parsed.is_none();
+    let errors = match parsed {
+        Some(document) => document.errors.unwrap_or_default(),
+        None => vec![String::from_utf8_lossy(body).into_owned()],
+    };
+    let namespace = header("X-Vault-Namespace").filter(|ns| !ns.is_empty() && ns != "root/");
+    let explain = header("X-Strongroom-Explain").filter(|id| !id.is_empty());
+    ResponseError { method, url, status, errors, raw, namespace, explain }
+}
+
+fn redirect_target(response: &reqwest::Response, from: &str) -> Result<Option<String>, Error> {
+    let Some(location) = response.headers().get(http::header::LOCATION) else { return Ok(None) };
+    let location = location
+        .to_str()
+        .map_err(|_| Error::Protocol("the server redirects to an unreadable address".into()))?;
+    let next = if location.starts_with('/') {
+        let origin_end =
+            from.find("://").and_then(|at| from[at + 3..].find('/').map(|e| at + 3 + e));
+        format!("{}{location}", &from[..origin_end.unwrap_or(from.len())])
+    } else {
+        location.to_owned()
+    };
+    if from.starts_with("https://") && !next.starts_with("https://") {
+        return Err(Error::Protocol("redirect would cause protocol downgrade".into()));
+    }
+    Ok(Some(next))
+}
+
+/// Worth a second attempt: no connection, an overloaded or broken server, a node that lags.
+fn worth_retrying(sent: &Result<reqwest::Response, reqwest::Error>) -> bool {
+    match sent {
+        Ok(response) => {
+            let status = response.status().as_u16();
+            status == 412 || status == 429 || (status >= 500 && status != 501)
+        }
+        Err(error) => error.is_connect() || error.is_request(),
+    }
+}
+
+fn pause(
+    attempt: u32,
+    config: &Config,
+    sent: &Result<reqwest::Response, reqwest::Error>,
+) -> Duration {
+    if let Ok(response) = sent
+        && matches!(response.status().as_u16(), 429 | 503)
+        && let Some(asked) = response.headers().get(http::header::RETRY_AFTER)
+        && let Some(seconds) = asked.to_str().ok().and_then(|text| text.parse().ok())
+    {
+        return Duration::from_secs(seconds).min(limits::RETRY_AFTER_MAX);
+    }
+    // A fixed odd factor spreads neighbouring process ids over the whole range.
+    let mixed = config.jitter.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(attempt);
+    let longer = (mixed % limits::RETRY_WAIT_SPREAD) as f64 / 1000.0;
+    config.retry_wait.mul_f64(1.0 + longer) * attempt
+}
+
+/// Go's words for what went wrong, found in the innermost cause.
+fn transport(method: &str, url: &str, error: &reqwest::Error) -> Error {
+    let mut causes: Vec<&(dyn std::error::Error + 'static)> = Vec::new();
+    let mut next: Option<&(dyn std::error::Error + 'static)> = std::error::Error::source(error);
+    while let Some(cause) = next {
+        causes.push(cause);
+        next = cause.source();
+    }
+    let host = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+    let io = causes.iter().rev().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    let innermost = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
+    let reason = if innermost.contains("InvalidContentType") {
+        "http: server gave HTTP response to HTTPS client\n\nThe server does not speak TLS on this \
+         port. Use an http:// address (-address, STRONGROOM_ADDR or VAULT_ADDR)."
+            .to_owned()
+    } else if error.is_timeout() {
+        "context deadline exceeded".to_owned()
+    } else {
+        match io.map(std::io::Error::kind) {
+            Some(std::io::ErrorKind::ConnectionRefused) => {
+                format!("dial tcp {host}: connect: connection refused")
+            }
+            Some(std::io::ErrorKind::ConnectionReset) => "connection reset by peer".to_owned(),
+            Some(std::io::ErrorKind::UnexpectedEof) => "EOF".to_owned(),
+            Some(_) if innermost.contains("lookup") => format!("dial tcp: {innermost}"),
+            _ => innermost,
+        }
+    };
+    Error::Transport { method: method.to_owned(), url: url.to_owned(), reason }
+}
+
+fn build_http(config: &Config, address: &Address) -> Result<reqwest::Client, Error> {
+    // The one TLS implementation of this product; a second call changes nothing.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let mut builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Duration::from_secs(30))
+        .tls_version_min(reqwest::tls::Version::TLS_1_2)
+        .referer(false);
+    match &config.proxy {
+        Some(proxy) => {
+            let proxy = reqwest::Proxy::all(proxy)
+                .map_err(|_| Error::Config("the proxy's address is not a URL".into()))?;
+            builder = builder.proxy(proxy);
+        }
+        None if address.socket.is_some() => builder = builder.no_proxy(),
+        None => {}
+    }
+    if let Some(socket) = &address.socket {
+        builder = builder.unix_socket(socket.as_path());
+    }
+    if let Some(roots) = own_roots(config)? {
+        builder = builder.tls_certs_only(roots);
+    }
+    if let Some(identity) = identity(config)? {
+        builder = builder.identity(identity);
+    }
+    if config.danger_skip_verify {
+        builder = builder.tls_danger_accept_invalid_certs(true);
+    }
+    if let Some(name) = &config.tls_server_name
+        && address.is_https()
+    {
+        let alias = Alias { name: name.clone(), host: address.host().to_owned() };
+        builder = builder.dns_resolver(Arc::new(alias));
+    }
+    builder.build().map_err(|error| Error::Config(format!("failed to create client: {error}")))
+}
+
+/// Answers for the name the TLS layer asks for with the addresses of the real host.
+struct Alias {
+    name: String,
+    host: String,
+}
+
+impl reqwest::dns::Resolve for Alias {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let host =
+            if name.as_str() == self.name { self.host.clone() } else { name.as_str().into() };
+        Box::pin(async move {
+            let found: Vec<_> = tokio::net::lookup_host((host, 0)).await?.collect();
+            let found: reqwest::dns::Addrs = Box::new(found.into_iter());
+            Ok(found)
+        })
+    }
+}
+
+fn own_roots(config: &Config) -> Result<Option<Vec<reqwest::Certificate>>, Error> {
+    let mut roots = Vec::new();
+    let mut parse = |pem: &[u8], what: &str| {
+        let found = reqwest::Certificate::from_pem_bundle(pem)
+            .map_err(|_| Error::Config(format!("{what} holds no readable CA certificate")))?;
+        if found.is_empty() {
+            return Err(Error::Config(format!("{what} holds no CA certificate")));
+        }
+        roots.extend(found);
+        Ok(())
+    };
+    if let Some(path) = &config.ca_cert {
+        parse(&read(path)?, &path.display().to_string())?;
+    } else if let Some(pem) = &config.ca_cert_pem {
+        parse(pem.as_bytes(), "CACERT_BYTES")?;
+    } else if let Some(folder) = &config.ca_path {
+        let unreadable = |e: std::io::Error| {
+            Error::Config(format!("Error loading CA folder {}: {e}", folder.display()))
+        };
+        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path.is_file() {
+                parse(&read(&path)?, &path.display().to_string())?;
+            }
+        }
+    } else {
+        return Ok(None);
+    }
+    Ok(Some(roots))
+}
+
+fn identity(config: &Config) -> Result<Option<reqwest::Identity>, Error> {
+    let mut pem = Zeroizing::new(Vec::new());
+    match (&config.client_cert, &config.client_key, &config.client_cert_pem, &config.client_key_pem)
+    {
+        (Some(cert), Some(key), _, _) => {
+            pem.extend_from_slice(&Zeroizing::new(read(key)?));
+            pem.push(b'\n');
+            pem.extend_from_slice(&read(cert)?);
+        }
+        (None, None, Some(cert), Some(key)) => {
+            pem.extend_from_slice(key.expose_secret().as_bytes());
+            pem.push(b'\n');
+            pem.extend_from_slice(cert.as_bytes());
+        }
+        (None, None, None, None) => return Ok(None),
+        _ => return Err(Error::Config("both client cert and client key must be provided".into())),
+    }
+    reqwest::Identity::from_pem(&pem)
+        .map(Some)
+        .map_err(|_| Error::Config("the client certificate or its key is not readable PEM".into()))
+}
+
+fn read(path: &std::path::Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path)
+        .map_err(|error| Error::Config(format!("could not read {}: {error}", path.display())))
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;
