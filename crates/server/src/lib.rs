@@ -1,1 +1,6 @@
-//! strongroom-server
+//! The server: configuration, listeners, and the one place where the operating system is asked.
+//!
+//! Invariant: only [`real`] asks the machine for time, randomness and its environment.
+
+pub mod listen;
+pub mod real;
