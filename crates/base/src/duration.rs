@@ -32,9 +32,8 @@ pub fn parse_duration_nanos(text: &str) -> Option<i64> {
         exact = rest.parse::<i128>().ok()?.checked_mul(1_000_000_000)?;
     } else {
         while !rest.is_empty() {
-            let number_end = rest
-                .find(|c: char| !c.is_ascii_digit() && c != '.')
-                .filter(|end| *end > 0)?;
+            let number_end =
+                rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|end| *end > 0)?;
             let (number, tail) = rest.split_at(number_end);
             let unit_end =
                 tail.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(tail.len());

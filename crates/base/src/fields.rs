@@ -121,9 +121,7 @@ impl<'a> FieldSource<'a> {
 
     /// The body's value for a field: by its name, else by the first older name that is there.
     pub fn value(&self, name: &str, aliases: &[&str]) -> Option<&'a Json> {
-        self.raw
-            .get(name)
-            .or_else(|| aliases.iter().find_map(|alias| self.raw.get(alias)))
+        self.raw.get(name).or_else(|| aliases.iter().find_map(|alias| self.raw.get(alias)))
     }
 
     /// The body as it came, for operations that take raw bytes.
@@ -136,14 +134,8 @@ impl<'a> FieldSource<'a> {
         if self.known.iter().any(|spec| spec.rest) {
             return Vec::new();
         }
-        let mut names: Vec<&str> = self
-            .raw
-            .map
-            .0
-            .keys()
-            .map(String::as_str)
-            .filter(|key| !self.is_known(key))
-            .collect();
+        let mut names: Vec<&str> =
+            self.raw.map.0.keys().map(String::as_str).filter(|key| !self.is_known(key)).collect();
         names.sort_unstable();
         names
     }
@@ -184,9 +176,7 @@ pub trait Field: Sized {
             None | Some(Json::Null) => {
                 Self::absent().ok_or(FieldError { name, problem: "missing" })
             }
-            Some(value) => {
-                Self::read(value).map_err(|problem| FieldError { name, problem })
-            }
+            Some(value) => Self::read(value).map_err(|problem| FieldError { name, problem }),
         }
     }
 }
@@ -270,11 +260,9 @@ impl Field for Ttl {
     fn read(value: &Json) -> Result<Self, &'static str> {
         const WANT: &str = "a duration";
         match value {
-            Json::Number(n) => n
-                .as_i64()
-                .or_else(|| n.as_f64().map(|f| f as i64))
-                .map(Ttl)
-                .ok_or(WANT),
+            Json::Number(n) => {
+                n.as_i64().or_else(|| n.as_f64().map(|f| f as i64)).map(Ttl).ok_or(WANT)
+            }
             Json::String(text) if text.is_empty() => Ok(Ttl(0)),
             Json::String(text) => crate::parse_duration(text).map(Ttl).ok_or(WANT),
             _ => Err(WANT),
@@ -603,9 +591,7 @@ mod tests {
 
     #[test]
     fn captures_win_over_the_body() {
-        let raw = RawFields::from_map(
-            serde_json::from_str(r#"{"name":"evil","zzz":1}"#).unwrap(),
-        );
+        let raw = RawFields::from_map(serde_json::from_str(r#"{"name":"evil","zzz":1}"#).unwrap());
         let captures = [("name", "good".to_owned())];
         let source = FieldSource::new(&captures, &raw, Everything::SPECS);
         assert_eq!(Everything::decode(&source).unwrap().name, "good");

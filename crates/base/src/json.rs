@@ -80,11 +80,8 @@ fn scan(bytes: &[u8]) -> Result<(), BadJson> {
                 let (open, count) = stack.last_mut().ok_or(BadJson::Syntax)?;
                 *count += 1;
                 values += 1;
-                let most = if *open == b'{' {
-                    JSON_OBJECT_MEMBERS_MAX
-                } else {
-                    JSON_ARRAY_ELEMENTS_MAX
-                };
+                let most =
+                    if *open == b'{' { JSON_OBJECT_MEMBERS_MAX } else { JSON_ARRAY_ELEMENTS_MAX };
                 if *count > most || values > JSON_VALUES_MAX {
                     return Err(BadJson::TooMany);
                 }
@@ -144,10 +141,7 @@ mod tests {
         let deep = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
         // Up to 128 levels serde_json takes by itself; beyond it refuses, as we do at our bound.
         assert!(parse_bounded(deep(100).as_bytes()).is_ok());
-        assert_eq!(
-            parse_bounded(deep(JSON_DEPTH_MAX + 1).as_bytes()),
-            Err(BadJson::TooDeep)
-        );
+        assert_eq!(parse_bounded(deep(JSON_DEPTH_MAX + 1).as_bytes()), Err(BadJson::TooDeep));
     }
 
     #[test]

@@ -29,3 +29,9 @@ pub const FIELD_LIST_MAX: usize = 10_000;
 pub const POLICY_BYTES_MAX: usize = 1024 * 1024;
 /// Nesting of namespaces.
 pub const NAMESPACE_DEPTH_MAX: usize = 16;
+/// Bytes of an HCL text (a policy, a configuration file).
+pub const HCL_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Nesting of objects and lists in an HCL text.
+pub const HCL_DEPTH_MAX: usize = 64;
+/// Items and list elements of an HCL text taken together.
+pub const HCL_ITEMS_MAX: usize = 100_000;

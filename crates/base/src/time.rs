@@ -9,8 +9,9 @@ pub const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
 /// A point in time (UTC). Displays as RFC 3339 with the nanoseconds that are there, as Go's
 /// `time.RFC3339Nano` does.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
-#[derive(Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
