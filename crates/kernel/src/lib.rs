@@ -1,1 +1,2 @@
 //! strongroom-kernel
+pub mod policy;
