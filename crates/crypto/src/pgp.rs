@@ -18,6 +18,7 @@ use crate::rng::Adapter;
 pub const KEY_TEXT_BYTES_MAX: usize = 512 * 1024;
 
 /// A public key that shares can be encrypted to.
+#[derive(Debug)]
 pub struct Recipient {
     key: SignedPublicKey,
     /// Which key of it encrypts: a subkey, or the primary key itself.
@@ -56,6 +57,11 @@ impl Recipient {
     /// Encrypts `plaintext` to the key: base64 of the binary message. (Vault encrypts a share's hex
     /// text, not its bytes: the caller passes that.)
     pub fn encrypt(&self, plaintext: &[u8], rng: &dyn Rng) -> Result<String> {
+        Ok(STANDARD.encode(self.encrypt_binary(plaintext, rng)?))
+    }
+
+    /// As [`Recipient::encrypt`]: the binary message itself.
+    pub fn encrypt_binary(&self, plaintext: &[u8], rng: &dyn Rng) -> Result<Vec<u8>> {
         match self.subkey.and_then(|at| self.key.public_subkeys.get(at)) {
             Some(subkey) => encrypt_to(&subkey.key, plaintext, rng),
             None => encrypt_to(&self.key.primary_key, plaintext, rng),
@@ -63,12 +69,12 @@ impl Recipient {
     }
 }
 
-fn encrypt_to(key: &impl EncryptionKey, plaintext: &[u8], rng: &dyn Rng) -> Result<String> {
+fn encrypt_to(key: &impl EncryptionKey, plaintext: &[u8], rng: &dyn Rng) -> Result<Vec<u8>> {
     let failed = |e| Error::bad_request("error encrypting to given PGP key").because(e);
     let mut builder = MessageBuilder::from_bytes("", plaintext.to_vec())
         .seipd_v1(Adapter(rng), SymmetricKeyAlgorithm::AES256);
     builder.encrypt_to_key(Adapter(rng), key).map_err(failed)?;
-    Ok(STANDARD.encode(builder.to_vec(Adapter(rng)).map_err(failed)?))
+    builder.to_vec(Adapter(rng)).map_err(failed)
 }
 
 /// Chooses the key that encrypts: the newest usable subkey meant for encryption, else the primary
