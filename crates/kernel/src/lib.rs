@@ -1,2 +1,4 @@
 //! strongroom-kernel
+
 pub mod policy;
+pub mod seal;

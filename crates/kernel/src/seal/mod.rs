@@ -1,0 +1,3 @@
+//! How the store is opened and who may open it.
+
+pub mod ceremony;
