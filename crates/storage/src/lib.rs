@@ -18,7 +18,11 @@
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 pub mod memory;
+mod recent;
 pub mod sqlite;
+
+pub use memory::MemoryStorage;
+pub use sqlite::{SqliteOptions, SqliteStorage};
 
 use std::future::Future;
 use std::pin::Pin;
@@ -36,8 +40,12 @@ pub struct IndexTable(pub u8);
 pub const ROW_TABLES: u8 = 8;
 /// How many index tables there are, numbered from 0.
 pub const INDEX_TABLES: u8 = 6;
-/// Bytes of an index key.
+/// Bytes of an index key at most.
 pub const INDEX_KEY_BYTES_MAX: usize = 512;
+/// Bytes of a record at most. Requests are bounded at 32 MiB; encodings may double that.
+pub const VALUE_BYTES_MAX: usize = 96 << 20;
+/// Row ids are below this.
+pub const ROW_ID_END: u64 = 1 << 63;
 
 /// Bytes of an index key, inline up to 40 bytes: longer ones do not occur on hot paths.
 pub type IndexKey = smallvec::SmallVec<[u8; 40]>;
@@ -54,7 +62,8 @@ pub enum Key {
 /// A record's bytes, shared between the cache and readers.
 pub type Value = Arc<[u8]>;
 
-/// Numbers commits, from 1. Rises by one with every batch that changed something.
+/// Numbers batches of commits. Rises with every batch that changed something, for as long as the
+/// store is open; numbers of different openings cannot be compared.
 pub type Revision = u64;
 
 /// A boxed future.
@@ -104,6 +113,9 @@ pub enum Change {
         /// The key after the last one.
         to: IndexKey,
     },
+    /// Anything may have changed: the store was reopened after a failure. It stands only in the
+    /// change feed; a commit that holds it is refused.
+    Everything,
 }
 
 /// A transaction ready to be committed.
@@ -120,6 +132,56 @@ pub struct Commit {
     pub changes: Vec<Change>,
     /// The leadership term under which it runs; a deposed leader's is refused. 0 on a single node.
     pub term: u64,
+}
+
+impl Commit {
+    /// What it costs in memory and on disk, roughly, in bytes.
+    pub fn cost(&self) -> usize {
+        let changes: usize = self.changes.iter().map(|c| 128 + c.value_len()).sum();
+        256 + changes + 64 * (self.reads.len() + self.ranges.len())
+    }
+
+    /// Refuses what no store can hold, before anything is changed.
+    ///
+    /// # Errors
+    /// `Io` with the reason: it is the caller's mistake.
+    pub fn check(&self) -> Result<(), StorageError> {
+        self.changes.iter().try_for_each(Change::check)
+    }
+}
+
+impl Change {
+    fn value_len(&self) -> usize {
+        if let Self::Put(_, value) = self { value.len() } else { 0 }
+    }
+
+    fn check(&self) -> Result<(), StorageError> {
+        let refused = |why: &str| Err(StorageError::Io(why.to_owned()));
+        match self {
+            Self::Put(_, value) if value.len() > VALUE_BYTES_MAX => {
+                refused("a record is larger than the storage allows")
+            }
+            Self::Put(key, _) | Self::Delete(key) if !key.is_valid() => {
+                refused("a record's key is outside of the storage's tables or limits")
+            }
+            Self::DeleteRows { table, .. } if table.0 >= ROW_TABLES => refused("no such row table"),
+            Self::DeleteIndexRange { table, .. } if table.0 >= INDEX_TABLES => {
+                refused("no such index table")
+            }
+            Self::Everything => refused("a commit cannot change everything"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Key {
+    /// Does it name a table that exists, within its limits?
+    pub fn is_valid(&self) -> bool {
+        match self {
+            Self::Row(table, id) => table.0 < ROW_TABLES && *id < ROW_ID_END,
+            Self::Index(table, key) => table.0 < INDEX_TABLES && key.len() <= INDEX_KEY_BYTES_MAX,
+        }
+    }
 }
 
 /// Called with all changes of a batch after it became durable and before any commit of the batch is
@@ -227,6 +289,8 @@ pub trait Storage: Send + Sync + 'static {
     fn next_id(&self) -> u64;
 
     /// Makes a transaction durable. Answers once the whole of it is, and every listener has seen it.
+    /// A commit without changes only validates what was read. Dropping the future does not take a
+    /// commit back that was already handed over.
     fn commit<'a>(&'a self, commit: Commit) -> BoxFuture<'a, Result<Revision, StorageError>>;
 
     /// Adds a listener to the change feed.

@@ -1,0 +1,240 @@
+//! The bounded cache of record bytes (ciphertext to whoever reads this process's memory through it).
+//!
+//! It also remembers what is *not* there, so that a look-up of a name that does not exist is cheap.
+//!
+//! Invariants:
+//! * the bytes held are bounded;
+//! * an entry is never older than the newest published revision: commits write their changes into
+//!   the cache before they are published, and a reader's fill carries the revision it began at and
+//!   is dropped if its shard changed since. (By shard and not by key: the window is some
+//!   microseconds, and a dropped fill only costs a later read.)
+
+use crate::{Change, Key, Revision, Value};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+const SHARDS: usize = 32;
+/// What an entry costs beside its value: slot, map entry, allocation.
+const ENTRY_OVERHEAD: usize = 144;
+/// A row range of at most this many ids is removed id by id.
+const IDS_ONE_BY_ONE: u64 = 256;
+
+pub(super) struct Cache {
+    shards: Box<[Mutex<Shard>]>,
+    hasher: ahash::RandomState,
+    shard_bytes: usize,
+}
+
+/// What the cache knows of a key.
+pub(super) enum Known {
+    /// The record, or that there is none.
+    Yes(Option<Value>),
+    /// Nothing.
+    No,
+}
+
+/// Where a key lives; computed once per read.
+#[derive(Clone, Copy)]
+pub(super) struct Place(u64);
+
+#[derive(Default)]
+struct Shard {
+    /// By the hash of the key: a slot holds the key itself, so two keys of one hash never mix.
+    slots_by_hash: HashMap<u64, u32, BuildHasherDefault<AlreadyHashed>>,
+    slots: Vec<Option<Slot>>,
+    free: Vec<u32>,
+    hand: usize,
+    bytes: usize,
+    changed_at: Revision,
+    hits: u64,
+    misses: u64,
+}
+
+struct Slot {
+    hash: u64,
+    key: Key,
+    value: Option<Value>,
+    used: bool,
+}
+
+impl Slot {
+    fn cost(&self) -> usize {
+        cost(&self.key, self.value.as_ref())
+    }
+}
+
+fn cost(key: &Key, value: Option<&Value>) -> usize {
+    let spilled = match key {
+        Key::Index(_, key) if key.spilled() => key.len(),
+        _ => 0,
+    };
+    ENTRY_OVERHEAD + spilled + value.map_or(0, |v| v.len())
+}
+
+#[derive(Default)]
+struct AlreadyHashed(u64);
+
+impl Hasher for AlreadyHashed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+impl Cache {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: ahash::RandomState::new(),
+            shard_bytes: bytes / SHARDS,
+        }
+    }
+
+    pub(super) fn place(&self, key: &Key) -> Place {
+        Place(self.hasher.hash_one(key))
+    }
+
+    fn shard(&self, place: Place) -> &Mutex<Shard> {
+        // The map inside uses the low and the topmost bits.
+        &self.shards[(place.0 >> 32) as usize % SHARDS]
+    }
+
+    /// Looks a key up.
+    pub(super) fn get(&self, place: Place, key: &Key) -> Known {
+        self.shard(place).lock().get(place.0, key)
+    }
+
+    /// Keeps what a reader that began at `revision` found.
+    pub(super) fn fill(&self, place: Place, key: &Key, revision: Revision, value: Option<&Value>) {
+        let mut shard = self.shard(place).lock();
+        if shard.changed_at <= revision {
+            shard.put(self.shard_bytes, place.0, key, value);
+        }
+    }
+
+    /// Takes over the changes of a batch that becomes visible with `revision`.
+    pub(super) fn update(&self, revision: Revision, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Put(key, value) => self.set(revision, key, Some(value)),
+                Change::Delete(key) => self.set(revision, key, None),
+                Change::DeleteRows { table, from, to } => {
+                    if to.saturating_sub(*from) <= IDS_ONE_BY_ONE {
+                        (*from..*to).for_each(|id| self.set(revision, &Key::Row(*table, id), None));
+                    } else {
+                        self.remove_where(
+                            revision,
+                            |key| matches!(key, Key::Row(t, id) if t == table && (from..to).contains(&id)),
+                        );
+                    }
+                }
+                Change::DeleteIndexRange { table, from, to } => self.remove_where(
+                    revision,
+                    |key| matches!(key, Key::Index(t, k) if t == table && (from..to).contains(&k)),
+                ),
+                Change::Everything => self.remove_where(revision, |_| true),
+            }
+        }
+    }
+
+    fn set(&self, revision: Revision, key: &Key, value: Option<&Value>) {
+        let place = self.place(key);
+        let mut shard = self.shard(place).lock();
+        shard.changed_at = revision;
+        shard.put(self.shard_bytes, place.0, key, value);
+    }
+
+    fn remove_where(&self, revision: Revision, gone: impl Fn(&Key) -> bool) {
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            shard.changed_at = revision;
+            for at in 0..shard.slots.len() {
+                if shard.slots[at].as_ref().is_some_and(|slot| gone(&slot.key)) {
+                    shard.remove(at);
+                }
+            }
+        }
+    }
+
+    /// Hits and misses since the start.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        self.shards.iter().fold((0, 0), |(hits, misses), shard| {
+            let shard = shard.lock();
+            (hits + shard.hits, misses + shard.misses)
+        })
+    }
+}
+
+impl Shard {
+    fn get(&mut self, hash: u64, key: &Key) -> Known {
+        if let Some(at) = self.slots_by_hash.get(&hash)
+            && let Some(Some(slot)) = self.slots.get_mut(*at as usize)
+            && slot.key == *key
+        {
+            slot.used = true;
+            self.hits += 1;
+            return Known::Yes(slot.value.clone());
+        }
+        self.misses += 1;
+        Known::No
+    }
+
+    fn put(&mut self, limit: usize, hash: u64, key: &Key, value: Option<&Value>) {
+        let cost = cost(key, value);
+        let old = self.slots_by_hash.get(&hash).copied();
+        // A value that would push out a good part of the shard is not worth keeping.
+        if cost > limit / 4 {
+            if let Some(at) = old {
+                self.remove(at as usize);
+            }
+            return;
+        }
+        if let Some(at) = old
+            && let Some(Some(slot)) = self.slots.get_mut(at as usize)
+        {
+            self.bytes = self.bytes - slot.cost() + cost;
+            if slot.key != *key {
+                slot.key = key.clone();
+            }
+            slot.value = value.cloned();
+        } else {
+            let slot = Slot { hash, key: key.clone(), value: value.cloned(), used: false };
+            self.bytes += cost;
+            let at = self.free.pop().unwrap_or_else(|| {
+                self.slots.push(None);
+                (self.slots.len() - 1) as u32
+            });
+            self.slots[at as usize] = Some(slot);
+            self.slots_by_hash.insert(hash, at);
+        }
+        self.evict(limit);
+    }
+
+    /// The clock algorithm: what was used since the hand's last round stays for another one.
+    fn evict(&mut self, limit: usize) {
+        while self.bytes > limit && !self.slots.is_empty() {
+            self.hand = (self.hand + 1) % self.slots.len();
+            match &mut self.slots[self.hand] {
+                Some(slot) if slot.used => slot.used = false,
+                Some(_) => self.remove(self.hand),
+                None => {}
+            }
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        if let Some(slot) = self.slots[at].take() {
+            self.bytes -= slot.cost();
+            self.slots_by_hash.remove(&slot.hash);
+            self.free.push(at as u32);
+        }
+    }
+}

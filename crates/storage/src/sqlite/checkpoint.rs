@@ -1,0 +1,101 @@
+//! Moves the write-ahead log into the data file, on a thread of its own.
+//!
+//! First without stopping anyone (PASSIVE); then, with the writer held for the few pages that came
+//! meanwhile, so that the log begins anew (RESTART). A log whose file grew far beyond its bound is
+//! cut (TRUNCATE). A checkpoint that fails loses nothing: what it was to move is still in the log,
+//! and the next one writes all of it again.
+
+use super::Shared;
+use super::error::plain;
+use super::schema::{self, Use};
+use crate::StorageError;
+use parking_lot::{Condvar, Mutex};
+use rusqlite::Connection;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// A log file beyond this is cut to nothing once its pages were moved.
+const LOG_BYTES_MAX: u64 = 128 << 20;
+/// How long the writer may be held for readers that still use the log.
+const READERS_PATIENCE: Duration = Duration::from_millis(100);
+/// Pages that a checkpoint may find in its cache; it copies, so it needs almost none.
+const CACHE_BYTES: usize = 64 << 10;
+
+#[derive(Default)]
+pub(super) struct Checkpoints {
+    state: Mutex<State>,
+    wanted: Condvar,
+    /// Held by a checkpoint under way, and by a reopening.
+    pub(super) running: Mutex<()>,
+}
+
+#[derive(Default)]
+struct State {
+    wanted: bool,
+    ended: bool,
+}
+
+impl Checkpoints {
+    pub(super) fn wake(&self) {
+        let mut state = self.state.lock();
+        if !state.wanted {
+            state.wanted = true;
+            self.wanted.notify_one();
+        }
+    }
+
+    pub(super) fn end(&self) {
+        self.state.lock().ended = true;
+        self.wanted.notify_one();
+    }
+
+    /// False at the end of the store.
+    fn wait(&self) -> bool {
+        let mut state = self.state.lock();
+        while !state.wanted && !state.ended {
+            self.wanted.wait(&mut state);
+        }
+        !state.ended
+    }
+
+    fn done(&self) {
+        self.state.lock().wanted = false;
+    }
+}
+
+/// The thread.
+pub(super) fn run(shared: Arc<Shared>) {
+    while shared.checkpoints.wait() {
+        let result = {
+            let _running = shared.checkpoints.running.lock();
+            if shared.failure().is_none() { checkpoint(&shared) } else { Ok(()) }
+        };
+        if let Err(error) = result {
+            tracing::warn!(%error, "a checkpoint failed; it will be repeated");
+        }
+        shared.checkpoints.done();
+    }
+}
+
+fn checkpoint(shared: &Shared) -> Result<(), StorageError> {
+    let vfs = shared.options.vfs.as_deref();
+    let connection = schema::connect(&shared.data, vfs, Use::Checkpoints, CACHE_BYTES)?;
+    let what = format!("moving the log into {}", shared.data.display());
+    let failed = |e: rusqlite::Error| plain(&what, &e);
+    once(&connection, "PASSIVE").map_err(failed)?;
+    connection.busy_timeout(READERS_PATIENCE).map_err(failed)?;
+    let _gate = shared.gate.lock();
+    let long = std::fs::metadata(&shared.wal).is_ok_and(|m| m.len() > LOG_BYTES_MAX);
+    if once(&connection, if long { "TRUNCATE" } else { "RESTART" }).map_err(failed)? {
+        shared.wal_pages.store(0, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// One checkpoint; true if all of the log was moved and nobody uses it.
+pub(super) fn once(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| {
+        Ok(row.get::<_, i64>(0)? == 0 && row.get::<_, i64>(1)? == row.get::<_, i64>(2)?)
+    })
+}

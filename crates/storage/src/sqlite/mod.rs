@@ -1,0 +1,316 @@
+//! Storage in SQLite: the durable store of one node.
+//!
+//! One thread writes ([`writer`]), one moves the write-ahead log into the data file
+//! ([`checkpoint`]), and whoever reads does so on its own thread ([`readers`]), mostly from the
+//! bounded [`cache`]. `docs/formats/sqlite.md` describes the files.
+//!
+//! What this module does not know: what the records mean. It never sees plaintext.
+
+mod cache;
+mod checkpoint;
+mod error;
+mod folder;
+mod ids;
+mod queue;
+mod readers;
+mod recovery;
+mod schema;
+mod statements;
+mod wal;
+mod writer;
+
+use crate::recent::Recent;
+use crate::{
+    BoxFuture, Change, Commit, Counters, IndexKey, IndexTable, Key, Listener, Page, Read, Revision,
+    Role, RowTable, Storage, StorageError, Value,
+};
+use cache::{Cache, Known};
+use checkpoint::Checkpoints;
+use folder::Folder;
+use ids::Ids;
+use parking_lot::{Mutex, RwLock};
+use queue::Queue;
+use readers::Readers;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+
+/// A log of this many pages (16 MiB) is moved into the data file.
+const CHECKPOINT_PAGES: u64 = 4096;
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct SqliteOptions {
+    /// Bytes of records kept in memory.
+    pub cache_bytes: usize,
+    /// Bytes of pages the writer keeps.
+    pub writer_cache_bytes: usize,
+    /// Bytes of pages each reading connection keeps.
+    pub reader_cache_bytes: usize,
+    /// The SQLite VFS to use: for fault injection in tests.
+    pub vfs: Option<String>,
+}
+
+impl Default for SqliteOptions {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 8 << 20,
+            writer_cache_bytes: 8 << 20,
+            reader_cache_bytes: 1 << 20,
+            vfs: None,
+        }
+    }
+}
+
+/// A durable store in a folder.
+pub struct SqliteStorage {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the threads of a store share.
+struct Shared {
+    options: SqliteOptions,
+    folder: Folder,
+    data: PathBuf,
+    wal: PathBuf,
+    cache: Cache,
+    recent: Mutex<Recent>,
+    revision: AtomicU64,
+    ids: Ids,
+    listeners: RwLock<Vec<Listener>>,
+    queue: Queue,
+    readers: Readers,
+    checkpoints: Checkpoints,
+    /// Whoever changes the log holds it: the writer for a batch, a checkpoint for its last step.
+    gate: Mutex<()>,
+    /// Pages in the log after the last commit.
+    wal_pages: Arc<AtomicU64>,
+    failure: RwLock<Option<StorageError>>,
+    full: AtomicBool,
+    commits: AtomicU64,
+    batches: AtomicU64,
+    conflicts: AtomicU64,
+}
+
+impl Shared {
+    fn failure(&self) -> Option<StorageError> {
+        self.failure.read().clone()
+    }
+
+    /// From now on nothing is acknowledged or read until [`Self::recovered`].
+    fn fail(&self, why: StorageError) {
+        *self.failure.write() = Some(why.clone());
+        self.readers.shut(why);
+        self.ids.wake_all();
+    }
+
+    fn recovered(&self) {
+        self.readers.open();
+        *self.failure.write() = None;
+    }
+
+    fn tell(&self, revision: Revision, changes: &[Change]) {
+        for listener in self.listeners.read().iter() {
+            listener(revision, changes);
+        }
+    }
+}
+
+impl SqliteStorage {
+    /// Opens the store in the folder `path`, and makes it where there is none.
+    ///
+    /// # Errors
+    /// If the folder is in use by another server or on a remote file system, or if a file is
+    /// missing, damaged or of another format: the error names it.
+    pub fn open(path: &Path, options: SqliteOptions) -> Result<Arc<Self>, StorageError> {
+        let folder = Folder::open(path)?;
+        let (data, wal) = (folder.data(), folder.wal());
+        let shared = Arc::new(Shared {
+            cache: Cache::new(options.cache_bytes),
+            recent: Mutex::new(Recent::starting_at(0)),
+            revision: AtomicU64::new(0),
+            ids: Ids::default(),
+            listeners: RwLock::default(),
+            queue: Queue::new(),
+            readers: Readers::new(&data, options.vfs.as_deref(), options.reader_cache_bytes),
+            checkpoints: Checkpoints::default(),
+            gate: Mutex::default(),
+            wal_pages: Arc::default(),
+            failure: RwLock::default(),
+            full: AtomicBool::new(false),
+            commits: AtomicU64::new(0),
+            batches: AtomicU64::new(0),
+            conflicts: AtomicU64::new(0),
+            options,
+            folder,
+            data,
+            wal,
+        });
+        let opened = recovery::open(&shared)?;
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            std::thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(run)
+                .map_err(|e| StorageError::Io(format!("starting a thread: {}", e.kind())))
+        };
+        let (one, two) = (Arc::clone(&shared), Arc::clone(&shared));
+        let checkpoints = spawn("storage-log", Box::new(move || checkpoint::run(one)))?;
+        let writer = spawn("storage-write", Box::new(move || writer::run(two, opened)));
+        if writer.is_err() {
+            shared.checkpoints.end();
+        }
+        Ok(Arc::new(Self { threads: Mutex::new(vec![writer?, checkpoints]), shared }))
+    }
+
+    /// Copies the newest committed state to a new file, while the store goes on.
+    ///
+    /// # Errors
+    /// If the file exists, or reading or writing fails.
+    pub fn backup(&self, to: &Path) -> Result<(), StorageError> {
+        folder::create_private(to)?;
+        self.shared.readers.backup(to)
+    }
+
+    /// Reads every page of the store in the folder `path` and checks that they fit together: for
+    /// `operator diagnose`, on a store that no server has open.
+    ///
+    /// # Errors
+    /// If it is in use, or damaged: the error names the file and the first findings.
+    pub fn verify(path: &Path) -> Result<(), StorageError> {
+        if !path.join(folder::DATA).is_file() {
+            return Err(StorageError::Io(format!("{} holds no store", path.display())));
+        }
+        let folder = Folder::open(path)?;
+        schema::check_header(&folder.data())?;
+        wal::check(&folder.wal())?;
+        schema::verify(&folder.data())
+    }
+
+    fn end(&self) {
+        self.shared.queue.close();
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
+            // A thread that panicked has nothing left to finish.
+            let _ = thread.join();
+        }
+        self.shared.fail(StorageError::Closed);
+    }
+}
+
+impl Drop for SqliteStorage {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Storage for SqliteStorage {
+    fn kind(&self) -> &'static str {
+        "file"
+    }
+
+    fn revision(&self) -> Revision {
+        self.shared.revision.load(Ordering::Acquire)
+    }
+
+    fn get<'a>(&'a self, key: &'a Key) -> Read<'a, Option<Value>> {
+        let shared = &*self.shared;
+        let place = shared.cache.place(key);
+        if let Known::Yes(value) = shared.cache.get(place, key) {
+            return Read::Now(Ok(value));
+        }
+        // Before the read begins: a change that comes after it makes the cache drop what was read.
+        let revision = self.revision();
+        let read = shared.readers.get(key);
+        if let Ok(value) = &read {
+            shared.cache.fill(place, key, revision, value.as_ref());
+        }
+        Read::Now(read)
+    }
+
+    fn scan_index<'a>(
+        &'a self,
+        table: IndexTable,
+        from: &'a [u8],
+        to: &'a [u8],
+        limit: usize,
+    ) -> Read<'a, Page<IndexKey>> {
+        Read::Now(self.shared.readers.scan_index(table, from, to, limit))
+    }
+
+    fn scan_rows<'a>(
+        &'a self,
+        table: RowTable,
+        from: u64,
+        to: u64,
+        limit: usize,
+    ) -> Read<'a, Page<u64>> {
+        Read::Now(self.shared.readers.scan_rows(table, from, to, limit))
+    }
+
+    fn unchanged_since(
+        &self,
+        since: Revision,
+        keys: &[Key],
+        ranges: &[(IndexTable, IndexKey, IndexKey)],
+    ) -> bool {
+        self.shared.recent.lock().unchanged(since, keys, ranges)
+    }
+
+    fn next_id(&self) -> u64 {
+        let shared = &*self.shared;
+        shared.ids.next(|| shared.queue.nudge(), || shared.failure.read().is_none())
+    }
+
+    fn commit<'a>(&'a self, commit: Commit) -> BoxFuture<'a, Result<Revision, StorageError>> {
+        Box::pin(async move {
+            commit.check()?;
+            if let Some(why) = self.shared.failure() {
+                return Err(why);
+            }
+            if commit.changes.is_empty() {
+                // Nothing to sync. Whoever read a change that is not published yet is refused, as
+                // changes are noted before anyone can read them.
+                let unchanged =
+                    self.unchanged_since(commit.snapshot, &commit.reads, &commit.ranges);
+                return if unchanged { Ok(self.revision()) } else { Err(StorageError::Conflict) };
+            }
+            self.shared.queue.submit(commit).await
+        })
+    }
+
+    fn listen(&self, listener: Listener) {
+        self.shared.listeners.write().push(listener);
+    }
+
+    fn role(&self) -> Role {
+        Role::Active { term: 0 }
+    }
+
+    fn counters(&self) -> Counters {
+        let shared = &*self.shared;
+        let (cache_hits, cache_misses) = shared.cache.counts();
+        let bytes = |path: &Path| std::fs::metadata(path).map_or(0, |m| m.len());
+        Counters {
+            commits: shared.commits.load(Ordering::Relaxed),
+            batches: shared.batches.load(Ordering::Relaxed),
+            conflicts: shared.conflicts.load(Ordering::Relaxed),
+            cache_hits,
+            cache_misses,
+            disk_bytes: bytes(&shared.data) + bytes(&shared.wal),
+        }
+    }
+
+    fn health(&self) -> Result<(), StorageError> {
+        match self.shared.failure() {
+            Some(why) => Err(why),
+            None if self.shared.full.load(Ordering::Relaxed) => Err(StorageError::Full),
+            None => Ok(()),
+        }
+    }
+
+    fn close<'a>(&'a self) -> BoxFuture<'a, ()> {
+        Box::pin(async move { self.end() })
+    }
+}

@@ -1,0 +1,175 @@
+//! Reads on the caller's own thread.
+//!
+//! A point read of SQLite takes some microseconds and never waits for the writer, so handing it to
+//! another thread and back would cost more than the read. Connections lie on a stack: the one used
+//! last, whose page cache is warm, is used next; there are never more than threads that read at
+//! once.
+
+use super::error::plain;
+use super::schema::{self, INDEX_GET, INDEX_SCAN, ROW_GET, ROW_SCAN, Use};
+use crate::{IndexKey, IndexTable, Key, Page, RowTable, StorageError, Value};
+use parking_lot::{Mutex, RwLock};
+use rusqlite::{CachedStatement, Connection};
+use std::path::{Path, PathBuf};
+
+/// Connections kept for later; more are opened for a burst and closed after it.
+const KEPT: usize = 16;
+
+pub(super) struct Readers {
+    data: PathBuf,
+    vfs: Option<String>,
+    cache_bytes: usize,
+    /// Reads hold it shared; reopening holds it alone, so that no connection is in use then.
+    state: RwLock<State>,
+}
+
+enum State {
+    Open(Mutex<Vec<Connection>>),
+    Shut(StorageError),
+}
+
+impl Readers {
+    pub(super) fn new(data: &Path, vfs: Option<&str>, cache_bytes: usize) -> Self {
+        Self {
+            data: data.to_owned(),
+            vfs: vfs.map(str::to_owned),
+            cache_bytes,
+            state: RwLock::new(State::Open(Mutex::default())),
+        }
+    }
+
+    /// Closes all connections and answers further reads with `why`. Waits for reads under way.
+    pub(super) fn shut(&self, why: StorageError) {
+        *self.state.write() = State::Shut(why);
+    }
+
+    /// Lets reads through again.
+    pub(super) fn open(&self) {
+        *self.state.write() = State::Open(Mutex::default());
+    }
+
+    fn with<T>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StorageError> {
+        let state = self.state.read();
+        let pool = match &*state {
+            State::Open(pool) => pool,
+            State::Shut(why) => return Err(why.clone()),
+        };
+        let kept = pool.lock().pop();
+        let connection = match kept {
+            Some(connection) => connection,
+            None => {
+                schema::connect(&self.data, self.vfs.as_deref(), Use::Reading, self.cache_bytes)?
+            }
+        };
+        let answer = read(&connection);
+        match answer {
+            Ok(answer) => {
+                let mut pool = pool.lock();
+                if pool.len() < KEPT {
+                    pool.push(connection);
+                }
+                Ok(answer)
+            }
+            // A connection that failed is not kept.
+            Err(error) => Err(plain(&format!("reading {}", self.data.display()), &error)),
+        }
+    }
+
+    pub(super) fn get(&self, key: &Key) -> Result<Option<Value>, StorageError> {
+        self.with(|connection| match key {
+            Key::Row(table, id) => {
+                let Some(sql) = ROW_GET.get(usize::from(table.0)) else { return Ok(None) };
+                let mut statement = connection.prepare_cached(sql)?;
+                statement.raw_bind_parameter(1, *id as i64)?;
+                first_value(&mut statement)
+            }
+            Key::Index(table, key) => {
+                let Some(sql) = INDEX_GET.get(usize::from(table.0)) else { return Ok(None) };
+                let mut statement = connection.prepare_cached(sql)?;
+                statement.raw_bind_parameter(1, key.as_slice())?;
+                first_value(&mut statement)
+            }
+        })
+    }
+
+    pub(super) fn scan_index(
+        &self,
+        table: IndexTable,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Page<IndexKey>, StorageError> {
+        let Some(sql) = INDEX_SCAN.get(usize::from(table.0)) else { return Ok(Page::new()) };
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.raw_bind_parameter(1, from)?;
+            statement.raw_bind_parameter(2, to)?;
+            statement.raw_bind_parameter(3, i64::try_from(limit).unwrap_or(i64::MAX))?;
+            let mut rows = statement.raw_query();
+            let mut page = Page::with_capacity(limit.min(1024));
+            while let Some(row) = rows.next()? {
+                let key = row.get_ref(0)?.as_blob()?;
+                page.push((IndexKey::from_slice(key), row.get_ref(1)?.as_blob()?.into()));
+            }
+            Ok(page)
+        })
+    }
+
+    pub(super) fn scan_rows(
+        &self,
+        table: RowTable,
+        from: u64,
+        to: u64,
+        limit: usize,
+    ) -> Result<Page<u64>, StorageError> {
+        let Some(sql) =
+            ROW_SCAN.get(usize::from(table.0)).filter(|_| from < to.min(crate::ROW_ID_END))
+        else {
+            return Ok(Page::new());
+        };
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(sql)?;
+            statement.raw_bind_parameter(1, signed(from))?;
+            statement.raw_bind_parameter(2, last(to))?;
+            statement.raw_bind_parameter(3, i64::try_from(limit).unwrap_or(i64::MAX))?;
+            let mut rows = statement.raw_query();
+            let mut page = Page::with_capacity(limit.min(1024));
+            while let Some(row) = rows.next()? {
+                let id: i64 = row.get_ref(0)?.as_i64()?;
+                page.push((id as u64, row.get_ref(1)?.as_blob()?.into()));
+            }
+            Ok(page)
+        })
+    }
+
+    /// Copies the newest committed state to a new file.
+    pub(super) fn backup(&self, to: &Path) -> Result<(), StorageError> {
+        self.with(|connection| {
+            let mut copy = Connection::open(to)?;
+            let backup = rusqlite::backup::Backup::new(connection, &mut copy)?;
+            // In one step: a snapshot of one moment, and readers and the writer go on meanwhile.
+            backup.step(-1).map(drop)
+        })
+    }
+}
+
+/// An id as SQLite keeps it; what lies beyond the last one is the last one.
+pub(super) fn signed(id: u64) -> i64 {
+    i64::try_from(id).unwrap_or(i64::MAX)
+}
+
+/// The last id of a range that ends before `end`; the range is not empty.
+pub(super) fn last(end: u64) -> i64 {
+    signed(end.saturating_sub(1))
+}
+
+fn first_value(statement: &mut CachedStatement<'_>) -> rusqlite::Result<Option<Value>> {
+    let mut rows = statement.raw_query();
+    match rows.next()? {
+        Some(row) => Ok(Some(row.get_ref(0)?.as_blob()?.into())),
+        None => Ok(None),
+    }
+}

@@ -1,0 +1,208 @@
+//! Opening, closing, and what comes between a failure and the next opening.
+//!
+//! After a failed sync the operating system may have dropped the pages it could not write and call
+//! them clean: reading them back proves nothing, and a second sync would succeed without having
+//! written them. So the write-ahead log is copied to a new file, which is synced, and only the copy
+//! is opened: what SQLite then finds in it is on disk.
+
+use super::error::plain;
+use super::folder::{self, LastEnd};
+use super::schema::{self, Use, meta};
+use super::writer::Opened;
+use super::{Shared, checkpoint, wal};
+use crate::{Change, StorageError};
+use rusqlite::Connection;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Opens the store's files for the first time, and makes them where there are none.
+pub(super) fn open(shared: &Shared) -> Result<Opened, StorageError> {
+    prepare(shared)?;
+    wal::check(&shared.wal)?;
+    let opened = connect(shared)?;
+    shared.folder.mark(true)?;
+    Ok(opened)
+}
+
+/// Is what the folder holds a store, whole, or may one be made there?
+fn prepare(shared: &Shared) -> Result<(), StorageError> {
+    let folder = &shared.folder;
+    let last_end = folder.last_end()?;
+    let log = folder::found(&shared.wal)?.map(|m| m.len());
+    let data = folder::found(&shared.data)?;
+    let missing = |path: &std::path::Path, why: &str| {
+        Err(StorageError::Corrupt(format!("{} is missing: {why}", path.display())))
+    };
+    match data {
+        Some(data) if !data.is_file() => {
+            Err(StorageError::Corrupt(format!("{} is not a regular file", shared.data.display())))
+        }
+        Some(_) => {
+            schema::check_header(&shared.data)?;
+            if last_end == LastEnd::Crash && log.is_none() {
+                return missing(
+                    &shared.wal,
+                    "the last server did not end properly, so the log held its newest records; \
+                     restore it, or make an empty file of that name to go on without them",
+                );
+            }
+            folder.restrict()
+        }
+        None if last_end != LastEnd::Never => missing(
+            &shared.data,
+            "a store was here; restore the file, or empty the folder to begin anew",
+        ),
+        None if log.is_some_and(|bytes| bytes > 0) => {
+            missing(&shared.data, "its write-ahead log is here; restore the file")
+        }
+        None => {
+            let new = folder.data_new();
+            folder::remove(&new)?;
+            folder::create_private(&new)?;
+            schema::create(&new, shared.options.vfs.as_deref())?;
+            folder::rename(&new, &shared.data)?;
+            folder.sync()
+        }
+    }
+}
+
+/// Opens the writer's connection and takes over what the file says.
+fn connect(shared: &Shared) -> Result<Opened, StorageError> {
+    let what = shared.data.display().to_string();
+    let failed = |e: rusqlite::Error| plain(&what, &e);
+    let vfs = shared.options.vfs.as_deref();
+    let cache = shared.options.writer_cache_bytes;
+    let mut connection = schema::connect(&shared.data, vfs, Use::Writing, cache)?;
+    schema::check_format(&connection, &shared.data)?;
+    // What the log holds goes into the file and the log gets a new name of its generation, so that
+    // a torn tail of the last life can never be taken for a part of this one.
+    checkpoint::once(&connection, "TRUNCATE").map_err(failed)?;
+    let reserved = read_ids(&connection).map_err(failed)?;
+    shared.ids.start(reserved);
+    if let Some(end) = shared.ids.wanted() {
+        connection
+            .execute(
+                schema::META_PUT,
+                rusqlite::params![meta::IDS_RESERVED, end.to_be_bytes().as_slice()],
+            )
+            .map_err(failed)?;
+        shared.ids.reserved(end);
+    }
+    let pages = Arc::clone(&shared.wal_pages);
+    pages.store(0, Ordering::Relaxed);
+    connection
+        .wal_hook(Some(move |_: &mut _, count: i32| {
+            pages.store(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
+            Ok(())
+        }))
+        .map_err(failed)?;
+    shared.folder.restrict()?;
+    let named = |path: &std::path::Path| {
+        folder::identity(path)?
+            .ok_or_else(|| StorageError::Corrupt(format!("{} is missing", path.display())))
+    };
+    Ok(Opened { data: named(&shared.data)?, wal: named(&shared.wal)?, connection })
+}
+
+fn read_ids(connection: &Connection) -> rusqlite::Result<u64> {
+    let bytes: [u8; 8] =
+        connection.query_row(schema::META_GET, [meta::IDS_RESERVED], |row| row.get(0))?;
+    Ok(u64::from_be_bytes(bytes))
+}
+
+/// After a failure, while the files are still open: brings into the data file what only the open
+/// log holds because its name is gone.
+///
+/// # Errors
+/// If the files must stay open because what they hold has no name.
+pub(super) fn salvage(shared: &Shared, opened: &mut Opened) -> Result<(), StorageError> {
+    let _running = shared.checkpoints.running.lock();
+    if folder::identity(&shared.data)? != Some(opened.data) {
+        return Err(StorageError::Corrupt(format!(
+            "{} was removed or replaced while it was open; put it back, or restart the server \
+             with a restored copy",
+            shared.data.display()
+        )));
+    }
+    if folder::identity(&shared.wal)? != Some(opened.wal) {
+        let what = shared.data.display().to_string();
+        let moved =
+            checkpoint::once(&opened.connection, "TRUNCATE").map_err(|e| plain(&what, &e))?;
+        if !moved {
+            return Err(StorageError::Poisoned(format!(
+                "{} was removed; its records are being moved into the data file",
+                shared.wal.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Opens the store again after a failure. Nobody else has its files open then.
+pub(super) fn reopen(shared: &Arc<Shared>) -> Result<Opened, StorageError> {
+    let _running = shared.checkpoints.running.lock();
+    rewrite_log(shared)?;
+    if folder::found(&shared.data)?.is_none() {
+        return Err(StorageError::Corrupt(format!("{} is missing", shared.data.display())));
+    }
+    schema::check_header(&shared.data)?;
+    let opened = connect(shared)?;
+    let revision = shared.revision.load(Ordering::Acquire) + 1;
+    let everything = [Change::Everything];
+    shared.recent.lock().note(revision, &Change::Everything);
+    shared.cache.update(revision, &everything);
+    shared.tell(revision, &everything);
+    shared.revision.store(revision, Ordering::Release);
+    shared.recovered();
+    Ok(opened)
+}
+
+/// Replaces the log by a synced copy of itself.
+fn rewrite_log(shared: &Shared) -> Result<(), StorageError> {
+    let failed = |e: std::io::Error| {
+        StorageError::Poisoned(format!("copying {}: {}", shared.wal.display(), e.kind()))
+    };
+    if folder::found(&shared.wal)?.is_none() {
+        return Ok(());
+    }
+    let copy = shared.wal.with_extension("db-wal-copy");
+    folder::remove(&copy)?;
+    folder::create_private(&copy)?;
+    let mut from = std::fs::File::open(&shared.wal).map_err(failed)?;
+    let mut to = std::fs::OpenOptions::new().write(true).open(&copy).map_err(failed)?;
+    std::io::copy(&mut from, &mut to)
+        .and_then(|_| to.flush())
+        .and_then(|()| to.sync_all())
+        .map_err(failed)?;
+    folder::rename(&copy, &shared.wal)?;
+    shared.folder.sync()
+}
+
+/// Ends the store: the log goes into the data file, and the folder is marked as properly closed.
+pub(super) fn close(shared: &Shared, opened: Opened) {
+    shared.checkpoints.end();
+    let _running = shared.checkpoints.running.lock();
+    shared.fail(StorageError::Closed);
+    let next = shared.ids.peek();
+    let moved = opened
+        .connection
+        .execute(
+            schema::META_PUT,
+            rusqlite::params![meta::IDS_RESERVED, next.to_be_bytes().as_slice()],
+        )
+        .and_then(|_| checkpoint::once(&opened.connection, "TRUNCATE"));
+    match moved {
+        Ok(true) => {
+            drop(opened);
+            if let Err(error) = shared.folder.mark(false) {
+                tracing::warn!(%error, "the store's end could not be noted");
+            }
+        }
+        Ok(false) => tracing::warn!("the log could not be moved at the end; the next start will"),
+        Err(error) => {
+            let error = plain("closing", &error);
+            tracing::warn!(%error, "the log could not be moved at the end; the next start will");
+        }
+    }
+}

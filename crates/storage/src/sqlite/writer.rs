@@ -1,0 +1,286 @@
+//! The one thread that writes.
+//!
+//! It takes all commits that are ready, validates and applies each, and makes the whole batch
+//! durable with one COMMIT, that is one sync. Then, in this order: cache, listeners, published
+//! revision, answers.
+//!
+//! Invariants:
+//! * no answer says "done" before the sync of its batch succeeded and the data file still had its
+//!   name afterwards;
+//! * a commit that is refused leaves nothing: it is validated before it is applied, and where
+//!   applying fails the whole batch is rolled back;
+//! * a COMMIT that failed with an unknown outcome is never repeated: the store is reopened.
+
+use super::error::{Severity, sort};
+use super::folder::{self, Identity};
+use super::queue::{Reply, Request, Work};
+use super::recovery;
+use super::schema::meta;
+use super::statements::Statements;
+use super::{CHECKPOINT_PAGES, Shared};
+use crate::{Change, Commit, Revision, StorageError};
+use rusqlite::Connection;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long a failed store waits before it tries again to open.
+const REOPEN_EVERY: Duration = Duration::from_millis(500);
+
+/// The opened files, as the writer has them.
+pub(super) struct Opened {
+    pub(super) connection: Connection,
+    pub(super) data: Identity,
+    pub(super) wal: Identity,
+}
+
+/// The writer's thread: serves until the store is closed, reopens after a failure.
+pub(super) fn run(shared: Arc<Shared>, opened: Opened) {
+    serve_and_reopen(&shared, opened);
+    shared.checkpoints.end();
+}
+
+fn serve_and_reopen(shared: &Arc<Shared>, opened: Opened) {
+    let mut opened = Some(opened);
+    loop {
+        match opened.take() {
+            Some(mut files) => match serve(shared, &files) {
+                Served::Ended => {
+                    recovery::close(shared, files);
+                    return;
+                }
+                Served::Failed(why) => {
+                    shared.fail(why);
+                    match recovery::salvage(shared, &mut files) {
+                        Ok(()) => {
+                            drop(files);
+                            opened = try_reopen(shared);
+                        }
+                        Err(why) => {
+                            // The open files may hold what no name leads to any more: keep them.
+                            shared.fail(why);
+                            if refuse_until_retry(shared) {
+                                return;
+                            }
+                            opened = Some(files);
+                        }
+                    }
+                }
+            },
+            None => {
+                if refuse_until_retry(shared) {
+                    return;
+                }
+                opened = try_reopen(shared);
+            }
+        }
+    }
+}
+
+fn try_reopen(shared: &Arc<Shared>) -> Option<Opened> {
+    match recovery::reopen(shared) {
+        Ok(opened) => Some(opened),
+        Err(why) => {
+            shared.fail(why);
+            None
+        }
+    }
+}
+
+/// Answers what comes with the reason of the failure, for a moment. True at the end of the store.
+fn refuse_until_retry(shared: &Shared) -> bool {
+    loop {
+        match shared.queue.take(Some(REOPEN_EVERY)) {
+            Work::Batch(requests) => {
+                let why = shared.failure().unwrap_or(StorageError::Closed);
+                for request in requests {
+                    let units = request.units();
+                    shared.queue.answer(request.reply, units, Err(why.clone()));
+                }
+            }
+            Work::Nothing => return false,
+            Work::End => return true,
+        }
+    }
+}
+
+enum Served {
+    Ended,
+    Failed(StorageError),
+}
+
+fn serve(shared: &Arc<Shared>, opened: &Opened) -> Served {
+    let mut writer = match Statements::new(&opened.connection) {
+        Ok(statements) => Writer { shared, opened, statements },
+        Err(e) => return Served::Failed(sort("preparing", &e).1),
+    };
+    loop {
+        match shared.queue.take(None) {
+            Work::Batch(requests) => {
+                if let Err(why) = writer.batch(requests) {
+                    return Served::Failed(why);
+                }
+            }
+            Work::Nothing => {}
+            Work::End => return Served::Ended,
+        }
+    }
+}
+
+struct Writer<'c> {
+    shared: &'c Arc<Shared>,
+    opened: &'c Opened,
+    statements: Statements<'c>,
+}
+
+/// A batch under way: what is to be answered, and how.
+#[derive(Default)]
+struct Batch {
+    changes: Vec<Change>,
+    /// Waits for the sync.
+    applied: Vec<(Reply, u32)>,
+    commits: u64,
+}
+
+impl Writer<'_> {
+    /// Commits a batch. An error poisons the store; the requests were answered.
+    fn batch(&mut self, requests: Vec<Request>) -> Result<(), StorageError> {
+        // A checkpoint that must stop the writer holds this.
+        let gate = self.shared.gate.lock();
+        let mut batch = Batch::default();
+        let done = self.write(requests, &mut batch);
+        drop(gate);
+        match done {
+            Ok(Some(revision)) => {
+                self.publish(revision, batch);
+                Ok(())
+            }
+            Ok(None) => Ok(()),
+            Err((severity, why)) => self.refuse(batch, severity, why),
+        }
+    }
+
+    /// Everything up to the sync. `None`: there was nothing to make durable.
+    fn write(
+        &mut self,
+        requests: Vec<Request>,
+        batch: &mut Batch,
+    ) -> Result<Option<Revision>, (Severity, StorageError)> {
+        let revision = self.shared.revision.load(Ordering::Acquire) + 1;
+        let mut requests = requests.into_iter();
+        let mut outcome = self.statements.begin().map_err(|e| sort("beginning", &e));
+        for request in requests.by_ref() {
+            let units = request.units();
+            let mut commit = request.commit;
+            if outcome.is_ok() {
+                match self.validate(revision, &commit) {
+                    Ok(()) => outcome = self.apply(&commit),
+                    Err(refused) => {
+                        self.shared.queue.answer(request.reply, units, Err(refused));
+                        continue;
+                    }
+                }
+            }
+            batch.changes.append(&mut commit.changes);
+            batch.applied.push((request.reply, units));
+        }
+        outcome?;
+        let ids = self.shared.ids.wanted();
+        if batch.changes.is_empty() && ids.is_none() {
+            self.statements.rollback().map_err(|e| sort("ending", &e))?;
+            return Ok(None);
+        }
+        if let Some(end) = ids {
+            self.statements.put_meta(meta::IDS_RESERVED, end).map_err(|e| sort("writing", &e))?;
+        }
+        self.statements.commit().map_err(|e| sort("committing", &e))?;
+        self.still_linked().map_err(|why| (Severity::Poisons, why))?;
+        if let Some(end) = ids {
+            self.shared.ids.reserved(end);
+        }
+        Ok(Some(revision))
+    }
+
+    fn validate(&self, revision: Revision, commit: &Commit) -> Result<(), StorageError> {
+        if commit.term != 0 {
+            return Err(StorageError::Deposed);
+        }
+        let mut recent = self.shared.recent.lock();
+        if !recent.unchanged(commit.snapshot, &commit.reads, &commit.ranges) {
+            self.shared.conflicts.fetch_add(1, Ordering::Relaxed);
+            return Err(StorageError::Conflict);
+        }
+        commit.changes.iter().for_each(|change| recent.note(revision, change));
+        Ok(())
+    }
+
+    fn apply(&mut self, commit: &Commit) -> Result<(), (Severity, StorageError)> {
+        commit
+            .changes
+            .iter()
+            .try_for_each(|change| self.statements.apply(change))
+            .map_err(|e| sort("writing", &e))
+    }
+
+    /// Do the names in the folder still lead to the files that were written?
+    fn still_linked(&self) -> Result<(), StorageError> {
+        let shared = self.shared;
+        if folder::identity(&shared.data)? != Some(self.opened.data) {
+            return Err(StorageError::Poisoned(format!(
+                "{} was removed or replaced",
+                shared.data.display()
+            )));
+        }
+        if folder::identity(&shared.wal)? != Some(self.opened.wal) {
+            return Err(StorageError::Poisoned(format!(
+                "{} was removed or replaced",
+                shared.wal.display()
+            )));
+        }
+        Ok(())
+    }
+
+    fn publish(&self, revision: Revision, mut batch: Batch) {
+        let shared = self.shared;
+        shared.full.store(false, Ordering::Relaxed);
+        shared.cache.update(revision, &batch.changes);
+        shared.tell(revision, &batch.changes);
+        shared.revision.store(revision, Ordering::Release);
+        batch.commits = batch.applied.len() as u64;
+        shared.commits.fetch_add(batch.commits, Ordering::Relaxed);
+        shared.batches.fetch_add(1, Ordering::Relaxed);
+        for (reply, units) in batch.applied {
+            shared.queue.answer(reply, units, Ok(revision));
+        }
+        if shared.wal_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
+            shared.checkpoints.wake();
+        }
+    }
+
+    /// Nothing of the batch may stay; says so to everyone in it.
+    fn refuse(
+        &mut self,
+        batch: Batch,
+        severity: Severity,
+        why: StorageError,
+    ) -> Result<(), StorageError> {
+        let rolled_back = self.statements.rollback().map_err(|e| sort("rolling back", &e).1);
+        let poisoned = match (severity, rolled_back) {
+            (Severity::Refused, Ok(())) => None,
+            (Severity::Poisons, _) => Some(why.clone()),
+            (Severity::Refused, Err(e)) => Some(StorageError::Poisoned(e.to_string())),
+        };
+        if matches!(why, StorageError::Full) {
+            self.shared.full.store(true, Ordering::Relaxed);
+        }
+        if let Some(poisoned) = &poisoned {
+            // Before the answers, so that whoever hears of it finds the store unfit.
+            self.shared.fail(poisoned.clone());
+        }
+        for (reply, units) in batch.applied {
+            let told = poisoned.clone().unwrap_or_else(|| why.clone());
+            self.shared.queue.answer(reply, units, Err(told));
+        }
+        poisoned.map_or(Ok(()), Err)
+    }
+}
