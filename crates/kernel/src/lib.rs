@@ -1,4 +1,20 @@
-//! strongroom-kernel
+//! The kernel: barrier, seal state, namespaces, policy, identity, tokens, leases, audit, mounts,
+//! quotas, and the one pipeline through which every operation goes. It knows no engine by name and
+//! compares no paths of requests.
 
+pub mod audit;
+pub mod barrier;
+pub mod identity;
+pub mod leases;
+pub mod mounts;
+pub mod namespaces;
+pub mod node;
+pub mod pipeline;
+pub mod plug;
+pub mod policies;
 pub mod policy;
+pub mod queues;
+pub mod quotas;
+pub mod record;
 pub mod seal;
+pub mod tokens;

@@ -1,3 +1,165 @@
+<<<<<<< HEAD
 //! How the store is opened and who may open it.
 
 pub mod ceremony;
+=======
+//! Seals: how the root key, which wraps the key ring, is kept (design §9; docs/formats/seals.md).
+//!
+//! Records before the barrier lie plain in [`indexes::META`]:
+//! * `keyring`: the ring, encrypted under the root key;
+//! * `seal/shares`: the root key, encrypted under a random key K that is split into shares;
+//! * `seal/auto`: the root key, wrapped by the automatic seal.
+//!
+//! K also lies inside the barrier, so that the root key can be wrapped again without the shares.
+
+pub mod ceremony;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
+use strongroom_base::{Error, Result, Rng, Secret, SecretBytes, Timestamp};
+use strongroom_crypto::aead::Key256;
+use strongroom_storage::{BoxFuture, Change, Key, Storage};
+
+use crate::barrier::KeyRing;
+use crate::record::{Record, decode, encode, indexes, storage_error};
+
+/// A root key, or the key that shares are made of.
+pub type RootKey = Secret<[u8; 32]>;
+
+/// An automatic seal: wraps the root key with a key held elsewhere.
+pub trait Seal: Send + Sync + 'static {
+    /// The type in `sys/seal-status` (`static`).
+    fn kind(&self) -> &'static str;
+    /// Wraps the root key.
+    fn wrap<'a>(&'a self, key: &'a RootKey) -> BoxFuture<'a, Result<Vec<u8>>>;
+    /// Unwraps what [`Seal::wrap`] made.
+    fn unwrap<'a>(&'a self, wrapped: &'a [u8]) -> BoxFuture<'a, Result<RootKey>>;
+}
+
+/// The share set, as stored beside the barrier.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Shares {
+    /// How many shares there are.
+    pub count: u8,
+    /// How many open the store.
+    pub threshold: u8,
+    /// The root key under K.
+    pub wrapped: Vec<u8>,
+    /// When the set was made.
+    pub created: Timestamp,
+}
+
+/// K, inside the barrier.
+#[derive(Serialize, Deserialize)]
+pub struct ShareKey(pub Vec<u8>);
+
+impl Record for ShareKey {
+    const KIND: u8 = 206;
+}
+
+impl Drop for ShareKey {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
+
+/// The name of the key ring's record.
+pub const KEYRING: &[u8] = b"keyring";
+/// The name of the share set's record.
+pub const SHARES: &[u8] = b"seal/shares";
+/// The name of the automatic seal's record.
+pub const AUTO: &[u8] = b"seal/auto";
+
+/// A record outside the barrier.
+pub async fn meta(storage: &Arc<dyn Storage>, name: &[u8]) -> Result<Option<Vec<u8>>> {
+    let key = Key::Index(indexes::META, SmallVec::from_slice(name));
+    let value = storage.get(&key).done().await.map_err(storage_error)?;
+    Ok(value.map(|v| v.to_vec()))
+}
+
+/// The change that sets a record outside the barrier.
+pub fn put_meta(name: &[u8], value: &[u8]) -> Change {
+    Change::Put(Key::Index(indexes::META, SmallVec::from_slice(name)), value.into())
+}
+
+/// Encrypts `plain` under `key`, with `what` as associated data.
+pub fn wrap_with(key: &RootKey, what: &[u8], plain: &[u8], rng: &dyn Rng) -> Vec<u8> {
+    let nonce: [u8; 12] = rng.array();
+    let mut out = nonce.to_vec();
+    Key256::new(key.expose_secret()).seal_into(nonce, what, plain, &mut out);
+    out
+}
+
+/// Decrypts what [`wrap_with`] made; `None` where the key does not fit.
+pub fn unwrap_with(key: &RootKey, what: &[u8], wrapped: &[u8]) -> Option<SecretBytes> {
+    let nonce: [u8; 12] = wrapped.get(..12)?.try_into().ok()?;
+    Key256::new(key.expose_secret()).open(nonce, what, wrapped.get(12..)?).ok()
+}
+
+/// 32 bytes as a root key.
+pub fn root_key(bytes: &[u8]) -> Option<RootKey> {
+    bytes.try_into().ok().map(Secret::new)
+}
+
+/// Is there a store behind `storage`?
+pub async fn is_initialised(storage: &Arc<dyn Storage>) -> Result<bool> {
+    Ok(meta(storage, KEYRING).await?.is_some())
+}
+
+/// The key ring under a root key; `None` where the key does not fit.
+pub async fn open_ring(storage: &Arc<dyn Storage>, root: &RootKey) -> Result<Option<KeyRing>> {
+    let wrapped = meta(storage, KEYRING).await?.ok_or_else(Error::sealed)?;
+    let Some(plain) = unwrap_with(root, KEYRING, &wrapped) else { return Ok(None) };
+    KeyRing::decode(plain.expose_secret()).map(Some)
+}
+
+/// The change that stores the key ring under a root key.
+pub fn put_ring(root: &RootKey, ring: &KeyRing, rng: &dyn Rng) -> Result<Change> {
+    let plain = ring.encode()?;
+    Ok(put_meta(KEYRING, &wrap_with(root, KEYRING, plain.expose_secret(), rng)))
+}
+
+/// The share set, if there is one.
+pub async fn shares(storage: &Arc<dyn Storage>) -> Result<Option<Shares>> {
+    meta(storage, SHARES).await?.map(|b| decode(&b)).transpose()
+}
+
+/// A share set over `k`: the change that stores it, and the shares' texts' bytes.
+pub fn make_shares(
+    root: &RootKey,
+    k: &RootKey,
+    count: u8,
+    threshold: u8,
+    rng: &dyn Rng,
+    now: Timestamp,
+) -> Result<(Change, Vec<SecretBytes>)> {
+    let wrapped = wrap_with(k, SHARES, root.expose_secret(), rng);
+    let set = Shares { count, threshold, wrapped, created: now };
+    let change = put_meta(SHARES, &encode(&set)?);
+    // A single share is the key itself, as Vault has it.
+    let shares = if count == 1 {
+        vec![SecretBytes::new(k.expose_secret().to_vec())]
+    } else {
+        strongroom_crypto::shamir::split(
+            k.expose_secret(),
+            usize::from(count),
+            usize::from(threshold),
+            rng,
+        )?
+    };
+    Ok((change, shares))
+}
+
+/// The root key from enough shares; `None` where they do not fit.
+pub fn root_from_shares(set: &Shares, shares: &[SecretBytes]) -> Option<RootKey> {
+    let k = if set.count == 1 {
+        root_key(shares.first()?.expose_secret())?
+    } else {
+        let parts: Vec<&[u8]> = shares.iter().map(|s| s.expose_secret().as_slice()).collect();
+        root_key(strongroom_crypto::shamir::combine(&parts).ok()?.expose_secret())?
+    };
+    root_key(unwrap_with(&k, SHARES, &set.wrapped)?.expose_secret())
+}
+>>>>>>> 3c4b65c (wip)

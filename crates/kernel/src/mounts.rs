@@ -1,0 +1,373 @@
+//! Mounts: where engines and auth methods stand, their settings, and the table by which a request's
+//! path finds its mount.
+//!
+//! Mount records lie in their namespace's scope, named by class path (`secret/`, `auth/approle/`).
+//! The table is derived: the change feed marks it, the next request builds it anew.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ahash::AHashMap;
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+use strongroom_base::{Error, Result, Timestamp};
+use strongroom_storage::{Change, Key};
+
+use crate::namespaces::{Namespace, NamespaceTable};
+use crate::plug::{Class, Engine, Registry, Spec};
+use crate::record::{Id, Record, Scope, Store, WriteView, indexes};
+
+/// A mount.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Mount {
+    /// The scope of its records.
+    pub scope: Scope,
+    /// Secret, auth or system.
+    pub class: Class,
+    /// The plug-in's type (`kv`).
+    pub kind: String,
+    /// Path within its namespace with a trailing slash: `secret/`, `auth/approle/`.
+    pub path: String,
+    /// `kv_1a2b3c4d`.
+    pub accessor: String,
+    /// A UUID.
+    pub uuid: String,
+    /// Free text.
+    pub description: String,
+    /// Settings.
+    pub config: MountConfig,
+    /// Options of the type (`version` of KV).
+    pub options: BTreeMap<String, String>,
+    /// `local`.
+    pub local: bool,
+    /// `seal_wrap`.
+    pub seal_wrap: bool,
+    /// `external_entropy_access`.
+    pub external_entropy_access: bool,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was disabled: it can be brought back until the reconciler removes it.
+    pub deleted: Option<Timestamp>,
+    /// `plugin_version` as given.
+    #[serde(default)]
+    pub plugin_version: String,
+}
+
+/// Settings of a mount.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct MountConfig {
+    /// Seconds; 0 takes the system's.
+    pub default_lease_ttl: i64,
+    /// Seconds; 0 takes the system's.
+    pub max_lease_ttl: i64,
+    /// `force_no_cache`.
+    pub force_no_cache: bool,
+    /// Request fields whose values the audit log shows plain.
+    pub audit_non_hmac_request_keys: Vec<String>,
+    /// Response fields whose values the audit log shows plain.
+    pub audit_non_hmac_response_keys: Vec<String>,
+    /// "", `unauth` or `hidden`.
+    pub listing_visibility: String,
+    /// Request headers that reach the plug-in.
+    pub passthrough_request_headers: Vec<String>,
+    /// Response headers that the plug-in may set.
+    pub allowed_response_headers: Vec<String>,
+    /// "" or a token type, of auth methods.
+    pub token_type: String,
+    /// `user_lockout_config`, of auth methods.
+    pub user_lockout: UserLockout,
+    /// `plugin_name` as given.
+    #[serde(default)]
+    pub plugin_name: String,
+}
+
+/// Lockout settings of an auth method; `None` takes the server's.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub struct UserLockout {
+    /// Failed logins until a user is locked.
+    pub threshold: Option<u64>,
+    /// Seconds a user stays locked.
+    pub duration: Option<i64>,
+    /// Seconds without a failure after which the count starts again.
+    pub counter_reset: Option<i64>,
+    /// Off?
+    pub disable: bool,
+}
+
+impl Record for Mount {
+    const KIND: u8 = 202;
+}
+
+/// The next free scope number: one record in the root scope.
+#[derive(Serialize, Deserialize)]
+struct NextScope(u32);
+
+impl Record for NextScope {
+    const KIND: u8 = 203;
+}
+
+/// Gives a fresh scope, within the transaction of `root` (a view of [`Scope::ROOT`]).
+pub async fn allocate_scope(root: &WriteView<'_>) -> Result<Scope> {
+    let NextScope(next) = root.named::<NextScope>(0, "").await?.unwrap_or(NextScope(1));
+    if next >= Scope::LIMIT {
+        return Err(Error::bad_request("no more mounts or namespaces can be made in this store"));
+    }
+    root.put_named(0, "", &NextScope(next + 1))?;
+    Ok(Scope(next))
+}
+
+/// A mount in the table: record, namespace and engine.
+pub struct MountEntry {
+    /// The record.
+    pub mount: Arc<Mount>,
+    /// Its namespace.
+    pub namespace: Arc<Namespace>,
+    /// Its plug-in; none where this binary does not have it.
+    pub spec: Option<Arc<Spec>>,
+    /// Its engine object.
+    pub engine: Option<Engine>,
+}
+
+/// All mounts of all namespaces.
+#[derive(Default)]
+pub struct MountTable {
+    /// All namespaces.
+    pub namespaces: NamespaceTable,
+    by_path: AHashMap<Scope, BTreeMap<String, Arc<MountEntry>>>,
+    by_scope: AHashMap<Scope, Arc<MountEntry>>,
+    by_accessor: AHashMap<String, Arc<MountEntry>>,
+}
+
+impl MountTable {
+    /// The mount that serves `path` in a namespace, and the path below it.
+    pub fn find<'p>(&self, namespace: Scope, path: &'p str) -> Option<(&Arc<MountEntry>, &'p str)> {
+        let mounts = self.by_path.get(&namespace)?;
+        // Mounts do not nest, so the first prefix that is one is the only one.
+        for (i, byte) in path.bytes().enumerate() {
+            if byte == b'/'
+                && let Some(entry) = mounts.get(&path[..=i])
+            {
+                return Some((entry, &path[i + 1..]));
+            }
+        }
+        // `secret` alone names the mount `secret/`.
+        mounts.get(&format!("{path}/")).map(|entry| (entry, ""))
+    }
+
+    /// A namespace's mounts by path.
+    pub fn of(&self, namespace: Scope) -> impl Iterator<Item = &Arc<MountEntry>> {
+        self.by_path.get(&namespace).into_iter().flat_map(|m| m.values())
+    }
+
+    /// A mount by its exact path.
+    pub fn at(&self, namespace: Scope, path: &str) -> Option<&Arc<MountEntry>> {
+        self.by_path.get(&namespace)?.get(path)
+    }
+
+    /// A mount by its scope.
+    pub fn of_scope(&self, scope: Scope) -> Option<&Arc<MountEntry>> {
+        self.by_scope.get(&scope)
+    }
+
+    /// A mount by its accessor.
+    pub fn of_accessor(&self, accessor: &str) -> Option<&Arc<MountEntry>> {
+        self.by_accessor.get(accessor)
+    }
+
+    /// All mounts.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<MountEntry>> {
+        self.by_scope.values()
+    }
+
+    /// A path in use that `path` would hide or be hidden by.
+    pub fn conflict(&self, namespace: Scope, path: &str) -> Option<String> {
+        let mounts = self.by_path.get(&namespace)?;
+        mounts
+            .keys()
+            .find(|used| used.starts_with(path) || path.starts_with(used.as_str()))
+            .cloned()
+    }
+}
+
+/// Holds the mount table and builds it anew when mounts or namespaces change.
+pub struct Router {
+    store: Arc<Store>,
+    registry: Arc<Registry>,
+    table: ArcSwap<MountTable>,
+    /// Rises with every change of a mount or namespace record.
+    wanted: Arc<AtomicU64>,
+    built: AtomicU64,
+    building: tokio::sync::Mutex<()>,
+}
+
+impl Router {
+    /// A router over `store`; the first request builds its table.
+    pub fn new(store: Arc<Store>, registry: Arc<Registry>) -> Self {
+        let wanted = Arc::new(AtomicU64::new(1));
+        let mark = wanted.clone();
+        store.derived.listen(move |change| {
+            let key = match change {
+                Change::Put(Key::Index(table, key), _) | Change::Delete(Key::Index(table, key))
+                    if *table == indexes::NAMES =>
+                {
+                    key
+                }
+                Change::DeleteIndexRange { table, from, .. } if *table == indexes::NAMES => from,
+                _ => return,
+            };
+            // Kinds of mounts' own records are numbered apart, so some changes mark in vain: the
+            // table is built again, with the same outcome.
+            let kind = key.get(4).copied();
+            let parent_is_zero = key.get(5..13).is_some_and(|p| p.iter().all(|b| *b == 0));
+            if parent_is_zero && (kind == Some(Namespace::KIND) || kind == Some(Mount::KIND)) {
+                mark.fetch_add(1, Ordering::Release);
+            }
+        });
+        Self {
+            store,
+            registry,
+            table: ArcSwap::default(),
+            wanted,
+            built: AtomicU64::new(0),
+            building: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// The plug-ins of this binary.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The table as of the last acknowledged commit.
+    pub async fn table(&self) -> Result<Arc<MountTable>> {
+        if self.built.load(Ordering::Acquire) == self.wanted.load(Ordering::Acquire) {
+            return Ok(self.table.load_full());
+        }
+        let _one = self.building.lock().await;
+        let wanted = self.wanted.load(Ordering::Acquire);
+        if self.built.load(Ordering::Acquire) != wanted {
+            let table = self.build().await?;
+            self.table.store(Arc::new(table));
+            self.built.store(wanted, Ordering::Release);
+        }
+        Ok(self.table.load_full())
+    }
+
+    async fn build(&self) -> Result<MountTable> {
+        let old = self.table.load_full();
+        let tx = self.store.begin();
+        let mut all = vec![Namespace::root()];
+        let mut next = 0;
+        while let Some(namespace) = all.get(next) {
+            let children = tx.read(namespace.scope).all::<Namespace>(0).await?;
+            all.extend(children.into_iter().map(|(_, n)| n));
+            next += 1;
+        }
+        let namespaces = NamespaceTable::new(all);
+        let mut table = MountTable::default();
+        for namespace in namespaces.iter() {
+            let mut by_path = BTreeMap::new();
+            for (_, mount) in tx.read(namespace.scope).all::<Mount>(0).await? {
+                if mount.deleted.is_some() {
+                    continue;
+                }
+                let entry = self.entry(&old, namespace, mount)?;
+                by_path.insert(entry.mount.path.clone(), entry.clone());
+                table.by_scope.insert(entry.mount.scope, entry.clone());
+                table.by_accessor.insert(entry.mount.accessor.clone(), entry);
+            }
+            table.by_path.insert(namespace.scope, by_path);
+        }
+        table.namespaces = namespaces;
+        Ok(table)
+    }
+
+    /// An entry with the engine object it had, as long as what the object was made from stands.
+    fn entry(
+        &self,
+        old: &MountTable,
+        namespace: &Arc<Namespace>,
+        mount: Mount,
+    ) -> Result<Arc<MountEntry>> {
+        let spec = self.registry.get(mount.class, &mount.kind).cloned();
+        let kept = old
+            .by_scope
+            .get(&mount.scope)
+            .filter(|e| e.mount.options == mount.options && e.mount.kind == mount.kind)
+            .and_then(|e| e.engine.clone());
+        let engine = match (&spec, kept) {
+            (Some(_), Some(engine)) => Some(engine),
+            (Some(spec), None) => Some(spec.open(&mount)?),
+            (None, _) => None,
+        };
+        Ok(Arc::new(MountEntry {
+            mount: Arc::new(mount),
+            namespace: namespace.clone(),
+            spec,
+            engine,
+        }))
+    }
+}
+
+/// Where the rows of a mount's named records hang: the top.
+pub const TOP: Id = 0;
+
+/// Makes a mount's record in the transaction of `tx`; the caller has checked the path.
+pub async fn create(
+    tx: &crate::record::Tx,
+    namespace: Scope,
+    mut mount: Mount,
+) -> Result<Mount> {
+    mount.scope = allocate_scope(&tx.write(Scope::ROOT)).await?;
+    tx.write(namespace).put_named(TOP, &mount.path, &mount)?;
+    Ok(mount)
+}
+
+/// The built-in mounts that every namespace has.
+pub async fn create_builtin(
+    tx: &crate::record::Tx,
+    namespace: Scope,
+    now: Timestamp,
+) -> Result<()> {
+    for (kind, path, class, description) in [
+        ("system", "sys/", Class::System, "system endpoints used for control, policy and debugging"),
+        ("identity", "identity/", Class::System, "identity store"),
+        ("cubbyhole", "cubbyhole/", Class::System, "per-token private secret storage"),
+        ("token", "auth/token/", Class::Auth, "token based credentials"),
+    ] {
+        let mount = new_record(tx, kind, path, class, description, now);
+        create(tx, namespace, mount).await?;
+    }
+    Ok(())
+}
+
+/// A mount record with a fresh accessor and UUID and default settings.
+pub fn new_record(
+    tx: &crate::record::Tx,
+    kind: &str,
+    path: &str,
+    class: Class,
+    description: &str,
+    now: Timestamp,
+) -> Mount {
+    let rng = &*tx.store().rng;
+    let prefix = if class == Class::Auth { "auth_" } else { "" };
+    Mount {
+        scope: Scope::ROOT,
+        class,
+        kind: kind.to_owned(),
+        path: path.to_owned(),
+        accessor: format!("{prefix}{kind}_{}", hex::encode(rng.array::<4>())),
+        uuid: rng.uuid(),
+        description: description.to_owned(),
+        config: MountConfig::default(),
+        options: BTreeMap::new(),
+        local: kind == "cubbyhole",
+        seal_wrap: false,
+        external_entropy_access: false,
+        created: now,
+        deleted: None,
+        plugin_version: String::new(),
+    }
+}

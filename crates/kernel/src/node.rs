@@ -1,0 +1,320 @@
+//! A node's life: uninitialised, sealed, or active. What needs keys lives only inside the last, and
+//! dropping it wipes them.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use strongroom_base::{Clock, Error, Result, Rng, Secret, SecretBytes, SecretString};
+use strongroom_storage::{Change, Storage};
+
+use crate::audit::AuditLog;
+use crate::barrier::{Barrier, KeyRing};
+use crate::identity::Identity;
+use crate::leases::Leases;
+use crate::mounts::{Mount, Router, create_builtin};
+use crate::plug::{Class, Registry};
+use crate::policies::{Policies, PolicyRecord};
+use crate::quotas::Quotas;
+use crate::queues::Queues;
+use crate::record::{Record, Scope, Store};
+use crate::seal::{self, RootKey, Seal};
+use crate::tokens::{NewToken, Tokens};
+
+/// Vault's default for `default_lease_ttl` and `max_lease_ttl`: 768 h.
+pub const LEASE_TTL_SECONDS: i64 = 768 * 3_600;
+
+/// Settings of the kernel.
+#[derive(Clone, Debug)]
+pub struct KernelConfig {
+    /// Seconds of a lease or token whose mount and role say nothing.
+    pub default_lease_ttl: i64,
+    /// Most seconds of one whose mount and role say nothing.
+    pub max_lease_ttl: i64,
+    /// `api_addr`.
+    pub api_addr: String,
+    /// `cluster_addr`.
+    pub cluster_addr: String,
+    /// `cluster_name` as configured.
+    pub cluster_name: String,
+    /// Is `sys/raw` served?
+    pub raw_storage_endpoint: bool,
+    /// Are `sys/rekey` and `sys/generate-root` served without a token, as Vault does?
+    pub unauthenticated_key_ceremonies: bool,
+    /// The configuration that `sys/config/state/sanitized` shows.
+    pub sanitized: serde_json::Value,
+    /// Lockout of users, where the auth mount says nothing.
+    pub user_lockout: crate::mounts::UserLockout,
+}
+
+impl Default for KernelConfig {
+    fn default() -> Self {
+        Self {
+            default_lease_ttl: LEASE_TTL_SECONDS,
+            max_lease_ttl: LEASE_TTL_SECONDS,
+            api_addr: String::new(),
+            cluster_addr: String::new(),
+            cluster_name: String::new(),
+            raw_storage_endpoint: false,
+            unauthenticated_key_ceremonies: true,
+            sanitized: serde_json::Value::Null,
+            user_lockout: Default::default(),
+        }
+    }
+}
+
+impl KernelConfig {
+    /// A mount's TTLs in seconds: (default, maximum).
+    pub fn mount_ttls(&self, mount: &Mount) -> (i64, i64) {
+        let or = |own: i64, system: i64| if own > 0 { own } else { system };
+        let max = or(mount.config.max_lease_ttl, self.max_lease_ttl);
+        let default = or(mount.config.default_lease_ttl, self.default_lease_ttl);
+        (if max > 0 { default.min(max) } else { default }, max)
+    }
+}
+
+/// Everything an active node's requests use. Each part knows only what it was made with.
+pub struct Services {
+    /// Records.
+    pub store: Arc<Store>,
+    /// Mounts and namespaces.
+    pub router: Router,
+    /// Tokens.
+    pub tokens: Tokens,
+    /// Policies.
+    pub policies: Policies,
+    /// Entities and groups.
+    pub identity: Identity,
+    /// Leases.
+    pub leases: Leases,
+    /// Rate limits.
+    pub quotas: Quotas,
+    /// The audit log.
+    pub audit: Arc<AuditLog>,
+    /// Queues of commands.
+    pub queues: Queues,
+    /// Settings.
+    pub config: Arc<KernelConfig>,
+    /// The root key, for rotation and rekey.
+    pub root_key: RootKey,
+    /// The node: for the operations that end this life.
+    pub node: std::sync::Weak<Node>,
+    /// The cluster's name and id.
+    pub cluster: Cluster,
+}
+
+/// The cluster's name and id, made at initialisation.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Cluster {
+    /// `cluster_name`.
+    pub name: String,
+    /// `cluster_id`: a UUID.
+    pub id: String,
+}
+
+impl Record for Cluster {
+    const KIND: u8 = 207;
+}
+
+/// What a node is at a moment.
+pub enum Life {
+    /// The storage holds no store yet.
+    Uninitialised,
+    /// There is a store, and no keys.
+    Sealed,
+    /// Serving.
+    Active(Arc<Services>),
+}
+
+/// One server process' kernel.
+pub struct Node {
+    /// The storage.
+    pub storage: Arc<dyn Storage>,
+    /// The plug-ins of this binary.
+    pub registry: Arc<Registry>,
+    /// The automatic seal, if one is configured.
+    pub auto_seal: Option<Arc<dyn Seal>>,
+    /// Settings.
+    pub config: Arc<KernelConfig>,
+    /// Guarded time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    life: ArcSwap<Life>,
+    /// One change of life at a time.
+    changing: tokio::sync::Mutex<()>,
+    /// Shares given so far, of unsealing, rekeying and the like; the `system` crate's.
+    pub ceremonies: Mutex<seal::ceremony::Ceremonies>,
+}
+
+/// What initialisation asks for.
+pub struct InitRequest {
+    /// Number of shares.
+    pub shares: u8,
+    /// Shares that open the store.
+    pub threshold: u8,
+}
+
+/// What initialisation gives, once.
+pub struct Initialised {
+    /// The shares.
+    pub shares: Vec<SecretBytes>,
+    /// The first root token.
+    pub root_token: SecretString,
+}
+
+impl Node {
+    /// A node over `storage`; it looks whether there is a store.
+    pub async fn new(
+        storage: Arc<dyn Storage>,
+        registry: Arc<Registry>,
+        auto_seal: Option<Arc<dyn Seal>>,
+        config: Arc<KernelConfig>,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+    ) -> Result<Arc<Self>> {
+        let life = if seal::is_initialised(&storage).await? {
+            Life::Sealed
+        } else {
+            Life::Uninitialised
+        };
+        Ok(Arc::new(Self {
+            storage,
+            registry,
+            auto_seal,
+            config,
+            clock,
+            rng,
+            life: ArcSwap::from_pointee(life),
+            changing: tokio::sync::Mutex::new(()),
+            ceremonies: Mutex::default(),
+        }))
+    }
+
+    /// What the node is now.
+    pub fn life(&self) -> Arc<Life> {
+        self.life.load_full()
+    }
+
+    /// The services, or 503.
+    pub fn active(&self) -> Result<Arc<Services>> {
+        match &**self.life.load() {
+            Life::Active(services) => Ok(services.clone()),
+            _ => Err(Error::sealed()),
+        }
+    }
+
+    /// Makes the store: keys, share set, automatic seal's record, built-in mounts and policies and
+    /// the first root token, in one transaction. The node is sealed afterwards.
+    pub async fn initialise(&self, request: &InitRequest) -> Result<Initialised> {
+        let _one = self.changing.lock().await;
+        if seal::is_initialised(&self.storage).await? {
+            return Err(Error::bad_request("Vault is already initialized"));
+        }
+        let (rng, now) = (&*self.rng, self.clock.now());
+        let root: RootKey = Secret::new(rng.array());
+        let k: RootKey = Secret::new(rng.array());
+        let ring = KeyRing::generate(rng, now);
+        let barrier = Arc::new(Barrier::new(ring.clone(), self.rng.clone()));
+        let store =
+            Store::new(self.storage.clone(), barrier, self.clock.clone(), self.rng.clone());
+        let tx = store.begin();
+        tx.change(seal::put_ring(&root, &ring, rng)?);
+        let (change, shares) =
+            seal::make_shares(&root, &k, request.shares, request.threshold, rng, now)?;
+        tx.change(change);
+        if let Some(auto) = &self.auto_seal {
+            tx.change(seal::put_meta(seal::AUTO, &auto.wrap(&root).await?));
+        }
+        let scope = tx.write(Scope::ROOT);
+        scope.put_named(0, "", &seal::ShareKey(k.expose_secret().to_vec()))?;
+        let name = match self.config.cluster_name.as_str() {
+            "" => format!("vault-cluster-{}", hex::encode(rng.array::<4>())),
+            name => name.to_owned(),
+        };
+        scope.put_named(0, "", &Cluster { name, id: rng.uuid() })?;
+        create_builtin(&tx, Scope::ROOT, now).await?;
+        let text = crate::policy::DEFAULT_POLICY_TEXT.to_owned();
+        let policy =
+            PolicyRecord { text, written: now, version: 1, settings: Default::default() };
+        scope.put_named(0, "default", &policy)?;
+        let created = Tokens::new(store.clone()).create(&tx, root_token(), "", now)?;
+        tx.commit().await?;
+        self.life.store(Arc::new(Life::Sealed));
+        Ok(Initialised { shares, root_token: created.text })
+    }
+
+    /// Opens the store with a root key. False where the key does not fit.
+    pub async fn unseal(self: &Arc<Self>, root: RootKey) -> Result<bool> {
+        let _one = self.changing.lock().await;
+        if matches!(**self.life.load(), Life::Active(_)) {
+            return Ok(true);
+        }
+        let Some(ring) = seal::open_ring(&self.storage, &root).await? else { return Ok(false) };
+        let barrier = Arc::new(Barrier::new(ring, self.rng.clone()));
+        let store =
+            Store::new(self.storage.clone(), barrier, self.clock.clone(), self.rng.clone());
+        let cluster = store.begin().read(Scope::ROOT).named::<Cluster>(0, "").await?;
+        let services = Services {
+            router: Router::new(store.clone(), self.registry.clone()),
+            tokens: Tokens::new(store.clone()),
+            policies: Policies::new(store.clone()),
+            identity: Identity::new(store.clone()),
+            leases: Leases::new(store.clone()),
+            quotas: Quotas::new(store.clone()),
+            audit: AuditLog::open(store.clone())?,
+            queues: Queues::default(),
+            config: self.config.clone(),
+            root_key: root,
+            node: Arc::downgrade(self),
+            cluster: cluster.ok_or_else(|| Error::internal("the cluster record is missing"))?,
+            store,
+        };
+        services.router.table().await?;
+        self.life.store(Arc::new(Life::Active(Arc::new(services))));
+        Ok(true)
+    }
+
+    /// Opens the store by the automatic seal, if there is one and a store for it.
+    pub async fn unseal_automatically(self: &Arc<Self>) -> Result<bool> {
+        let Some(auto) = &self.auto_seal else { return Ok(false) };
+        let Some(wrapped) = seal::meta(&self.storage, seal::AUTO).await? else { return Ok(false) };
+        let root = auto.unwrap(&wrapped).await?;
+        self.unseal(root).await
+    }
+
+    /// Seals: the services go, and with the last request in flight their keys.
+    pub async fn seal(&self) {
+        let _one = self.changing.lock().await;
+        if matches!(**self.life.load(), Life::Active(_)) {
+            self.life.store(Arc::new(Life::Sealed));
+        }
+    }
+}
+
+/// A root token: no parent, no end.
+pub fn root_token() -> NewToken {
+    NewToken {
+        display_name: "root".to_owned(),
+        policies: vec!["root".to_owned()],
+        path: "auth/token/root".to_owned(),
+        namespace: Scope::ROOT,
+        mount: Scope::ROOT,
+        ..NewToken::default()
+    }
+}
+
+/// The mount class of a path's text: `auth/…` or not.
+pub fn class_of(path: &str) -> Class {
+    if path.starts_with("auth/") { Class::Auth } else { Class::Secret }
+}
+
+/// Sets a record outside the barrier.
+pub async fn write_meta(storage: &Arc<dyn Storage>, changes: Vec<Change>) -> Result<()> {
+    let commit = strongroom_storage::Commit {
+        snapshot: storage.revision(),
+        changes,
+        ..Default::default()
+    };
+    storage.commit(commit).await.map(|_| ()).map_err(crate::record::storage_error)
+}

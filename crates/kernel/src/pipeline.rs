@@ -1,0 +1,527 @@
+//! A request's way through the kernel. Each step takes what the step before it made, and only that
+//! step can make it: an answer cannot leave without having been judged and recorded.
+//!
+//! ```text
+//! Call → admit → Admitted → authenticate → Authenticated → authorise → Authorised
+//!      → execute → Executed → record → Answer
+//! ```
+//!
+//! Invariants:
+//! * there is no other way to an engine;
+//! * a stranger learns nothing of a path, a body or a record before policy has allowed the path;
+//! * effects, the token's or lease's records and the audit lines are one transaction;
+//! * every outcome, a panic included, is recorded before it is answered.
+
+mod authenticate;
+mod execute;
+mod wrap;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use strongroom_base::{
+    Error, ErrorKind, Json, RawFields, RequestPath, Result, SecretString, Timestamp,
+};
+
+use crate::audit::{Entry, Outcome};
+use crate::identity::EntityState;
+use crate::mounts::{MountEntry, MountTable};
+use crate::namespaces::{Namespace, canonical};
+use crate::node::{Node, Services};
+use crate::plug::{Captures, Matched, Peer, Reply, Request, Route, Rule, Verb};
+use crate::policy::{Acl, Capability, Trace};
+use crate::quotas::RateHeaders;
+use crate::tokens::Token;
+
+/// A request as a door hands it over.
+pub struct Call {
+    /// `X-Vault-Namespace`, as it came.
+    pub namespace: String,
+    /// The path below `/v1/`.
+    pub path: RequestPath,
+    /// The verb.
+    pub verb: Verb,
+    /// The token, if any.
+    pub token: Option<SecretString>,
+    /// The body as it came: parsed only after policy has allowed the path.
+    pub body: Bytes,
+    /// Query parameters.
+    pub query: Vec<(String, String)>,
+    /// `X-Vault-Wrap-TTL` in seconds.
+    pub wrap_ttl: Option<i64>,
+    /// Headers, lower-case names.
+    pub headers: Vec<(String, String)>,
+    /// Where it came from.
+    pub peer: Peer,
+}
+
+/// What a door renders.
+pub struct Answer {
+    /// The request's UUID.
+    pub request_id: String,
+    /// `mount_type` of the envelope.
+    pub mount_kind: String,
+    /// The reply or the failure.
+    pub result: Result<Reply<Json>>,
+    /// The lease of the reply's data.
+    pub lease: Option<crate::leases::Leased>,
+    /// The id by which an allowed caller can ask why a request was denied.
+    pub explain: Option<String>,
+    /// What a quota's headers say.
+    pub rate: Option<RateHeaders>,
+}
+
+/// A call within its namespace and mount.
+struct Admitted {
+    services: Arc<Services>,
+    table: Arc<MountTable>,
+    call: Call,
+    id: String,
+    started: Timestamp,
+    namespace: Arc<Namespace>,
+    /// The path within the namespace.
+    path: String,
+    entry: Option<Arc<MountEntry>>,
+    /// The path below the mount.
+    below: String,
+    rate: Option<RateHeaders>,
+}
+
+/// The route that a call's path leads to.
+enum Target {
+    Route { index: usize, captures: Captures },
+    OtherVerb,
+    Nothing,
+}
+
+/// A call whose caller is known.
+struct Authenticated {
+    admitted: Admitted,
+    target: Target,
+    token: Option<Arc<Token>>,
+    entity: Option<Arc<EntityState>>,
+    token_text: Option<Arc<SecretString>>,
+    /// This was the last use of a use-limited token.
+    last_use: bool,
+}
+
+/// A call that policy allows.
+struct Authorised {
+    caller: Authenticated,
+    granting: Vec<String>,
+    fields: RawFields,
+}
+
+/// A call that was carried out, not yet recorded or committed.
+struct Executed {
+    authorised: Authorised,
+    done: execute::Done,
+}
+
+/// A failure on the way, with what is known for the audit line.
+struct Refused {
+    error: Error,
+    trace: Option<Box<Trace>>,
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self { error, trace: None }
+    }
+}
+
+/// Carries a call out.
+pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
+    let id = node.rng.uuid();
+    let services = match node.active() {
+        Ok(services) => services,
+        Err(e) => return Answer::failure(id, e),
+    };
+    match admit(services, call, id).await {
+        Ok(admitted) => admitted.run().await,
+        Err((id, e)) => Answer::failure(id, e),
+    }
+}
+
+/// Finds namespace, mount and quota. What fails here names no resource of the store.
+async fn admit(
+    services: Arc<Services>,
+    call: Call,
+    id: String,
+) -> Result<Admitted, (String, Error)> {
+    let started = services.store.now();
+    let found = async {
+        let table = services.router.table().await?;
+        let header = canonical(&call.namespace)?;
+        let root = table.namespaces.get("").cloned().ok_or_else(Error::sealed)?;
+        // An unknown namespace is told like any unknown path: only whom policy lets.
+        let (namespace, prefix) = table.namespaces.split(&root, &header);
+        let (namespace, path) = if prefix.is_empty() {
+            let (n, p) = table.namespaces.split(&namespace, call.path.as_str());
+            (n, p.to_owned())
+        } else {
+            (namespace, format!("{prefix}{}", call.path.as_str()))
+        };
+        Ok::<_, Error>((table, namespace, path))
+    };
+    let (table, namespace, mut path) = match found.await {
+        Ok(found) => found,
+        Err(e) => return Err((id, e)),
+    };
+    // Lists name folders: policy and engines see one spelling, with the slash.
+    if matches!(call.verb, Verb::List | Verb::Scan) && !path.ends_with('/') {
+        path.push('/');
+    }
+    let live = table.namespaces.is_live(namespace.scope);
+    let entry = if live { table.find(namespace.scope, &path) } else { None };
+    let (entry, below) = match entry {
+        Some((entry, below)) => (Some(entry.clone()), below.to_owned()),
+        None => (None, String::new()),
+    };
+    let rate = services.quotas.admit(&namespace, entry.as_deref(), &path, &call.peer).await;
+    let admitted =
+        Admitted { services, table, call, id, started, namespace, path, entry, below, rate: None };
+    match rate {
+        Ok(rate) => Ok(Admitted { rate, ..admitted }),
+        Err(e) => Err((admitted.id, e)),
+    }
+}
+
+impl Admitted {
+    /// The rest of the way, top to bottom.
+    async fn run(self) -> Answer {
+        let caller = match self.authenticate().await {
+            Ok(caller) => caller,
+            Err((admitted, refused)) => return admitted.refuse(refused).await,
+        };
+        let authorised = match caller.authorise().await {
+            Ok(authorised) => authorised,
+            Err((caller, refused)) => return caller.refuse(refused, &RawFields::default()).await,
+        };
+        match authorised.execute().await {
+            Ok(executed) => executed.record().await,
+            Err((authorised, refused)) => {
+                let fields = authorised.fields;
+                authorised.caller.refuse(refused, &fields).await
+            }
+        }
+    }
+
+    /// The route of a target.
+    fn route(&self, index: usize) -> Option<&Route> {
+        self.entry.as_ref()?.spec.as_ref()?.routes.get(index)
+    }
+
+    fn target(&self) -> Target {
+        let spec = self.entry.as_ref().and_then(|e| e.spec.as_ref());
+        let Some(spec) = spec else { return Target::Nothing };
+        match spec.find(&self.below, self.call.verb) {
+            Matched::Route(route, captures) => {
+                let index = spec.routes.iter().position(|r| std::ptr::eq(r, route));
+                index.map_or(Target::Nothing, |index| Target::Route { index, captures })
+            }
+            Matched::OtherVerb => Target::OtherVerb,
+            Matched::Nothing => Target::Nothing,
+        }
+    }
+
+    /// Records a refusal before the caller was known.
+    async fn refuse(self, refused: Refused) -> Answer {
+        let caller = Authenticated {
+            admitted: self,
+            target: Target::Nothing,
+            token: None,
+            entity: None,
+            token_text: None,
+            last_use: false,
+        };
+        caller.refuse(refused, &RawFields::default()).await
+    }
+}
+
+impl Authenticated {
+    /// Asks policy about the path, then reads the body and asks about its parameters.
+    async fn authorise(self) -> Result<Authorised, (Self, Refused)> {
+        match self.judge().await {
+            Ok((granting, fields)) => Ok(Authorised { caller: self, granting, fields }),
+            Err(refused) => Err((self, refused)),
+        }
+    }
+
+    async fn judge(&self) -> Result<(Vec<String>, RawFields), Refused> {
+        let admitted = &self.admitted;
+        let rule = match &self.target {
+            Target::Route { index, .. } => admitted.route(*index).map_or(Rule::Token, |r| r.rule),
+            _ => Rule::Token,
+        };
+        if rule == Rule::Open {
+            return Ok((Vec::new(), self.read_body()?));
+        }
+        let Some(token) = &self.token else { return Err(Error::denied().into()) };
+        let acl = self.acl(token).await?;
+        let path = self.policy_path(token).ok_or_else(Error::denied)?;
+        let capability = self.capability().await;
+        let sudo = rule == Rule::Sudo;
+        let ask = crate::policy::Request {
+            path: &path,
+            capability,
+            needs_sudo: sudo,
+            wrap_ttl_seconds: admitted.call.wrap_ttl,
+        };
+        let decision = acl.decide_path(&ask);
+        if !decision.is_allowed() {
+            return Err(Refused {
+                error: denied_by_policy(),
+                trace: Some(Box::new(acl.explain(&ask, None))),
+            });
+        }
+        let fields = self.read_body()?;
+        if decision.has_parameters() && !acl.decide_parameters(&ask, &decision, &fields.map.0) {
+            return Err(Refused {
+                error: denied_by_policy(),
+                trace: Some(Box::new(acl.explain(&ask, Some(&fields.map.0)))),
+            });
+        }
+        match self.target {
+            Target::Route { .. } => Ok((decision.granting_policies(), fields)),
+            _ if admitted.entry.is_none() => Err(Error::no_route(&admitted.path).into()),
+            Target::OtherVerb => Err(Error::unsupported().into()),
+            Target::Nothing => {
+                Err(Error::new(ErrorKind::NoRoute, "unsupported path").into())
+            }
+        }
+    }
+
+    /// The compiled rights of the token.
+    async fn acl(&self, token: &Token) -> Result<Arc<Acl>> {
+        let policies = &self.admitted.services.policies;
+        let entity = self.entity.as_deref().filter(|_| !token.no_identity_policies);
+        match entity {
+            Some(entity) if !entity.policies.is_empty() => {
+                let all = token.policies.iter().chain(&entity.policies).cloned();
+                let all = crate::tokens::normalise_policies(all);
+                policies.acl(token.namespace, &all, Some(entity)).await
+            }
+            _ => policies.acl(token.namespace, &token.policies, entity).await,
+        }
+    }
+
+    /// The path as the token's policies see it: relative to the token's namespace. `None` where
+    /// the token's namespace is not at or above the request's.
+    fn policy_path(&self, token: &Token) -> Option<String> {
+        let admitted = &self.admitted;
+        let own = admitted.table.namespaces.of_scope(token.namespace)?;
+        let prefix = admitted.namespace.path.strip_prefix(&own.path)?;
+        Some(if prefix.is_empty() {
+            admitted.path.clone()
+        } else {
+            format!("{prefix}{}", admitted.path)
+        })
+    }
+
+    async fn capability(&self) -> Capability {
+        match self.admitted.call.verb {
+            Verb::Read => Capability::Read,
+            Verb::List => Capability::List,
+            Verb::Delete => Capability::Delete,
+            Verb::Patch => Capability::Patch,
+            Verb::Scan => Capability::Scan,
+            Verb::Write => Capability::of_write(self.exists().await),
+        }
+    }
+
+    /// The body and query as fields.
+    fn read_body(&self) -> Result<RawFields> {
+        let call = &self.admitted.call;
+        let mut fields = RawFields::default();
+        if !call.body.is_empty() {
+            let first = call.body.iter().find(|b| !b.is_ascii_whitespace());
+            if first == Some(&b'{') {
+                match strongroom_base::json::parse_bounded(&call.body) {
+                    Ok(Json::Object(map)) => fields = RawFields::from_map(map),
+                    Ok(_) => return Err(Error::bad_request("the body must be a JSON object")),
+                    Err(e) => return Err(Error::bad_request(e.to_string())),
+                }
+            } else {
+                let json = call
+                    .headers
+                    .iter()
+                    .any(|(n, v)| n == "content-type" && v.starts_with("application/json"));
+                if json || !matches!(first, Some(0x1f | b'P'..)) && first.is_some() {
+                    return Err(Error::bad_request("error parsing JSON"));
+                }
+                fields.raw_body = call.body.to_vec().into();
+            }
+        }
+        if !matches!(call.verb, Verb::Write | Verb::Patch) {
+            for (name, value) in &call.query {
+                if !fields.map.0.contains_key(name) {
+                    fields.map.0.insert(name.clone(), Json::String(value.clone()));
+                }
+            }
+        }
+        Ok(fields)
+    }
+
+    /// Records a refusal; the answer's own failure is what recording says, if it fails.
+    async fn refuse(self, refused: Refused, fields: &RawFields) -> Answer {
+        let services = self.admitted.services.clone();
+        let entry = self.entry(
+            fields,
+            &[],
+            refused.trace.as_deref(),
+            Outcome::Refused(&refused.error),
+        );
+        let recorded = services.audit.record(&entry).await;
+        self.finish_uses().await;
+        let rate = self.admitted.rate;
+        let mount_kind = self.admitted.mount_kind();
+        let (result, explain) = match recorded {
+            Ok(explain) => {
+                let denied = refused.error.kind == ErrorKind::PermissionDenied;
+                (Err(refused.error), denied.then_some(explain))
+            }
+            Err(e) => (Err(e), None),
+        };
+        Answer { request_id: self.admitted.id, mount_kind, result, lease: None, explain, rate }
+    }
+
+    /// What the audit log gets to see.
+    fn entry<'a>(
+        &'a self,
+        fields: &'a RawFields,
+        granting: &'a [String],
+        trace: Option<&'a Trace>,
+        outcome: Outcome<'a>,
+    ) -> Entry<'a> {
+        let admitted = &self.admitted;
+        Entry {
+            id: &admitted.id,
+            started: admitted.started,
+            verb: admitted.call.verb,
+            namespace: &admitted.namespace,
+            mount: admitted.entry.as_ref().map(|e| &*e.mount),
+            path: &admitted.path,
+            peer: &admitted.call.peer,
+            headers: &admitted.call.headers,
+            token: self.token.as_deref(),
+            token_text: self.token_text.as_deref(),
+            identity_policies: self.entity.as_ref().map_or(&[], |e| &e.policies),
+            fields,
+            wrap_ttl: admitted.call.wrap_ttl,
+            granting,
+            trace,
+            outcome,
+        }
+    }
+}
+
+impl Admitted {
+    fn mount_kind(&self) -> String {
+        self.entry.as_ref().map_or_else(String::new, |e| e.mount.kind.clone())
+    }
+}
+
+impl Executed {
+    /// Records and commits; runs again what another transaction got in the way of.
+    async fn record(self) -> Answer {
+        let Self { authorised, done } = self;
+        let caller = &authorised.caller;
+        let services = caller.admitted.services.clone();
+        let outcome = Outcome::Reply(&done.reply);
+        let entry = caller.entry(&authorised.fields, &authorised.granting, None, outcome);
+        let recorded = if done.tx.has_changes() {
+            match services.audit.record_in(&done.tx, &entry) {
+                Ok(()) => done.tx.commit().await.map(|_| services.audit.committed()),
+                Err(e) => Err(e),
+            }
+        } else {
+            match done.tx.commit().await {
+                Ok(_) => services.audit.record(&entry).await.map(|_| ()),
+                Err(e) => Err(e),
+            }
+        };
+        match recorded {
+            Ok(()) => {
+                for action in done.after {
+                    action(&services);
+                }
+                let mount_kind = caller.admitted.mount_kind();
+                let rate = caller.admitted.rate;
+                caller.finish_uses().await;
+                Answer {
+                    request_id: authorised.caller.admitted.id,
+                    mount_kind,
+                    result: Ok(done.reply),
+                    lease: done.lease,
+                    explain: None,
+                    rate,
+                }
+            }
+            Err(e) if e.kind == ErrorKind::Conflict && done.attempt < ATTEMPTS_MAX => {
+                match Box::pin(authorised.execute_again(done.attempt + 1)).await {
+                    Ok(executed) => Box::pin(executed.record()).await,
+                    Err((authorised, refused)) => {
+                        let fields = authorised.fields;
+                        authorised.caller.refuse(refused, &fields).await
+                    }
+                }
+            }
+            Err(e) => {
+                let fields = authorised.fields;
+                authorised.caller.refuse(e.into(), &fields).await
+            }
+        }
+    }
+}
+
+/// How often an operation is run when others get in the way.
+const ATTEMPTS_MAX: u32 = 32;
+
+/// The 403 of policy, in the form that Vault's clients print.
+fn denied_by_policy() -> Error {
+    Error::new(ErrorKind::PermissionDenied, "1 error occurred:\n\t* permission denied\n\n")
+}
+
+impl Answer {
+    /// A failure without anything else.
+    pub fn failure(request_id: String, error: Error) -> Self {
+        Self {
+            request_id,
+            mount_kind: String::new(),
+            result: Err(error),
+            lease: None,
+            explain: None,
+            rate: None,
+        }
+    }
+}
+
+/// What an operation sees of the call.
+fn request_of(caller: &Authenticated, entry: &MountEntry) -> Request {
+    let admitted = &caller.admitted;
+    let passed = &entry.mount.config.passthrough_request_headers;
+    let system = entry.mount.class == crate::plug::Class::System;
+    let headers = admitted
+        .call
+        .headers
+        .iter()
+        .filter(|(name, _)| system || passed.iter().any(|p| p.eq_ignore_ascii_case(name)))
+        .cloned()
+        .collect();
+    Request {
+        id: admitted.id.clone(),
+        now: admitted.started,
+        namespace: admitted.namespace.clone(),
+        mount: entry.mount.clone(),
+        verb: admitted.call.verb,
+        path: admitted.below.clone(),
+        full_path: admitted.path.clone(),
+        peer: admitted.call.peer.clone(),
+        token: caller.token.clone(),
+        token_text: caller.token_text.clone(),
+        wrap_ttl: admitted.call.wrap_ttl,
+        headers,
+        query: admitted.call.query.clone(),
+    }
+}

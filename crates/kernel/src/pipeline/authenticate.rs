@@ -1,0 +1,129 @@
+//! Who calls: the token's check, its address, its entity, its uses.
+
+use std::sync::Arc;
+
+use strongroom_base::{Error, Result};
+
+use super::{Admitted, Authenticated, Refused, Target};
+use crate::plug::{ReadCx, Rule};
+use crate::record::Scope;
+use crate::tokens::Token;
+
+impl Admitted {
+    /// Finds the caller. On open paths a token is neither needed nor looked at.
+    pub(super) async fn authenticate(mut self) -> Result<Authenticated, (Self, Refused)> {
+        let target = self.target();
+        let open = match &target {
+            Target::Route { index, .. } => {
+                self.route(*index).is_some_and(|r| r.rule == Rule::Open)
+            }
+            _ => false,
+        };
+        let text = self.call.token.take().map(Arc::new);
+        let mut caller = Authenticated {
+            admitted: self,
+            target,
+            token: None,
+            entity: None,
+            token_text: text,
+            last_use: false,
+        };
+        if open {
+            return Ok(caller);
+        }
+        match caller.identify().await {
+            Ok(()) => Ok(caller),
+            Err(e) => Err((caller.admitted, e.into())),
+        }
+    }
+}
+
+impl Authenticated {
+    async fn identify(&mut self) -> Result<()> {
+        let services = self.admitted.services.clone();
+        let now = self.admitted.started;
+        let text = self.token_text.clone().ok_or_else(Error::denied)?;
+        let token = services.tokens.check(&text, now).await?.ok_or_else(Error::denied)?;
+        let table = &self.admitted.table;
+        let mount_lives = token.mount == Scope::ROOT || table.of_scope(token.mount).is_some();
+        if !mount_lives
+            || !table.namespaces.is_live(token.namespace)
+            || !token.allows_address(self.admitted.call.peer.ip)
+        {
+            return Err(Error::denied());
+        }
+        if !token.entity_id.is_empty() {
+            let entity = services.identity.entity(token.namespace, &token.entity_id).await?;
+            if entity.as_ref().is_some_and(|e| e.disabled) {
+                return Err(Error::denied());
+            }
+            self.entity = entity;
+        }
+        if token.num_uses > 0 {
+            self.take_use(&token).await?;
+        }
+        self.token = Some(token);
+        Ok(())
+    }
+
+    /// Takes one use of a use-limited token, durably, before anything is done with it: two
+    /// requests can't share the last one.
+    async fn take_use(&mut self, token: &Arc<Token>) -> Result<()> {
+        let services = &self.admitted.services;
+        let left = services
+            .store
+            .transact(|tx| {
+                let tokens = &services.tokens;
+                let id = token.id;
+                async move {
+                    let Some(mut token) = tokens.read(&tx, id).await? else {
+                        return Err(Error::denied());
+                    };
+                    if token.num_uses <= 0 {
+                        return Err(Error::denied());
+                    }
+                    // Below zero: used up, and on its way out.
+                    token.num_uses = if token.num_uses == 1 { -1 } else { token.num_uses - 1 };
+                    let expires = token.expires;
+                    tokens.update(&tx, &token, expires)?;
+                    Ok(token.num_uses)
+                }
+            })
+            .await?;
+        self.last_use = left < 0;
+        Ok(())
+    }
+
+    /// Revokes a token whose last use this was. It is refused already; a failure here is left to
+    /// expiry.
+    pub(super) async fn finish_uses(&self) {
+        let (true, Some(token)) = (self.last_use, &self.token) else { return };
+        let services = &self.admitted.services;
+        let revoked = services
+            .store
+            .transact(|tx| async move {
+                if let Some(token) = services.tokens.read(&tx, token.id).await? {
+                    services.tokens.revoke(&tx, &token);
+                }
+                Ok(())
+            })
+            .await;
+        if let Err(e) = revoked {
+            tracing::warn!(error = %e, "a used-up token could not be revoked yet");
+        }
+    }
+
+    /// Is there something where the call wants to write? What can't be found out counts as yes.
+    pub(super) async fn exists(&self) -> bool {
+        let Target::Route { index, captures } = &self.target else { return true };
+        let Some(entry) = self.admitted.entry.as_ref() else { return true };
+        let (Some(spec), Some(engine)) = (&entry.spec, &entry.engine) else { return true };
+        let Some(route) = spec.routes.get(*index) else { return true };
+        let Some(exists) = spec.exists_for(route) else { return true };
+        let request = super::request_of(self, entry);
+        let services = &self.admitted.services;
+        let tx = services.store.begin();
+        let cx = ReadCx { tx: &tx, services, request: &request };
+        exists(&**engine, &cx, captures).await.unwrap_or(true)
+    }
+}

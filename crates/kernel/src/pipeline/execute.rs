@@ -1,0 +1,205 @@
+//! Carrying an operation out: within one transaction, with a panic caught.
+
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use strongroom_base::{Error, FieldSource, Json, Result};
+
+use super::{Authenticated, Authorised, Executed, Refused, Target, request_of};
+use crate::leases::Leased;
+use crate::plug::{
+    AfterCommit, AuthBlock, Class, Grant, Handler, ReadCx, Reply, Request, Route, WriteCx,
+};
+use crate::record::Tx;
+use crate::tokens::{Bounds, NewToken, lifetime, normalise_policies, suffix};
+
+/// What came of an operation, before its commit.
+pub(super) struct Done {
+    pub tx: Tx,
+    pub reply: Reply<Json>,
+    pub lease: Option<Leased>,
+    pub after: Vec<AfterCommit>,
+    pub attempt: u32,
+    /// Held until the commit is through.
+    pub _queue: Option<tokio::sync::OwnedMutexGuard<()>>,
+}
+
+impl Authorised {
+    /// Carries it out for the first time.
+    pub(super) async fn execute(self) -> Result<Executed, (Self, Refused)> {
+        self.execute_again(0).await
+    }
+
+    /// Carries it out, for the `attempt`-th time after the first.
+    pub(super) async fn execute_again(self, attempt: u32) -> Result<Executed, (Self, Refused)> {
+        match CatchPanic(Box::pin(self.run(attempt))).await {
+            Ok(done) => Ok(Executed { authorised: self, done }),
+            Err(error) => Err((self, error.into())),
+        }
+    }
+
+    async fn run(&self, attempt: u32) -> Result<Done> {
+        let caller = &self.caller;
+        let admitted = &caller.admitted;
+        let Target::Route { index, captures } = &caller.target else {
+            return Err(Error::unsupported());
+        };
+        let entry = admitted.entry.as_ref().ok_or_else(|| Error::no_route(&admitted.path))?;
+        let (Some(engine), Some(route)) = (&entry.engine, admitted.route(*index)) else {
+            return Err(Error::no_route(&admitted.path));
+        };
+        let request = request_of(caller, entry);
+        let services = &admitted.services;
+        let tx = services.store.begin();
+        let source = FieldSource::new(captures, &self.fields, route.fields);
+        let unknown = unknown_fields(route, &source);
+        let read = ReadCx { tx: &tx, services, request: &request };
+        let (mut reply, after, queue) = match &route.handler {
+            Handler::Query(run) => (run(&**engine, &read, source).await?, Vec::new(), None),
+            Handler::Command(run) => {
+                let mut cx = WriteCx { read, after: Vec::new(), _queue: None };
+                let reply = run(&**engine, &mut cx, source).await?;
+                (reply, cx.after, cx._queue)
+            }
+            Handler::Login(run) => {
+                let mut cx = WriteCx { read, after: Vec::new(), _queue: None };
+                let grant = run(&**engine, &mut cx, source).await?;
+                let (after, queue) = (cx.after, cx._queue);
+                (caller.grant(&tx, &request, grant).await?, after, queue)
+            }
+        };
+        reply.warnings.extend(unknown);
+        let lease = match &reply.lease {
+            Some(lease) => Some(services.leases.register(&tx, &request, lease).await?),
+            None => None,
+        };
+        let mut done = Done { tx, reply, lease, after, attempt, _queue: queue };
+        if let Some(ttl) = request.wrap_ttl.filter(|ttl| *ttl > 0) {
+            super::wrap::wrap(caller, &request, &mut done, ttl).await?;
+        }
+        Ok(done)
+    }
+}
+
+/// Vault's warning about fields that the operation does not know.
+fn unknown_fields(route: &Route, source: &FieldSource<'_>) -> Option<String> {
+    if route.verb != crate::plug::Verb::Write {
+        return None;
+    }
+    let names = source.unknown_names();
+    (!names.is_empty()).then(|| {
+        format!("Endpoint ignored these unrecognized parameters: [{}]", names.join(" "))
+    })
+}
+
+impl Authenticated {
+    /// Makes the token of a login.
+    async fn grant(&self, tx: &Tx, request: &Request, grant: Grant) -> Result<Reply<Json>> {
+        let services = &self.admitted.services;
+        let mount = &request.mount;
+        let entity_id = match &grant.alias {
+            Some(alias) => {
+                let (namespace, groups) = (&request.namespace, &grant.groups);
+                services.identity.login(tx, namespace, mount, alias, groups).await?
+            }
+            None => String::new(),
+        };
+        let warnings = grant.warnings.clone();
+        let (mount_ttl, mount_max_ttl) = services.config.mount_ttls(mount);
+        let bounds = Bounds {
+            asked: 0,
+            period: grant.token.period,
+            ttl: grant.token.ttl,
+            max_ttl: grant.token.max_ttl,
+            explicit_max_ttl: grant.token.explicit_max_ttl,
+            mount_ttl,
+            mount_max_ttl,
+        };
+        let (ttl, capped) = lifetime(bounds, request.now, request.now);
+        let mut new = NewToken::from(grant);
+        let mut policies = normalise_policies(std::mem::take(&mut new.policies));
+        if policies.iter().any(|p| p == "root") {
+            // No login gives root, whatever its role says (threat CVE-2025-5999).
+            return Err(Error::bad_request("auth methods cannot create root tokens"));
+        }
+        if !new.params.no_default_policy && !policies.iter().any(|p| p == "default") {
+            policies.push("default".to_owned());
+            policies.sort();
+        }
+        new.policies = policies;
+        new.batch = is_batch(&new.params.token_type, &mount.config.token_type)?;
+        new.renewable = !new.batch;
+        new.ttl = ttl.unwrap_or(1);
+        new.namespace = request.namespace.scope;
+        new.mount = mount.scope;
+        new.path = request.full_path.clone();
+        new.entity_id = entity_id;
+        let prefix = mount.path.trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
+        new.display_name = match new.display_name.as_str() {
+            "" => prefix,
+            name => format!("{prefix}-{name}"),
+        };
+        let created = services.tokens.create(tx, new, &suffix(&request.namespace), request.now)?;
+        let identity = services
+            .identity
+            .entity(request.namespace.scope, &created.token.entity_id)
+            .await?
+            .map_or_else(Vec::new, |e| e.policies.clone());
+        Ok(Reply::auth(auth_block(created, identity)).warnings(warnings).warnings(capped))
+    }
+}
+
+/// Does a role with this `token_type`, in a mount with that one, give batch tokens?
+fn is_batch(role: &str, mount: &str) -> Result<bool> {
+    Ok(match (role, mount) {
+        (_, "service") => false,
+        (_, "batch") => true,
+        ("batch" | "default-batch", _) => true,
+        ("service" | "default-service", _) => false,
+        (_, "default-batch") => true,
+        _ => false,
+    })
+}
+
+/// The `auth` block for a token just made.
+pub fn auth_block(created: crate::tokens::Created, identity_policies: Vec<String>) -> AuthBlock {
+    let token = created.token;
+    let all = token.policies.iter().chain(&identity_policies).cloned();
+    AuthBlock {
+        client_token: created.text,
+        accessor: created.accessor,
+        policies: normalise_policies(all),
+        identity_policies,
+        metadata: (!token.metadata.is_empty()).then(|| token.metadata.clone()),
+        lease_duration: token.ttl,
+        renewable: token.renewable,
+        entity_id: token.entity_id.clone(),
+        token_type: token.kind(),
+        orphan: token.orphan,
+        mfa_requirement: None,
+        num_uses: token.num_uses.max(0),
+        token_policies: token.policies,
+    }
+}
+
+/// A future that turns a panic into an error: one request fails, not the server (threat
+/// GHSA-8w8f-r2xv-4q4j).
+struct CatchPanic<'a, T>(Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>);
+
+impl<T> Future for CatchPanic<'_, T> {
+    type Output = Result<T>;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(poll) => poll,
+            // The payload may hold anything, so it is dropped unread.
+            Err(_) => Poll::Ready(Err(Error::internal("an operation panicked"))),
+        }
+    }
+}
+
+/// Is this a secrets or system mount whose wrapped answers name `sys/…` paths?
+pub fn is_auth(class: Class) -> bool {
+    class == Class::Auth
+}

@@ -1,0 +1,946 @@
+//! What a plug-in is: operations with their wire fields, and one `spec()` that shows the whole
+//! surface of an engine or auth method.
+//!
+//! An operation is a *query* (cannot write) or a *command* (may write); the trait it implements
+//! says which. A *login* is a command of an auth method that ends in a [`Grant`], of which the
+//! kernel makes a token.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use strongroom_base::fields::Fields;
+use strongroom_base::{
+    Error, FieldSource, FieldSpec, Json, RawFields, Result, Rng, SecretString, Timestamp,
+};
+use strongroom_storage::BoxFuture;
+
+use crate::mounts::Mount;
+use crate::namespaces::Namespace;
+use crate::node::Services;
+use crate::record::{ReadView, Tx, WriteView};
+use crate::tokens::{NewToken, Token};
+
+/// What a caller wants to do with a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Verb {
+    /// GET.
+    Read,
+    /// POST or PUT: create or update.
+    Write,
+    /// LIST, or GET with `list=true`.
+    List,
+    /// DELETE.
+    Delete,
+    /// PATCH.
+    Patch,
+    /// SCAN: a recursive list.
+    Scan,
+}
+
+/// Who may call an operation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Rule {
+    /// Anyone: no token is looked at.
+    Open,
+    /// Whom policy allows.
+    Token,
+    /// Whom policy allows with `sudo` besides.
+    Sudo,
+}
+
+/// An operation.
+pub trait Op: Fields + Send + 'static {
+    /// What it answers.
+    type Reply: Serialize + Send;
+    /// Its verb.
+    const VERB: Verb;
+    /// Who may call it.
+    const RULE: Rule = Rule::Token;
+}
+
+/// The form of an answer's body.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Shape {
+    /// Vault's envelope with `data`.
+    #[default]
+    Envelope,
+    /// The envelope, with `data`'s members repeated at the top level, as older paths have it.
+    Flat,
+    /// `data` is the whole body.
+    Bare,
+    /// [`Reply::raw`] is the body, of this content type.
+    Raw(&'static str),
+}
+
+/// What an operation answers.
+pub struct Reply<T> {
+    /// The data; none gives 204.
+    pub data: Option<T>,
+    /// The body where the shape is raw.
+    pub raw: Vec<u8>,
+    /// The body's form.
+    pub shape: Shape,
+    /// A status other than 200 (204 without data).
+    pub status: Option<u16>,
+    /// Warnings for the caller.
+    pub warnings: Vec<String>,
+    /// A token that the operation made.
+    pub auth: Option<AuthBlock>,
+    /// A lease for the data, to be registered with the same commit.
+    pub lease: Option<NewLease>,
+    /// A wrapping that the operation made itself (`sys/wrapping/wrap`).
+    pub wrap_info: Option<WrapInfo>,
+    /// Lease fields of an answer that has no lease of its own: `lease_duration` in seconds.
+    pub lease_duration: Option<i64>,
+}
+
+impl<T> Reply<T> {
+    fn empty() -> Self {
+        Self {
+            data: None,
+            raw: Vec::new(),
+            shape: Shape::Envelope,
+            status: None,
+            warnings: Vec::new(),
+            auth: None,
+            lease: None,
+            wrap_info: None,
+            lease_duration: None,
+        }
+    }
+
+    /// An answer with data.
+    pub fn data(data: T) -> Self {
+        Self { data: Some(data), ..Self::empty() }
+    }
+
+    /// 204.
+    pub fn none() -> Self {
+        Self::empty()
+    }
+
+    /// A body of its own.
+    pub fn raw(content_type: &'static str, body: Vec<u8>) -> Self {
+        Self { raw: body, shape: Shape::Raw(content_type), ..Self::empty() }
+    }
+
+    /// An answer that carries a token.
+    pub fn auth(auth: AuthBlock) -> Self {
+        Self { auth: Some(auth), ..Self::empty() }
+    }
+
+    /// With `data`'s members at the top level too.
+    pub fn flat(mut self) -> Self {
+        self.shape = Shape::Flat;
+        self
+    }
+
+    /// With `data` as the whole body.
+    pub fn bare(mut self) -> Self {
+        self.shape = Shape::Bare;
+        self
+    }
+
+    /// With another status.
+    pub fn status(mut self, status: u16) -> Self {
+        self.status = Some(status);
+        self
+    }
+
+    /// With one more warning.
+    pub fn warn(mut self, warning: impl Into<String>) -> Self {
+        self.warnings.push(warning.into());
+        self
+    }
+
+    /// With warnings.
+    pub fn warnings(mut self, warnings: Vec<String>) -> Self {
+        self.warnings.extend(warnings);
+        self
+    }
+
+    /// The same with its data as JSON.
+    pub fn into_json(self) -> Result<Reply<Json>>
+    where
+        T: Serialize,
+    {
+        Ok(Reply {
+            data: match self.data {
+                Some(data) => Some(serde_json::to_value(data).map_err(|_| {
+                    Error::internal("an answer does not serialise")
+                })?),
+                None => None,
+            },
+            raw: self.raw,
+            shape: self.shape,
+            status: self.status,
+            warnings: self.warnings,
+            auth: self.auth,
+            lease: self.lease,
+            wrap_info: self.wrap_info,
+            lease_duration: self.lease_duration,
+        })
+    }
+}
+
+/// The `auth` block of an answer.
+#[derive(Serialize)]
+pub struct AuthBlock {
+    /// The token. Serialised by the door only.
+    #[serde(serialize_with = "expose")]
+    pub client_token: SecretString,
+    /// Its accessor.
+    pub accessor: String,
+    /// All policies, sorted.
+    pub policies: Vec<String>,
+    /// Those of the token itself.
+    pub token_policies: Vec<String>,
+    /// Those of its entity and groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub identity_policies: Vec<String>,
+    /// Metadata.
+    pub metadata: Option<BTreeMap<String, String>>,
+    /// Seconds to live; 0 is forever.
+    pub lease_duration: i64,
+    /// Can it be renewed?
+    pub renewable: bool,
+    /// The entity, or "".
+    pub entity_id: String,
+    /// `service` or `batch`.
+    pub token_type: &'static str,
+    /// Has it no parent?
+    pub orphan: bool,
+    /// Always null: a login that needs a second factor carries no token.
+    pub mfa_requirement: Option<Json>,
+    /// Uses left; 0 is without limit.
+    pub num_uses: i64,
+}
+
+fn expose<S: serde::Serializer>(secret: &SecretString, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(secret.expose_secret())
+}
+
+/// The `wrap_info` block of an answer.
+#[derive(Serialize)]
+pub struct WrapInfo {
+    /// The wrapping token.
+    #[serde(serialize_with = "expose")]
+    pub token: SecretString,
+    /// Its accessor.
+    pub accessor: String,
+    /// Seconds to live.
+    pub ttl: i64,
+    /// RFC 3339.
+    pub creation_time: String,
+    /// The path whose answer it holds.
+    pub creation_path: String,
+    /// Accessor of the wrapped token, where the answer holds one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub wrapped_accessor: String,
+}
+
+/// A lease an engine asks for.
+pub struct NewLease {
+    /// Seconds; `None` takes the mount's default.
+    pub ttl_seconds: Option<i64>,
+    /// Most seconds over all renewals; `None` takes the mount's maximum.
+    pub max_ttl_seconds: Option<i64>,
+    /// Can it be renewed?
+    pub renewable: bool,
+    /// What the engine needs to renew and revoke; stored encrypted.
+    pub internal: Json,
+}
+
+/// What a login found out: the kernel makes a token of it.
+#[derive(Default)]
+pub struct Grant {
+    /// Shown as `display_name`, after the mount's name.
+    pub display_name: String,
+    /// Policies of the token.
+    pub policies: Vec<String>,
+    /// Metadata shown in look-ups and the audit log.
+    pub metadata: BTreeMap<String, String>,
+    /// The name by which identity knows the caller; none makes a token without an entity.
+    pub alias: Option<GrantAlias>,
+    /// Names of external groups.
+    pub groups: Vec<String>,
+    /// Token parameters of the role.
+    pub token: TokenParams,
+    /// What renewal needs (kept with the token).
+    pub internal: BTreeMap<String, String>,
+    /// Warnings for the caller.
+    pub warnings: Vec<String>,
+}
+
+/// An alias of a login.
+#[derive(Default)]
+pub struct GrantAlias {
+    /// The alias' name, unique in the mount.
+    pub name: String,
+    /// Metadata for templated policies.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// The `token_*` parameters that roles and users of every auth method share.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, PartialEq)]
+pub struct TokenParams {
+    /// `token_ttl` in seconds.
+    pub ttl: i64,
+    /// `token_max_ttl` in seconds.
+    pub max_ttl: i64,
+    /// `token_policies`.
+    pub policies: Vec<String>,
+    /// `token_bound_cidrs`.
+    pub bound_cidrs: Vec<String>,
+    /// `token_explicit_max_ttl` in seconds.
+    pub explicit_max_ttl: i64,
+    /// `token_no_default_policy`.
+    pub no_default_policy: bool,
+    /// `token_num_uses`.
+    pub num_uses: i64,
+    /// `token_period` in seconds.
+    pub period: i64,
+    /// `token_type`: `default`, `service`, `batch`, `default-service`, `default-batch` or "".
+    pub token_type: String,
+    /// `token_strictly_bind_ip`.
+    #[serde(default)]
+    pub strictly_bind_ip: bool,
+}
+
+/// Where a request came from.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// The address; none for a unix socket.
+    pub ip: Option<IpAddr>,
+    /// The port.
+    pub port: u16,
+    /// The verified or presented client certificate chain (DER), leaf first.
+    pub certificates: Arc<Vec<Vec<u8>>>,
+}
+
+/// What an operation may know of the request around it.
+pub struct Request {
+    /// A UUID.
+    pub id: String,
+    /// Guarded time at its start.
+    pub now: Timestamp,
+    /// The namespace it addresses.
+    pub namespace: Arc<Namespace>,
+    /// The mount it addresses.
+    pub mount: Arc<Mount>,
+    /// The verb.
+    pub verb: Verb,
+    /// The path below the mount.
+    pub path: String,
+    /// The mount's path and the path below it.
+    pub full_path: String,
+    /// Where it came from.
+    pub peer: Peer,
+    /// The caller's token; none on open paths.
+    pub token: Option<Arc<Token>>,
+    /// The token's text as it came: only for the operations that wrap or revoke it.
+    pub token_text: Option<Arc<SecretString>>,
+    /// The wrap TTL asked for, in seconds.
+    pub wrap_ttl: Option<i64>,
+    /// Request headers that the mount lets through, lower-case names.
+    pub headers: Vec<(String, String)>,
+    /// Query parameters, of requests that have a body besides.
+    pub query: Vec<(String, String)>,
+}
+
+impl Request {
+    /// The caller's entity, or "".
+    pub fn entity_id(&self) -> &str {
+        self.token.as_ref().map_or("", |t| t.entity_id.as_str())
+    }
+
+    /// The caller's display name, or "".
+    pub fn display_name(&self) -> &str {
+        self.token.as_ref().map_or("", |t| t.display_name.as_str())
+    }
+
+    /// A header that the mount lets through.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// The context of a query: one mount, read-only.
+pub struct ReadCx<'a> {
+    pub(crate) tx: &'a Tx,
+    pub(crate) services: &'a Arc<Services>,
+    /// The request.
+    pub request: &'a Request,
+}
+
+impl<'a> ReadCx<'a> {
+    /// The mount's records.
+    pub fn view(&self) -> ReadView<'a> {
+        self.tx.read(self.request.mount.scope)
+    }
+
+    /// Guarded time at the request's start.
+    pub fn now(&self) -> Timestamp {
+        self.request.now
+    }
+
+    /// Randomness.
+    pub fn rng(&self) -> &'a dyn Rng {
+        &*self.services.store.rng
+    }
+
+    /// The mount's TTLs in seconds, with the system's where it has none: (default, maximum).
+    pub fn ttls(&self) -> (i64, i64) {
+        self.services.config.mount_ttls(&self.request.mount)
+    }
+
+    /// The kernel's services: for the `system` crate alone (a test looks for other uses).
+    pub fn kernel(&self) -> &'a Arc<Services> {
+        self.services
+    }
+
+    /// The whole transaction: for the `system` crate alone.
+    pub fn kernel_tx(&self) -> &'a Tx {
+        self.tx
+    }
+}
+
+/// The context of a command: one mount, one transaction.
+pub struct WriteCx<'a> {
+    pub(crate) read: ReadCx<'a>,
+    /// Keys of what must happen after the commit.
+    pub(crate) after: Vec<AfterCommit>,
+    pub(crate) _queue: Option<tokio::sync::OwnedMutexGuard<()>>,
+}
+
+/// Something the kernel does once the transaction is durable.
+pub type AfterCommit = Box<dyn FnOnce(&Arc<Services>) + Send>;
+
+impl<'a> std::ops::Deref for WriteCx<'a> {
+    type Target = ReadCx<'a>;
+    fn deref(&self) -> &ReadCx<'a> {
+        &self.read
+    }
+}
+
+impl<'a> WriteCx<'a> {
+    /// The mount's records, to change.
+    pub fn edit(&self) -> WriteView<'a> {
+        self.read.tx.write(self.read.request.mount.scope)
+    }
+
+    /// Waits for its turn among the commands that name the same record, before reading it: they
+    /// then do not conflict. At most once per command.
+    pub async fn queue(&mut self, record: &str) {
+        if self._queue.is_none() {
+            let scope = self.read.request.mount.scope;
+            self._queue = Some(self.read.services.queues.wait(scope, record).await);
+        }
+    }
+
+    /// Runs `action` once the transaction is durable.
+    pub fn after_commit(&mut self, action: impl FnOnce(&Arc<Services>) + Send + 'static) {
+        self.after.push(Box::new(action));
+    }
+}
+
+/// An operation that cannot write.
+pub trait Query<O: Op>: Send + Sync {
+    /// Answers it.
+    fn query(
+        &self,
+        cx: &ReadCx<'_>,
+        op: O,
+    ) -> impl Future<Output = Result<Reply<O::Reply>>> + Send;
+}
+
+/// An operation that may write. It may be run again when another transaction got in between, so
+/// it has no effect but through its context.
+pub trait Command<O: Op>: Send + Sync {
+    /// Carries it out.
+    fn command(
+        &self,
+        cx: &mut WriteCx<'_>,
+        op: O,
+    ) -> impl Future<Output = Result<Reply<O::Reply>>> + Send;
+}
+
+/// A login of an auth method.
+pub trait Login<O: Op>: Send + Sync {
+    /// Verifies the caller.
+    fn login(&self, cx: &mut WriteCx<'_>, op: O) -> impl Future<Output = Result<Grant>> + Send;
+}
+
+/// Decides between create and update, by the path alone.
+pub trait Exists<O: Op>: Send + Sync {
+    /// Is there something at the path that `captures` describe?
+    fn exists(
+        &self,
+        cx: &ReadCx<'_>,
+        captures: &[(&'static str, String)],
+    ) -> impl Future<Output = Result<bool>> + Send;
+}
+
+/// Renews a login's token: the role may have changed, or be gone.
+pub trait Renew: Send + Sync {
+    /// The token parameters that hold now; an error refuses the renewal.
+    fn renew(
+        &self,
+        cx: &mut WriteCx<'_>,
+        token: &Token,
+    ) -> impl Future<Output = Result<TokenParams>> + Send;
+}
+
+/// What a plug-in does with leases of its own.
+pub trait LeaseKind: Send + Sync {
+    /// Extends the credential; answers the seconds that hold.
+    fn renew_lease(
+        &self,
+        cx: &mut WriteCx<'_>,
+        internal: &Json,
+        seconds: i64,
+    ) -> impl Future<Output = Result<i64>> + Send;
+    /// Takes the credential back.
+    fn revoke_lease(
+        &self,
+        cx: &mut WriteCx<'_>,
+        internal: &Json,
+    ) -> impl Future<Output = Result<()>> + Send;
+}
+
+/// Work of a mount without a request: bounded, idempotent, on the active node only.
+pub trait Reconcile: Send + Sync {
+    /// Does some of it; answers whether more is left.
+    fn reconcile(&self, cx: &mut WriteCx<'_>) -> impl Future<Output = Result<bool>> + Send;
+}
+
+/// An engine object, erased.
+pub type Engine = Arc<dyn Any + Send + Sync>;
+type AnyEngine = dyn Any + Send + Sync;
+type QueryFn = Box<
+    dyn for<'a> Fn(&'a AnyEngine, &'a ReadCx<'a>, FieldSource<'a>) -> BoxFuture<'a, Result<Reply<Json>>>
+        + Send
+        + Sync,
+>;
+type CommandFn = Box<
+    dyn for<'a, 'b> Fn(
+            &'a AnyEngine,
+            &'a mut WriteCx<'b>,
+            FieldSource<'a>,
+        ) -> BoxFuture<'a, Result<Reply<Json>>>
+        + Send
+        + Sync,
+>;
+type LoginFn = Box<
+    dyn for<'a, 'b> Fn(
+            &'a AnyEngine,
+            &'a mut WriteCx<'b>,
+            FieldSource<'a>,
+        ) -> BoxFuture<'a, Result<Grant>>
+        + Send
+        + Sync,
+>;
+type ExistsFn = Box<
+    dyn for<'a> Fn(
+            &'a AnyEngine,
+            &'a ReadCx<'a>,
+            &'a [(&'static str, String)],
+        ) -> BoxFuture<'a, Result<bool>>
+        + Send
+        + Sync,
+>;
+type RenewFn = Box<
+    dyn for<'a, 'b> Fn(
+            &'a AnyEngine,
+            &'a mut WriteCx<'b>,
+            &'a Token,
+        ) -> BoxFuture<'a, Result<TokenParams>>
+        + Send
+        + Sync,
+>;
+type LeaseRenewFn = Box<
+    dyn for<'a, 'b> Fn(
+            &'a AnyEngine,
+            &'a mut WriteCx<'b>,
+            &'a Json,
+            i64,
+        ) -> BoxFuture<'a, Result<i64>>
+        + Send
+        + Sync,
+>;
+type LeaseRevokeFn = Box<
+    dyn for<'a, 'b> Fn(&'a AnyEngine, &'a mut WriteCx<'b>, &'a Json) -> BoxFuture<'a, Result<()>>
+        + Send
+        + Sync,
+>;
+type ReconcileFn = Box<
+    dyn for<'a, 'b> Fn(&'a AnyEngine, &'a mut WriteCx<'b>) -> BoxFuture<'a, Result<bool>>
+        + Send
+        + Sync,
+>;
+
+/// How an operation runs.
+pub enum Handler {
+    /// It cannot write.
+    Query(QueryFn),
+    /// It may write.
+    Command(CommandFn),
+    /// It ends in a token.
+    Login(LoginFn),
+}
+
+/// One route of a plug-in.
+pub struct Route {
+    /// The pattern as `spec()` wrote it: `roles/{name}`, `data/{path..}`.
+    pub pattern: &'static str,
+    segments: Vec<Segment>,
+    /// The verb.
+    pub verb: Verb,
+    /// Who may call it.
+    pub rule: Rule,
+    /// Its fields.
+    pub fields: &'static [FieldSpec],
+    /// What it does.
+    pub help: &'static str,
+    /// How it runs.
+    pub handler: Handler,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Literal(&'static str),
+    Capture(&'static str),
+    Greedy(&'static str),
+}
+
+impl Route {
+    fn new<O: Op>(pattern: &'static str, handler: Handler) -> Self {
+        let segments = pattern
+            .trim_end_matches('/')
+            .split('/')
+            .filter(|s| !s.is_empty())
+            .map(|s| match s.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
+                Some(name) => match name.strip_suffix("..") {
+                    Some(name) => Segment::Greedy(name),
+                    None => Segment::Capture(name),
+                },
+                None => Segment::Literal(s),
+            })
+            .collect();
+        Self {
+            pattern,
+            segments,
+            verb: O::VERB,
+            rule: O::RULE,
+            fields: O::SPECS,
+            help: O::HELP,
+            handler,
+        }
+    }
+
+    /// The captures of `path` if the pattern matches it, and how literal the match is (for each
+    /// segment: literal before capture before greedy).
+    fn matches(&self, path: &str) -> Option<(Captures, u64)> {
+        let mut captures = Captures::new();
+        let mut rank = 0_u64;
+        let mut rest = path.strip_suffix('/').unwrap_or(path);
+        for segment in &self.segments {
+            rank <<= 2;
+            if let Segment::Greedy(name) = segment {
+                // Only lists have a root: the empty path.
+                if rest.is_empty() && !matches!(self.verb, Verb::List | Verb::Scan) {
+                    return None;
+                }
+                captures.push((name, rest.to_owned()));
+                return Some((captures, rank));
+            }
+            if rest.is_empty() {
+                return None;
+            }
+            let (head, tail) = rest.split_once('/').unwrap_or((rest, ""));
+            match segment {
+                Segment::Literal(text) if *text == head => rank |= 2,
+                Segment::Capture(name) => {
+                    rank |= 1;
+                    captures.push((name, head.to_owned()));
+                }
+                _ => return None,
+            }
+            rest = tail;
+        }
+        // Normalise ranks of patterns with different numbers of segments.
+        let rank = rank << (2 * (24 - self.segments.len().min(24)));
+        rest.is_empty().then_some((captures, rank))
+    }
+}
+
+/// Path captures by name.
+pub type Captures = Vec<(&'static str, String)>;
+
+/// What a path leads to within a mount.
+pub enum Matched<'a> {
+    /// An operation.
+    Route(&'a Route, Captures),
+    /// The path is served, but not with this verb.
+    OtherVerb,
+    /// Nothing serves the path.
+    Nothing,
+}
+
+/// Is the plug-in a secrets engine, an auth method, or built in?
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Class {
+    /// Mounted anywhere.
+    Secret,
+    /// Mounted below `auth/`.
+    Auth,
+    /// One per namespace, made with it.
+    System,
+}
+
+/// A plug-in's whole surface, erased.
+pub struct Spec {
+    /// The type's name on the wire (`kv`, `approle`).
+    pub kind: &'static str,
+    /// Its class.
+    pub class: Class,
+    /// All routes.
+    pub routes: Vec<Route>,
+    /// Help for the mount.
+    pub docs: &'static str,
+    exists: Vec<(&'static str, ExistsFn)>,
+    /// Renewal of its tokens.
+    pub renew: Option<RenewFn>,
+    /// Renewal of its leases.
+    pub renew_lease: Option<LeaseRenewFn>,
+    /// Revocation of its leases.
+    pub revoke_lease: Option<LeaseRevokeFn>,
+    /// Its background work, and how many seconds lie between two runs.
+    pub reconcile: Option<(i64, ReconcileFn)>,
+    open: Box<dyn Fn(&Mount) -> Result<Engine> + Send + Sync>,
+}
+
+impl Spec {
+    /// Makes the engine object of a mount; refuses options that the type does not take.
+    pub fn open(&self, mount: &Mount) -> Result<Engine> {
+        (self.open)(mount)
+    }
+
+    /// Finds the operation for a path and verb.
+    pub fn find(&self, path: &str, verb: Verb) -> Matched<'_> {
+        let mut best: Option<(&Route, Captures, u64)> = None;
+        let mut other = false;
+        for route in &self.routes {
+            if route.verb != verb && other {
+                continue;
+            }
+            let Some((captures, rank)) = route.matches(path) else { continue };
+            if route.verb != verb {
+                other = true;
+            } else if best.as_ref().is_none_or(|(_, _, r)| rank > *r) {
+                best = Some((route, captures, rank));
+            }
+        }
+        match best {
+            Some((route, captures, _)) => Matched::Route(route, captures),
+            None if other => Matched::OtherVerb,
+            None => Matched::Nothing,
+        }
+    }
+
+    /// The existence check for a route's path.
+    pub fn exists_for(&self, route: &Route) -> Option<&ExistsFn> {
+        self.exists.iter().find(|(pattern, _)| *pattern == route.pattern).map(|(_, f)| f)
+    }
+}
+
+/// Builds a [`Spec`]; `E` is the engine's type.
+pub struct EngineSpec<E> {
+    spec: Spec,
+    _engine: std::marker::PhantomData<fn() -> E>,
+}
+
+fn engine<E: 'static>(any: &AnyEngine) -> Result<&E> {
+    any.downcast_ref::<E>().ok_or_else(|| Error::internal("an engine has another type"))
+}
+
+impl<E: Send + Sync + 'static> EngineSpec<E> {
+    /// A plug-in called `kind`, whose objects `open` makes.
+    pub fn new(
+        kind: &'static str,
+        class: Class,
+        open: impl Fn(&Mount) -> Result<E> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            spec: Spec {
+                kind,
+                class,
+                routes: Vec::new(),
+                docs: "",
+                exists: Vec::new(),
+                renew: None,
+                renew_lease: None,
+                revoke_lease: None,
+                reconcile: None,
+                open: Box::new(move |mount| Ok(Arc::new(open(mount)?))),
+            },
+            _engine: std::marker::PhantomData,
+        }
+    }
+
+    /// Adds a query.
+    pub fn query<O: Op>(mut self, pattern: &'static str) -> Self
+    where
+        E: Query<O>,
+    {
+        let run: QueryFn = Box::new(|any, cx, source| {
+            Box::pin(async move {
+                let op = O::decode(&source)?;
+                engine::<E>(any)?.query(cx, op).await?.into_json()
+            })
+        });
+        self.spec.routes.push(Route::new::<O>(pattern, Handler::Query(run)));
+        self
+    }
+
+    /// Adds a command.
+    pub fn command<O: Op>(mut self, pattern: &'static str) -> Self
+    where
+        E: Command<O>,
+    {
+        let run: CommandFn = Box::new(|any, cx, source| {
+            Box::pin(async move {
+                let op = O::decode(&source)?;
+                engine::<E>(any)?.command(cx, op).await?.into_json()
+            })
+        });
+        self.spec.routes.push(Route::new::<O>(pattern, Handler::Command(run)));
+        self
+    }
+
+    /// Adds a login. Its rule is [`Rule::Open`].
+    pub fn login<O: Op>(mut self, pattern: &'static str) -> Self
+    where
+        E: Login<O>,
+    {
+        let run: LoginFn = Box::new(|any, cx, source| {
+            Box::pin(async move {
+                let op = O::decode(&source)?;
+                engine::<E>(any)?.login(cx, op).await
+            })
+        });
+        let mut route = Route::new::<O>(pattern, Handler::Login(run));
+        route.rule = Rule::Open;
+        self.spec.routes.push(route);
+        self
+    }
+
+    /// Decides between create and update for writes to `pattern`.
+    pub fn exists<O: Op>(mut self, pattern: &'static str) -> Self
+    where
+        E: Exists<O>,
+    {
+        let run: ExistsFn = Box::new(|any, cx, captures| {
+            Box::pin(async move { engine::<E>(any)?.exists(cx, captures).await })
+        });
+        self.spec.exists.push((pattern, run));
+        self
+    }
+
+    /// Its tokens' renewal asks [`Renew`].
+    pub fn renews(mut self) -> Self
+    where
+        E: Renew,
+    {
+        self.spec.renew = Some(Box::new(|any, cx, token| {
+            Box::pin(async move { engine::<E>(any)?.renew(cx, token).await })
+        }));
+        self
+    }
+
+    /// It has leases.
+    pub fn leases(mut self) -> Self
+    where
+        E: LeaseKind,
+    {
+        self.spec.renew_lease = Some(Box::new(|any, cx, internal, seconds| {
+            Box::pin(async move { engine::<E>(any)?.renew_lease(cx, internal, seconds).await })
+        }));
+        self.spec.revoke_lease = Some(Box::new(|any, cx, internal| {
+            Box::pin(async move { engine::<E>(any)?.revoke_lease(cx, internal).await })
+        }));
+        self
+    }
+
+    /// It has background work, done every `seconds`.
+    pub fn reconciles(mut self, seconds: i64) -> Self
+    where
+        E: Reconcile,
+    {
+        let run: ReconcileFn = Box::new(|any, cx| {
+            Box::pin(async move { engine::<E>(any)?.reconcile(cx).await })
+        });
+        self.spec.reconcile = Some((seconds, run));
+        self
+    }
+
+    /// Help text of the mount.
+    pub fn docs(mut self, docs: &'static str) -> Self {
+        self.spec.docs = docs;
+        self
+    }
+
+    /// The erased specification.
+    pub fn build(self) -> Spec {
+        self.spec
+    }
+}
+
+/// All plug-ins of this binary, by class and type.
+#[derive(Default)]
+pub struct Registry {
+    specs: BTreeMap<(u8, &'static str), Arc<Spec>>,
+}
+
+impl Registry {
+    /// A registry of `specs`.
+    pub fn new(specs: impl IntoIterator<Item = Spec>) -> Self {
+        let specs = specs.into_iter().map(|s| ((s.class as u8, s.kind), Arc::new(s))).collect();
+        Self { specs }
+    }
+
+    /// The plug-in called `kind`.
+    pub fn get(&self, class: Class, kind: &str) -> Option<&Arc<Spec>> {
+        self.specs.iter().find(|((c, k), _)| *c == class as u8 && *k == kind).map(|(_, s)| s)
+    }
+
+    /// All plug-ins of a class, by name.
+    pub fn of_class(&self, class: Class) -> impl Iterator<Item = &Arc<Spec>> {
+        self.specs.iter().filter(move |((c, _), _)| *c == class as u8).map(|(_, s)| s)
+    }
+}
+
+/// A new token as a login's grant asks for it.
+impl From<Grant> for NewToken {
+    fn from(grant: Grant) -> Self {
+        let mut policies = grant.policies;
+        policies.extend(grant.token.policies.iter().cloned());
+        NewToken {
+            display_name: grant.display_name,
+            policies,
+            metadata: grant.metadata,
+            internal: grant.internal,
+            params: grant.token,
+            ..NewToken::default()
+        }
+    }
+}
+
+/// Raw fields of an operation run by the kernel itself.
+pub fn no_fields() -> RawFields {
+    RawFields::default()
+}

@@ -1,0 +1,154 @@
+//! Policies as records, and the compiled rights of a token.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+use strongroom_base::{Result, Timestamp};
+use strongroom_storage::{Change, Key};
+
+use crate::identity::EntityState;
+use crate::policy::{Acl, IdentityView, Policy};
+use crate::record::{Derived, Record, Scope, Store, Tx, indexes};
+
+/// A stored ACL policy.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PolicyRecord {
+    /// Its text as written.
+    pub text: String,
+    /// When it was written.
+    pub written: Timestamp,
+    /// `cas_required`-like settings of OpenBao: the version counts writes.
+    #[serde(default)]
+    pub version: u64,
+    /// Further settings by name.
+    #[serde(default)]
+    pub settings: BTreeMap<String, String>,
+}
+
+impl Record for PolicyRecord {
+    const KIND: u8 = 205;
+}
+
+/// Compiled policies remembered.
+const POLICIES_MAX: usize = 20_000;
+/// Compiled sets of policies remembered.
+const ACLS_MAX: usize = 5_000;
+
+/// What the compiled rights of a token depend on.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct AclKey {
+    namespace: Scope,
+    policies: Vec<String>,
+    /// The entity, where a policy is templated.
+    entity: String,
+}
+
+struct CachedAcl {
+    epoch: u64,
+    acl: Arc<Acl>,
+}
+
+/// The policies of all namespaces.
+pub struct Policies {
+    store: Arc<Store>,
+    parsed: Arc<Derived<(Scope, String), Policy>>,
+    acls: Derived<AclKey, CachedAcl>,
+    /// Rises with every change of a policy, entity or group: compiled rights of an older epoch
+    /// are built anew.
+    epoch: Arc<AtomicU64>,
+}
+
+/// Kinds of records on which rights depend: policies, and identity's 210 to 219.
+fn concerns_rights(change: &Change) -> bool {
+    match change {
+        Change::Put(Key::Index(table, key), _) | Change::Delete(Key::Index(table, key)) => {
+            *table == indexes::NAMES
+                && key.get(4).is_some_and(|k| *k == PolicyRecord::KIND || (210..=219).contains(k))
+        }
+        Change::DeleteIndexRange { table, .. } => *table == indexes::NAMES,
+        _ => false,
+    }
+}
+
+impl Policies {
+    /// The policies of `store`.
+    pub fn new(store: Arc<Store>) -> Self {
+        let epoch = Arc::new(AtomicU64::new(1));
+        let parsed = Arc::new(Derived::new(POLICIES_MAX));
+        let (mark, weak) = (epoch.clone(), Arc::downgrade(&parsed));
+        store.derived.listen(move |change| {
+            if concerns_rights(change) {
+                if let Some(parsed) = weak.upgrade() {
+                    parsed.clear();
+                }
+                mark.fetch_add(1, Ordering::Release);
+            }
+        });
+        Self { store, parsed, acls: Derived::new(ACLS_MAX), epoch }
+    }
+
+    /// The epoch of rights: what was compiled in an older one may be out of date.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// The policy called `name`, parsed; `None` where there is none.
+    pub async fn parsed(&self, namespace: Scope, name: &str) -> Result<Option<Arc<Policy>>> {
+        if name == "root" {
+            return Ok((namespace == Scope::ROOT).then(|| Arc::new(Policy::root())));
+        }
+        let key = (namespace, name.to_owned());
+        self.parsed
+            .get_or_fill(&key, || async {
+                let tx = self.store.begin();
+                let record = tx.read(namespace).named::<PolicyRecord>(0, name).await?;
+                record.map(|r| Policy::parse(name, &r.text)).transpose()
+            })
+            .await
+    }
+
+    /// The stored policy called `name`.
+    pub async fn read(&self, tx: &Tx, namespace: Scope, name: &str) -> Result<Option<PolicyRecord>> {
+        tx.read(namespace).named::<PolicyRecord>(0, name).await
+    }
+
+    /// The rights that `policies` give in `namespace`, for an entity.
+    pub async fn acl(
+        &self,
+        namespace: Scope,
+        policies: &[String],
+        entity: Option<&EntityState>,
+    ) -> Result<Arc<Acl>> {
+        let epoch = self.epoch();
+        let mut parsed = Vec::with_capacity(policies.len());
+        for name in policies {
+            if let Some(policy) = self.parsed(namespace, name).await? {
+                parsed.push(policy);
+            }
+        }
+        let templated = parsed.iter().any(|p| p.is_templated());
+        let entity_id = match entity {
+            Some(e) if templated => e.view.entity.as_ref().map_or("", |e| e.id.as_str()),
+            _ => "",
+        };
+        let key = AclKey {
+            namespace,
+            policies: policies.to_vec(),
+            entity: entity_id.to_owned(),
+        };
+        if let Some(cached) = self.acls.get(&key) {
+            if cached.epoch == epoch {
+                return Ok(cached.acl.clone());
+            }
+            self.acls.remove(&key);
+        }
+        let nobody = IdentityView::default();
+        let view = entity.map_or(&nobody, |e| &e.view);
+        let acl = Arc::new(Acl::build(&parsed, view));
+        let built = CachedAcl { epoch, acl: acl.clone() };
+        self.acls.get_or_fill(&key, || async { Ok(Some(built)) }).await?;
+        Ok(acl)
+    }
+}

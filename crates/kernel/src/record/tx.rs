@@ -1,0 +1,455 @@
+//! Transactions and the views of one scope that plug-ins get.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use smallvec::SmallVec;
+use strongroom_base::{Clock, Error, ErrorKind, Result, Rng, Timestamp};
+use strongroom_storage::{
+    Change, Commit, IndexKey, IndexTable, Key, Revision, RowTable, Storage, StorageError, Value,
+};
+
+use super::{
+    DerivedSet, Folders, Id, Record, Scope, aad, decode, encode, indexes, name_key, name_prefix,
+    prefix_end, row_key,
+};
+use crate::barrier::Barrier;
+
+/// Entries read from storage at a time while a folder is walked.
+const SCAN_PAGE: usize = 1_000;
+
+/// An open store: storage seen through the barrier.
+pub struct Store {
+    /// Where the bytes lie.
+    pub storage: Arc<dyn Storage>,
+    /// The keys.
+    pub barrier: Arc<Barrier>,
+    /// Guarded time: never goes back.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub rng: Arc<dyn Rng>,
+    /// All derived values, emptied by the change feed.
+    pub derived: Arc<DerivedSet>,
+    /// Sorted names of folders.
+    pub folders: Folders,
+}
+
+/// The caller's view of a storage failure.
+pub fn storage_error(e: StorageError) -> Error {
+    match e {
+        StorageError::Conflict => {
+            Error::new(ErrorKind::Conflict, "the request conflicts with a concurrent one")
+        }
+        StorageError::Full => Error::unavailable("the storage is full").because(e),
+        StorageError::ReadOnly => Error::unavailable("the storage is read-only").because(e),
+        StorageError::Poisoned(_) | StorageError::Closed => {
+            Error::unavailable("the storage is not available").because(e)
+        }
+        StorageError::Deposed => {
+            Error::new(ErrorKind::Standby, "this node is no longer active").because(e)
+        }
+        StorageError::Corrupt(_) | StorageError::Io(_) => Error::internal(e),
+    }
+}
+
+impl Store {
+    /// Opens a store over `storage` with the keys of `barrier`.
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        barrier: Arc<Barrier>,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+    ) -> Arc<Self> {
+        let derived = Arc::new(DerivedSet::default());
+        let folders = Folders::new(&derived);
+        let feed = Arc::downgrade(&derived);
+        storage.listen(Arc::new(move |_, changes| {
+            if let Some(derived) = feed.upgrade() {
+                derived.invalidate(changes);
+            }
+        }));
+        Arc::new(Self { storage, barrier, clock, rng, derived, folders })
+    }
+
+    /// Guarded time.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Begins a transaction.
+    pub fn begin(self: &Arc<Self>) -> Tx {
+        Tx {
+            inner: Mutex::new(Inner {
+                snapshot: self.storage.revision(),
+                reads: SmallVec::new(),
+                ranges: Vec::new(),
+                changes: Vec::new(),
+            }),
+            store: self.clone(),
+        }
+    }
+
+    /// Runs `body` in a transaction and commits it; runs it again when another transaction got in
+    /// between. For the kernel's own background work; requests go through the pipeline.
+    pub async fn transact<T, F, Fut>(self: &Arc<Self>, body: F) -> Result<T>
+    where
+        F: Fn(Arc<Tx>) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        for _ in 0..CONFLICT_RETRIES_MAX {
+            let tx = Arc::new(self.begin());
+            let out = body(tx.clone()).await?;
+            match tx.commit().await {
+                Err(e) if e.kind == ErrorKind::Conflict => {}
+                done => return done.map(|_| out),
+            }
+        }
+        Err(Error::unavailable("the request kept conflicting with concurrent ones"))
+    }
+}
+
+/// How often an operation is run again after a conflict before it is given up.
+pub const CONFLICT_RETRIES_MAX: usize = 32;
+
+struct Inner {
+    snapshot: Revision,
+    reads: SmallVec<[Key; 8]>,
+    ranges: Vec<(IndexTable, IndexKey, IndexKey)>,
+    /// Sealed changes in order; the newest for a key counts.
+    changes: Vec<Change>,
+}
+
+/// A transaction: reads are noted, writes gather, [`Tx::commit`] makes all of it durable or none.
+pub struct Tx {
+    store: Arc<Store>,
+    inner: Mutex<Inner>,
+}
+
+impl Tx {
+    /// The store it runs on.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// A read-only view of `scope`.
+    pub fn read(&self, scope: Scope) -> ReadView<'_> {
+        ReadView { tx: self, scope }
+    }
+
+    /// A view of `scope` that may write.
+    pub fn write(&self, scope: Scope) -> WriteView<'_> {
+        WriteView { view: ReadView { tx: self, scope } }
+    }
+
+    /// A fresh id.
+    pub fn new_id(&self) -> Id {
+        self.store.storage.next_id()
+    }
+
+    /// Has it gathered changes?
+    pub fn has_changes(&self) -> bool {
+        !self.inner.lock().changes.is_empty()
+    }
+
+    /// Commits. A transaction without changes only checks that what it read still stands.
+    pub async fn commit(&self) -> Result<Revision> {
+        let commit = {
+            let mut inner = self.inner.lock();
+            if inner.changes.is_empty() {
+                let ok = self.store.storage.unchanged_since(
+                    inner.snapshot,
+                    &inner.reads,
+                    &inner.ranges,
+                );
+                return if ok {
+                    Ok(inner.snapshot)
+                } else {
+                    Err(storage_error(StorageError::Conflict))
+                };
+            }
+            Commit {
+                snapshot: inner.snapshot,
+                reads: std::mem::take(&mut inner.reads).into_vec(),
+                ranges: std::mem::take(&mut inner.ranges),
+                changes: std::mem::take(&mut inner.changes),
+                term: 0,
+            }
+        };
+        self.store.storage.commit(commit).await.map_err(storage_error)
+    }
+
+    /// The raw bytes of a record, seen through this transaction's own changes.
+    pub(crate) async fn raw(&self, key: &Key) -> Result<Option<Value>> {
+        {
+            let mut inner = self.inner.lock();
+            for change in inner.changes.iter().rev() {
+                match change {
+                    Change::Put(k, value) if k == key => return Ok(Some(value.clone())),
+                    Change::Delete(k) if k == key => return Ok(None),
+                    Change::DeleteRows { table, from, to } => {
+                        if let Key::Row(t, id) = key
+                            && t == table
+                            && (from..to).contains(&id)
+                        {
+                            return Ok(None);
+                        }
+                    }
+                    Change::DeleteIndexRange { table, from, to } => {
+                        if let Key::Index(t, k) = key
+                            && t == table
+                            && (from..to).contains(&k)
+                        {
+                            return Ok(None);
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            if !inner.reads.contains(key) {
+                inner.reads.push(key.clone());
+            }
+        }
+        self.store.storage.get(key).done().await.map_err(storage_error)
+    }
+
+    pub(crate) fn change(&self, change: Change) {
+        self.inner.lock().changes.push(change);
+    }
+
+    /// Sets plain bytes in an index table: for due times and links, which hold numbers only.
+    pub fn put_index(&self, table: IndexTable, key: &[u8], value: &[u8]) {
+        self.change(Change::Put(Key::Index(table, SmallVec::from_slice(key)), value.into()));
+    }
+
+    /// Removes an entry of an index table.
+    pub fn delete_index(&self, table: IndexTable, key: &[u8]) {
+        self.change(Change::Delete(Key::Index(table, SmallVec::from_slice(key))));
+    }
+
+    /// Plain bytes of an index table.
+    pub async fn get_index(&self, table: IndexTable, key: &[u8]) -> Result<Option<Value>> {
+        self.raw(&Key::Index(table, SmallVec::from_slice(key))).await
+    }
+
+    /// Up to `limit` entries of an index table with keys in `from..to`, from storage and without
+    /// this transaction's own changes. Conflicts with later changes in that range.
+    pub async fn scan_index(
+        &self,
+        table: IndexTable,
+        from: &[u8],
+        to: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(IndexKey, Value)>> {
+        self.inner.lock().ranges.push((
+            table,
+            SmallVec::from_slice(from),
+            SmallVec::from_slice(to),
+        ));
+        self.store
+            .storage
+            .scan_index(table, from, to, limit)
+            .done()
+            .await
+            .map_err(storage_error)
+    }
+}
+
+/// A read-only view of one scope within a transaction.
+#[derive(Clone, Copy)]
+pub struct ReadView<'a> {
+    pub(crate) tx: &'a Tx,
+    scope: Scope,
+}
+
+/// A view of one scope that may write.
+#[derive(Clone, Copy)]
+pub struct WriteView<'a> {
+    view: ReadView<'a>,
+}
+
+impl<'a> std::ops::Deref for WriteView<'a> {
+    type Target = ReadView<'a>;
+    fn deref(&self) -> &ReadView<'a> {
+        &self.view
+    }
+}
+
+impl<'a> ReadView<'a> {
+    /// The scope.
+    pub fn scope(&self) -> Scope {
+        self.scope
+    }
+
+    fn digest(&self, kind: u8, name: &str) -> [u8; 32] {
+        self.tx.store.barrier.digest(self.scope, &[&[kind], name.as_bytes()])
+    }
+
+    fn key<T: Record>(&self, parent: Id, name: &str) -> Key {
+        name_key(self.scope, T::KIND, parent, &self.digest(T::KIND, name))
+    }
+
+    fn open(&self, key: &Key, sealed: &[u8]) -> Result<strongroom_base::SecretBytes> {
+        self.tx.store.barrier.open(self.scope, &aad(key), sealed)
+    }
+
+    /// The named record of type `T` below `parent` (0 where there is no hierarchy).
+    pub async fn named<T: Record>(&self, parent: Id, name: &str) -> Result<Option<T>> {
+        let key = self.key::<T>(parent, name);
+        let Some(sealed) = self.tx.raw(&key).await? else { return Ok(None) };
+        let plain = self.open(&key, &sealed)?;
+        let (_, record) = split_named(plain.expose_secret())?;
+        decode(record).map(Some)
+    }
+
+    /// The names of all records of type `T` below `parent`, sorted.
+    pub async fn names<T: Record>(&self, parent: Id) -> Result<Arc<Vec<String>>> {
+        self.tx.store.folders.names(self, T::KIND, parent).await
+    }
+
+    /// All records of type `T` below `parent`, by name, sorted. For tables of a bounded size.
+    pub async fn all<T: Record>(&self, parent: Id) -> Result<Vec<(String, T)>> {
+        let mut out = Vec::new();
+        self.walk(T::KIND, parent, |name, record| {
+            out.push((name.to_owned(), decode(record)?));
+            Ok(())
+        })
+        .await?;
+        out.sort_by(|a, b| a.0.cmp(&b.0));
+        Ok(out)
+    }
+
+    /// Is there any record of type `T` below `parent`?
+    pub async fn any<T: Record>(&self, parent: Id) -> Result<bool> {
+        let prefix = name_prefix(self.scope, T::KIND, parent);
+        let page =
+            self.tx.scan_index(indexes::NAMES, &prefix, &prefix_end(&prefix), 1).await?;
+        Ok(!page.is_empty())
+    }
+
+    /// Visits name and encoded record of every entry, in storage order.
+    pub(crate) async fn walk(
+        &self,
+        kind: u8,
+        parent: Id,
+        mut visit: impl FnMut(&str, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let mut from = name_prefix(self.scope, kind, parent);
+        let to = prefix_end(&from);
+        loop {
+            let page = self.tx.scan_index(indexes::NAMES, &from, &to, SCAN_PAGE).await?;
+            for (key, sealed) in &page {
+                let plain = self.open(&Key::Index(indexes::NAMES, key.clone()), sealed)?;
+                let (name, record) = split_named(plain.expose_secret())?;
+                visit(name, record)?;
+            }
+            if page.len() < SCAN_PAGE {
+                return Ok(());
+            }
+            if let Some((last, _)) = page.last() {
+                from = last.clone();
+                from.push(0);
+            }
+        }
+    }
+
+    /// The name of one entry by its storage key.
+    pub(crate) async fn name_at(&self, key: &Key) -> Result<Option<String>> {
+        let Some(sealed) = self.tx.raw(key).await? else { return Ok(None) };
+        let plain = self.open(key, &sealed)?;
+        Ok(Some(split_named(plain.expose_secret())?.0.to_owned()))
+    }
+
+    /// A row of this scope.
+    pub async fn row<T: DeserializeOwned>(&self, table: RowTable, id: Id) -> Result<Option<T>> {
+        let key = row_key(table, self.scope, id);
+        let Some(sealed) = self.tx.raw(&key).await? else { return Ok(None) };
+        decode(self.open(&key, &sealed)?.expose_secret()).map(Some)
+    }
+
+    /// A row's plain bytes.
+    pub async fn row_bytes(
+        &self,
+        table: RowTable,
+        id: Id,
+    ) -> Result<Option<strongroom_base::SecretBytes>> {
+        let key = row_key(table, self.scope, id);
+        let Some(sealed) = self.tx.raw(&key).await? else { return Ok(None) };
+        self.open(&key, &sealed).map(Some)
+    }
+
+    /// A digest of `parts` under a key of this scope.
+    pub fn digest_of(&self, parts: &[&[u8]]) -> [u8; 32] {
+        self.tx.store.barrier.digest(self.scope, parts)
+    }
+}
+
+impl<'a> WriteView<'a> {
+    /// The read side, for what takes one.
+    pub fn reader(&self) -> ReadView<'a> {
+        self.view
+    }
+
+    /// A fresh id.
+    pub fn new_id(&self) -> Id {
+        self.tx.new_id()
+    }
+
+    /// Sets the named record.
+    pub fn put_named<T: Record>(&self, parent: Id, name: &str, record: &T) -> Result<()> {
+        let key = self.key::<T>(parent, name);
+        let body = encode(record)?;
+        let mut plain = Vec::with_capacity(4 + name.len() + body.len());
+        plain.extend_from_slice(&(name.len() as u32).to_be_bytes());
+        plain.extend_from_slice(name.as_bytes());
+        plain.extend_from_slice(&body);
+        let plain = strongroom_base::SecretBytes::new(plain);
+        let _wiped = strongroom_base::SecretBytes::new(body);
+        let sealed =
+            self.tx.store.barrier.seal(self.scope, &aad(&key), plain.expose_secret())?;
+        self.tx.change(Change::Put(key, sealed));
+        Ok(())
+    }
+
+    /// Removes the named record.
+    pub fn delete_named<T: Record>(&self, parent: Id, name: &str) {
+        self.tx.change(Change::Delete(self.key::<T>(parent, name)));
+    }
+
+    /// Removes every record of type `T` below `parent`.
+    pub fn delete_all<T: Record>(&self, parent: Id) {
+        let from = name_prefix(self.scope, T::KIND, parent);
+        let to = prefix_end(&from);
+        self.tx.change(Change::DeleteIndexRange { table: indexes::NAMES, from, to });
+    }
+
+    /// Sets a row.
+    pub fn put_row<T: Serialize>(&self, table: RowTable, id: Id, record: &T) -> Result<()> {
+        let body = strongroom_base::SecretBytes::new(encode(record)?);
+        self.put_row_bytes(table, id, body.expose_secret())
+    }
+
+    /// Sets a row to plain bytes.
+    pub fn put_row_bytes(&self, table: RowTable, id: Id, body: &[u8]) -> Result<()> {
+        let key = row_key(table, self.scope, id);
+        let sealed = self.tx.store.barrier.seal(self.scope, &aad(&key), body)?;
+        self.tx.change(Change::Put(key, sealed));
+        Ok(())
+    }
+
+    /// Removes a row.
+    pub fn delete_row(&self, table: RowTable, id: Id) {
+        self.tx.change(Change::Delete(row_key(table, self.scope, id)));
+    }
+}
+
+/// Splits a named record's plain bytes into name and record.
+fn split_named(plain: &[u8]) -> Result<(&str, &[u8])> {
+    let damaged = || Error::internal("a named record is damaged");
+    let length = plain.get(..4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
+    let end = 4 + length.ok_or_else(damaged)? as usize;
+    let name = plain.get(4..end).and_then(|b| std::str::from_utf8(b).ok());
+    Ok((name.ok_or_else(damaged)?, &plain[end..]))
+}

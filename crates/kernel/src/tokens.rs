@@ -1,0 +1,683 @@
+//! Tokens (design §6): one appended row and one due entry each; the text carries the row's id under
+//! a mask, so a check is one look-up and one constant-time comparison.
+//!
+//! Invariants:
+//! * the store holds HMACs of tokens, never tokens;
+//! * a token is refused by its own clock check, never by a later clean-up;
+//! * a child lives only while its parent's row is there (or was orphaned): revoking a tree takes
+//!   effect with one row's removal, the rest is cleaned up afterwards.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use strongroom_base::limits::TOKEN_BYTES_MAX;
+use strongroom_base::{Error, Result, SecretString, Timestamp};
+use strongroom_storage::{Change, Key};
+
+use crate::plug::TokenParams;
+use crate::record::{Derived, Id, Record, Scope, Store, Tx, decode, encode, indexes, prefix_end, rows};
+
+/// Service tokens begin so.
+pub const SERVICE_PREFIX: &str = "hvs.";
+/// Batch tokens begin so.
+pub const BATCH_PREFIX: &str = "hvb.";
+/// Characters of a service token after its prefix, and of an accessor.
+const TEXT_CHARS: usize = 24;
+/// Bytes that those characters encode: 5 of the masked id, 13 random.
+const TEXT_BYTES: usize = 18;
+const ID_BYTES: usize = 5;
+/// Tokens remembered between requests.
+const CACHE_MAX: usize = 50_000;
+/// Levels of parents looked at; creating a deeper child is refused.
+pub const DEPTH_MAX: usize = 64;
+
+/// What falls due, in [`indexes::DUE`].
+pub mod due {
+    /// A token expires.
+    pub const TOKEN: u8 = 1;
+    /// A lease expires.
+    pub const LEASE: u8 = 2;
+}
+
+/// Relations in [`indexes::LINKS`].
+pub mod links {
+    /// parent token → child token.
+    pub const CHILD: u8 = 1;
+    /// A revoked token whose children live on.
+    pub const ORPHANED: u8 = 2;
+    /// A revoked token whose children, leases and cubbyhole are still to be removed.
+    pub const REVOKED: u8 = 3;
+    /// token → lease.
+    pub const TOKEN_LEASE: u8 = 4;
+}
+
+/// A link's key.
+pub fn link(what: u8, from: Id, to: Id) -> [u8; 17] {
+    let mut key = [0; 17];
+    key[0] = what;
+    key[1..9].copy_from_slice(&from.to_be_bytes());
+    key[9..].copy_from_slice(&to.to_be_bytes());
+    key
+}
+
+/// A due entry's key.
+pub fn due_key(at: Timestamp, what: u8, id: Id) -> [u8; 17] {
+    let mut key = [0; 17];
+    key[..8].copy_from_slice(&(at.0.max(0) as u64).to_be_bytes());
+    key[8] = what;
+    key[9..].copy_from_slice(&id.to_be_bytes());
+    key
+}
+
+/// A token's record.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Token {
+    /// The row's id.
+    #[serde(skip)]
+    pub id: Id,
+    /// First half of the HMAC of the token's text.
+    mac: u128,
+    /// Its namespace.
+    pub namespace: Scope,
+    /// The auth mount that made it: when that goes, so does the token.
+    pub mount: Scope,
+    /// When it was made.
+    pub created: Timestamp,
+    /// When it was renewed last.
+    pub renewed: Timestamp,
+    /// When it ends; zero is never.
+    pub expires: Timestamp,
+    /// Seconds it was made for.
+    pub ttl: i64,
+    /// Most seconds over all renewals; 0 is the mount's maximum.
+    pub explicit_max_ttl: i64,
+    /// Most seconds its role allows over all renewals; 0 is the mount's.
+    pub max_ttl: i64,
+    /// Seconds of each renewal of a periodic token; 0 is not periodic.
+    pub period: i64,
+    /// Uses left: 0 is without limit, below 0 is none.
+    pub num_uses: i64,
+    /// Its parent; 0 for orphans.
+    pub parent: Id,
+    /// Its entity, or "".
+    pub entity_id: String,
+    /// Its policies, sorted, lower case.
+    pub policies: Vec<String>,
+    /// Display name.
+    pub display_name: String,
+    /// The path of the request that made it.
+    pub path: String,
+    /// Metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// What the auth method's renewal needs.
+    pub internal: BTreeMap<String, String>,
+    /// Addresses it may be used from; empty is any.
+    pub bound_cidrs: Vec<String>,
+    /// The token role it came from, or "".
+    pub role: String,
+    /// Is it a batch token?
+    pub batch: bool,
+    /// Can it be renewed?
+    pub renewable: bool,
+    /// Is it an orphan?
+    pub orphan: bool,
+    /// Was its text chosen by the caller?
+    pub custom_id: bool,
+    /// For a wrapping token: the path whose answer it holds.
+    #[serde(default)]
+    pub wraps: String,
+    /// Policies of its entity apply? (`token_no_identity_policies`-like switches of batch roots.)
+    #[serde(default)]
+    pub no_identity_policies: bool,
+}
+
+impl Token {
+    /// Does it hold the `root` policy?
+    pub fn is_root(&self) -> bool {
+        self.policies.iter().any(|p| p == "root")
+    }
+
+    /// Is its time over at `now`?
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        !self.expires.is_zero() && self.expires <= now
+    }
+
+    /// Seconds left at `now`; 0 where it never ends.
+    pub fn ttl_left(&self, now: Timestamp) -> i64 {
+        if self.expires.is_zero() { 0 } else { now.seconds_until(self.expires) }
+    }
+
+    /// May it be used from `ip`? An unknown address (a unix socket) fits no list.
+    pub fn allows_address(&self, ip: Option<IpAddr>) -> bool {
+        cidrs_allow(&self.bound_cidrs, ip)
+    }
+
+    /// `service` or `batch`.
+    pub fn kind(&self) -> &'static str {
+        if self.batch { "batch" } else { "service" }
+    }
+}
+
+/// Does a list of CIDR blocks (or addresses) allow `ip`? An empty list allows any.
+pub fn cidrs_allow(cidrs: &[String], ip: Option<IpAddr>) -> bool {
+    cidrs.is_empty()
+        || ip.is_some_and(|ip| {
+            let ip = ip.to_canonical();
+            cidrs.iter().any(|c| parse_cidr(c).is_some_and(|net| net.contains(&ip)))
+        })
+}
+
+/// Reads a CIDR block, or an address as a block of one.
+pub fn parse_cidr(text: &str) -> Option<ipnet::IpNet> {
+    text.parse::<ipnet::IpNet>()
+        .ok()
+        .or_else(|| text.parse::<IpAddr>().ok().map(ipnet::IpNet::from))
+}
+
+/// What a new token shall be.
+#[derive(Default)]
+pub struct NewToken {
+    /// Display name.
+    pub display_name: String,
+    /// Policies as asked for; [`Tokens::create`] normalises them.
+    pub policies: Vec<String>,
+    /// Metadata.
+    pub metadata: BTreeMap<String, String>,
+    /// For the auth method's renewal.
+    pub internal: BTreeMap<String, String>,
+    /// The role's token parameters.
+    pub params: TokenParams,
+    /// Its namespace.
+    pub namespace: Scope,
+    /// Its auth mount.
+    pub mount: Scope,
+    /// The creating request's path.
+    pub path: String,
+    /// Its parent; `None` makes an orphan.
+    pub parent: Option<Id>,
+    /// Its entity, or "".
+    pub entity_id: String,
+    /// The token role, or "".
+    pub role: String,
+    /// Batch?
+    pub batch: bool,
+    /// Renewable?
+    pub renewable: bool,
+    /// Seconds to live, worked out by [`lifetime`]; 0 is forever.
+    pub ttl: i64,
+    /// A text chosen by the caller.
+    pub id: Option<SecretString>,
+    /// For a wrapping token: the path whose answer it holds.
+    pub wraps: String,
+    /// Policies of its entity do not apply.
+    pub no_identity_policies: bool,
+}
+
+/// A token just made: its text is shown once.
+pub struct Created {
+    /// The text.
+    pub text: SecretString,
+    /// The record.
+    pub token: Token,
+    /// The accessor; "" for batch tokens.
+    pub accessor: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CustomId(Id);
+
+impl Record for CustomId {
+    const KIND: u8 = 204;
+}
+
+/// The token store.
+pub struct Tokens {
+    store: Arc<Store>,
+    cache: Arc<Derived<Id, Token>>,
+}
+
+impl Tokens {
+    /// The tokens of `store`.
+    pub fn new(store: Arc<Store>) -> Self {
+        let cache = Arc::new(Derived::new(CACHE_MAX));
+        let weak = Arc::downgrade(&cache);
+        store.derived.listen(move |change| {
+            let Some(cache) = weak.upgrade() else { return };
+            match change {
+                Change::Put(Key::Row(table, id), _) | Change::Delete(Key::Row(table, id))
+                    if *table == rows::TOKENS =>
+                {
+                    cache.remove(id);
+                }
+                Change::DeleteRows { table, .. } if *table == rows::TOKENS => cache.clear(),
+                _ => {}
+            }
+        });
+        Self { store, cache }
+    }
+
+    fn digest(&self, purpose: &str, data: &[u8]) -> [u8; 32] {
+        self.store.barrier.digest(Scope::ROOT, &[purpose.as_bytes(), data])
+    }
+
+    fn mac(&self, text: &str) -> u128 {
+        let digest = self.digest("token", text.as_bytes());
+        let mut half = [0; 16];
+        half.copy_from_slice(&digest[..16]);
+        u128::from_be_bytes(half)
+    }
+
+    /// `purpose`-masked id and 13 bytes as 24 characters.
+    fn mask(&self, purpose: &str, id: Id, tail: &[u8; 13]) -> String {
+        let pad = self.digest(purpose, tail);
+        let mut bytes = [0_u8; TEXT_BYTES];
+        for (i, out) in bytes[..ID_BYTES].iter_mut().enumerate() {
+            *out = id.to_be_bytes()[3 + i] ^ pad[i];
+        }
+        bytes[ID_BYTES..].copy_from_slice(tail);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    fn unmask(&self, purpose: &str, text: &str) -> Option<Id> {
+        if text.len() != TEXT_CHARS {
+            return None;
+        }
+        let mut bytes = [0_u8; TEXT_BYTES];
+        URL_SAFE_NO_PAD.decode_slice_unchecked(text, &mut bytes).ok()?;
+        let pad = self.digest(purpose, &bytes[ID_BYTES..]);
+        let mut id = [0_u8; 8];
+        for i in 0..ID_BYTES {
+            id[3 + i] = bytes[i] ^ pad[i];
+        }
+        Some(u64::from_be_bytes(id))
+    }
+
+    /// The accessor of the token with this id.
+    pub fn accessor(&self, id: Id) -> String {
+        let digest = self.digest("accessor tail", &id.to_be_bytes());
+        let mut tail = [0; 13];
+        tail.copy_from_slice(&digest[..13]);
+        self.mask("accessor mask", id, &tail)
+    }
+
+    /// The id an accessor stands for. It may not be in use.
+    pub fn id_of_accessor(&self, accessor: &str) -> Option<Id> {
+        let id = self.unmask("accessor mask", accessor)?;
+        strongroom_crypto::constant_time_eq(self.accessor(id).as_bytes(), accessor.as_bytes())
+            .then_some(id)
+    }
+
+    /// The record with this id, from memory or storage, whatever its state.
+    pub async fn by_id(&self, id: Id) -> Result<Option<Arc<Token>>> {
+        self.cache
+            .get_or_fill(&id, || async move {
+                let tx = self.store.begin();
+                self.read(&tx, id).await
+            })
+            .await
+    }
+
+    /// The record as a transaction sees it.
+    pub async fn read(&self, tx: &Tx, id: Id) -> Result<Option<Token>> {
+        let token = tx.read(Scope::ROOT).row::<Token>(rows::TOKENS, id).await?;
+        Ok(token.map(|mut t| {
+            t.id = id;
+            t
+        }))
+    }
+
+    /// The token that `text` is, if there is one and its time is not over: `None` covers unknown,
+    /// revoked, expired and used-up alike.
+    pub async fn check(&self, text: &SecretString, now: Timestamp) -> Result<Option<Arc<Token>>> {
+        let text = text.expose_secret();
+        if text.len() > TOKEN_BYTES_MAX {
+            return Ok(None);
+        }
+        if let Some(sealed) = text.strip_prefix(BATCH_PREFIX) {
+            return self.check_batch(sealed, now).await;
+        }
+        let body = text.strip_prefix(SERVICE_PREFIX).unwrap_or(text);
+        let body = body.split_once('.').map_or(body, |(body, _)| body);
+        let id = match self.unmask("token mask", body) {
+            Some(id) => Some(id),
+            None => self.custom(text).await?,
+        };
+        let token = match id {
+            Some(id) => self.by_id(id).await?.filter(|t| self.mac_fits(t, text)),
+            None => None,
+        };
+        let token = match token {
+            Some(token) => Some(token),
+            // A chosen id may look like one of ours.
+            None => match self.custom(text).await? {
+                Some(id) => self.by_id(id).await?.filter(|t| self.mac_fits(t, text)),
+                None => None,
+            },
+        };
+        let Some(token) = token else { return Ok(None) };
+        if token.is_expired(now) || token.num_uses < 0 || !self.has_live_parents(&token, now).await? {
+            return Ok(None);
+        }
+        Ok(Some(token))
+    }
+
+    fn mac_fits(&self, token: &Token, text: &str) -> bool {
+        strongroom_crypto::constant_time_eq(
+            &token.mac.to_be_bytes(),
+            &self.mac(text).to_be_bytes(),
+        )
+    }
+
+    async fn custom(&self, text: &str) -> Result<Option<Id>> {
+        let tx = self.store.begin();
+        Ok(tx.read(Scope::ROOT).named::<CustomId>(0, text).await?.map(|c| c.0))
+    }
+
+    async fn check_batch(&self, sealed: &str, now: Timestamp) -> Result<Option<Arc<Token>>> {
+        let Ok(sealed) = URL_SAFE_NO_PAD.decode(sealed.split_once('.').map_or(sealed, |(s, _)| s))
+        else {
+            return Ok(None);
+        };
+        let Ok(plain) = self.store.barrier.open(Scope::ROOT, b"batch token", &sealed) else {
+            return Ok(None);
+        };
+        let token: Token = decode(plain.expose_secret())?;
+        let ok = !token.is_expired(now) && self.has_live_parents(&token, now).await?;
+        Ok(ok.then(|| Arc::new(token)))
+    }
+
+    /// Does the token's parent, and every one above it, still live (or was orphaned away)?
+    pub async fn has_live_parents(&self, token: &Token, now: Timestamp) -> Result<bool> {
+        let mut parent = token.parent;
+        for _ in 0..=DEPTH_MAX {
+            if parent == 0 {
+                return Ok(true);
+            }
+            match self.by_id(parent).await? {
+                Some(p) if p.is_expired(now) || p.num_uses < 0 => return Ok(false),
+                Some(p) => parent = p.parent,
+                None => {
+                    let key = link(links::ORPHANED, parent, 0);
+                    return Ok(self.store.begin().get_index(indexes::LINKS, &key).await?.is_some());
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Makes a token in the transaction of `tx`. Policies are normalised; the caller has checked
+    /// that they may be given.
+    pub fn create(&self, tx: &Tx, new: NewToken, suffix: &str, now: Timestamp) -> Result<Created> {
+        let mut token = Token {
+            id: 0,
+            mac: 0,
+            namespace: new.namespace,
+            mount: new.mount,
+            created: now,
+            renewed: Timestamp::ZERO,
+            expires: if new.ttl > 0 { now.plus_seconds(new.ttl) } else { Timestamp::ZERO },
+            ttl: new.ttl,
+            explicit_max_ttl: new.params.explicit_max_ttl,
+            max_ttl: new.params.max_ttl,
+            period: new.params.period,
+            num_uses: new.params.num_uses,
+            parent: new.parent.unwrap_or(0),
+            entity_id: new.entity_id,
+            policies: new.policies,
+            display_name: new.display_name,
+            path: new.path,
+            metadata: new.metadata,
+            internal: new.internal,
+            bound_cidrs: new.params.bound_cidrs,
+            role: new.role,
+            batch: new.batch,
+            renewable: new.renewable && !new.batch,
+            orphan: new.parent.is_none(),
+            custom_id: new.id.is_some(),
+            wraps: new.wraps,
+            no_identity_policies: new.no_identity_policies,
+        };
+        if token.batch {
+            let plain = encode(&token)?;
+            let sealed = self.store.barrier.seal(Scope::ROOT, b"batch token", &plain)?;
+            let text = format!("{BATCH_PREFIX}{}{suffix}", URL_SAFE_NO_PAD.encode(&sealed));
+            return Ok(Created { text: text.into(), token, accessor: String::new() });
+        }
+        token.id = tx.new_id();
+        let root = tx.write(Scope::ROOT);
+        let text = match new.id {
+            Some(text) => {
+                root.put_named(0, text.expose_secret(), &CustomId(token.id))?;
+                text
+            }
+            None => {
+                let tail = self.store.rng.array::<13>();
+                let body = self.mask("token mask", token.id, &tail);
+                format!("{SERVICE_PREFIX}{body}{suffix}").into()
+            }
+        };
+        token.mac = self.mac(text.expose_secret());
+        root.put_row(rows::TOKENS, token.id, &token)?;
+        if !token.expires.is_zero() {
+            tx.put_index(indexes::DUE, &due_key(token.expires, due::TOKEN, token.id), &[]);
+        }
+        if token.parent != 0 {
+            tx.put_index(indexes::LINKS, &link(links::CHILD, token.parent, token.id), &[]);
+        }
+        let accessor = self.accessor(token.id);
+        Ok(Created { text, token, accessor })
+    }
+
+    /// Is a chosen id already taken?
+    pub async fn is_taken(&self, text: &SecretString) -> Result<bool> {
+        Ok(match self.custom(text.expose_secret()).await? {
+            Some(id) => self.by_id(id).await?.is_some(),
+            None => false,
+        })
+    }
+
+    /// Writes a changed record; `expires` was `before`.
+    pub fn update(&self, tx: &Tx, token: &Token, before: Timestamp) -> Result<()> {
+        tx.write(Scope::ROOT).put_row(rows::TOKENS, token.id, token)?;
+        if before != token.expires {
+            if !before.is_zero() {
+                tx.delete_index(indexes::DUE, &due_key(before, due::TOKEN, token.id));
+            }
+            if !token.expires.is_zero() {
+                tx.put_index(indexes::DUE, &due_key(token.expires, due::TOKEN, token.id), &[]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Revokes a token: its row goes with this transaction, and with it the right to use any of
+    /// its descendants. Children, leases and cubbyhole are noted for the reconciler.
+    pub fn revoke(&self, tx: &Tx, token: &Token) {
+        self.remove_row(tx, token);
+        tx.put_index(indexes::LINKS, &link(links::REVOKED, token.id, 0), &[]);
+    }
+
+    /// Revokes a token and leaves its children alive, as orphans.
+    pub fn revoke_orphan(&self, tx: &Tx, token: &Token) {
+        self.remove_row(tx, token);
+        tx.put_index(indexes::LINKS, &link(links::ORPHANED, token.id, 0), &[]);
+        tx.put_index(indexes::LINKS, &link(links::REVOKED, token.id, 0), &[]);
+    }
+
+    fn remove_row(&self, tx: &Tx, token: &Token) {
+        tx.write(Scope::ROOT).delete_row(rows::TOKENS, token.id);
+        if !token.expires.is_zero() {
+            tx.delete_index(indexes::DUE, &due_key(token.expires, due::TOKEN, token.id));
+        }
+        if token.parent != 0 {
+            tx.delete_index(indexes::LINKS, &link(links::CHILD, token.parent, token.id));
+        }
+    }
+
+    /// Up to `limit` children of a token.
+    pub async fn children(&self, tx: &Tx, parent: Id, limit: usize) -> Result<Vec<Id>> {
+        self.linked(tx, links::CHILD, parent, limit).await
+    }
+
+    /// Up to `limit` ids linked from `from`.
+    pub async fn linked(&self, tx: &Tx, what: u8, from: Id, limit: usize) -> Result<Vec<Id>> {
+        let start = &link(what, from, 0)[..9];
+        let page = tx.scan_index(indexes::LINKS, start, &prefix_end(start), limit).await?;
+        Ok(page
+            .iter()
+            .filter_map(|(key, _)| key.get(9..17)?.try_into().ok().map(u64::from_be_bytes))
+            .collect())
+    }
+
+    /// Live tokens' ids from `after` on, up to `limit`, with their records.
+    pub async fn page(&self, after: Id, limit: usize) -> Result<Vec<Token>> {
+        let (from, to) = (after + 1, 1 << 40);
+        let page = self
+            .store
+            .storage
+            .scan_rows(rows::TOKENS, from, to, limit)
+            .done()
+            .await
+            .map_err(crate::record::storage_error)?;
+        let mut out = Vec::with_capacity(page.len());
+        for (id, _) in page {
+            if let Some(token) = self.by_id(id).await? {
+                out.push((*token).clone());
+            }
+        }
+        Ok(out)
+    }
+}
+
+/// Policies in one spelling: trimmed, lower case, without repeats, sorted (threats: CVE-2025-5999,
+/// CVE-2024-9180).
+pub fn normalise_policies(policies: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut out: Vec<String> = policies
+        .into_iter()
+        .map(|p| p.trim().to_lowercase())
+        .filter(|p| !p.is_empty())
+        .collect();
+    out.sort();
+    out.dedup();
+    out
+}
+
+/// What bounds a token's or lease's life, in seconds; 0 is "not set".
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds {
+    /// What the caller asked for.
+    pub asked: i64,
+    /// Period of a periodic token.
+    pub period: i64,
+    /// The role's TTL.
+    pub ttl: i64,
+    /// The role's maximum.
+    pub max_ttl: i64,
+    /// The hard maximum.
+    pub explicit_max_ttl: i64,
+    /// The mount's default.
+    pub mount_ttl: i64,
+    /// The mount's maximum.
+    pub mount_max_ttl: i64,
+}
+
+/// Seconds from `now` that a token or lease made at `created` gets, with warnings about what was
+/// capped. Never beyond a maximum, and never below a second by rounding to zero, which would read
+/// as "forever" (threat CVE-2021-32923): what is past its maximum gives `None`.
+pub fn lifetime(bounds: Bounds, created: Timestamp, now: Timestamp) -> (Option<i64>, Vec<String>) {
+    let mut warnings = Vec::new();
+    let least = |a: i64, b: i64| if a > 0 && (b <= 0 || a < b) { a } else { b };
+    let max = if bounds.period > 0 {
+        bounds.explicit_max_ttl
+    } else {
+        let max = least(bounds.max_ttl, bounds.mount_max_ttl);
+        least(bounds.explicit_max_ttl, max)
+    };
+    let mut ttl = if bounds.period > 0 {
+        if bounds.mount_max_ttl > 0 && bounds.period > bounds.mount_max_ttl {
+            warnings.push(format!(
+                "Period of {} exceeded the effective max_ttl of {}; Period value is capped accordingly",
+                quoted(bounds.period), quoted(bounds.mount_max_ttl)
+            ));
+            bounds.mount_max_ttl
+        } else {
+            bounds.period
+        }
+    } else if bounds.asked > 0 {
+        bounds.asked
+    } else if bounds.ttl > 0 {
+        bounds.ttl
+    } else {
+        bounds.mount_ttl
+    };
+    if max > 0 {
+        let age = (now.0 - created.0).max(0) / strongroom_base::time::NANOS_PER_SECOND;
+        let left = max - age;
+        if left <= 0 {
+            return (None, warnings);
+        }
+        if ttl > left || ttl <= 0 {
+            if ttl > left && (bounds.asked > 0 || bounds.period > 0) {
+                warnings.push(format!(
+                    "TTL of {} exceeded the effective max_ttl of {}; TTL value is capped accordingly",
+                    quoted(ttl), quoted(max)
+                ));
+            }
+            ttl = left;
+        }
+    }
+    (Some(ttl.max(0)), warnings)
+}
+
+fn quoted(seconds: i64) -> String {
+    format!("\"{}\"", strongroom_base::duration::format_go_seconds(seconds))
+}
+
+/// The namespace suffix of tokens and lease ids outside the root namespace.
+pub fn suffix(namespace: &crate::namespaces::Namespace) -> String {
+    if namespace.is_root() { String::new() } else { format!(".{}", namespace.id) }
+}
+
+/// An error for operations on a token that is not there.
+pub fn bad_token() -> Error {
+    Error::bad_request("bad token")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T0: Timestamp = Timestamp(0);
+
+    #[test]
+    fn a_life_never_passes_its_maximum() {
+        // threat CVE-2021-32923
+        let b = Bounds { asked: 7200, mount_ttl: 100, mount_max_ttl: 3600, ..Bounds::default() };
+        let (ttl, warnings) = lifetime(b, T0, T0);
+        assert_eq!(ttl, Some(3600));
+        assert_eq!(warnings.len(), 1);
+        assert_eq!(lifetime(b, T0, Timestamp::from_seconds(3599)).0, Some(1));
+        assert_eq!(lifetime(b, T0, Timestamp::from_seconds(3600)).0, None);
+        assert_eq!(lifetime(b, T0, Timestamp::from_seconds(9999)).0, None);
+    }
+
+    #[test]
+    fn periodic_tokens_have_no_maximum_but_the_explicit_one() {
+        let b = Bounds { period: 60, mount_ttl: 10, mount_max_ttl: 3600, ..Bounds::default() };
+        assert_eq!(lifetime(b, T0, Timestamp::from_seconds(1_000_000)).0, Some(60));
+        let b = Bounds { explicit_max_ttl: 90, ..b };
+        assert_eq!(lifetime(b, T0, Timestamp::from_seconds(60)).0, Some(30));
+        assert_eq!(lifetime(b, T0, Timestamp::from_seconds(90)).0, None);
+    }
+
+    #[test]
+    fn policy_names_have_one_spelling() {
+        // threats CVE-2025-5999, CVE-2024-9180
+        let names = [" Root", "ROOT", "b", "", "a"].map(String::from);
+        assert_eq!(normalise_policies(names), ["a", "b", "root"]);
+    }
+}
