@@ -11,7 +11,6 @@ use strongroom_base::{Error, Json, RawFields, Result, SecretString, Timestamp};
 use crate::mounts::Mount;
 use crate::namespaces::Namespace;
 use crate::plug::{Peer, Reply, Verb};
-use crate::policy::Trace;
 use crate::record::{Store, Tx};
 use crate::tokens::Token;
 
@@ -46,7 +45,7 @@ pub struct Entry<'a> {
     /// Names of the policies that allowed it.
     pub granting: &'a [String],
     /// Why it was denied.
-    pub trace: Option<&'a Trace>,
+    pub trace: Option<&'a Json>,
     /// What came of it.
     pub outcome: Outcome<'a>,
 }

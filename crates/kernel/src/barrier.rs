@@ -208,7 +208,7 @@ impl Barrier {
         out.push(FORMAT);
         out.extend_from_slice(&term.to_be_bytes());
         out.extend_from_slice(&nonce);
-        key.seal_into(nonce, aad, plain, &mut out);
+        key.seal_into(nonce, aad, plain, &mut out)?;
         Ok(out.into())
     }
 

@@ -144,7 +144,7 @@ pub struct Node {
     /// One change of life at a time.
     changing: tokio::sync::Mutex<()>,
     /// Shares given so far, of unsealing, rekeying and the like; the `system` crate's.
-    pub ceremonies: Mutex<seal::ceremony::Ceremonies>,
+    pub ceremonies: Mutex<seal::Ceremonies>,
 }
 
 /// What initialisation asks for.
@@ -234,7 +234,7 @@ impl Node {
         };
         scope.put_named(0, "", &Cluster { name, id: rng.uuid() })?;
         create_builtin(&tx, Scope::ROOT, now).await?;
-        let text = crate::policy::DEFAULT_POLICY_TEXT.to_owned();
+        let text = crate::policy::DEFAULT_TEXT.to_owned();
         let policy =
             PolicyRecord { text, written: now, version: 1, settings: Default::default() };
         scope.put_named(0, "default", &policy)?;

@@ -16,6 +16,9 @@ mod authenticate;
 mod execute;
 mod wrap;
 
+pub use execute::auth_block;
+pub use wrap::{CubbyholeEntry, POLICY as WRAPPING_POLICY, RESPONSE as WRAPPED_RESPONSE, wrap_text};
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,7 +32,7 @@ use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::{Namespace, canonical};
 use crate::node::{Node, Services};
 use crate::plug::{Captures, Matched, Peer, Reply, Request, Route, Rule, Verb};
-use crate::policy::{Acl, Capability, Trace};
+use crate::policy::{Acl, Capability};
 use crate::quotas::RateHeaders;
 use crate::tokens::Token;
 
@@ -121,7 +124,7 @@ struct Executed {
 /// A failure on the way, with what is known for the audit line.
 struct Refused {
     error: Error,
-    trace: Option<Box<Trace>>,
+    trace: Option<Box<Json>>,
 }
 
 impl From<Error> for Refused {
@@ -261,29 +264,30 @@ impl Authenticated {
         let acl = self.acl(token).await?;
         let path = self.policy_path(token).ok_or_else(Error::denied)?;
         let capability = self.capability().await;
-        let sudo = rule == Rule::Sudo;
-        let ask = crate::policy::Request {
+        let mut ask = crate::policy::Request {
             path: &path,
             capability,
-            needs_sudo: sudo,
+            needs_sudo: rule == Rule::Sudo,
             wrap_ttl_seconds: admitted.call.wrap_ttl,
+            fields: None,
         };
         let decision = acl.decide_path(&ask);
-        if !decision.is_allowed() {
-            return Err(Refused {
-                error: denied_by_policy(),
-                trace: Some(Box::new(acl.explain(&ask, None))),
-            });
+        if !decision.allowed {
+            return Err(denied_by_policy(&acl, &ask));
         }
-        let fields = self.read_body()?;
-        if decision.has_parameters() && !acl.decide_parameters(&ask, &decision, &fields.map.0) {
-            return Err(Refused {
-                error: denied_by_policy(),
-                trace: Some(Box::new(acl.explain(&ask, Some(&fields.map.0)))),
-            });
+        let mut fields = self.read_body()?;
+        ask.fields = Some(&fields.map.0);
+        let decision = acl.decide_parameters(decision, &ask);
+        if !decision.allowed {
+            return Err(denied_by_policy(&acl, &ask));
+        }
+        let granting =
+            acl.granting_policies(&decision, capability).into_iter().map(str::to_owned).collect();
+        if let Some(limit) = decision.limit {
+            fields.map.0.insert("limit".to_owned(), Json::from(limit));
         }
         match self.target {
-            Target::Route { .. } => Ok((decision.granting_policies(), fields)),
+            Target::Route { .. } => Ok((granting, fields)),
             _ if admitted.entry.is_none() => Err(Error::no_route(&admitted.path).into()),
             Target::OtherVerb => Err(Error::unsupported().into()),
             Target::Nothing => {
@@ -391,7 +395,7 @@ impl Authenticated {
         &'a self,
         fields: &'a RawFields,
         granting: &'a [String],
-        trace: Option<&'a Trace>,
+        trace: Option<&'a Json>,
         outcome: Outcome<'a>,
     ) -> Entry<'a> {
         let admitted = &self.admitted;
@@ -478,9 +482,12 @@ impl Executed {
 /// How often an operation is run when others get in the way.
 const ATTEMPTS_MAX: u32 = 32;
 
-/// The 403 of policy, in the form that Vault's clients print.
-fn denied_by_policy() -> Error {
-    Error::new(ErrorKind::PermissionDenied, "1 error occurred:\n\t* permission denied\n\n")
+/// The 403 of policy, in the form that Vault's clients print, with what the explanation needs.
+fn denied_by_policy(acl: &Acl, ask: &crate::policy::Request<'_>) -> Refused {
+    let error =
+        Error::new(ErrorKind::PermissionDenied, "1 error occurred:\n\t* permission denied\n\n");
+    let decision = acl.decide(ask);
+    Refused { error, trace: serde_json::to_value(&decision.denial).ok().map(Box::new) }
 }
 
 impl Answer {

@@ -122,6 +122,10 @@ impl Policies {
         entity: Option<&EntityState>,
     ) -> Result<Arc<Acl>> {
         let epoch = self.epoch();
+        let root = [crate::policy::ROOT.to_owned()];
+        // Root needs no company, and none can take anything from it.
+        let policies =
+            if policies.iter().any(|p| *p == root[0]) { &root[..] } else { policies };
         let mut parsed = Vec::with_capacity(policies.len());
         for name in policies {
             if let Some(policy) = self.parsed(namespace, name).await? {
@@ -139,14 +143,15 @@ impl Policies {
             entity: entity_id.to_owned(),
         };
         if let Some(cached) = self.acls.get(&key) {
-            if cached.epoch == epoch {
+            let fresh = cached.acl.valid_until().is_none_or(|until| self.store.now() < until);
+            if cached.epoch == epoch && fresh {
                 return Ok(cached.acl.clone());
             }
             self.acls.remove(&key);
         }
         let nobody = IdentityView::default();
         let view = entity.map_or(&nobody, |e| &e.view);
-        let acl = Arc::new(Acl::build(&parsed, view));
+        let acl = Arc::new(Acl::build(&parsed, view, self.store.now())?);
         let built = CachedAcl { epoch, acl: acl.clone() };
         self.acls.get_or_fill(&key, || async { Ok(Some(built)) }).await?;
         Ok(acl)

@@ -1,7 +1,6 @@
 //! Queues of commands that name the same record: they wait before they read, so that they do not
 //! conflict when they commit.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, OwnedMutexGuard};

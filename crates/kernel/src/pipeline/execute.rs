@@ -10,7 +10,7 @@ use strongroom_base::{Error, FieldSource, Json, Result};
 use super::{Authenticated, Authorised, Executed, Refused, Target, request_of};
 use crate::leases::Leased;
 use crate::plug::{
-    AfterCommit, AuthBlock, Class, Grant, Handler, ReadCx, Reply, Request, Route, WriteCx,
+    AfterCommit, AuthBlock, Grant, Handler, ReadCx, Reply, Request, Route, WriteCx,
 };
 use crate::record::Tx;
 use crate::tokens::{Bounds, NewToken, lifetime, normalise_policies, suffix};
@@ -197,9 +197,4 @@ impl<T> Future for CatchPanic<'_, T> {
             Err(_) => Poll::Ready(Err(Error::internal("an operation panicked"))),
         }
     }
-}
-
-/// Is this a secrets or system mount whose wrapped answers name `sys/…` paths?
-pub fn is_auth(class: Class) -> bool {
-    class == Class::Auth
 }

@@ -1,7 +1,7 @@
 //! Bounded memory of values derived from records, emptied by the change feed.
 
 use std::future::Future;
-use std::hash::{BuildHasher, Hash};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use ahash::AHashMap;

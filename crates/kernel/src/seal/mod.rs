@@ -12,8 +12,6 @@ pub mod ceremony;
 //!
 //! K also lies inside the barrier, so that the root key can be wrapped again without the shares.
 
-pub mod ceremony;
-
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -37,6 +35,10 @@ pub trait Seal: Send + Sync + 'static {
     /// Unwraps what [`Seal::wrap`] made.
     fn unwrap<'a>(&'a self, wrapped: &'a [u8]) -> BoxFuture<'a, Result<RootKey>>;
 }
+
+/// Key holders' operations under way: unsealing, rekeying, generating a root token.
+#[derive(Default)]
+pub struct Ceremonies {}
 
 /// The share set, as stored beside the barrier.
 #[derive(Clone, Serialize, Deserialize)]
@@ -85,11 +87,11 @@ pub fn put_meta(name: &[u8], value: &[u8]) -> Change {
 }
 
 /// Encrypts `plain` under `key`, with `what` as associated data.
-pub fn wrap_with(key: &RootKey, what: &[u8], plain: &[u8], rng: &dyn Rng) -> Vec<u8> {
+pub fn wrap_with(key: &RootKey, what: &[u8], plain: &[u8], rng: &dyn Rng) -> Result<Vec<u8>> {
     let nonce: [u8; 12] = rng.array();
     let mut out = nonce.to_vec();
-    Key256::new(key.expose_secret()).seal_into(nonce, what, plain, &mut out);
-    out
+    Key256::new(key.expose_secret()).seal_into(nonce, what, plain, &mut out)?;
+    Ok(out)
 }
 
 /// Decrypts what [`wrap_with`] made; `None` where the key does not fit.
@@ -118,7 +120,7 @@ pub async fn open_ring(storage: &Arc<dyn Storage>, root: &RootKey) -> Result<Opt
 /// The change that stores the key ring under a root key.
 pub fn put_ring(root: &RootKey, ring: &KeyRing, rng: &dyn Rng) -> Result<Change> {
     let plain = ring.encode()?;
-    Ok(put_meta(KEYRING, &wrap_with(root, KEYRING, plain.expose_secret(), rng)))
+    Ok(put_meta(KEYRING, &wrap_with(root, KEYRING, plain.expose_secret(), rng)?))
 }
 
 /// The share set, if there is one.
@@ -135,7 +137,7 @@ pub fn make_shares(
     rng: &dyn Rng,
     now: Timestamp,
 ) -> Result<(Change, Vec<SecretBytes>)> {
-    let wrapped = wrap_with(k, SHARES, root.expose_secret(), rng);
+    let wrapped = wrap_with(k, SHARES, root.expose_secret(), rng)?;
     let set = Shares { count, threshold, wrapped, created: now };
     let change = put_meta(SHARES, &encode(&set)?);
     // A single share is the key itself, as Vault has it.
