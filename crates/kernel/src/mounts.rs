@@ -314,11 +314,7 @@ impl Router {
 pub const TOP: Id = 0;
 
 /// Makes a mount's record in the transaction of `tx`; the caller has checked the path.
-pub async fn create(
-    tx: &crate::record::Tx,
-    namespace: Scope,
-    mut mount: Mount,
-) -> Result<Mount> {
+pub async fn create(tx: &crate::record::Tx, namespace: Scope, mut mount: Mount) -> Result<Mount> {
     mount.scope = allocate_scope(&tx.write(Scope::ROOT)).await?;
     tx.write(namespace).put_named(TOP, &mount.path, &mount)?;
     Ok(mount)
@@ -331,7 +327,12 @@ pub async fn create_builtin(
     now: Timestamp,
 ) -> Result<()> {
     for (kind, path, class, description) in [
-        ("system", "sys/", Class::System, "system endpoints used for control, policy and debugging"),
+        (
+            "system",
+            "sys/",
+            Class::System,
+            "system endpoints used for control, policy and debugging",
+        ),
         ("identity", "identity/", Class::System, "identity store"),
         ("cubbyhole", "cubbyhole/", Class::System, "per-token private secret storage"),
         ("token", "auth/token/", Class::Auth, "token based credentials"),

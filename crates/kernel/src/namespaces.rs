@@ -89,12 +89,16 @@ pub fn check_name(name: &str) -> Result<()> {
         && name.len() <= 256
         && name != "."
         && name != ".."
-        && !name.contains(|c: char| c.is_control() || c.is_whitespace() || matches!(c, '/' | '+' | '*'));
+        && !name.contains(|c: char| {
+            c.is_control() || c.is_whitespace() || matches!(c, '/' | '+' | '*')
+        });
     if !well_formed {
         return Err(Error::bad_request("the name of the namespace is not allowed"));
     }
     if RESERVED.contains(&name.to_ascii_lowercase().as_str()) {
-        return Err(Error::bad_request(format!("{name:?} is a reserved path and cannot be used as a namespace")));
+        return Err(Error::bad_request(format!(
+            "{name:?} is a reserved path and cannot be used as a namespace"
+        )));
     }
     Ok(())
 }
@@ -152,11 +156,7 @@ impl NamespaceTable {
 
     /// The deepest namespace whose path begins `path`, starting at `base`, and the rest of the
     /// path. So `ns1/secret/a` names `secret/a` of `ns1`.
-    pub fn split<'p>(
-        &self,
-        base: &Arc<Namespace>,
-        path: &'p str,
-    ) -> (Arc<Namespace>, &'p str) {
+    pub fn split<'p>(&self, base: &Arc<Namespace>, path: &'p str) -> (Arc<Namespace>, &'p str) {
         let (mut namespace, mut rest) = (base.clone(), path);
         if self.by_path.len() == 1 {
             return (namespace, rest);

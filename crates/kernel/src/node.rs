@@ -15,8 +15,8 @@ use crate::leases::Leases;
 use crate::mounts::{Mount, Router, create_builtin};
 use crate::plug::{Class, Registry};
 use crate::policies::{Policies, PolicyRecord};
-use crate::quotas::Quotas;
 use crate::queues::Queues;
+use crate::quotas::Quotas;
 use crate::record::{Record, Scope, Store};
 use crate::seal::{self, RootKey, Seal};
 use crate::tokens::{NewToken, Tokens};
@@ -173,11 +173,8 @@ impl Node {
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
     ) -> Result<Arc<Self>> {
-        let life = if seal::is_initialised(&storage).await? {
-            Life::Sealed
-        } else {
-            Life::Uninitialised
-        };
+        let life =
+            if seal::is_initialised(&storage).await? { Life::Sealed } else { Life::Uninitialised };
         Ok(Arc::new(Self {
             storage,
             registry,
@@ -216,8 +213,7 @@ impl Node {
         let k: RootKey = Secret::new(rng.array());
         let ring = KeyRing::generate(rng, now);
         let barrier = Arc::new(Barrier::new(ring.clone(), self.rng.clone()));
-        let store =
-            Store::new(self.storage.clone(), barrier, self.clock.clone(), self.rng.clone());
+        let store = Store::new(self.storage.clone(), barrier, self.clock.clone(), self.rng.clone());
         let tx = store.begin();
         tx.change(seal::put_ring(&root, &ring, rng)?);
         let (change, shares) =
@@ -235,8 +231,7 @@ impl Node {
         scope.put_named(0, "", &Cluster { name, id: rng.uuid() })?;
         create_builtin(&tx, Scope::ROOT, now).await?;
         let text = crate::policy::DEFAULT_TEXT.to_owned();
-        let policy =
-            PolicyRecord { text, written: now, version: 1, settings: Default::default() };
+        let policy = PolicyRecord { text, written: now, version: 1, settings: Default::default() };
         scope.put_named(0, "default", &policy)?;
         let created = Tokens::new(store.clone()).create(&tx, root_token(), "", now)?;
         tx.commit().await?;
@@ -252,8 +247,7 @@ impl Node {
         }
         let Some(ring) = seal::open_ring(&self.storage, &root).await? else { return Ok(false) };
         let barrier = Arc::new(Barrier::new(ring, self.rng.clone()));
-        let store =
-            Store::new(self.storage.clone(), barrier, self.clock.clone(), self.rng.clone());
+        let store = Store::new(self.storage.clone(), barrier, self.clock.clone(), self.rng.clone());
         let cluster = store.begin().read(Scope::ROOT).named::<Cluster>(0, "").await?;
         let services = Services {
             router: Router::new(store.clone(), self.registry.clone()),
@@ -311,10 +305,7 @@ pub fn class_of(path: &str) -> Class {
 
 /// Sets a record outside the barrier.
 pub async fn write_meta(storage: &Arc<dyn Storage>, changes: Vec<Change>) -> Result<()> {
-    let commit = strongroom_storage::Commit {
-        snapshot: storage.revision(),
-        changes,
-        ..Default::default()
-    };
+    let commit =
+        strongroom_storage::Commit { snapshot: storage.revision(), changes, ..Default::default() };
     storage.commit(commit).await.map(|_| ()).map_err(crate::record::storage_error)
 }

@@ -17,7 +17,9 @@ mod execute;
 mod wrap;
 
 pub use execute::auth_block;
-pub use wrap::{CubbyholeEntry, POLICY as WRAPPING_POLICY, RESPONSE as WRAPPED_RESPONSE, wrap_text};
+pub use wrap::{
+    CubbyholeEntry, POLICY as WRAPPING_POLICY, RESPONSE as WRAPPED_RESPONSE, wrap_text,
+};
 
 use std::sync::Arc;
 
@@ -290,9 +292,7 @@ impl Authenticated {
             Target::Route { .. } => Ok((granting, fields)),
             _ if admitted.entry.is_none() => Err(Error::no_route(&admitted.path).into()),
             Target::OtherVerb => Err(Error::unsupported().into()),
-            Target::Nothing => {
-                Err(Error::new(ErrorKind::NoRoute, "unsupported path").into())
-            }
+            Target::Nothing => Err(Error::new(ErrorKind::NoRoute, "unsupported path").into()),
         }
     }
 
@@ -370,12 +370,8 @@ impl Authenticated {
     /// Records a refusal; the answer's own failure is what recording says, if it fails.
     async fn refuse(self, refused: Refused, fields: &RawFields) -> Answer {
         let services = self.admitted.services.clone();
-        let entry = self.entry(
-            fields,
-            &[],
-            refused.trace.as_deref(),
-            Outcome::Refused(&refused.error),
-        );
+        let entry =
+            self.entry(fields, &[], refused.trace.as_deref(), Outcome::Refused(&refused.error));
         let recorded = services.audit.record(&entry).await;
         self.finish_uses().await;
         let rate = self.admitted.rate;

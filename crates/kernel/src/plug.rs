@@ -170,9 +170,10 @@ impl<T> Reply<T> {
     {
         Ok(Reply {
             data: match self.data {
-                Some(data) => Some(serde_json::to_value(data).map_err(|_| {
-                    Error::internal("an answer does not serialise")
-                })?),
+                Some(data) => Some(
+                    serde_json::to_value(data)
+                        .map_err(|_| Error::internal("an answer does not serialise"))?,
+                ),
                 None => None,
             },
             raw: self.raw,
@@ -451,11 +452,8 @@ impl<'a> WriteCx<'a> {
 /// An operation that cannot write.
 pub trait Query<O: Op>: Send + Sync {
     /// Answers it.
-    fn query(
-        &self,
-        cx: &ReadCx<'_>,
-        op: O,
-    ) -> impl Future<Output = Result<Reply<O::Reply>>> + Send;
+    fn query(&self, cx: &ReadCx<'_>, op: O)
+    -> impl Future<Output = Result<Reply<O::Reply>>> + Send;
 }
 
 /// An operation that may write. It may be run again when another transaction got in between, so
@@ -522,7 +520,11 @@ pub trait Reconcile: Send + Sync {
 pub type Engine = Arc<dyn Any + Send + Sync>;
 type AnyEngine = dyn Any + Send + Sync;
 type QueryFn = Box<
-    dyn for<'a> Fn(&'a AnyEngine, &'a ReadCx<'a>, FieldSource<'a>) -> BoxFuture<'a, Result<Reply<Json>>>
+    dyn for<'a> Fn(
+            &'a AnyEngine,
+            &'a ReadCx<'a>,
+            FieldSource<'a>,
+        ) -> BoxFuture<'a, Result<Reply<Json>>>
         + Send
         + Sync,
 >;
@@ -881,9 +883,8 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
     where
         E: Reconcile,
     {
-        let run: ReconcileFn = Box::new(|any, cx| {
-            Box::pin(async move { engine::<E>(any)?.reconcile(cx).await })
-        });
+        let run: ReconcileFn =
+            Box::new(|any, cx| Box::pin(async move { engine::<E>(any)?.reconcile(cx).await }));
         self.spec.reconcile = Some((seconds, run));
         self
     }

@@ -110,7 +110,12 @@ impl Policies {
     }
 
     /// The stored policy called `name`.
-    pub async fn read(&self, tx: &Tx, namespace: Scope, name: &str) -> Result<Option<PolicyRecord>> {
+    pub async fn read(
+        &self,
+        tx: &Tx,
+        namespace: Scope,
+        name: &str,
+    ) -> Result<Option<PolicyRecord>> {
         tx.read(namespace).named::<PolicyRecord>(0, name).await
     }
 
@@ -124,8 +129,7 @@ impl Policies {
         let epoch = self.epoch();
         let root = [crate::policy::ROOT.to_owned()];
         // Root needs no company, and none can take anything from it.
-        let policies =
-            if policies.iter().any(|p| *p == root[0]) { &root[..] } else { policies };
+        let policies = if policies.iter().any(|p| *p == root[0]) { &root[..] } else { policies };
         let mut parsed = Vec::with_capacity(policies.len());
         for name in policies {
             if let Some(policy) = self.parsed(namespace, name).await? {
@@ -137,11 +141,7 @@ impl Policies {
             Some(e) if templated => e.view.entity.as_ref().map_or("", |e| e.id.as_str()),
             _ => "",
         };
-        let key = AclKey {
-            namespace,
-            policies: policies.to_vec(),
-            entity: entity_id.to_owned(),
-        };
+        let key = AclKey { namespace, policies: policies.to_vec(), entity: entity_id.to_owned() };
         if let Some(cached) = self.acls.get(&key) {
             let fresh = cached.acl.valid_until().is_none_or(|until| self.store.now() < until);
             if cached.epoch == epoch && fresh {

@@ -26,7 +26,9 @@ pub use tx::{ReadView, Store, Tx, WriteView, storage_error};
 
 /// The owner of records: 0 is the root namespace, every other namespace and mount has the next
 /// number. Below 2^23.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, Default)]
+#[derive(
+    Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize, Default,
+)]
 #[serde(transparent)]
 pub struct Scope(pub u32);
 
@@ -88,8 +90,9 @@ pub fn encode<T: Serialize>(record: &T) -> strongroom_base::Result<Vec<u8>> {
 
 /// Decodes a record.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> strongroom_base::Result<T> {
-    rmp_serde::from_slice(bytes)
-        .map_err(|e| strongroom_base::Error::internal(format!("a record does not decode: {}", kind(&e))))
+    rmp_serde::from_slice(bytes).map_err(|e| {
+        strongroom_base::Error::internal(format!("a record does not decode: {}", kind(&e)))
+    })
 }
 
 /// What went wrong in a decode, without the data.

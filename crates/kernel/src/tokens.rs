@@ -19,7 +19,9 @@ use strongroom_base::{Error, Result, SecretString, Timestamp};
 use strongroom_storage::{Change, Key};
 
 use crate::plug::TokenParams;
-use crate::record::{Derived, Id, Record, Scope, Store, Tx, decode, encode, indexes, prefix_end, rows};
+use crate::record::{
+    Derived, Id, Record, Scope, Store, Tx, decode, encode, indexes, prefix_end, rows,
+};
 
 /// Service tokens begin so.
 pub const SERVICE_PREFIX: &str = "hvs.";
@@ -359,17 +361,17 @@ impl Tokens {
             },
         };
         let Some(token) = token else { return Ok(None) };
-        if token.is_expired(now) || token.num_uses < 0 || !self.has_live_parents(&token, now).await? {
+        if token.is_expired(now)
+            || token.num_uses < 0
+            || !self.has_live_parents(&token, now).await?
+        {
             return Ok(None);
         }
         Ok(Some(token))
     }
 
     fn mac_fits(&self, token: &Token, text: &str) -> bool {
-        strongroom_crypto::constant_time_eq(
-            &token.mac.to_be_bytes(),
-            &self.mac(text).to_be_bytes(),
-        )
+        strongroom_crypto::constant_time_eq(&token.mac.to_be_bytes(), &self.mac(text).to_be_bytes())
     }
 
     async fn custom(&self, text: &str) -> Result<Option<Id>> {
@@ -556,11 +558,8 @@ impl Tokens {
 /// Policies in one spelling: trimmed, lower case, without repeats, sorted (threats: CVE-2025-5999,
 /// CVE-2024-9180).
 pub fn normalise_policies(policies: impl IntoIterator<Item = String>) -> Vec<String> {
-    let mut out: Vec<String> = policies
-        .into_iter()
-        .map(|p| p.trim().to_lowercase())
-        .filter(|p| !p.is_empty())
-        .collect();
+    let mut out: Vec<String> =
+        policies.into_iter().map(|p| p.trim().to_lowercase()).filter(|p| !p.is_empty()).collect();
     out.sort();
     out.dedup();
     out

@@ -14,9 +14,7 @@ impl Admitted {
     pub(super) async fn authenticate(mut self) -> Result<Authenticated, (Self, Refused)> {
         let target = self.target();
         let open = match &target {
-            Target::Route { index, .. } => {
-                self.route(*index).is_some_and(|r| r.rule == Rule::Open)
-            }
+            Target::Route { index, .. } => self.route(*index).is_some_and(|r| r.rule == Rule::Open),
             _ => false,
         };
         let text = self.call.token.take().map(Arc::new);

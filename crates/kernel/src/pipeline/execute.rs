@@ -9,9 +9,7 @@ use strongroom_base::{Error, FieldSource, Json, Result};
 
 use super::{Authenticated, Authorised, Executed, Refused, Target, request_of};
 use crate::leases::Leased;
-use crate::plug::{
-    AfterCommit, AuthBlock, Grant, Handler, ReadCx, Reply, Request, Route, WriteCx,
-};
+use crate::plug::{AfterCommit, AuthBlock, Grant, Handler, ReadCx, Reply, Request, Route, WriteCx};
 use crate::record::Tx;
 use crate::tokens::{Bounds, NewToken, lifetime, normalise_policies, suffix};
 
@@ -89,9 +87,8 @@ fn unknown_fields(route: &Route, source: &FieldSource<'_>) -> Option<String> {
         return None;
     }
     let names = source.unknown_names();
-    (!names.is_empty()).then(|| {
-        format!("Endpoint ignored these unrecognized parameters: [{}]", names.join(" "))
-    })
+    (!names.is_empty())
+        .then(|| format!("Endpoint ignored these unrecognized parameters: [{}]", names.join(" ")))
 }
 
 impl Authenticated {

@@ -159,11 +159,8 @@ impl Tx {
         let commit = {
             let mut inner = self.inner.lock();
             if inner.changes.is_empty() {
-                let ok = self.store.storage.unchanged_since(
-                    inner.snapshot,
-                    &inner.reads,
-                    &inner.ranges,
-                );
+                let ok =
+                    self.store.storage.unchanged_since(inner.snapshot, &inner.reads, &inner.ranges);
                 return if ok {
                     Ok(inner.snapshot)
                 } else {
@@ -248,12 +245,7 @@ impl Tx {
             SmallVec::from_slice(from),
             SmallVec::from_slice(to),
         ));
-        self.store
-            .storage
-            .scan_index(table, from, to, limit)
-            .done()
-            .await
-            .map_err(storage_error)
+        self.store.storage.scan_index(table, from, to, limit).done().await.map_err(storage_error)
     }
 }
 
@@ -324,8 +316,7 @@ impl<'a> ReadView<'a> {
     /// Is there any record of type `T` below `parent`?
     pub async fn any<T: Record>(&self, parent: Id) -> Result<bool> {
         let prefix = name_prefix(self.scope, T::KIND, parent);
-        let page =
-            self.tx.scan_index(indexes::NAMES, &prefix, &prefix_end(&prefix), 1).await?;
+        let page = self.tx.scan_index(indexes::NAMES, &prefix, &prefix_end(&prefix), 1).await?;
         Ok(!page.is_empty())
     }
 
@@ -407,8 +398,7 @@ impl<'a> WriteView<'a> {
         plain.extend_from_slice(&body);
         let plain = strongroom_base::SecretBytes::new(plain);
         let _wiped = strongroom_base::SecretBytes::new(body);
-        let sealed =
-            self.tx.store.barrier.seal(self.scope, &aad(&key), plain.expose_secret())?;
+        let sealed = self.tx.store.barrier.seal(self.scope, &aad(&key), plain.expose_secret())?;
         self.tx.change(Change::Put(key, sealed));
         Ok(())
     }

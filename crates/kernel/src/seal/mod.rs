@@ -1,8 +1,3 @@
-<<<<<<< HEAD
-//! How the store is opened and who may open it.
-
-pub mod ceremony;
-=======
 //! Seals: how the root key, which wraps the key ring, is kept (design §9; docs/formats/seals.md).
 //!
 //! Records before the barrier lie plain in [`indexes::META`]:
@@ -11,6 +6,8 @@ pub mod ceremony;
 //! * `seal/auto`: the root key, wrapped by the automatic seal.
 //!
 //! K also lies inside the barrier, so that the root key can be wrapped again without the shares.
+
+pub mod ceremony;
 
 use std::sync::Arc;
 
@@ -164,4 +161,3 @@ pub fn root_from_shares(set: &Shares, shares: &[SecretBytes]) -> Option<RootKey>
     };
     root_key(unwrap_with(&k, SHARES, &set.wrapped)?.expose_secret())
 }
->>>>>>> 3c4b65c (wip)
