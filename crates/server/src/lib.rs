@@ -2,5 +2,6 @@
 //!
 //! Invariant: only [`real`] asks the machine for time, randomness and its environment.
 
+pub mod config;
 pub mod listen;
 pub mod real;

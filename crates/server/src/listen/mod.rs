@@ -41,8 +41,10 @@ use rustls_pki_types::CertificateDer;
 use tokio::{sync::watch as channel, task::JoinHandle};
 
 pub use body::{BodyBudget, BodyError, HeldBody, ReplyBody, RequestBody, Standing};
-pub use forwarded::{CertificateHeader, Forwarded};
-pub use options::{Bind, Deadlines, DoorRules, Limits, ListenerOptions, ResponseHeaders};
+pub use forwarded::{CertificateHeader, Decoder, Forwarded};
+pub use options::{
+    Bind, CorsRules, Deadlines, DoorRules, Limits, ListenerOptions, ResponseHeaders,
+};
 pub use proxy::ProxyPolicy;
 
 use connection::{Context, accept};

@@ -113,6 +113,14 @@ pub struct DoorRules {
     pub max_request_json_memory: Option<usize>,
     /// JSON body: strings it may hold.
     pub max_request_json_strings: Option<usize>,
+    /// JSON body: levels of nesting.
+    pub max_json_depth: Option<usize>,
+    /// Leave addresses out of unauthenticated answers.
+    pub redact_addresses: bool,
+    /// Leave the cluster's name out of unauthenticated answers.
+    pub redact_cluster_name: bool,
+    /// Leave the version out of unauthenticated answers.
+    pub redact_version: bool,
     /// CORS of this listener, if it sets one.
     pub cors: Option<CorsRules>,
 }
