@@ -214,10 +214,12 @@ impl Router {
                     key
                 }
                 Change::DeleteIndexRange { table, from, .. } if *table == indexes::NAMES => from,
+                Change::Everything => {
+                    mark.fetch_add(1, Ordering::Release);
+                    return;
+                }
                 _ => return,
             };
-            // Kinds of mounts' own records are numbered apart, so some changes mark in vain: the
-            // table is built again, with the same outcome.
             let kind = key.get(4).copied();
             let parent_is_zero = key.get(5..13).is_some_and(|p| p.iter().all(|b| *b == 0));
             if parent_is_zero && (kind == Some(Namespace::KIND) || kind == Some(Mount::KIND)) {

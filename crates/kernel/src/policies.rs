@@ -68,6 +68,7 @@ fn concerns_rights(change: &Change) -> bool {
                 && key.get(4).is_some_and(|k| *k == PolicyRecord::KIND || (210..=219).contains(k))
         }
         Change::DeleteIndexRange { table, .. } => *table == indexes::NAMES,
+        Change::Everything => true,
         _ => false,
     }
 }

@@ -256,6 +256,7 @@ impl Tokens {
                     cache.remove(id);
                 }
                 Change::DeleteRows { table, .. } if *table == rows::TOKENS => cache.clear(),
+                Change::Everything => cache.clear(),
                 _ => {}
             }
         });

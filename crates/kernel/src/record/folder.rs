@@ -58,6 +58,7 @@ impl Folders {
                 Change::DeleteIndexRange { table, .. } if *table == indexes::NAMES => {
                     state.lock().clear();
                 }
+                Change::Everything => state.lock().clear(),
                 _ => {}
             }
         });

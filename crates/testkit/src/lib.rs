@@ -1,0 +1,297 @@
+//! An in-process node for tests: the real kernel on memory storage, with a clock and randomness
+//! that the test owns. It stays out of the release graph.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use strongroom_base::{Clock, ErrorKind, RequestPath, Rng, SecretString, Timestamp};
+use strongroom_kernel::node::{InitRequest, KernelConfig, Life, Node, Services};
+use strongroom_kernel::pipeline::{Answer, Call, handle};
+use strongroom_kernel::plug::{Peer, Registry, Shape, Spec, Verb};
+use strongroom_kernel::seal;
+use strongroom_storage::Storage;
+use strongroom_storage::memory::MemoryStorage;
+
+/// A clock that moves when the test says so.
+pub struct SimClock {
+    nanos: AtomicI64,
+}
+
+impl SimClock {
+    /// A clock that stands at 2026-01-01.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self { nanos: AtomicI64::new(1_767_225_600_000_000_000) })
+    }
+
+    /// Moves the clock on.
+    pub fn advance(&self, seconds: i64) {
+        self.nanos.fetch_add(seconds * 1_000_000_000, Ordering::SeqCst);
+    }
+}
+
+impl Clock for SimClock {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.nanos.load(Ordering::SeqCst))
+    }
+    fn monotonic_nanos(&self) -> u64 {
+        self.nanos.load(Ordering::SeqCst) as u64
+    }
+}
+
+/// Randomness by seed (SplitMix64): the same in each run.
+pub struct SimRng(AtomicU64);
+
+impl SimRng {
+    /// A generator of `seed`.
+    pub fn new(seed: u64) -> Arc<Self> {
+        Arc::new(Self(AtomicU64::new(seed)))
+    }
+}
+
+impl Rng for SimRng {
+    fn fill(&self, out: &mut [u8]) {
+        for chunk in out.chunks_mut(8) {
+            let mut z = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            let bytes = (z ^ (z >> 31)).to_le_bytes();
+            chunk.copy_from_slice(&bytes[..chunk.len()]);
+        }
+    }
+}
+
+/// A running node.
+pub struct TestNode {
+    /// The node.
+    pub node: Arc<Node>,
+    /// Its clock.
+    pub clock: Arc<SimClock>,
+    /// Its storage.
+    pub storage: Arc<MemoryStorage>,
+    /// The first root token.
+    pub root: String,
+    /// The unseal keys (3, of which 2 open the store).
+    pub shares: Vec<Vec<u8>>,
+    /// The address requests come from.
+    pub peer: Mutex<Peer>,
+}
+
+/// An answer as a test looks at it: status and the body that Vault's door would send.
+#[derive(Debug, Clone)]
+pub struct Got {
+    /// The HTTP status.
+    pub status: u16,
+    /// The envelope (or bare body); null where there is none.
+    pub body: Value,
+    /// The explain id of a denial.
+    pub explain: Option<String>,
+}
+
+impl Got {
+    /// `data` of the envelope.
+    pub fn data(&self) -> &Value {
+        &self.body["data"]
+    }
+
+    /// All error texts, joined.
+    pub fn errors(&self) -> String {
+        let texts = self.body["errors"].as_array().into_iter().flatten();
+        texts.filter_map(Value::as_str).collect::<Vec<_>>().join("; ")
+    }
+
+    /// The token of the `auth` block.
+    pub fn token(&self) -> String {
+        self.body["auth"]["client_token"].as_str().unwrap_or_default().to_owned()
+    }
+}
+
+impl TestNode {
+    /// A node of these plug-ins on fresh memory storage, initialised and unsealed.
+    pub async fn start(specs: impl IntoIterator<Item = Spec>) -> Self {
+        Self::start_with(specs, KernelConfig::default()).await
+    }
+
+    /// As [`TestNode::start`], with settings.
+    pub async fn start_with(specs: impl IntoIterator<Item = Spec>, config: KernelConfig) -> Self {
+        let storage = MemoryStorage::new();
+        let clock = SimClock::new();
+        let node = Node::new(
+            storage.clone() as Arc<dyn Storage>,
+            Arc::new(Registry::new(specs)),
+            None,
+            Arc::new(config),
+            clock.clone(),
+            SimRng::new(1),
+        )
+        .await
+        .expect("memory storage opens");
+        let made = node
+            .initialise(&InitRequest { shares: 3, threshold: 2 })
+            .await
+            .expect("an empty store is initialised");
+        let shares: Vec<Vec<u8>> = made.shares.iter().map(|s| s.expose_secret().clone()).collect();
+        let test = Self {
+            node,
+            clock,
+            storage,
+            root: made.root_token.expose_secret().clone(),
+            shares,
+            peer: Mutex::new(Peer { ip: Some([127, 0, 0, 1].into()), ..Peer::default() }),
+        };
+        test.unseal().await;
+        test
+    }
+
+    /// Opens the store with two of its shares.
+    pub async fn unseal(&self) {
+        let storage: Arc<dyn Storage> = self.storage.clone();
+        let set = seal::shares(&storage).await.expect("readable").expect("there");
+        let two: Vec<_> = self.shares.iter().take(2).map(|s| s.clone().into()).collect();
+        let root = seal::root_from_shares(&set, &two).expect("the shares fit");
+        assert!(self.node.unseal(root).await.expect("unseals"));
+    }
+
+    /// The services of the active node.
+    pub fn services(&self) -> Arc<Services> {
+        match &*self.node.life() {
+            Life::Active(services) => services.clone(),
+            _ => panic!("the node is sealed"),
+        }
+    }
+
+    /// Sends a request. `method` is READ, WRITE, LIST, DELETE, PATCH or SCAN; a query may follow
+    /// the path.
+    pub async fn call(&self, method: &str, path: &str, token: &str, body: Value) -> Got {
+        self.call_in("", method, path, token, body).await
+    }
+
+    /// As the root token.
+    pub async fn root(&self, method: &str, path: &str, body: Value) -> Got {
+        self.call(method, path, &self.root, body).await
+    }
+
+    /// As [`TestNode::call`], in a namespace.
+    pub async fn call_in(
+        &self,
+        namespace: &str,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Value,
+    ) -> Got {
+        self.call_with(namespace, method, path, token, body, None).await
+    }
+
+    /// As [`TestNode::call`], with a wrap TTL in seconds.
+    pub async fn call_with(
+        &self,
+        namespace: &str,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Value,
+        wrap_ttl: Option<i64>,
+    ) -> Got {
+        let verb = match method {
+            "READ" => Verb::Read,
+            "WRITE" => Verb::Write,
+            "LIST" => Verb::List,
+            "DELETE" => Verb::Delete,
+            "PATCH" => Verb::Patch,
+            "SCAN" => Verb::Scan,
+            other => panic!("no verb {other}"),
+        };
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let query = query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect();
+        let Ok(path) = RequestPath::parse(path) else {
+            return Got { status: 400, body: json!({"errors": ["bad path"]}), explain: None };
+        };
+        let call = Call {
+            namespace: namespace.to_owned(),
+            path,
+            verb,
+            token: (!token.is_empty()).then(|| SecretString::new(token.to_owned())),
+            body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
+            query,
+            wrap_ttl,
+            headers: Vec::new(),
+            peer: self.peer.lock().clone(),
+        };
+        render(handle(&self.node, call).await)
+    }
+}
+
+/// The status of a failure, as Vault's door has it.
+fn status(kind: ErrorKind) -> u16 {
+    match kind {
+        ErrorKind::BadRequest | ErrorKind::Conflict => 400,
+        ErrorKind::PermissionDenied => 403,
+        ErrorKind::NotFound | ErrorKind::NoRoute => 404,
+        ErrorKind::Unsupported => 405,
+        ErrorKind::PreconditionFailed => 412,
+        ErrorKind::TooLarge => 413,
+        ErrorKind::RateLimited => 429,
+        ErrorKind::Internal => 500,
+        ErrorKind::Upstream => 502,
+        ErrorKind::Sealed | ErrorKind::Standby | ErrorKind::Unavailable => 503,
+    }
+}
+
+fn render(answer: Answer) -> Got {
+    let explain = answer.explain;
+    let reply = match answer.result {
+        Ok(reply) => reply,
+        Err(e) => {
+            let body = match e.data {
+                Some(data) => json!({ "data": *data, "errors": e.public }),
+                None => json!({ "errors": e.public }),
+            };
+            return Got { status: status(e.kind), body, explain };
+        }
+    };
+    if let Shape::Raw(_) = reply.shape {
+        let body = serde_json::from_slice(&reply.raw)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&reply.raw).into_owned()));
+        return Got { status: reply.status.unwrap_or(200), body, explain };
+    }
+    let empty = reply.data.is_none()
+        && reply.auth.is_none()
+        && reply.wrap_info.is_none()
+        && reply.warnings.is_empty();
+    if empty {
+        return Got { status: reply.status.unwrap_or(204), body: Value::Null, explain };
+    }
+    if reply.shape == Shape::Bare {
+        let body = reply.data.unwrap_or_default();
+        return Got { status: reply.status.unwrap_or(200), body, explain };
+    }
+    let lease = answer.lease;
+    let mut body = json!({
+        "request_id": answer.request_id,
+        "lease_id": lease.as_ref().map_or("", |l| l.id.as_str()),
+        "renewable": lease.as_ref().is_some_and(|l| l.renewable),
+        "lease_duration": lease.as_ref().map_or(reply.lease_duration.unwrap_or(0), |l| l.duration),
+        "data": reply.data,
+        "wrap_info": reply.wrap_info,
+        "warnings": (!reply.warnings.is_empty()).then_some(&reply.warnings),
+        "auth": reply.auth,
+        "mount_type": answer.mount_kind,
+    });
+    if reply.shape == Shape::Flat
+        && let Value::Object(data) = body["data"].clone()
+        && let Value::Object(top) = &mut body
+    {
+        for (name, value) in data {
+            top.entry(name).or_insert(value);
+        }
+    }
+    Got { status: reply.status.unwrap_or(200), body, explain }
+}
