@@ -278,11 +278,11 @@ impl Node {
     }
 
     /// Seals: the services go, and with the last request in flight their keys.
-    pub async fn seal(&self) {
-        let _one = self.changing.lock().await;
-        if matches!(**self.life.load(), Life::Active(_)) {
-            self.life.store(Arc::new(Life::Sealed));
-        }
+    pub fn seal(&self) {
+        self.life.rcu(|life| match **life {
+            Life::Active(_) => Arc::new(Life::Sealed),
+            _ => life.clone(),
+        });
     }
 }
 

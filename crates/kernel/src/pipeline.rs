@@ -138,6 +138,12 @@ impl From<Error> for Refused {
 /// Carries a call out.
 pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
     let id = node.rng.uuid();
+    // A path that is no node operation with this verb may still be an ordinary one.
+    if let Some(Ok((fields, run))) = node.registry.node.find(call.path.as_str(), call.verb)
+        && canonical(&call.namespace).is_ok_and(|n| n.is_empty())
+    {
+        return node_operation(node, &call, id, fields, run).await;
+    }
     let services = match node.active() {
         Ok(services) => services,
         Err(e) => return Answer::failure(id, e),
@@ -145,6 +151,70 @@ pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
     match admit(services, call, id).await {
         Ok(admitted) => admitted.run().await,
         Err((id, e)) => Answer::failure(id, e),
+    }
+}
+
+/// Carries an operation on the node itself out. It is recorded where there is a log to record it
+/// in: while the node is active.
+async fn node_operation(
+    node: &Arc<Node>,
+    call: &Call,
+    id: String,
+    fields: &'static [strongroom_base::FieldSpec],
+    run: &crate::plug::NodeFn,
+) -> Answer {
+    let started = node.clock.now();
+    let raw = match read_body(call) {
+        Ok(raw) => raw,
+        Err(e) => return Answer::failure(id, e),
+    };
+    let source = strongroom_base::FieldSource::new(&[], &raw, fields);
+    let about = crate::plug::NodeCall {
+        peer: &call.peer,
+        token: call.token.as_ref(),
+        query: &call.query,
+        verb: call.verb,
+    };
+    let mut result = execute::CatchPanic(run(node, &about, source)).await;
+    if call.verb == Verb::Write
+        && let Ok(services) = node.active()
+    {
+        let root = Namespace::root();
+        let recorded = services
+            .audit
+            .record(&Entry {
+                id: &id,
+                started,
+                verb: call.verb,
+                namespace: &root,
+                mount: None,
+                path: call.path.as_str(),
+                peer: &call.peer,
+                headers: &call.headers,
+                token: None,
+                token_text: call.token.as_ref(),
+                identity_policies: &[],
+                fields: &raw,
+                wrap_ttl: None,
+                granting: &[],
+                trace: None,
+                outcome: match &result {
+                    Ok(reply) => Outcome::Reply(reply),
+                    Err(e) => Outcome::Refused(e),
+                },
+            })
+            .await;
+        if let Err(e) = recorded {
+            result = Err(e);
+        }
+    }
+    Answer {
+        request_id: id,
+        mount_kind: "system".to_owned(),
+        result,
+        lease: None,
+        explain: None,
+        rate: None,
     }
 }
 
@@ -260,7 +330,7 @@ impl Authenticated {
             _ => Rule::Token,
         };
         if rule == Rule::Open {
-            return Ok((Vec::new(), self.read_body()?));
+            return Ok((Vec::new(), read_body(&self.admitted.call)?));
         }
         let Some(token) = &self.token else { return Err(Error::denied().into()) };
         let acl = self.acl(token).await?;
@@ -277,7 +347,7 @@ impl Authenticated {
         if !decision.allowed {
             return Err(denied_by_policy(&acl, &ask));
         }
-        let mut fields = self.read_body()?;
+        let mut fields = read_body(&self.admitted.call)?;
         ask.fields = Some(&fields.map.0);
         let decision = acl.decide_parameters(decision, &ask);
         if !decision.allowed {
@@ -332,39 +402,6 @@ impl Authenticated {
             Verb::Scan => Capability::Scan,
             Verb::Write => Capability::of_write(self.exists().await),
         }
-    }
-
-    /// The body and query as fields.
-    fn read_body(&self) -> Result<RawFields> {
-        let call = &self.admitted.call;
-        let mut fields = RawFields::default();
-        if !call.body.is_empty() {
-            let first = call.body.iter().find(|b| !b.is_ascii_whitespace());
-            if first == Some(&b'{') {
-                match strongroom_base::json::parse_bounded(&call.body) {
-                    Ok(Json::Object(map)) => fields = RawFields::from_map(map),
-                    Ok(_) => return Err(Error::bad_request("the body must be a JSON object")),
-                    Err(e) => return Err(Error::bad_request(e.to_string())),
-                }
-            } else {
-                let json = call
-                    .headers
-                    .iter()
-                    .any(|(n, v)| n == "content-type" && v.starts_with("application/json"));
-                if json || !matches!(first, Some(0x1f | b'P'..)) && first.is_some() {
-                    return Err(Error::bad_request("error parsing JSON"));
-                }
-                fields.raw_body = call.body.to_vec().into();
-            }
-        }
-        if !matches!(call.verb, Verb::Write | Verb::Patch) {
-            for (name, value) in &call.query {
-                if !fields.map.0.contains_key(name) {
-                    fields.map.0.insert(name.clone(), Json::String(value.clone()));
-                }
-            }
-        }
-        Ok(fields)
     }
 
     /// Records a refusal; the answer's own failure is what recording says, if it fails.
@@ -473,6 +510,38 @@ impl Executed {
             }
         }
     }
+}
+
+/// The body and query as fields.
+fn read_body(call: &Call) -> Result<RawFields> {
+    let mut fields = RawFields::default();
+    if !call.body.is_empty() {
+        let first = call.body.iter().find(|b| !b.is_ascii_whitespace());
+        if first == Some(&b'{') {
+            match strongroom_base::json::parse_bounded(&call.body) {
+                Ok(Json::Object(map)) => fields = RawFields::from_map(map),
+                Ok(_) => return Err(Error::bad_request("the body must be a JSON object")),
+                Err(e) => return Err(Error::bad_request(e.to_string())),
+            }
+        } else {
+            let json = call
+                .headers
+                .iter()
+                .any(|(n, v)| n == "content-type" && v.starts_with("application/json"));
+            if json || !matches!(first, Some(0x1f | b'P'..)) && first.is_some() {
+                return Err(Error::bad_request("error parsing JSON"));
+            }
+            fields.raw_body = call.body.to_vec().into();
+        }
+    }
+    if !matches!(call.verb, Verb::Write | Verb::Patch) {
+        for (name, value) in &call.query {
+            if !fields.map.0.contains_key(name) {
+                fields.map.0.insert(name.clone(), Json::String(value.clone()));
+            }
+        }
+    }
+    Ok(fields)
 }
 
 /// How often an operation is run when others get in the way.

@@ -183,7 +183,7 @@ pub fn auth_block(created: crate::tokens::Created, identity_policies: Vec<String
 
 /// A future that turns a panic into an error: one request fails, not the server (threat
 /// GHSA-8w8f-r2xv-4q4j).
-struct CatchPanic<'a, T>(Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>);
+pub(super) struct CatchPanic<'a, T>(pub Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>);
 
 impl<T> Future for CatchPanic<'_, T> {
     type Output = Result<T>;
