@@ -1,0 +1,76 @@
+//! What tests need beside Rust and a C compiler: Debian packages, and Python packages in a
+//! virtual environment in the cache, by the exact versions of `python.txt`.
+//!
+//! Tests find them by environment variables; what can't be installed is said here, and the tests
+//! that need it fail with the same words, never pass in silence.
+
+use std::{ffi::OsString, fs, path::Path, process::Command};
+
+use crate::{cache, stages::run};
+
+/// Programs that tests start, and the Debian packages that bring them.
+const PROGRAMS: &[(&str, &str)] = &[("python3", "python3"), ("curl", "curl"), ("git", "git")];
+
+/// The pinned Python packages.
+const PYTHON_PACKAGES: &str = include_str!("../python.txt");
+
+/// Installs what is missing; the variables that tests read.
+pub fn install() -> Result<Vec<(OsString, OsString)>, String> {
+    install_packages()?;
+    let python = python()?;
+    Ok(vec![("STRONGROOM_TEST_PYTHON".into(), python.into_os_string())])
+}
+
+fn has(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+fn install_packages() -> Result<(), String> {
+    let mut missing: Vec<&str> =
+        PROGRAMS.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect();
+    // Debian's Python comes without the module that makes environments.
+    let can_venv = Command::new("python3").args(["-c", "import ensurepip, venv"]).output();
+    if !can_venv.is_ok_and(|output| output.status.success()) {
+        missing.push("python3-venv");
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    if !has("apt-get") {
+        return Err(format!("please install {}", missing.join(", ")));
+    }
+    let apt = |args: &[&str]| {
+        let mut apt = if has("sudo") { Command::new("sudo") } else { Command::new("apt-get") };
+        if has("sudo") {
+            apt.args(["-n", "apt-get"]);
+        }
+        apt.env("DEBIAN_FRONTEND", "noninteractive").args(args);
+        run(apt)
+    };
+    let install = [&["install", "-y", "--no-install-recommends"], missing.as_slice()].concat();
+    apt(&install).or_else(|_| apt(&["update"]).and_then(|()| apt(&install)))
+}
+
+/// The environment's interpreter. It is made anew when the list of packages has changed.
+fn python() -> Result<std::path::PathBuf, String> {
+    let folder = cache::folder().join("python");
+    let (python, stamp) = (folder.join("bin/python"), folder.join("packages"));
+    if fs::read_to_string(&stamp).is_ok_and(|packages| packages == PYTHON_PACKAGES) {
+        return Ok(python);
+    }
+    let text = |e: std::io::Error| format!("{}: {e}", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(text)?;
+    }
+    fs::create_dir_all(&folder).map_err(text)?;
+    let mut venv = Command::new("python3");
+    venv.args(["-m", "venv"]).arg(&folder);
+    run(venv)?;
+    let mut pip = Command::new(&python);
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
+    pip.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python.txt"));
+    run(pip)?;
+    fs::write(&stamp, PYTHON_PACKAGES).map_err(text)?;
+    Ok(python)
+}
