@@ -2,6 +2,9 @@
 //! the files that were opened.
 
 use crate::StorageError;
+use rustix::fs::AtFlags;
+use rustix::io::Errno;
+use std::ffi::CStr;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -22,6 +25,8 @@ const REMOTE: [(u64, &str); 4] =
 /// A store's folder, locked for this process.
 pub(super) struct Folder {
     path: PathBuf,
+    /// Names are looked up from here: shorter, and right even if the folder is renamed.
+    opened: File,
     lock: File,
 }
 
@@ -64,12 +69,15 @@ impl Folder {
             .open(&lock_path)
             .map_err(|e| io(&lock_path, "opening", &e))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path: path.to_owned(), lock }),
+            Ok(()) => {}
             Err(std::fs::TryLockError::WouldBlock) => {
-                Err(StorageError::Io(format!("{} is in use by another server", path.display())))
+                let why = format!("{} is in use by another server", path.display());
+                return Err(StorageError::Io(why));
             }
-            Err(std::fs::TryLockError::Error(e)) => Err(io(&lock_path, "locking", &e)),
+            Err(std::fs::TryLockError::Error(e)) => return Err(io(&lock_path, "locking", &e)),
         }
+        let opened = File::open(path).map_err(|e| io(path, "opening", &e))?;
+        Ok(Self { path: path.to_owned(), opened, lock })
     }
 
     pub(super) fn data(&self) -> PathBuf {
@@ -83,6 +91,24 @@ impl Folder {
     /// Where a new store is prepared.
     pub(super) fn data_new(&self) -> PathBuf {
         self.path.join(format!("{DATA}-new"))
+    }
+
+    /// Which data file is there now.
+    pub(super) fn data_identity(&self) -> Result<Option<Identity>, StorageError> {
+        self.identity(c"strongroom.db")
+    }
+
+    /// Which write-ahead log is there now.
+    pub(super) fn wal_identity(&self) -> Result<Option<Identity>, StorageError> {
+        self.identity(c"strongroom.db-wal")
+    }
+
+    fn identity(&self, name: &CStr) -> Result<Option<Identity>, StorageError> {
+        match rustix::fs::statat(&self.opened, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(Identity { device: stat.st_dev, inode: stat.st_ino })),
+            Err(Errno::NOENT) => Ok(None),
+            Err(e) => Err(io(&self.path, "looking into", &e.into())),
+        }
     }
 
     /// What the lock file says of the last opening.
@@ -165,11 +191,6 @@ pub(super) fn found(path: &Path) -> Result<Option<std::fs::Metadata>, StorageErr
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(io(path, "looking at", &e)),
     }
-}
-
-/// Which file has this name now.
-pub(super) fn identity(path: &Path) -> Result<Option<Identity>, StorageError> {
-    Ok(found(path)?.map(|m| Identity { device: m.dev(), inode: m.ino() }))
 }
 
 /// Makes an empty file that only its owner may read.

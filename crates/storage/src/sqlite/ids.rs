@@ -62,9 +62,4 @@ impl Ids {
         let _waiting = self.waiting.lock();
         self.moved.notify_all();
     }
-
-    /// The first id that was not given out.
-    pub(super) fn peek(&self) -> u64 {
-        self.next.load(Ordering::Acquire)
-    }
 }

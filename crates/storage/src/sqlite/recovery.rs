@@ -75,20 +75,16 @@ fn connect(shared: &Shared) -> Result<Opened, StorageError> {
     let cache = shared.options.writer_cache_bytes;
     let mut connection = schema::connect(&shared.data, vfs, Use::Writing, cache)?;
     schema::check_format(&connection, &shared.data)?;
-    // What the log holds goes into the file and the log gets a new name of its generation, so that
-    // a torn tail of the last life can never be taken for a part of this one.
-    checkpoint::once(&connection, "TRUNCATE").map_err(failed)?;
+    // What the log holds goes into the file, and the log begins a new generation, so that a torn
+    // tail of the last life can never be taken for a part of this one. Its file keeps its size:
+    // syncs of a file that does not grow cost less.
+    checkpoint::once(&connection, "RESTART").map_err(failed)?;
+    // This first write makes the new generation's header, too.
     let reserved = read_ids(&connection).map_err(failed)?;
     shared.ids.start(reserved);
-    if let Some(end) = shared.ids.wanted() {
-        connection
-            .execute(
-                schema::META_PUT,
-                rusqlite::params![meta::IDS_RESERVED, end.to_be_bytes().as_slice()],
-            )
-            .map_err(failed)?;
-        shared.ids.reserved(end);
-    }
+    let end = shared.ids.wanted().unwrap_or(reserved);
+    write_ids(&connection, end).map_err(failed)?;
+    shared.ids.reserved(end);
     let pages = Arc::clone(&shared.wal_pages);
     pages.store(0, Ordering::Relaxed);
     connection
@@ -98,11 +94,11 @@ fn connect(shared: &Shared) -> Result<Opened, StorageError> {
         }))
         .map_err(failed)?;
     shared.folder.restrict()?;
-    let named = |path: &std::path::Path| {
-        folder::identity(path)?
-            .ok_or_else(|| StorageError::Corrupt(format!("{} is missing", path.display())))
-    };
-    Ok(Opened { data: named(&shared.data)?, wal: named(&shared.wal)?, connection })
+    let missing =
+        |path: &std::path::Path| StorageError::Corrupt(format!("{} is missing", path.display()));
+    let data = shared.folder.data_identity()?.ok_or_else(|| missing(&shared.data))?;
+    let wal = shared.folder.wal_identity()?.ok_or_else(|| missing(&shared.wal))?;
+    Ok(Opened { data, wal, connection })
 }
 
 fn read_ids(connection: &Connection) -> rusqlite::Result<u64> {
@@ -111,21 +107,26 @@ fn read_ids(connection: &Connection) -> rusqlite::Result<u64> {
     Ok(u64::from_be_bytes(bytes))
 }
 
+fn write_ids(connection: &Connection, end: u64) -> rusqlite::Result<usize> {
+    let end = end.to_be_bytes();
+    connection.execute(schema::META_PUT, rusqlite::params![meta::IDS_RESERVED, end.as_slice()])
+}
+
 /// After a failure, while the files are still open: brings into the data file what only the open
 /// log holds because its name is gone.
 ///
 /// # Errors
 /// If the files must stay open because what they hold has no name.
-pub(super) fn salvage(shared: &Shared, opened: &mut Opened) -> Result<(), StorageError> {
+pub(super) fn salvage(shared: &Shared, opened: &Opened) -> Result<(), StorageError> {
     let _running = shared.checkpoints.running.lock();
-    if folder::identity(&shared.data)? != Some(opened.data) {
+    if shared.folder.data_identity()? != Some(opened.data) {
         return Err(StorageError::Corrupt(format!(
             "{} was removed or replaced while it was open; put it back, or restart the server \
              with a restored copy",
             shared.data.display()
         )));
     }
-    if folder::identity(&shared.wal)? != Some(opened.wal) {
+    if shared.folder.wal_identity()? != Some(opened.wal) {
         let what = shared.data.display().to_string();
         let moved =
             checkpoint::once(&opened.connection, "TRUNCATE").map_err(|e| plain(&what, &e))?;
@@ -184,15 +185,7 @@ pub(super) fn close(shared: &Shared, opened: Opened) {
     shared.checkpoints.end();
     let _running = shared.checkpoints.running.lock();
     shared.fail(StorageError::Closed);
-    let next = shared.ids.peek();
-    let moved = opened
-        .connection
-        .execute(
-            schema::META_PUT,
-            rusqlite::params![meta::IDS_RESERVED, next.to_be_bytes().as_slice()],
-        )
-        .and_then(|_| checkpoint::once(&opened.connection, "TRUNCATE"));
-    match moved {
+    match checkpoint::once(&opened.connection, "TRUNCATE") {
         Ok(true) => {
             drop(opened);
             if let Err(error) = shared.folder.mark(false) {

@@ -12,7 +12,7 @@
 //! * a COMMIT that failed with an unknown outcome is never repeated: the store is reopened.
 
 use super::error::{Severity, sort};
-use super::folder::{self, Identity};
+use super::folder::Identity;
 use super::queue::{Reply, Request, Work};
 use super::recovery;
 use super::schema::meta;
@@ -40,49 +40,45 @@ pub(super) fn run(shared: Arc<Shared>, opened: Opened) {
     shared.checkpoints.end();
 }
 
+/// Where the writer is between failures.
+enum State {
+    Serving(Opened),
+    /// The open files may hold what no name leads to any more: they are kept until they do again.
+    Stuck(Opened),
+    Shut,
+}
+
 fn serve_and_reopen(shared: &Arc<Shared>, opened: Opened) {
-    let mut opened = Some(opened);
+    let mut state = State::Serving(opened);
     loop {
-        match opened.take() {
-            Some(mut files) => match serve(shared, &files) {
-                Served::Ended => {
-                    recovery::close(shared, files);
-                    return;
-                }
+        state = match state {
+            State::Serving(files) => match serve(shared, &files) {
+                Served::Ended => return recovery::close(shared, files),
                 Served::Failed(why) => {
                     shared.fail(why);
-                    match recovery::salvage(shared, &mut files) {
-                        Ok(()) => {
-                            drop(files);
-                            opened = try_reopen(shared);
-                        }
-                        Err(why) => {
-                            // The open files may hold what no name leads to any more: keep them.
-                            shared.fail(why);
-                            if refuse_until_retry(shared) {
-                                return;
-                            }
-                            opened = Some(files);
-                        }
-                    }
+                    reopen(shared, Some(files))
                 }
             },
-            None => {
-                if refuse_until_retry(shared) {
-                    return;
-                }
-                opened = try_reopen(shared);
-            }
+            _ if refuse_until_retry(shared) => return,
+            State::Stuck(files) => reopen(shared, Some(files)),
+            State::Shut => reopen(shared, None),
         }
     }
 }
 
-fn try_reopen(shared: &Arc<Shared>) -> Option<Opened> {
+fn reopen(shared: &Arc<Shared>, files: Option<Opened>) -> State {
+    if let Some(files) = files {
+        if let Err(why) = recovery::salvage(shared, &files) {
+            shared.fail(why);
+            return State::Stuck(files);
+        }
+        // Dropping closes them: nobody else has them open while the store is failed.
+    }
     match recovery::reopen(shared) {
-        Ok(opened) => Some(opened),
+        Ok(opened) => State::Serving(opened),
         Err(why) => {
             shared.fail(why);
-            None
+            State::Shut
         }
     }
 }
@@ -225,13 +221,13 @@ impl Writer<'_> {
     /// Do the names in the folder still lead to the files that were written?
     fn still_linked(&self) -> Result<(), StorageError> {
         let shared = self.shared;
-        if folder::identity(&shared.data)? != Some(self.opened.data) {
+        if shared.folder.data_identity()? != Some(self.opened.data) {
             return Err(StorageError::Poisoned(format!(
                 "{} was removed or replaced",
                 shared.data.display()
             )));
         }
-        if folder::identity(&shared.wal)? != Some(self.opened.wal) {
+        if shared.folder.wal_identity()? != Some(self.opened.wal) {
             return Err(StorageError::Poisoned(format!(
                 "{} was removed or replaced",
                 shared.wal.display()
