@@ -21,6 +21,9 @@ use crate::record::{Record, Scope, Store};
 use crate::seal::{self, RootKey, Seal};
 use crate::tokens::{NewToken, Tokens};
 
+/// The version that clients are told, constant: they take features from it (design §10).
+pub const VAULT_VERSION: &str = "1.18.5";
+
 /// Vault's default for `default_lease_ttl` and `max_lease_ttl`: 768 h.
 pub const LEASE_TTL_SECONDS: i64 = 768 * 3_600;
 
@@ -149,10 +152,8 @@ pub struct Node {
 
 /// What initialisation asks for.
 pub struct InitRequest {
-    /// Number of shares.
-    pub shares: u8,
-    /// Shares that open the store.
-    pub threshold: u8,
+    /// How the key is split and to whom the shares go.
+    pub plan: seal::ceremony::SharePlan,
 }
 
 /// What initialisation gives, once.
@@ -216,8 +217,7 @@ impl Node {
         let store = Store::new(self.storage.clone(), barrier, self.clock.clone(), self.rng.clone());
         let tx = store.begin();
         tx.change(seal::put_ring(&root, &ring, rng)?);
-        let (change, shares) =
-            seal::make_shares(&root, &k, request.shares, request.threshold, rng, now)?;
+        let (change, handed_out) = seal::make_shares(&root, &k, &request.plan, rng, now)?;
         tx.change(change);
         if let Some(auto) = &self.auto_seal {
             tx.change(seal::put_meta(seal::AUTO, &auto.wrap(&root).await?));
@@ -236,7 +236,7 @@ impl Node {
         let created = Tokens::new(store.clone()).create(&tx, root_token(), "", now)?;
         tx.commit().await?;
         self.life.store(Arc::new(Life::Sealed));
-        Ok(Initialised { shares, root_token: created.text })
+        Ok(Initialised { shares: handed_out.shares, root_token: created.text })
     }
 
     /// Opens the store with a root key. False where the key does not fit.

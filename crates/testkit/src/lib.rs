@@ -12,6 +12,7 @@ use strongroom_kernel::node::{InitRequest, KernelConfig, Life, Node, Services};
 use strongroom_kernel::pipeline::{Answer, Call, handle};
 use strongroom_kernel::plug::{Peer, Registry, Shape, Spec, Verb};
 use strongroom_kernel::seal;
+use strongroom_kernel::seal::ceremony::SharePlan;
 use strongroom_storage::Storage;
 use strongroom_storage::memory::MemoryStorage;
 
@@ -129,7 +130,9 @@ impl TestNode {
         .await
         .expect("memory storage opens");
         let made = node
-            .initialise(&InitRequest { shares: 3, threshold: 2 })
+            .initialise(&InitRequest {
+                plan: SharePlan::new(3, 2, &[], clock.now()).expect("a fit plan"),
+            })
             .await
             .expect("an empty store is initialised");
         let shares: Vec<Vec<u8>> = made.shares.iter().map(|s| s.expose_secret().clone()).collect();
@@ -149,8 +152,9 @@ impl TestNode {
     pub async fn unseal(&self) {
         let storage: Arc<dyn Storage> = self.storage.clone();
         let set = seal::shares(&storage).await.expect("readable").expect("there");
-        let two: Vec<_> = self.shares.iter().take(2).map(|s| s.clone().into()).collect();
-        let root = seal::root_from_shares(&set, &two).expect("the shares fit");
+        let two: Vec<&[u8]> = self.shares.iter().take(2).map(Vec::as_slice).collect();
+        let key = strongroom_crypto::shamir::combine(&two).expect("two shares combine");
+        let root = seal::root_from_key(&set, key.expose_secret()).expect("the shares fit");
         assert!(self.node.unseal(root).await.expect("unseals"));
     }
 

@@ -17,6 +17,7 @@ use strongroom_base::{Error, Result, Rng, Secret, SecretBytes, Timestamp};
 use strongroom_crypto::aead::Key256;
 use strongroom_storage::{BoxFuture, Change, Key, Storage};
 
+use self::ceremony::{HandedOut, SharePlan};
 use crate::barrier::KeyRing;
 use crate::record::{Record, decode, encode, indexes, storage_error};
 
@@ -34,8 +35,17 @@ pub trait Seal: Send + Sync + 'static {
 }
 
 /// Key holders' operations under way: unsealing, rekeying, generating a root token.
-#[derive(Default)]
-pub struct Ceremonies {}
+#[derive(Debug)]
+pub struct Ceremonies {
+    /// Opening the store.
+    pub unsealing: ceremony::Unsealing,
+}
+
+impl Default for Ceremonies {
+    fn default() -> Self {
+        Self { unsealing: ceremony::Unsealing::new(ceremony::Purpose::Unseal) }
+    }
+}
 
 /// The share set, as stored beside the barrier.
 #[derive(Clone, Serialize, Deserialize)]
@@ -125,39 +135,28 @@ pub async fn shares(storage: &Arc<dyn Storage>) -> Result<Option<Shares>> {
     meta(storage, SHARES).await?.map(|b| decode(&b)).transpose()
 }
 
-/// A share set over `k`: the change that stores it, and the shares' texts' bytes.
+/// A share set over `k`: the change that stores it, and the shares as their holders get them.
 pub fn make_shares(
     root: &RootKey,
     k: &RootKey,
-    count: u8,
-    threshold: u8,
+    plan: &SharePlan,
     rng: &dyn Rng,
     now: Timestamp,
-) -> Result<(Change, Vec<SecretBytes>)> {
-    let wrapped = wrap_with(k, SHARES, root.expose_secret(), rng)?;
-    let set = Shares { count, threshold, wrapped, created: now };
-    let change = put_meta(SHARES, &encode(&set)?);
-    // A single share is the key itself, as Vault has it.
-    let shares = if count == 1 {
-        vec![SecretBytes::new(k.expose_secret().to_vec())]
-    } else {
-        strongroom_crypto::shamir::split(
-            k.expose_secret(),
-            usize::from(count),
-            usize::from(threshold),
-            rng,
-        )?
+) -> Result<(Change, HandedOut)> {
+    let number = |n: usize| u8::try_from(n).map_err(|_| Error::bad_request("too many shares"));
+    let set = Shares {
+        count: number(plan.shares())?,
+        threshold: number(plan.threshold())?,
+        wrapped: wrap_with(k, SHARES, root.expose_secret(), rng)?,
+        created: now,
     };
+    let change = put_meta(SHARES, &encode(&set)?);
+    let shares = plan.hand_out(&SecretBytes::new(k.expose_secret().to_vec()), rng)?;
     Ok((change, shares))
 }
 
-/// The root key from enough shares; `None` where they do not fit.
-pub fn root_from_shares(set: &Shares, shares: &[SecretBytes]) -> Option<RootKey> {
-    let k = if set.count == 1 {
-        root_key(shares.first()?.expose_secret())?
-    } else {
-        let parts: Vec<&[u8]> = shares.iter().map(|s| s.expose_secret().as_slice()).collect();
-        root_key(strongroom_crypto::shamir::combine(&parts).ok()?.expose_secret())?
-    };
+/// The root key from the key that enough shares combine to; `None` where it does not fit.
+pub fn root_from_key(set: &Shares, k: &[u8]) -> Option<RootKey> {
+    let k = root_key(k)?;
     root_key(unwrap_with(&k, SHARES, &set.wrapped)?.expose_secret())
 }

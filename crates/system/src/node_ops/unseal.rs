@@ -1,0 +1,64 @@
+//! `sys/unseal` (API page "/sys/unseal").
+
+use std::sync::Arc;
+
+use strongroom_base::{Error, Result, SecretString, fields};
+use strongroom_kernel::node::{Life, Node};
+use strongroom_kernel::plug::{NodeCall, NodeOp, Op, Reply, Verb};
+use strongroom_kernel::seal::ceremony::{Authority, Progress, Share};
+use strongroom_kernel::seal::{self, root_from_key};
+
+use super::status::{SealStatus, seal_status};
+
+fields! {
+    /// Takes one key share; with the last one needed the store opens.
+    pub struct Unseal {
+        /// The share, as hex or base64.
+        key: Option<SecretString>,
+        /// Forgets the shares given so far.
+        reset: Option<bool>,
+        /// Accepted for clients that send it; there is nothing to migrate.
+        migrate: Option<bool>,
+    }
+}
+
+impl Op for Unseal {
+    type Reply = SealStatus;
+    const VERB: Verb = Verb::Write;
+}
+
+impl NodeOp for Unseal {
+    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<SealStatus>> {
+        match *node.life() {
+            Life::Uninitialised => return Err(Error::bad_request("Vault is not initialized")),
+            Life::Active(_) => return Ok(Reply::data(seal_status(node).await?).bare()),
+            Life::Sealed => {}
+        }
+        let now = node.clock.now();
+        if self.reset == Some(true) {
+            // There may be nothing to reset.
+            let _ = node.ceremonies.lock().unsealing.cancel(Authority::Anyone, now);
+            return Ok(Reply::data(seal_status(node).await?).bare());
+        }
+        let key = self.key.as_ref().map_or("", |k| k.expose_secret().as_str());
+        if key.is_empty() {
+            return Err(Error::bad_request(
+                "'key' must be specified in request body as JSON, or 'reset' set to true",
+            ));
+        }
+        let share = Share::parse(key)?;
+        let set = seal::shares(&node.storage).await?;
+        let set = set.ok_or_else(|| Error::internal("the store has no share set"))?;
+        let threshold = usize::from(set.threshold);
+        let progress =
+            node.ceremonies.lock().unsealing.unseal(share, threshold, &*node.rng, now)?;
+        if let Progress::Key(key) = progress {
+            let invalid = || Error::bad_request("Unseal failed, invalid key");
+            let root = root_from_key(&set, key.expose_secret()).ok_or_else(invalid)?;
+            if !node.unseal(root).await? {
+                return Err(invalid());
+            }
+        }
+        Ok(Reply::data(seal_status(node).await?).bare())
+    }
+}
