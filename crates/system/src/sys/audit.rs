@@ -1,0 +1,10 @@
+//! Audit devices.
+
+use strongroom_kernel::plug::EngineSpec;
+
+use super::System;
+
+/// Adds the operations of this file.
+pub fn add_audit(spec: EngineSpec<System>) -> EngineSpec<System> {
+    spec
+}

@@ -1,0 +1,25 @@
+//! The `sys/` mount: one file per noun, and here the list of them.
+
+mod audit;
+mod leases;
+mod mounts;
+mod quotas;
+mod seal;
+mod wrapping;
+
+use strongroom_kernel::plug::{Class, EngineSpec, Spec};
+
+/// The `sys/` mount of one namespace. It holds nothing: all is in records.
+pub struct System;
+
+/// The surface of `sys/`.
+pub fn spec() -> Spec {
+    let spec = EngineSpec::new("system", Class::System, |_| Ok(System));
+    let spec = mounts::add_mounts(spec);
+    let spec = leases::add_leases(spec);
+    let spec = quotas::add_quotas(spec);
+    let spec = wrapping::add_wrapping(spec);
+    let spec = seal::add_seal(spec);
+    let spec = audit::add_audit(spec);
+    spec.docs("Control, policy and debugging of this server.").build()
+}

@@ -1,0 +1,10 @@
+//! Response wrapping.
+
+use strongroom_kernel::plug::EngineSpec;
+
+use super::System;
+
+/// Adds the operations of this file.
+pub fn add_wrapping(spec: EngineSpec<System>) -> EngineSpec<System> {
+    spec
+}
