@@ -36,8 +36,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-/// A log of this many pages (16 MiB) is moved into the data file.
-const CHECKPOINT_PAGES: u64 = 4096;
+/// Bytes of a page of the data file.
+const PAGE_BYTES: u64 = 4096;
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -48,6 +48,8 @@ pub struct SqliteOptions {
     pub writer_cache_bytes: usize,
     /// Bytes of pages each reading connection keeps.
     pub reader_cache_bytes: usize,
+    /// A write-ahead log of so many bytes is moved into the data file.
+    pub log_bytes: u64,
     /// The SQLite VFS to use: for fault injection in tests.
     pub vfs: Option<String>,
 }
@@ -58,6 +60,7 @@ impl Default for SqliteOptions {
             cache_bytes: 8 << 20,
             writer_cache_bytes: 8 << 20,
             reader_cache_bytes: 1 << 20,
+            log_bytes: 16 << 20,
             vfs: None,
         }
     }

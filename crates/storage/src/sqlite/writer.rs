@@ -17,7 +17,7 @@ use super::queue::{Reply, Request, Work};
 use super::recovery;
 use super::schema::meta;
 use super::statements::Statements;
-use super::{CHECKPOINT_PAGES, Shared};
+use super::{PAGE_BYTES, Shared};
 use crate::{Change, Commit, Revision, StorageError};
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -248,7 +248,7 @@ impl Writer<'_> {
         for (reply, units) in batch.applied {
             shared.queue.answer(reply, units, Ok(revision));
         }
-        if shared.wal_pages.load(Ordering::Relaxed) >= CHECKPOINT_PAGES {
+        if shared.wal_pages.load(Ordering::Relaxed) * PAGE_BYTES >= shared.options.log_bytes {
             shared.checkpoints.wake();
         }
     }
