@@ -9,63 +9,23 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
+mod model;
+
+use model::Dice;
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use strongroom_storage::{
-    Change, Commit, IndexKey, IndexTable, Key, Read, RowTable, SqliteOptions, SqliteStorage,
-    Storage, Value,
-};
+use strongroom_storage::{SqliteOptions, SqliteStorage, Storage};
 use tempfile::TempDir;
 
 const TASKS: u64 = 12;
-const RECORDS: RowTable = RowTable(0);
-const COUNTERS: RowTable = RowTable(1);
-const PLACES: IndexTable = IndexTable(0);
 const CHILD: &str = "STRONGROOM_CRASH_CHILD";
-
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 =
-            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
 
 /// A small log, so that most rounds are killed in or around a checkpoint, too.
 fn options() -> SqliteOptions {
     SqliteOptions { log_bytes: 256 << 10, cache_bytes: 1 << 20, ..SqliteOptions::default() }
-}
-
-fn place(task: u64, n: u64) -> Key {
-    let mut key = IndexKey::new();
-    key.extend_from_slice(&task.to_be_bytes());
-    key.extend_from_slice(&n.to_be_bytes());
-    Key::Index(PLACES, key)
-}
-
-/// A record that tells what it must be: its task and number, and a filling that follows from them.
-fn record(task: u64, n: u64) -> Value {
-    let filling = (task * 131 + n * 17) as u8;
-    let mut bytes = vec![filling; 16 + (task * 7 + n * 613) as usize % 3000];
-    bytes[..8].copy_from_slice(&task.to_be_bytes());
-    bytes[8..16].copy_from_slice(&n.to_be_bytes());
-    bytes.into()
-}
-
-fn get(store: &SqliteStorage, key: &Key) -> Option<Value> {
-    match store.get(key) {
-        Read::Now(value) => value.expect("a read"),
-        Read::Later(_) => unreachable!("this store reads at once"),
-    }
-}
-
-fn number(value: Option<Value>) -> u64 {
-    value.map_or(0, |v| u64::from_be_bytes(v[..8].try_into().expect("eight bytes")))
 }
 
 /// One write, so that lines of different tasks do not mix and a killed child leaves whole lines.
@@ -78,27 +38,12 @@ fn report(kind: &str, parts: [u64; 2]) {
 }
 
 async fn work(store: Arc<SqliteStorage>, task: u64) {
-    let counter = Key::Row(COUNTERS, task);
-    report("begins", [task, number(get(&store, &counter))]);
-    loop {
-        let snapshot = store.revision();
-        let n = number(get(&store, &counter)) + 1;
+    let found = model::count(&store, task).expect("a read");
+    report("begins", [task, found]);
+    for n in found + 1.. {
         let id = store.next_id();
         report("given", [id, 0]);
-        let mut changes = vec![
-            Change::Put(Key::Row(RECORDS, id), record(task, n)),
-            Change::Put(place(task, n), id.to_be_bytes().as_slice().into()),
-            Change::Put(counter.clone(), n.to_be_bytes().as_slice().into()),
-        ];
-        // Every tenth takes an old one away, so that pages are freed and used again.
-        if n % 10 == 0 {
-            let old = place(task, n - 5);
-            let old_id = number(get(&store, &old));
-            changes.push(Change::Delete(old));
-            changes.push(Change::DeleteRows { table: RECORDS, from: old_id, to: old_id + 1 });
-        }
-        let commit =
-            Commit { snapshot, reads: vec![counter.clone()], changes, ..Commit::default() };
+        let commit = model::commit(&store, task, n, id).expect("a read");
         store.commit(commit).await.expect("a commit");
         report("done", [task, n]);
     }
@@ -156,24 +101,8 @@ impl Known {
     /// Compares the store with what was acknowledged.
     fn check(&mut self, store: &SqliteStorage) {
         for task in 0..TASKS {
-            let acknowledged = self.acknowledged[task as usize];
-            let there = number(get(store, &Key::Row(COUNTERS, task)));
-            assert!(
-                there >= acknowledged,
-                "task {task}: {acknowledged} acknowledged, {there} there"
-            );
-            assert!(there <= acknowledged + 1, "task {task}: only one commit was under way");
-            for n in 1..=there {
-                let removed = n % 10 == 5 && n + 5 <= there;
-                let id = get(store, &place(task, n)).map(|v| number(Some(v)));
-                assert_eq!(id.is_none(), removed, "task {task}: place of {n} of {there}");
-                if let Some(id) = id {
-                    let found = get(store, &Key::Row(RECORDS, id));
-                    assert_eq!(found, Some(record(task, n)), "task {task}: record {n}");
-                }
-            }
-            assert!(get(store, &place(task, there + 1)).is_none(), "task {task}: half a commit");
-            self.acknowledged[task as usize] = there;
+            let acknowledged = &mut self.acknowledged[task as usize];
+            *acknowledged = model::check(store, task, *acknowledged);
         }
         let id = store.next_id();
         assert!(self.given.insert(id), "id {id} was given twice");

@@ -266,6 +266,9 @@ impl Writer<'_> {
             (Severity::Poisons, _) => Some(why.clone()),
             (Severity::Refused, Err(e)) => Some(StorageError::Poisoned(e.to_string())),
         };
+        // Its changes were noted as coming with the next revision. That number is used up, or every
+        // later transaction on the same records would be refused as one that read before them.
+        self.shared.revision.fetch_add(1, Ordering::AcqRel);
         if matches!(why, StorageError::Full) {
             self.shared.full.store(true, Ordering::Relaxed);
         }

@@ -1,0 +1,251 @@
+//! Power cuts, failed syncs, failed writes and full disks, by seed, on the simulated disk of
+//! `strongroom-storage-faultvfs`.
+//!
+//! After each: everything acknowledged is there, nothing by half, no id was given twice, and the
+//! store goes on by itself once the cause is gone.
+//!
+//! `STRONGROOM_POWER_ROUNDS` and `STRONGROOM_POWER_SEED` make it longer and different.
+
+#![allow(clippy::disallowed_methods)]
+
+mod model;
+
+use model::Dice;
+use parking_lot::Mutex;
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use strongroom_storage::{SqliteOptions, SqliteStorage, Storage, StorageError};
+use strongroom_storage_faultvfs::{Fault, Faults, register};
+use tempfile::TempDir;
+
+const TASKS: usize = 6;
+/// Commits of a task in one life of the store.
+const COMMITS: u64 = 25;
+
+struct Bed {
+    folder: TempDir,
+    faults: Faults,
+    vfs: String,
+    acknowledged: [u64; TASKS],
+    given: HashSet<u64>,
+}
+
+impl Bed {
+    fn new(name: &str, seed: u64) -> Self {
+        let vfs = format!("{name}-{seed}");
+        Self {
+            folder: TempDir::new().expect("a folder"),
+            faults: register(&vfs, seed),
+            vfs,
+            acknowledged: [0; TASKS],
+            given: HashSet::new(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    fn open(&self) -> Result<Arc<SqliteStorage>, StorageError> {
+        let options = SqliteOptions {
+            vfs: Some(self.vfs.clone()),
+            log_bytes: 128 << 10,
+            cache_bytes: 64 << 10,
+            ..SqliteOptions::default()
+        };
+        SqliteStorage::open(&self.path(), options)
+    }
+
+    /// One life of the store, in which a fault may come. False if the power went.
+    fn live(&mut self, store: &Arc<SqliteStorage>) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let given = Arc::new(Mutex::new(std::mem::take(&mut self.given)));
+        let acknowledged = runtime.block_on(async {
+            let tasks: Vec<_> = (0..TASKS)
+                .map(|task| {
+                    let (store, faults) = (Arc::clone(store), self.faults.clone());
+                    let (given, from) = (Arc::clone(&given), self.acknowledged[task]);
+                    tokio::spawn(work(store, faults, given, task as u64, from))
+                })
+                .collect();
+            let mut acknowledged = [0; TASKS];
+            for (task, running) in tasks.into_iter().enumerate() {
+                acknowledged[task] = running.await.expect("a task");
+            }
+            acknowledged
+        });
+        self.acknowledged = acknowledged;
+        self.given = std::mem::take(&mut given.lock());
+        !self.faults.is_dead()
+    }
+
+    /// The power goes now, if it did not before; then the store is opened and looked at.
+    fn cut_power_and_check(&mut self, store: Arc<SqliteStorage>) -> Arc<SqliteStorage> {
+        self.faults.kill();
+        drop(store);
+        self.faults.cut_power().expect("the real files");
+        let store = self.open().expect("the store after a power cut");
+        for task in 0..TASKS {
+            let acknowledged = self.acknowledged[task];
+            self.acknowledged[task] = model::check(&store, task as u64, acknowledged);
+        }
+        store
+    }
+}
+
+/// Commits until its number is full or the power is gone; answers its last acknowledged number.
+async fn work(
+    store: Arc<SqliteStorage>,
+    faults: Faults,
+    given: Arc<Mutex<HashSet<u64>>>,
+    task: u64,
+    mut acknowledged: u64,
+) -> u64 {
+    let end = acknowledged + COMMITS;
+    while acknowledged < end && !faults.is_dead() {
+        let id = store.next_id();
+        assert!(given.lock().insert(id), "id {id} was given twice");
+        let n = acknowledged + 1;
+        let result = match model::commit(&store, task, n, id) {
+            Some(commit) => store.commit(commit).await,
+            None => Err(StorageError::Poisoned("a read failed".to_owned())),
+        };
+        match result {
+            Ok(_) => acknowledged = n,
+            // Nothing was changed.
+            Err(StorageError::Full | StorageError::Conflict) => {
+                if let Some(there) = model::count(&store, task) {
+                    assert_eq!(there, acknowledged, "task {task}: a refused commit is there");
+                }
+                tokio::task::yield_now().await;
+            }
+            // It may be there or not: look, as soon as the store can tell.
+            Err(_) => loop {
+                if faults.is_dead() {
+                    break;
+                }
+                if store.health().is_ok()
+                    && let Some(there) = model::count(&store, task)
+                {
+                    assert!((acknowledged..=n).contains(&there), "task {task}: {there} of {n}");
+                    acknowledged = there;
+                    break;
+                }
+                tokio::task::yield_now().await;
+            },
+        }
+    }
+    acknowledged
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Rounds of several lives each, with a fault by `choose` in each life.
+fn rounds(name: &str, rounds: u64, choose: impl Fn(&mut Dice) -> Fault) {
+    let rounds = setting("STRONGROOM_POWER_ROUNDS", rounds);
+    let first = setting("STRONGROOM_POWER_SEED", 1);
+    let mut happened = 0;
+    for seed in first..first + rounds {
+        println!("{name}: seed {seed}");
+        let mut bed = Bed::new(name, seed);
+        let mut dice = Dice(seed * 7 + 1);
+        let mut store = bed.open().expect("a new store");
+        for _ in 0..4 {
+            bed.faults.arm(dice.roll(400), choose(&mut dice));
+            if bed.live(&store) {
+                // It went on after the fault: everything is there before the power goes, too.
+                assert_eq!(store.health().map_err(|e| e.to_string()), Ok(()));
+                for task in 0..TASKS {
+                    model::check(&store, task as u64, bed.acknowledged[task]);
+                }
+            }
+            store = bed.cut_power_and_check(store);
+        }
+        drop(store);
+        SqliteStorage::verify(&bed.path()).expect("a sound store");
+        happened += bed.faults.happened();
+    }
+    assert!(happened >= rounds, "only {happened} faults came true in {rounds} rounds");
+}
+
+#[test]
+fn power_cuts() {
+    rounds("power", 12, |_| Fault::PowerCut);
+}
+
+#[test]
+fn failed_syncs() {
+    rounds("sync", 12, |_| Fault::FailSync);
+}
+
+#[test]
+fn failed_writes() {
+    rounds("write", 8, |_| Fault::FailWrite);
+}
+
+#[test]
+fn full_disks() {
+    rounds("full", 8, |dice| Fault::Full { writes: 1 + dice.roll(40) as u32 });
+}
+
+#[test]
+fn power_cuts_while_opening() {
+    for seed in 1..=setting("STRONGROOM_POWER_ROUNDS", 10) {
+        let mut bed = Bed::new("opening", seed);
+        let mut store = bed.open().expect("a new store");
+        for after in 0..8 {
+            bed.live(&store);
+            bed.faults.kill();
+            drop(store);
+            bed.faults.cut_power().expect("the real files");
+            bed.faults.arm(after, Fault::PowerCut);
+            // It may just manage to open; what matters is the opening after.
+            if let Ok(opened) = bed.open() {
+                drop(opened);
+            }
+            bed.faults.kill();
+            bed.faults.cut_power().expect("the real files");
+            store = bed.open().expect("the store after power cuts");
+            for task in 0..TASKS {
+                let acknowledged = bed.acknowledged[task];
+                bed.acknowledged[task] = model::check(&store, task as u64, acknowledged);
+            }
+        }
+        drop(store);
+        SqliteStorage::verify(&bed.path()).expect("a sound store");
+    }
+}
+
+/// The tests above would be worthless if they held on a disk whose syncs do nothing.
+#[test]
+fn a_lying_disk_is_found_out() {
+    let lost = (1..=6).any(|seed| {
+        std::panic::catch_unwind(|| {
+            let mut bed = Bed::new("lying", seed);
+            let store = bed.open().expect("a new store");
+            bed.faults.lie_about_syncs();
+            bed.live(&store);
+            bed.cut_power_and_check(store);
+        })
+        .is_err()
+    });
+    assert!(lost, "the loss of unsynced commits went unnoticed");
+}
+
+/// One batch of commits is one sync.
+#[test]
+fn a_batch_costs_one_sync() {
+    let mut bed = Bed::new("count", 1);
+    let store = bed.open().expect("a new store");
+    let (batches, syncs) = (store.counters().batches, bed.faults.syncs());
+    assert!(bed.live(&store));
+    let batches = store.counters().batches - batches;
+    let syncs = bed.faults.syncs() - syncs;
+    assert!(batches >= 1 && batches <= COMMITS * TASKS as u64);
+    // The checkpoints of this small log sync log and data: three at most per 128 KiB.
+    let checkpoints = 3 * (1 + COMMITS * TASKS as u64 * 4 * 4096 * 3 / (128 << 10));
+    assert!(syncs >= batches && syncs <= batches + checkpoints, "{syncs} syncs, {batches} batches");
+}
