@@ -1,1 +1,3 @@
-//! strongroom-doors
+//! Doors: translations of a protocol's bytes to the kernel's calls, and of its answers back.
+
+pub mod vault;

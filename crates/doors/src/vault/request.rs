@@ -1,0 +1,188 @@
+//! From an HTTP request to a call.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, request::Parts};
+use strongroom_base::limits::TOKEN_BYTES_MAX;
+use strongroom_base::{Error, RequestPath, Result, SecretString, parse_duration};
+use strongroom_kernel::pipeline::Call;
+use strongroom_kernel::plug::{Peer, Verb};
+
+/// A request without its body.
+pub struct Head {
+    /// The call, with an empty body.
+    pub call: Call,
+    /// HEAD: the answer's body is left out.
+    pub head_only: bool,
+}
+
+/// Reads method, path, query and headers.
+pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
+    let raw = parts.uri.path();
+    let below =
+        raw.strip_prefix("/v1/").ok_or_else(|| Error::no_route(raw.trim_start_matches('/')))?;
+    let path =
+        RequestPath::parse_encoded(below).map_err(|bad| Error::bad_request(bad.to_string()))?;
+    let query = parse_query(parts.uri.query().unwrap_or_default())?;
+    let (verb, head_only) = verb(&parts.method, &query)?;
+    let headers = &parts.headers;
+    let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let wrap_ttl = match text("x-vault-wrap-ttl") {
+        None | Some("") => None,
+        Some(ttl) => match parse_duration(ttl) {
+            Some(seconds) if seconds >= 0 => Some(seconds),
+            _ => return Err(Error::bad_request("the wrapping TTL is not a duration")),
+        },
+    };
+    let call = Call {
+        namespace: text("x-vault-namespace").unwrap_or_default().to_owned(),
+        path,
+        verb,
+        token: token(headers)?,
+        body: Bytes::new(),
+        query: query.into_iter().filter(|(name, _)| name != "list").collect(),
+        wrap_ttl,
+        headers: plain_headers(headers),
+        peer,
+    };
+    Ok(Head { call, head_only })
+}
+
+fn verb(method: &Method, query: &[(String, String)]) -> Result<(Verb, bool)> {
+    let listing = || {
+        query.iter().any(|(name, value)| {
+            name == "list" && matches!(value.as_str(), "true" | "1" | "t" | "T" | "TRUE" | "True")
+        })
+    };
+    Ok(match method.as_str() {
+        "GET" if listing() => (Verb::List, false),
+        "GET" => (Verb::Read, false),
+        "HEAD" => (Verb::Read, true),
+        "POST" | "PUT" => (Verb::Write, false),
+        "DELETE" => (Verb::Delete, false),
+        "PATCH" => (Verb::Patch, false),
+        "LIST" => (Verb::List, false),
+        "SCAN" => (Verb::Scan, false),
+        _ => return Err(Error::unsupported()),
+    })
+}
+
+/// The token: `X-Vault-Token`, else `Authorization: Bearer`.
+fn token(headers: &HeaderMap) -> Result<Option<SecretString>> {
+    let value = match headers.get("x-vault-token") {
+        Some(value) => value.to_str().ok(),
+        None => headers
+            .get(http::header::AUTHORIZATION)
+            .and_then(|v| v.to_str().ok())
+            .and_then(|v| v.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map(|(_, token)| token.trim()),
+    };
+    match value {
+        None | Some("") => Ok(None),
+        Some(token) if token.len() > TOKEN_BYTES_MAX => {
+            Err(Error::bad_request("the token is too long"))
+        }
+        Some(token) => Ok(Some(SecretString::new(token.to_owned()))),
+    }
+}
+
+/// Headers for plug-ins and the audit log: credentials left out.
+fn plain_headers(headers: &HeaderMap) -> Vec<(String, String)> {
+    headers
+        .iter()
+        .filter(|(name, _)| {
+            !matches!(
+                name.as_str(),
+                "x-vault-token" | "authorization" | "cookie" | "host" | "content-length"
+            )
+        })
+        .filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        })
+        .collect()
+}
+
+/// Query parameters, percent-decoded, `+` as a space.
+fn parse_query(query: &str) -> Result<Vec<(String, String)>> {
+    let bad = || Error::bad_request("the query is malformed");
+    query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            Ok((decode(name).ok_or_else(bad)?, decode(value).ok_or_else(bad)?))
+        })
+        .collect()
+}
+
+fn decode(text: &str) -> Option<String> {
+    if !text.contains(['%', '+']) {
+        return Some(text.to_owned());
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let digit = |b: Option<u8>| (b? as char).to_digit(16);
+                let (hi, lo) = (digit(bytes.next())?, digit(bytes.next())?);
+                out.push((hi * 16 + lo) as u8);
+            }
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(method: &str, uri: &str, headers: &[(&str, &str)]) -> Result<Head> {
+        let mut request = http::Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (parts, ()) = request.body(()).unwrap().into_parts();
+        parse_head(&parts, Peer::default())
+    }
+
+    #[test]
+    fn verbs() {
+        for (method, uri, verb) in [
+            ("GET", "/v1/a", Verb::Read),
+            ("GET", "/v1/a?list=true", Verb::List),
+            ("LIST", "/v1/a", Verb::List),
+            ("SCAN", "/v1/a", Verb::Scan),
+            ("PUT", "/v1/a", Verb::Write),
+            ("POST", "/v1/a", Verb::Write),
+            ("PATCH", "/v1/a", Verb::Patch),
+            ("DELETE", "/v1/a", Verb::Delete),
+        ] {
+            assert_eq!(head(method, uri, &[]).unwrap().call.verb, verb, "{method} {uri}");
+        }
+        assert!(head("GET", "/v1/a", &[]).is_ok_and(|h| !h.head_only));
+        assert!(head("HEAD", "/v1/a", &[]).is_ok_and(|h| h.head_only));
+        assert!(head("BREW", "/v1/a", &[]).is_err());
+    }
+
+    #[test]
+    fn two_ways_to_carry_a_token() {
+        for header in [("x-vault-token", "t"), ("authorization", "Bearer t")] {
+            let token = head("GET", "/v1/a", &[header]).unwrap().call.token.unwrap();
+            assert_eq!(token.expose_secret(), "t");
+        }
+        let call = head("GET", "/v1/a", &[("x-vault-token", "t"), ("x-a", "b")]).unwrap().call;
+        assert_eq!(call.headers, [("x-a".to_owned(), "b".to_owned())]);
+    }
+
+    #[test]
+    fn malformed_requests_are_refused() {
+        // threat CVE-2026-3605
+        for uri in ["/v1/a/../b", "/v1/a%2fb", "/v1/a//b", "/v1/a/%2e%2e/b", "/v1/a?x=%zz"] {
+            assert!(head("GET", uri, &[]).is_err(), "{uri}");
+        }
+        assert!(head("GET", "/v1/a", &[("x-vault-wrap-ttl", "soon")]).is_err());
+    }
+}
