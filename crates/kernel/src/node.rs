@@ -154,6 +154,8 @@ pub struct Node {
 pub struct InitRequest {
     /// How the key is split and to whom the shares go.
     pub plan: seal::ceremony::SharePlan,
+    /// A text for the root token; none draws one.
+    pub root_token: Option<SecretString>,
 }
 
 /// What initialisation gives, once.
@@ -233,7 +235,9 @@ impl Node {
         let text = crate::policy::DEFAULT_TEXT.to_owned();
         let policy = PolicyRecord { text, written: now, version: 1, settings: Default::default() };
         scope.put_named(0, "default", &policy)?;
-        let created = Tokens::new(store.clone()).create(&tx, root_token(), "", now)?;
+        let mut first = root_token();
+        first.id = request.root_token.as_ref().map(SecretString::duplicate);
+        let created = Tokens::new(store.clone()).create(&tx, first, "", now)?;
         tx.commit().await?;
         self.life.store(Arc::new(Life::Sealed));
         Ok(Initialised { shares: handed_out.shares, root_token: created.text })

@@ -2,6 +2,12 @@
 //!
 //! Invariant: only [`real`] asks the machine for time, randomness and its environment.
 
+pub mod clock;
 pub mod config;
+pub mod dev;
 pub mod listen;
+pub mod logging;
 pub mod real;
+pub mod run;
+pub mod service;
+pub mod up;

@@ -132,6 +132,7 @@ impl TestNode {
         let made = node
             .initialise(&InitRequest {
                 plan: SharePlan::new(3, 2, &[], clock.now()).expect("a fit plan"),
+                root_token: None,
             })
             .await
             .expect("an empty store is initialised");

@@ -118,7 +118,7 @@ impl NodeOp for Initialise {
             .filter(|key| !key.is_empty())
             .map(|key| Recipient::parse(&key, now))
             .transpose()?;
-        let made = node.initialise(&InitRequest { plan }).await?;
+        let made = node.initialise(&InitRequest { plan, root_token: None }).await?;
         let root_token = match recipient {
             Some(to) => to.encrypt(made.root_token.expose_secret().as_bytes(), &*node.rng)?,
             None => made.root_token.expose_secret().clone(),

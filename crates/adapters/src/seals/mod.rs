@@ -1,0 +1,3 @@
+//! Automatic seals.
+
+pub mod static_key;

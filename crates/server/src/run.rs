@@ -1,0 +1,300 @@
+//! The composition root: configuration, storage, plug-ins, kernel, doors and listeners become one
+//! running server.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use strongroom_adapters::seals::static_key::{NamedKey, StaticSeal};
+use strongroom_base::{Clock, Rng, Timestamp};
+use strongroom_kernel::mounts::UserLockout;
+use strongroom_kernel::node::{KernelConfig, Node};
+use strongroom_kernel::plug::Registry;
+use strongroom_kernel::seal::Seal;
+use strongroom_storage::Storage;
+use strongroom_storage::memory::MemoryStorage;
+use strongroom_storage::sqlite::{SqliteOptions, SqliteStorage};
+
+use crate::clock::GuardedClock;
+use crate::config::{self, LogFormat, LogLevel, SealKind, ServerConfig};
+use crate::listen::{Bound, Listeners};
+use crate::logging::{self, LogHandle};
+use crate::real::{self, RealClock, RealRng, Signals, environment};
+use crate::service::Doors;
+
+/// Threads that serve requests, for each core: reads run on them, and one that waits for the disk
+/// must not hold up the others.
+const THREADS_PER_CORE: usize = 2;
+
+/// What the command line says beside the configuration.
+#[derive(Default)]
+pub struct RunOptions {
+    /// Configuration files and folders.
+    pub configs: Vec<PathBuf>,
+    /// Dev mode.
+    pub dev: Option<crate::dev::DevOptions>,
+    /// The log's level, over the configuration's.
+    pub log_level: Option<String>,
+    /// The log's format.
+    pub log_format: Option<String>,
+    /// The log's file.
+    pub log_file: Option<PathBuf>,
+}
+
+/// Why a server could not start: a text for people, several lines if need be.
+pub type StartError = String;
+
+/// The plug-ins of this binary.
+pub fn registry() -> Registry {
+    let specs = strongroom_system::specs()
+        .into_iter()
+        .chain(strongroom_engines::registry::specs())
+        .chain(strongroom_auth::registry::specs());
+    Registry::new(specs).with_node(strongroom_system::node_ops::spec())
+}
+
+/// Runs `server` until it is told to stop. The exit code: 0 after an orderly end.
+pub fn server(options: RunOptions) -> i32 {
+    report(load(&options).and_then(|(config, warnings)| {
+        let log = start_log(&options, &config)?;
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        run(config, options.configs, log, options.dev.map(Setup::Dev))
+    }))
+}
+
+/// Prints why a server could not start.
+pub fn report(result: Result<(), StartError>) -> i32 {
+    match result {
+        Ok(()) => 0,
+        Err(text) => {
+            eprintln!("{text}");
+            1
+        }
+    }
+}
+
+fn load(options: &RunOptions) -> Result<(ServerConfig, Vec<String>), StartError> {
+    let told = |problems: Vec<config::Problem>| {
+        problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    if options.configs.is_empty()
+        && let Some(dev) = &options.dev
+    {
+        return Ok((crate::dev::config(dev).map_err(told)?, Vec::new()));
+    }
+    let loaded = config::load(&options.configs, &environment).map_err(told)?;
+    Ok((loaded.config, loaded.warnings.iter().map(ToString::to_string).collect()))
+}
+
+/// Starts the log as command line and configuration say.
+pub fn start_log(options: &RunOptions, config: &ServerConfig) -> Result<LogHandle, StartError> {
+    let level = match options.log_level.as_deref().filter(|l| !l.is_empty()) {
+        Some(text) => {
+            Some(LogLevel::parse(text).ok_or_else(|| format!("unknown log level {text:?}"))?)
+        }
+        None => None,
+    };
+    let json = options.log_format.as_deref() == Some("json")
+        || matches!(config.log.format, Some(LogFormat::Json));
+    let format = if json { LogFormat::Json } else { LogFormat::Standard };
+    let file = options.log_file.clone().or_else(|| config.log.file.clone());
+    let level = level.or(config.log.level).unwrap_or(LogLevel::Info);
+    logging::start(level, format, file.as_deref())
+}
+
+/// What is done to a fresh store before the listeners open.
+pub enum Setup {
+    /// Vault's dev mode.
+    Dev(crate::dev::DevOptions),
+    /// `up`.
+    Up(crate::up::UpOptions),
+}
+
+/// Runs a server of this configuration until it is told to stop.
+pub fn run(
+    config: ServerConfig,
+    configs: Vec<PathBuf>,
+    log: LogHandle,
+    setup: Option<Setup>,
+) -> Result<(), StartError> {
+    for weakness in real::harden(config.lock_memory && setup.is_none()).0 {
+        tracing::warn!("{weakness}");
+    }
+    real::raise_open_files();
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads((cores * THREADS_PER_CORE).max(4))
+        .enable_all()
+        .build()
+        .map_err(|e| format!("the threads could not be started: {e}"))?;
+    runtime.block_on(serve(config, configs, log, setup))
+}
+
+async fn serve(
+    config: ServerConfig,
+    configs: Vec<PathBuf>,
+    log: LogHandle,
+    setup: Option<Setup>,
+) -> Result<(), StartError> {
+    let mut signals = Signals::listen().map_err(|e| format!("signals: {e}"))?;
+    // Addresses and certificates first: what is wrong with them is told before the store opens.
+    let bound = Bound::bind(config.listeners.clone()).await.map_err(|e| e.to_string())?;
+    let storage = open_storage(&config)?;
+    let node = build_node(&config, storage.clone()).await?;
+    if let Some(file) = &config.pid_file {
+        std::fs::write(file, format!("{}\n", std::process::id()))
+            .map_err(|e| format!("{}: {e}", file.display()))?;
+    }
+    let banner = match &setup {
+        None => {
+            if let Err(e) = node.unseal_automatically().await {
+                tracing::error!(error = %e, "the automatic seal did not open the store");
+            }
+            None
+        }
+        Some(Setup::Dev(options)) => Some(crate::dev::prepare(&node, options).await?),
+        Some(Setup::Up(options)) => Some(crate::up::prepare(&node, options).await?),
+    };
+    let listeners = bound.serve(config.limits, Arc::new(Doors::new(node.clone())));
+    let background = tokio::spawn(background(node.clone()));
+    for address in listeners.addresses() {
+        tracing::info!(%address, storage = config.storage.kind(), "listening");
+    }
+    if let Some(banner) = banner {
+        banner.print(&listeners);
+    }
+    wait(&mut signals, &listeners, &configs, &log).await;
+    tracing::info!("stopping: requests in flight are answered");
+    background.abort();
+    let left = listeners.drain(Duration::from_secs(config.own.drain)).await;
+    if left > 0 {
+        tracing::warn!(left, "connections were cut off");
+    }
+    node.seal();
+    storage.close().await;
+    if let Some(file) = &config.pid_file {
+        let _ = std::fs::remove_file(file);
+    }
+    Ok(())
+}
+
+/// Waits for the end; carries out what signals ask meanwhile.
+async fn wait(
+    signals: &mut Signals,
+    listeners: &Listeners,
+    configs: &[PathBuf],
+    log: &LogHandle,
+) {
+    loop {
+        match signals.next().await {
+            real::Request::Stop => return,
+            real::Request::Reload => reload(listeners, configs, log),
+            real::Request::Dump => {
+                tracing::info!(connections = listeners.connections(), "state");
+            }
+        }
+    }
+}
+
+/// Reads certificates and the log level again; what is wrong leaves all as it was.
+fn reload(listeners: &Listeners, configs: &[PathBuf], log: &LogHandle) {
+    match listeners.reload_certificates() {
+        Ok(()) => tracing::info!("certificates reloaded"),
+        Err(problems) => {
+            for problem in problems {
+                tracing::error!("a certificate was not reloaded: {problem}");
+            }
+        }
+    }
+    if configs.is_empty() {
+        return;
+    }
+    match config::load(configs, &environment) {
+        Ok(loaded) => {
+            if let Some(level) = loaded.config.log.level {
+                log.set(level);
+                tracing::info!(level = level.name(), "log level set");
+            }
+        }
+        Err(problems) => {
+            for problem in problems {
+                tracing::error!("the configuration was not reloaded: {problem}");
+            }
+        }
+    }
+}
+
+/// Work without a request, each second, while the node is active.
+async fn background(node: Arc<Node>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Ok(services) = node.active() {
+            strongroom_kernel::reconcile::run_due(&services).await;
+        }
+    }
+}
+
+/// Opens the storage that the configuration names.
+pub fn open_storage(config: &ServerConfig) -> Result<Arc<dyn Storage>, StartError> {
+    match &config.storage {
+        config::Storage::Memory => Ok(MemoryStorage::new()),
+        config::Storage::Folder { path, .. } => {
+            let storage = SqliteStorage::open(path, SqliteOptions::default())
+                .map_err(|e| format!("{}: {e}", path.display()))?;
+            Ok(storage)
+        }
+    }
+}
+
+async fn build_node(
+    config: &ServerConfig,
+    storage: Arc<dyn Storage>,
+) -> Result<Arc<Node>, StartError> {
+    let rng: Arc<dyn Rng> = Arc::new(RealRng);
+    let clock = Arc::new(GuardedClock::new(Arc::new(RealClock::new())));
+    let seal = automatic_seal(config, &rng, clock.now())?;
+    let rules = config.listeners.iter().map(|l| &l.rules);
+    let closed = rules.clone().any(|r| r.disable_unauthed_rekey)
+        || rules.clone().any(|r| r.disable_unauthed_generate_root);
+    let lockout = config.lockouts.iter().find(|(kind, _)| kind == "all").map(|(_, l)| l);
+    let kernel = KernelConfig {
+        default_lease_ttl: config.default_lease_ttl as i64,
+        max_lease_ttl: config.max_lease_ttl as i64,
+        api_addr: config.api_addr.clone().unwrap_or_default(),
+        cluster_addr: config.cluster_addr.clone().unwrap_or_default(),
+        cluster_name: config.cluster_name.clone().unwrap_or_default(),
+        raw_storage_endpoint: config.raw_storage_endpoint,
+        unauthenticated_key_ceremonies: !closed,
+        sanitized: config.sanitized.clone(),
+        user_lockout: lockout.map_or_else(UserLockout::default, |l| UserLockout {
+            threshold: Some(l.threshold),
+            duration: Some(l.duration as i64),
+            counter_reset: Some(l.counter_reset as i64),
+            disable: l.disabled,
+        }),
+    };
+    Node::new(storage, Arc::new(registry()), seal, Arc::new(kernel), clock, rng)
+        .await
+        .map_err(|e| e.to_string())
+}
+
+/// The automatic seal, if one is configured.
+fn automatic_seal(
+    config: &ServerConfig,
+    rng: &Arc<dyn Rng>,
+    _now: Timestamp,
+) -> Result<Option<Arc<dyn Seal>>, StartError> {
+    for seal in config.seals.iter().filter(|s| !s.disabled) {
+        let SealKind::Static { current, previous } = &seal.kind else { continue };
+        let key = |key: &config::StaticKey| {
+            NamedKey::new(&key.id, &key.load(&environment)?).map_err(|e| e.to_string())
+        };
+        let previous = previous.as_ref().map(key).transpose()?;
+        return Ok(Some(Arc::new(StaticSeal::new(key(current)?, previous, rng.clone()))));
+    }
+    Ok(None)
+}
