@@ -15,6 +15,7 @@ pub mod policies;
 pub mod policy;
 pub mod queues;
 pub mod quotas;
+pub mod reconcile;
 pub mod record;
 pub mod seal;
 pub mod tokens;

@@ -46,11 +46,7 @@ pub type StartError = String;
 
 /// The plug-ins of this binary.
 pub fn registry() -> Registry {
-    let specs = strongroom_system::specs()
-        .into_iter()
-        .chain(strongroom_engines::registry::specs())
-        .chain(strongroom_auth::registry::specs());
-    Registry::new(specs).with_node(strongroom_system::node_ops::spec())
+    Registry::new(strongroom_system::specs()).with_node(strongroom_system::node_ops::spec())
 }
 
 /// Runs `server` until it is told to stop. The exit code: 0 after an orderly end.
@@ -181,12 +177,7 @@ async fn serve(
 }
 
 /// Waits for the end; carries out what signals ask meanwhile.
-async fn wait(
-    signals: &mut Signals,
-    listeners: &Listeners,
-    configs: &[PathBuf],
-    log: &LogHandle,
-) {
+async fn wait(signals: &mut Signals, listeners: &Listeners, configs: &[PathBuf], log: &LogHandle) {
     loop {
         match signals.next().await {
             real::Request::Stop => return,

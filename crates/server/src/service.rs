@@ -35,7 +35,9 @@ impl Doors {
         if rules.require_request_header
             && parts.headers.get("x-vault-request").is_none_or(|v| v != "true")
         {
-            return vault::failure(&Error::bad_request("missing required 'X-Vault-Request' header"));
+            return vault::failure(&Error::bad_request(
+                "missing required 'X-Vault-Request' header",
+            ));
         }
         let mut head = match vault::parse_head(&parts, kernel_peer(peer)) {
             Ok(head) => head,
@@ -43,11 +45,8 @@ impl Doors {
         };
         if !body.is_empty() {
             let small = body.declared_bytes().is_some_and(|n| n <= SMALL_BODY_BYTES);
-            let standing = if small || self.knows(&head).await {
-                Standing::Known
-            } else {
-                Standing::Stranger
-            };
+            let standing =
+                if small || self.knows(&head).await { Standing::Known } else { Standing::Stranger };
             match body.read(standing).await {
                 // The budget's permit is given back here: the call's own bounds hold from now on.
                 Ok(held) => head.call.body = held.bytes().clone(),
@@ -96,9 +95,7 @@ fn kernel_peer(peer: &Peer) -> plug::Peer {
 fn outside(method: &Method, path: &str) -> Response<Bytes> {
     if path == "/robots.txt" && method == Method::GET {
         let mut response = Response::new(Bytes::from_static(b"User-agent: *\nDisallow: /\n"));
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         return response;
     }
     let mut response = Response::new(Bytes::from_static(b"{\"errors\":[]}\n"));

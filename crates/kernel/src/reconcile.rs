@@ -1,0 +1,11 @@
+//! Work without a request: what is due, deleted or left over by a crash. Each piece is idempotent,
+//! takes no input, does a bounded amount at a time, and runs on the active node only.
+
+use std::sync::Arc;
+
+use crate::node::Services;
+
+/// Does what is due now. Called each second by the server, and by the simulator when it likes.
+pub async fn run_due(services: &Arc<Services>) {
+    let _ = services;
+}
