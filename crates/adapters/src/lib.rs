@@ -1,3 +1,4 @@
-//! Adapters: seals and audit sinks, each a folder or file and a line in [`registry`].
+//! Adapters: seals and audit sinks, each a folder or file.
 
+pub mod audit_files;
 pub mod seals;

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use strongroom_base::{Clock, Error, Result, Rng, Secret, SecretBytes, SecretString};
 use strongroom_storage::{Change, Storage};
 
-use crate::audit::AuditLog;
+use crate::audit::medium::Medium;
+use crate::audit::{AuditLog, AuditOptions};
 use crate::barrier::{Barrier, KeyRing};
 use crate::identity::Identity;
 use crate::leases::Leases;
@@ -46,6 +47,8 @@ pub struct KernelConfig {
     pub unauthenticated_key_ceremonies: bool,
     /// The configuration that `sys/config/state/sanitized` shows.
     pub sanitized: serde_json::Value,
+    /// The audit log.
+    pub audit: AuditOptions,
     /// Lockout of users, where the auth mount says nothing.
     pub user_lockout: crate::mounts::UserLockout,
 }
@@ -61,6 +64,7 @@ impl Default for KernelConfig {
             raw_storage_endpoint: false,
             unauthenticated_key_ceremonies: true,
             sanitized: serde_json::Value::Null,
+            audit: AuditOptions::default(),
             user_lockout: Default::default(),
         }
     }
@@ -139,6 +143,8 @@ pub struct Node {
     pub auto_seal: Option<Arc<dyn Seal>>,
     /// Settings.
     pub config: Arc<KernelConfig>,
+    /// Where the node's audit log lies.
+    pub audit_medium: Arc<dyn Medium>,
     /// Guarded time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -173,6 +179,7 @@ impl Node {
         registry: Arc<Registry>,
         auto_seal: Option<Arc<dyn Seal>>,
         config: Arc<KernelConfig>,
+        audit_medium: Arc<dyn Medium>,
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
     ) -> Result<Arc<Self>> {
@@ -183,6 +190,7 @@ impl Node {
             registry,
             auto_seal,
             config,
+            audit_medium,
             clock,
             rng,
             life: ArcSwap::from_pointee(life),
@@ -260,7 +268,12 @@ impl Node {
             identity: Identity::new(store.clone()),
             leases: Leases::new(store.clone()),
             quotas: Quotas::new(store.clone()),
-            audit: AuditLog::open(store.clone())?,
+            audit: AuditLog::open(
+                store.clone(),
+                self.audit_medium.clone(),
+                self.config.audit.clone(),
+            )
+            .await?,
             queues: Queues::default(),
             config: self.config.clone(),
             root_key: root,

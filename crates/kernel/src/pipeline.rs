@@ -90,6 +90,8 @@ struct Admitted {
     /// The path below the mount.
     below: String,
     rate: Option<RateHeaders>,
+    /// Headers that the audit log shows.
+    shown_headers: Arc<crate::audit::AuditedHeaders>,
 }
 
 /// The route that a call's path leads to.
@@ -106,6 +108,8 @@ struct Authenticated {
     token: Option<Arc<Token>>,
     entity: Option<Arc<EntityState>>,
     token_text: Option<Arc<SecretString>>,
+    /// The token's accessor, or "".
+    accessor: String,
     /// This was the last use of a use-limited token.
     last_use: bool,
 }
@@ -191,6 +195,8 @@ async fn node_operation(
                 path: call.path.as_str(),
                 peer: &call.peer,
                 headers: &call.headers,
+                shown_headers: &[],
+                accessor: "",
                 token: None,
                 token_text: call.token.as_ref(),
                 identity_policies: &[],
@@ -254,8 +260,20 @@ async fn admit(
         None => (None, String::new()),
     };
     let rate = services.quotas.admit(&namespace, entry.as_deref(), &path, &call.peer).await;
-    let admitted =
-        Admitted { services, table, call, id, started, namespace, path, entry, below, rate: None };
+    let shown_headers = services.audit.headers();
+    let admitted = Admitted {
+        services,
+        table,
+        call,
+        id,
+        started,
+        namespace,
+        path,
+        entry,
+        below,
+        rate: None,
+        shown_headers,
+    };
     match rate {
         Ok(rate) => Ok(Admitted { rate, ..admitted }),
         Err(e) => Err((admitted.id, e)),
@@ -308,6 +326,7 @@ impl Admitted {
             token: None,
             entity: None,
             token_text: None,
+            accessor: String::new(),
             last_use: false,
         };
         caller.refuse(refused, &RawFields::default()).await
@@ -441,6 +460,8 @@ impl Authenticated {
             path: &admitted.path,
             peer: &admitted.call.peer,
             headers: &admitted.call.headers,
+            shown_headers: &self.admitted.shown_headers.0,
+            accessor: &self.accessor,
             token: self.token.as_deref(),
             token_text: self.token_text.as_deref(),
             identity_policies: self.entity.as_ref().map_or(&[], |e| &e.policies),
@@ -469,7 +490,13 @@ impl Executed {
         let entry = caller.entry(&authorised.fields, &authorised.granting, None, outcome);
         let recorded = if done.tx.has_changes() {
             match services.audit.record_in(&done.tx, &entry) {
-                Ok(()) => done.tx.commit().await.map(|_| services.audit.committed()),
+                Ok(recorded) => match done.tx.commit().await {
+                    Ok(_) => {
+                        services.audit.committed(recorded).await;
+                        Ok(())
+                    }
+                    Err(e) => Err(e),
+                },
                 Err(e) => Err(e),
             }
         } else {

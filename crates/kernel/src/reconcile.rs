@@ -7,5 +7,8 @@ use crate::node::Services;
 
 /// Does what is due now. Called each second by the server, and by the simulator when it likes.
 pub async fn run_due(services: &Arc<Services>) {
-    let _ = services;
+    let now = services.store.now();
+    if let Err(e) = services.audit.tick(now).await {
+        tracing::error!(error = %e, "the audit log");
+    }
 }

@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use strongroom_adapters::audit_files::AuditFiles;
 use strongroom_adapters::seals::static_key::{NamedKey, StaticSeal};
 use strongroom_base::{Clock, Rng, Timestamp};
+use strongroom_kernel::audit::AuditOptions;
+use strongroom_kernel::audit::medium::{Medium, MemoryMedium};
 use strongroom_kernel::mounts::UserLockout;
 use strongroom_kernel::node::{KernelConfig, Node};
 use strongroom_kernel::plug::Registry;
@@ -25,6 +28,9 @@ use crate::service::Doors;
 /// Threads that serve requests, for each core: reads run on them, and one that waits for the disk
 /// must not hold up the others.
 const THREADS_PER_CORE: usize = 2;
+
+/// Bytes of the audit log of a server that keeps everything in memory.
+const MEMORY_AUDIT_BYTES: usize = 16 << 20;
 
 /// What the command line says beside the configuration.
 #[derive(Default)]
@@ -261,6 +267,11 @@ async fn build_node(
         raw_storage_endpoint: config.raw_storage_endpoint,
         unauthenticated_key_ceremonies: !closed,
         sanitized: config.sanitized.clone(),
+        audit: AuditOptions {
+            segment_bytes: config.own.audit_file_bytes,
+            retention: config.own.audit_retention.map(|s| s as i64),
+            sync_each: config.own.audit_sync_reads,
+        },
         user_lockout: lockout.map_or_else(UserLockout::default, |l| UserLockout {
             threshold: Some(l.threshold),
             duration: Some(l.duration as i64),
@@ -268,9 +279,23 @@ async fn build_node(
             disable: l.disabled,
         }),
     };
-    Node::new(storage, Arc::new(registry()), seal, Arc::new(kernel), clock, rng)
+    let medium = audit_medium(config)?;
+    Node::new(storage, Arc::new(registry()), seal, Arc::new(kernel), medium, clock, rng)
         .await
         .map_err(|e| e.to_string())
+}
+
+/// Where the audit log lies: in `audit_dir`, else beside the store; in memory where the store is.
+fn audit_medium(config: &ServerConfig) -> Result<Arc<dyn Medium>, StartError> {
+    let folder = match (&config.own.audit_dir, &config.storage) {
+        (Some(folder), _) => folder.clone(),
+        (None, config::Storage::Folder { path, .. }) => path.join("audit"),
+        (None, config::Storage::Memory) => {
+            return Ok(Arc::new(MemoryMedium::new(MEMORY_AUDIT_BYTES)));
+        }
+    };
+    let files = AuditFiles::open(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    Ok(Arc::new(files))
 }
 
 /// The automatic seal, if one is configured.

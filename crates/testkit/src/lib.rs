@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 use strongroom_base::{Clock, ErrorKind, RequestPath, Rng, SecretString, Timestamp};
+use strongroom_kernel::audit::medium::MemoryMedium;
 use strongroom_kernel::node::{InitRequest, KernelConfig, Life, Node, Services};
 use strongroom_kernel::pipeline::{Answer, Call, handle};
 use strongroom_kernel::plug::{Peer, Registry, Shape, Spec, Verb};
@@ -70,6 +71,8 @@ pub struct TestNode {
     pub node: Arc<Node>,
     /// Its clock.
     pub clock: Arc<SimClock>,
+    /// Its audit log.
+    pub audit: Arc<MemoryMedium>,
     /// Its storage.
     pub storage: Arc<MemoryStorage>,
     /// The first root token.
@@ -119,11 +122,13 @@ impl TestNode {
     pub async fn start_with(specs: impl IntoIterator<Item = Spec>, config: KernelConfig) -> Self {
         let storage = MemoryStorage::new();
         let clock = SimClock::new();
+        let audit = Arc::new(MemoryMedium::new(0));
         let node = Node::new(
             storage.clone() as Arc<dyn Storage>,
             Arc::new(Registry::new(specs)),
             None,
             Arc::new(config),
+            audit.clone(),
             clock.clone(),
             SimRng::new(1),
         )
@@ -140,6 +145,7 @@ impl TestNode {
         let test = Self {
             node,
             clock,
+            audit,
             storage,
             root: made.root_token.expose_secret().clone(),
             shares,

@@ -24,6 +24,7 @@ impl Admitted {
             token: None,
             entity: None,
             token_text: text,
+            accessor: String::new(),
             last_use: false,
         };
         if open {
@@ -59,6 +60,9 @@ impl Authenticated {
         }
         if token.num_uses > 0 {
             self.take_use(&token).await?;
+        }
+        if !token.batch {
+            self.accessor = services.tokens.accessor(token.id);
         }
         self.token = Some(token);
         Ok(())

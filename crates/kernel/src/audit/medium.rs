@@ -1,0 +1,123 @@
+//! Where a node's audit log lies: segment files on the node's own disk, whatever the storage.
+
+use std::io;
+
+use parking_lot::Mutex;
+
+/// One segment of the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Segment {
+    /// The index of its first line; its name.
+    pub first: u64,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// When it was last written, in seconds since the epoch.
+    pub written: i64,
+}
+
+/// Append-only segments.
+///
+/// An append that fails leaves the segment as it was before.
+pub trait Medium: Send + Sync + 'static {
+    /// Appends whole lines to the newest segment.
+    fn append(&self, lines: &[u8]) -> io::Result<()>;
+    /// As [`Medium::append`]; nothing is nothing.
+    fn append_some(&self, lines: &[u8]) -> io::Result<()> {
+        if lines.is_empty() { Ok(()) } else { self.append(lines) }
+    }
+    /// Makes everything appended so far durable.
+    fn sync(&self) -> io::Result<()>;
+    /// Begins a new segment; the one before is made durable.
+    fn begin(&self, first: u64) -> io::Result<()>;
+    /// All segments, oldest first.
+    fn segments(&self) -> io::Result<Vec<Segment>>;
+    /// Up to `bytes` of a segment from `offset`.
+    fn read(&self, first: u64, offset: u64, bytes: usize) -> io::Result<Vec<u8>>;
+    /// Cuts the newest segment to this length: what lies behind is a torn line.
+    fn truncate(&self, bytes: u64) -> io::Result<()>;
+    /// Removes a segment that is not the newest.
+    fn remove(&self, first: u64) -> io::Result<()>;
+    /// Gives the space held back for a full disk free; true if there was some.
+    fn release_reserve(&self) -> bool {
+        false
+    }
+    /// Writes the public key of the log's signatures beside it.
+    fn publish_key(&self, _pem: &str) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Segments in memory, for dev mode, tests and the simulator.
+#[derive(Default)]
+pub struct MemoryMedium {
+    segments: Mutex<Vec<(u64, Vec<u8>)>>,
+    /// Bytes after which the oldest segment goes; 0 keeps all.
+    bytes_max: usize,
+}
+
+impl MemoryMedium {
+    /// Segments of at most `bytes_max` bytes together (0: without bound).
+    pub fn new(bytes_max: usize) -> Self {
+        Self { segments: Mutex::default(), bytes_max }
+    }
+
+    /// The whole log.
+    pub fn contents(&self) -> Vec<u8> {
+        self.segments.lock().iter().flat_map(|(_, bytes)| bytes.clone()).collect()
+    }
+}
+
+impl Medium for MemoryMedium {
+    fn append(&self, lines: &[u8]) -> io::Result<()> {
+        let mut segments = self.segments.lock();
+        let all: usize = segments.iter().map(|(_, b)| b.len()).sum();
+        if self.bytes_max > 0 && all > self.bytes_max && segments.len() > 1 {
+            segments.remove(0);
+        }
+        match segments.last_mut() {
+            Some((_, bytes)) => bytes.extend_from_slice(lines),
+            None => return Err(io::Error::other("no segment was begun")),
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn begin(&self, first: u64) -> io::Result<()> {
+        self.segments.lock().push((first, Vec::new()));
+        Ok(())
+    }
+
+    fn segments(&self) -> io::Result<Vec<Segment>> {
+        let segments = self.segments.lock();
+        let view = |(first, bytes): &(u64, Vec<u8>)| Segment {
+            first: *first,
+            bytes: bytes.len() as u64,
+            written: 0,
+        };
+        Ok(segments.iter().map(view).collect())
+    }
+
+    fn read(&self, first: u64, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let segments = self.segments.lock();
+        let found = segments.iter().find(|(f, _)| *f == first);
+        let (_, all) = found.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let from = (offset as usize).min(all.len());
+        let to = from.saturating_add(bytes).min(all.len());
+        Ok(all[from..to].to_vec())
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        if let Some((_, all)) = self.segments.lock().last_mut() {
+            all.truncate(bytes as usize);
+        }
+        Ok(())
+    }
+
+    fn remove(&self, first: u64) -> io::Result<()> {
+        self.segments.lock().retain(|(f, _)| *f != first);
+        Ok(())
+    }
+}

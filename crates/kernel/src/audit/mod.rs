@@ -1,0 +1,562 @@
+//! The audit log (design §8): each node's own, hash-chained and signed, always on
+//! (docs/formats/audit.md).
+//!
+//! Invariants:
+//! * a request that changes nothing is recorded before its answer leaves; a request that changes
+//!   something is recorded in the transaction that changes it, as an outbox row that goes once the
+//!   lines are durable in the log;
+//! * a request that cannot be recorded is refused;
+//! * every line's hash covers the line before it, and heads of the chain are signed;
+//! * no lock is held across I/O: whoever finds no writer at work writes, for all who wait.
+
+pub mod medium;
+mod outbox;
+mod render;
+pub mod verify;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use strongroom_base::{Error, Json, RawFields, Result, SecretString, Timestamp};
+use strongroom_crypto::digest::Sha256;
+use strongroom_crypto::hmac::HmacKey;
+use strongroom_crypto::sign::SigningKey;
+use tokio::sync::Notify;
+
+use self::medium::Medium;
+use self::outbox::Outbox;
+pub use self::outbox::Recorded;
+use crate::mounts::Mount;
+use crate::namespaces::Namespace;
+use crate::plug::{Peer, Reply, Verb};
+use crate::record::{Record, Scope, Store, Tx};
+use crate::tokens::Token;
+
+/// What is recorded of one request: both of its lines are made from this.
+pub struct Entry<'a> {
+    /// The request's UUID.
+    pub id: &'a str,
+    /// Guarded time at its start.
+    pub started: Timestamp,
+    /// Its verb.
+    pub verb: Verb,
+    /// The namespace it addressed.
+    pub namespace: &'a Namespace,
+    /// The mount that serves it.
+    pub mount: Option<&'a Mount>,
+    /// The path within the namespace.
+    pub path: &'a str,
+    /// Where it came from.
+    pub peer: &'a Peer,
+    /// All request headers, lower-case names.
+    pub headers: &'a [(String, String)],
+    /// Names of the headers that the log shows, and whether HMACed.
+    pub shown_headers: &'a [(String, bool)],
+    /// The caller's token.
+    pub token: Option<&'a Token>,
+    /// Its text as it came.
+    pub token_text: Option<&'a SecretString>,
+    /// Its accessor, or "".
+    pub accessor: &'a str,
+    /// Policies from its entity and groups.
+    pub identity_policies: &'a [String],
+    /// The request's fields.
+    pub fields: &'a RawFields,
+    /// Wrap TTL asked for, in seconds.
+    pub wrap_ttl: Option<i64>,
+    /// Names of the policies that allowed it.
+    pub granting: &'a [String],
+    /// Why it was denied.
+    pub trace: Option<&'a Json>,
+    /// What came of it.
+    pub outcome: Outcome<'a>,
+}
+
+/// What came of a request.
+pub enum Outcome<'a> {
+    /// An answer.
+    Reply(&'a Reply<Json>),
+    /// A failure.
+    Refused(&'a Error),
+}
+
+/// Settings of the log.
+#[derive(Clone, Debug)]
+pub struct AuditOptions {
+    /// Bytes after which a segment ends.
+    pub segment_bytes: u64,
+    /// Seconds a segment is kept; `None` keeps all.
+    pub retention: Option<i64>,
+    /// Make each query's lines durable before its answer leaves.
+    pub sync_each: bool,
+}
+
+impl Default for AuditOptions {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, retention: None, sync_each: false }
+    }
+}
+
+/// Lines after which the head is signed.
+const HEAD_LINES: u64 = 1_000;
+/// Seconds after which the head is signed, if there are new lines.
+const HEAD_SECONDS: i64 = 10;
+/// Bytes that may wait for a log that cannot be written; with more, requests are refused at once.
+const PENDING_BYTES_MAX: usize = 16 << 20;
+/// Turns that one request writes for others before it hands over.
+const TURNS_MAX: usize = 8;
+/// Bytes read at a time where the log is read.
+const READ_BYTES: usize = 1 << 20;
+
+/// The newest signed head, kept in storage: a log that ends before it was cut.
+#[derive(Serialize, Deserialize, Clone, Copy, Default)]
+struct Head {
+    index: u64,
+}
+
+impl Record for Head {
+    const KIND: u8 = 240;
+}
+
+/// The seed of the signing key.
+#[derive(Serialize, Deserialize)]
+struct Seed(Vec<u8>);
+
+impl Record for Seed {
+    const KIND: u8 = 241;
+}
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
+    }
+}
+
+/// Headers that the log shows (`sys/config/auditing/request-headers`).
+#[derive(Serialize, Deserialize, Default, Clone)]
+pub struct AuditedHeaders(pub Vec<(String, bool)>);
+
+impl Record for AuditedHeaders {
+    const KIND: u8 = 242;
+}
+
+struct State {
+    /// The next line's index.
+    next: u64,
+    chain: [u8; 32],
+    /// Finished lines that are not written yet.
+    pending: Vec<u8>,
+    /// Lines with smaller indexes are written.
+    written: u64,
+    /// Is somebody writing?
+    writing: bool,
+    /// Why the last write failed.
+    failure: Option<String>,
+    /// Bytes of the newest segment.
+    segment_bytes: u64,
+    /// The first index that no signed head covers, and when the last head was signed.
+    signed: u64,
+    signed_at: Timestamp,
+}
+
+/// The node's audit log.
+pub struct AuditLog {
+    store: Arc<Store>,
+    medium: Arc<dyn Medium>,
+    options: AuditOptions,
+    key: HmacKey,
+    signer: SigningKey,
+    state: Mutex<State>,
+    wrote: Notify,
+    outbox: Outbox,
+    /// Headers shown; changed by [`AuditLog::set_headers`].
+    headers: ArcSwap<AuditedHeaders>,
+}
+
+impl AuditLog {
+    /// Opens the log: finds its end, cuts a torn line, moves what a crash left in the outbox.
+    pub async fn open(
+        store: Arc<Store>,
+        medium: Arc<dyn Medium>,
+        options: AuditOptions,
+    ) -> Result<Arc<Self>> {
+        let key = HmacKey::new(&store.barrier.digest(Scope::ROOT, &[b"audit hmac"]));
+        let (signer, head, headers) = records(&store).await?;
+        let end = verify::find_end(&*medium).map_err(cannot_record)?;
+        if end.index + 1 < head.index {
+            tracing::error!(
+                last = end.index,
+                signed = head.index,
+                "the audit log ends before its signed head: lines are missing"
+            );
+        }
+        let _ = medium.publish_key(&verify::public_key_text(&signer.public_key()));
+        let next = (end.index + 1).max(head.index);
+        let log = Arc::new(Self {
+            store,
+            medium,
+            options,
+            key,
+            signer,
+            state: Mutex::new(State {
+                next,
+                chain: end.chain,
+                pending: Vec::new(),
+                written: next,
+                writing: false,
+                failure: None,
+                segment_bytes: end.segment_bytes,
+                signed: next,
+                signed_at: Timestamp::ZERO,
+            }),
+            wrote: Notify::new(),
+            outbox: Outbox::default(),
+            headers: ArcSwap::from_pointee(headers),
+        });
+        if !end.has_segment {
+            log.begin_segment().map_err(cannot_record)?;
+        }
+        log.recover_outbox(&end.outbox).await?;
+        Ok(log)
+    }
+
+    /// The headers that the log shows.
+    pub fn headers(&self) -> Arc<AuditedHeaders> {
+        self.headers.load_full()
+    }
+
+    /// Puts newer header settings in place, after they became durable.
+    pub fn set_headers(&self, headers: AuditedHeaders) {
+        self.headers.store(Arc::new(headers));
+    }
+
+    /// The HMAC of a value as the log shows it (`sys/audit-hash`).
+    pub fn hash(&self, value: &str) -> String {
+        render::hmac(&self.key, value.as_bytes())
+    }
+
+    /// The public key of the log's signatures.
+    pub fn public_key(&self) -> String {
+        verify::public_key_text(&self.signer.public_key())
+    }
+
+    /// Is the log being written? The reason if not.
+    pub fn health(&self) -> std::result::Result<(), String> {
+        self.state.lock().failure.clone().map_or(Ok(()), Err)
+    }
+
+    /// Records a request that changed nothing. Answers the explain id of its line.
+    pub async fn record(&self, entry: &Entry<'_>) -> Result<String> {
+        let lines = self.render(entry);
+        let index = self.push(&lines, None, entry.trace)?;
+        self.settle(index).await?;
+        if self.options.sync_each {
+            self.medium.sync().map_err(cannot_record)?;
+        }
+        Ok(if entry.trace.is_some() { self.explain_id(index) } else { String::new() })
+    }
+
+    /// Records a request in the transaction that carries its effect. The answer goes to
+    /// [`AuditLog::committed`] once the transaction is durable; dropped, it says that it is not.
+    pub fn record_in(&self, tx: &Tx, entry: &Entry<'_>) -> Result<Recorded> {
+        self.outbox.put(tx, self.render(entry))
+    }
+
+    /// Moves the lines of a durable transaction to the log. They are safe in the outbox, so nobody
+    /// waits for them.
+    pub async fn committed(&self, recorded: Recorded) {
+        let pushed = self.push(recorded.lines(), Some(recorded.id()), None);
+        if let Ok(index) = pushed {
+            let _ = self.settle(index).await;
+            recorded.moved();
+        }
+    }
+
+    fn render(&self, entry: &Entry<'_>) -> [Vec<u8>; 2] {
+        let now = self.store.now().to_string();
+        render::lines(entry, &self.key, entry.accessor, &now)
+    }
+
+    /// Gives lines their indexes and hashes. Answers the last one's index.
+    fn push(&self, lines: &[Vec<u8>; 2], outbox: Option<u64>, trace: Option<&Json>) -> Result<u64> {
+        let mut state = self.state.lock();
+        if state.pending.len() > PENDING_BYTES_MAX {
+            return Err(cannot_record("the audit log cannot be written"));
+        }
+        for (i, line) in lines.iter().enumerate() {
+            let last = i + 1 == lines.len();
+            state.push(line, outbox.filter(|_| last), trace.filter(|_| last));
+        }
+        Ok(state.next - 1)
+    }
+
+    /// Waits until the line with this index is written, writing itself where nobody does.
+    async fn settle(&self, index: u64) -> Result<()> {
+        loop {
+            let wrote = self.wrote.notified();
+            tokio::pin!(wrote);
+            wrote.as_mut().enable();
+            let lead = {
+                let mut state = self.state.lock();
+                if state.written > index {
+                    return Ok(());
+                }
+                let lead = !state.writing;
+                state.writing = true;
+                lead
+            };
+            if lead {
+                self.write_pending();
+                let state = self.state.lock();
+                if state.written <= index
+                    && let Some(failure) = &state.failure
+                {
+                    return Err(cannot_record(failure.clone()));
+                }
+            } else {
+                wrote.await;
+                let state = self.state.lock();
+                if state.written <= index
+                    && !state.writing
+                    && let Some(failure) = &state.failure
+                {
+                    return Err(cannot_record(failure.clone()));
+                }
+            }
+        }
+    }
+
+    /// Writes what is pending, for a few turns, then lets go.
+    fn write_pending(&self) {
+        for _ in 0..TURNS_MAX {
+            let (bytes, upto) = {
+                let mut state = self.state.lock();
+                if state.pending.is_empty() {
+                    break;
+                }
+                (std::mem::take(&mut state.pending), state.next)
+            };
+            let result = self.medium.append(&bytes);
+            let mut state = self.state.lock();
+            match result {
+                Ok(()) => {
+                    state.written = upto;
+                    state.segment_bytes += bytes.len() as u64;
+                    state.failure = None;
+                    let full = state.segment_bytes >= self.options.segment_bytes;
+                    drop(state);
+                    if full && let Err(e) = self.begin_segment() {
+                        tracing::error!(error = %e, "a new audit segment could not be begun");
+                    }
+                }
+                Err(e) => {
+                    let mut bytes = bytes;
+                    bytes.extend_from_slice(&state.pending);
+                    state.pending = bytes;
+                    state.failure = Some(e.to_string());
+                    break;
+                }
+            }
+            self.wrote.notify_waiters();
+        }
+        self.state.lock().writing = false;
+        self.wrote.notify_waiters();
+    }
+
+    /// Begins a segment with a line that names the hash it goes on from. Only who writes calls it.
+    fn begin_segment(&self) -> std::io::Result<()> {
+        let (older, header, first, upto) = {
+            let mut state = self.state.lock();
+            let older = std::mem::take(&mut state.pending);
+            let first = state.next;
+            let mut line = format!(
+                "{{\"time\":\"{}\",\"type\":\"segment\",\"previous_chain\":\"",
+                self.store.now()
+            )
+            .into_bytes();
+            render::put_hex(&mut line, &state.chain);
+            line.push(b'"');
+            state.push(&line, None, None);
+            (older, std::mem::take(&mut state.pending), first, state.next)
+        };
+        let written = self
+            .medium
+            .append_some(&older)
+            .and_then(|()| self.medium.begin(first))
+            .and_then(|()| self.medium.append(&header));
+        let mut state = self.state.lock();
+        match &written {
+            Ok(()) => {
+                state.written = upto;
+                state.segment_bytes = header.len() as u64;
+            }
+            Err(e) => {
+                // They keep their places: the next who writes tries again, in the old segment.
+                let mut pending = older;
+                pending.extend_from_slice(&header);
+                pending.extend_from_slice(&state.pending);
+                state.pending = pending;
+                state.failure = Some(e.to_string());
+            }
+        }
+        written
+    }
+
+    /// Work of each second: sync, signed head, outbox, retention.
+    pub async fn tick(&self, now: Timestamp) -> Result<()> {
+        self.sign_head(now).await?;
+        let durable = self.outbox.moved_below();
+        let written = {
+            let mut state = self.state.lock();
+            let lead = !state.writing && !state.pending.is_empty();
+            state.writing |= lead;
+            lead
+        };
+        if written {
+            self.write_pending();
+        }
+        self.medium.sync().map_err(cannot_record)?;
+        self.outbox.remove_below(&self.store, durable).await?;
+        self.retire(now);
+        Ok(())
+    }
+
+    async fn sign_head(&self, now: Timestamp) -> Result<()> {
+        let index = {
+            let mut state = self.state.lock();
+            let fresh = state.next - state.signed;
+            let due = now >= state.signed_at.plus_seconds(HEAD_SECONDS);
+            if fresh == 0 || (fresh < HEAD_LINES && !due) {
+                return Ok(());
+            }
+            let index = state.next - 1;
+            let signature = self.signer.sign(&verify::head_message(index, &state.chain));
+            let mut line =
+                format!("{{\"time\":\"{now}\",\"type\":\"head\",\"signature\":\"").into_bytes();
+            render::put_hex(&mut line, &signature);
+            line.push(b'"');
+            state.push(&line, None, None);
+            state.signed = state.next;
+            state.signed_at = now;
+            index + 1
+        };
+        self.settle(index).await?;
+        let head = Head { index: index + 1 };
+        self.store.transact(|tx| async move { tx.write(Scope::ROOT).put_named(0, "", &head) }).await
+    }
+
+    /// Removes segments that are older than the retention.
+    fn retire(&self, now: Timestamp) {
+        let Some(keep) = self.options.retention else { return };
+        let Ok(segments) = self.medium.segments() else { return };
+        let old = segments.len().saturating_sub(1);
+        for segment in segments.iter().take(old) {
+            if segment.written + keep < now.seconds()
+                && let Err(e) = self.medium.remove(segment.first)
+            {
+                tracing::warn!(error = %e, "an old audit segment was not removed");
+            }
+        }
+    }
+
+    /// Moves what lies in the outbox after a crash, unless the log has it already.
+    async fn recover_outbox(&self, present: &std::collections::BTreeSet<u64>) -> Result<()> {
+        for (id, lines) in self.outbox.left_over(&self.store).await? {
+            if !present.contains(&id) {
+                let index = self.push(&lines, Some(id), None)?;
+                self.settle(index).await?;
+            }
+        }
+        self.medium.sync().map_err(cannot_record)?;
+        self.outbox.remove_below(&self.store, u64::MAX).await
+    }
+
+    /// The opaque id of a line, by which it can be asked for.
+    fn explain_id(&self, index: u64) -> String {
+        let tag = self.explain_tag(index);
+        let pad = self.store.barrier.digest(Scope::ROOT, &[b"explain pad", &tag]);
+        let mut bytes = [0_u8; 16];
+        for (i, byte) in index.to_be_bytes().iter().enumerate() {
+            bytes[i] = byte ^ pad[i];
+        }
+        bytes[8..].copy_from_slice(&tag);
+        base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes)
+    }
+
+    fn explain_tag(&self, index: u64) -> [u8; 8] {
+        let digest =
+            self.store.barrier.digest(Scope::ROOT, &[b"explain tag", &index.to_be_bytes()]);
+        let mut tag = [0; 8];
+        tag.copy_from_slice(&digest[..8]);
+        tag
+    }
+
+    /// The line that an explain id names; `None` where the id is not ours or the line is gone.
+    pub fn explained(&self, id: &str) -> Result<Option<Json>> {
+        let engine = &base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        let Ok(bytes) = base64::Engine::decode(engine, id) else { return Ok(None) };
+        let Ok(bytes) = <[u8; 16]>::try_from(bytes.as_slice()) else { return Ok(None) };
+        let pad = self.store.barrier.digest(Scope::ROOT, &[b"explain pad", &bytes[8..]]);
+        let mut index = [0; 8];
+        for i in 0..8 {
+            index[i] = bytes[i] ^ pad[i];
+        }
+        let index = u64::from_be_bytes(index);
+        if !strongroom_crypto::constant_time_eq(&self.explain_tag(index), &bytes[8..]) {
+            return Ok(None);
+        }
+        verify::line_at(&*self.medium, index).map_err(Error::internal)
+    }
+
+    /// The medium, for sinks and for reading the log.
+    pub fn medium(&self) -> &Arc<dyn Medium> {
+        &self.medium
+    }
+}
+
+impl State {
+    /// Finishes a line: index, outbox id, decision and hash.
+    fn push(&mut self, line: &[u8], outbox: Option<u64>, trace: Option<&Json>) {
+        use std::io::Write;
+        let start = self.pending.len();
+        // Writing into memory does not fail.
+        self.pending.extend_from_slice(line);
+        let _ = write!(self.pending, ",\"strongroom\":{{\"index\":{}", self.next);
+        if let Some(id) = outbox {
+            let _ = write!(self.pending, ",\"outbox\":{id}");
+        }
+        if let Some(trace) = trace {
+            let _ = write!(self.pending, ",\"decision\":{trace}");
+        }
+        let mut hash = Sha256::new();
+        hash.update(&self.chain).update(&self.pending[start..]);
+        self.chain = hash.finish();
+        self.pending.extend_from_slice(b",\"chain\":\"");
+        render::put_hex(&mut self.pending, &self.chain);
+        self.pending.extend_from_slice(b"\"}}\n");
+        self.next += 1;
+    }
+}
+
+/// The log's records, made at the first start.
+async fn records(store: &Arc<Store>) -> Result<(SigningKey, Head, AuditedHeaders)> {
+    let tx = store.begin();
+    let root = tx.write(Scope::ROOT);
+    let head = root.named::<Head>(0, "").await?.unwrap_or_default();
+    let headers = root.named::<AuditedHeaders>(0, "").await?.unwrap_or_default();
+    if let Some(seed) = root.named::<Seed>(0, "").await? {
+        let seed = seed.0.as_slice().try_into().map_err(|_| Error::internal("audit key"))?;
+        return Ok((SigningKey::from_seed(&seed)?, head, headers));
+    }
+    let (signer, seed) = SigningKey::generate(&*store.rng)?;
+    root.put_named(0, "", &Seed(seed.expose_secret().to_vec()))?;
+    tx.commit().await?;
+    Ok((signer, head, headers))
+}
+
+/// The refusal of a request that cannot be recorded.
+fn cannot_record(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::unavailable("the request cannot be recorded in the audit log").because(cause)
+}
