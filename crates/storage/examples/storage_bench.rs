@@ -1,8 +1,8 @@
 //! What storage costs: CPU per operation, whatever the disk does meanwhile.
 //!
-//! `cargo run --release -p strongroom-storage --example storage_bench -- [ROWS] [FOLDER] [TASKS]`
+//! `cargo run --release -p strongroom-storage --example storage_bench -- [ROWS] [FOLDER] [TASKS] [LOG_MIB]`
 //!
-//! With TASKS only the writes of so many tasks are measured.
+//! With TASKS only the writes of so many tasks are measured (0: reads only).
 
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::disallowed_methods)]
 
@@ -183,21 +183,29 @@ async fn main() {
     let temporary = tempfile::TempDir::new().expect("a folder");
     let folder = arguments.next().map_or_else(|| temporary.path().join("store"), PathBuf::from);
     let fresh = !folder.exists();
+    let only: Option<u64> = arguments.next().map(|n| n.parse().expect("a number of tasks"));
+    let mut options = SqliteOptions::default();
+    if let Some(mebibytes) = arguments.next() {
+        options.log_bytes = mebibytes.parse::<u64>().expect("a number of MiB") << 20;
+    }
     let opening = Instant::now();
-    let store = SqliteStorage::open(&folder, SqliteOptions::default()).expect("a store");
+    let store = SqliteStorage::open(&folder, options).expect("a store");
     println!("opened in {:.1} ms", opening.elapsed().as_secs_f64() * 1e3);
     if fresh {
         load(&store, rows).await;
     }
-    let only: Option<u64> = arguments.next().map(|n| n.parse().expect("a number of tasks"));
-    if only.is_none() {
+    if only.is_none_or(|tasks| tasks == 0) {
         reads(&store, rows);
     }
 
     let (value, head, line) = (bytes(1100), bytes(280), bytes(420));
     let (token, due) = (bytes(150), bytes(8));
     let _ = (&value, &head, &line);
-    for tasks in only.map_or(vec![1, 16, 128], |tasks| vec![tasks]) {
+    for tasks in match only {
+        None => vec![1, 16, 128],
+        Some(0) => vec![],
+        Some(tasks) => vec![tasks],
+    } {
         let each = if tasks == 1 { 2_000 } else { 64_000 / tasks };
         let rowpair: [Value; 2] = [token.clone(), due.clone()];
         let rowpair: &'static [Value; 2] = Box::leak(Box::new(rowpair));

@@ -329,3 +329,39 @@ fn no_read_is_older_than_an_acknowledged_write() {
         done.store(true, Ordering::SeqCst);
     });
 }
+
+/// Connections keep their snapshots while nothing is written; none may hide a later commit, and
+/// none may hold up the checkpoints.
+#[tokio::test]
+async fn kept_snapshots_neither_age_nor_hold_up_the_log() {
+    let folder = TempDir::new().expect("a folder");
+    let path = folder.path().join("store");
+    // Nothing fits into the cache, so each read goes to a connection.
+    let options =
+        SqliteOptions { cache_bytes: 0, log_bytes: 256 << 10, ..SqliteOptions::default() };
+    let store = SqliteStorage::open(&path, options).expect("a new store");
+    for n in 1..=400u64 {
+        let text = format!("{n} {}", "x".repeat(8000));
+        commit(&store, vec![put(1, &text), put(1000 + n, &text)]).await.expect("a commit");
+        // Several readers at once, so that some connections are left alone with their snapshots.
+        if n % 50 == 0 {
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        for _ in 0..50 {
+                            let strongroom_storage::Read::Now(Ok(Some(value))) = store.get(&row(1))
+                            else {
+                                panic!("a read failed");
+                            };
+                            assert_eq!(*value, *text.as_bytes());
+                        }
+                    });
+                }
+            });
+        }
+        assert_eq!(read(&store, 1).await.as_deref(), Some(&*text));
+    }
+    // Some 2,400 pages were written; a log that could not begin anew would hold them all.
+    let log = fs::metadata(path.join(LOG)).expect("the log").len();
+    assert!(log < 5 << 20, "the log grew to {log} bytes");
+}

@@ -5,9 +5,9 @@
 //! cut (TRUNCATE). A checkpoint that fails loses nothing: what it was to move is still in the log,
 //! and the next one writes all of it again.
 
-use super::Shared;
 use super::error::plain;
 use super::schema::{self, Use};
+use super::{PAGE_BYTES, Shared};
 use crate::StorageError;
 use parking_lot::{Condvar, Mutex};
 use rusqlite::Connection;
@@ -69,7 +69,10 @@ pub(super) fn run(shared: Arc<Shared>) {
     while shared.checkpoints.wait() {
         let result = {
             let _running = shared.checkpoints.running.lock();
-            if shared.failure().is_none() { checkpoint(&shared) } else { Ok(()) }
+            shared.readers.forbid_snapshots(true);
+            let result = if shared.failure().is_none() { checkpoint(&shared) } else { Ok(()) };
+            shared.readers.forbid_snapshots(false);
+            result
         };
         if let Err(error) = result {
             tracing::warn!(%error, "a checkpoint failed; it will be repeated");
@@ -87,8 +90,16 @@ fn checkpoint(shared: &Shared) -> Result<(), StorageError> {
     connection.busy_timeout(READERS_PATIENCE).map_err(failed)?;
     let _gate = shared.gate.lock();
     let long = std::fs::metadata(&shared.wal).is_ok_and(|m| m.len() > LOG_BYTES_MAX);
-    if once(&connection, if long { "TRUNCATE" } else { "RESTART" }).map_err(failed)? {
+    let anew = once(&connection, if long { "TRUNCATE" } else { "RESTART" }).map_err(failed)?;
+    let enough = shared.options.log_bytes / PAGE_BYTES;
+    if anew {
         shared.wal_pages.store(0, Ordering::Relaxed);
+        shared.checkpoint_at.store(enough, Ordering::Relaxed);
+    } else {
+        // A long read (a backup, say) still needs the log: it goes on growing, and the next try
+        // comes when it has grown by as much again, so that the writer is not held at every batch.
+        let pages = shared.wal_pages.load(Ordering::Relaxed);
+        shared.checkpoint_at.store(pages + enough, Ordering::Relaxed);
     }
     Ok(())
 }

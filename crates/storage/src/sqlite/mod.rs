@@ -88,8 +88,9 @@ struct Shared {
     checkpoints: Checkpoints,
     /// Whoever changes the log holds it: the writer for a batch, a checkpoint for its last step.
     gate: Mutex<()>,
-    /// Pages in the log after the last commit.
+    /// Pages in the log after the last commit, and how many call for a checkpoint.
     wal_pages: Arc<AtomicU64>,
+    checkpoint_at: AtomicU64,
     failure: RwLock<Option<StorageError>>,
     full: AtomicBool,
     commits: AtomicU64,
@@ -141,6 +142,7 @@ impl SqliteStorage {
             checkpoints: Checkpoints::default(),
             gate: Mutex::default(),
             wal_pages: Arc::default(),
+            checkpoint_at: AtomicU64::new(options.log_bytes / PAGE_BYTES),
             failure: RwLock::default(),
             full: AtomicBool::new(false),
             commits: AtomicU64::new(0),
@@ -173,7 +175,7 @@ impl SqliteStorage {
     /// If the file exists, or reading or writing fails.
     pub fn backup(&self, to: &Path) -> Result<(), StorageError> {
         folder::create_private(to)?;
-        self.shared.readers.backup(to)
+        self.shared.readers.backup(self.revision(), to)
     }
 
     /// Reads every page of the store in the folder `path` and checks that they fit together: for
@@ -225,7 +227,7 @@ impl Storage for SqliteStorage {
         }
         // Before the read begins: a change that comes after it makes the cache drop what was read.
         let revision = self.revision();
-        let read = shared.readers.get(key);
+        let read = shared.readers.get(revision, key);
         if let Ok(value) = &read {
             shared.cache.fill(place, key, revision, value.as_ref());
         }
@@ -239,7 +241,7 @@ impl Storage for SqliteStorage {
         to: &'a [u8],
         limit: usize,
     ) -> Read<'a, Page<IndexKey>> {
-        Read::Now(self.shared.readers.scan_index(table, from, to, limit))
+        Read::Now(self.shared.readers.scan_index(self.revision(), table, from, to, limit))
     }
 
     fn scan_rows<'a>(
@@ -249,7 +251,7 @@ impl Storage for SqliteStorage {
         to: u64,
         limit: usize,
     ) -> Read<'a, Page<u64>> {
-        Read::Now(self.shared.readers.scan_rows(table, from, to, limit))
+        Read::Now(self.shared.readers.scan_rows(self.revision(), table, from, to, limit))
     }
 
     fn unchanged_since(

@@ -4,14 +4,22 @@
 //! another thread and back would cost more than the read. Connections lie on a stack: the one used
 //! last, whose page cache is warm, is used next; there are never more than threads that read at
 //! once.
+//!
+//! A third of a point read is taking and leaving its snapshot: locks on the write-ahead log. So a
+//! connection that reads several times while nothing was written keeps its snapshot open, for as
+//! long as the store's revision stays. A checkpoint would wait for such snapshots, so it lets none
+//! stay open while it runs.
 
 use super::error::plain;
 use super::schema::{self, INDEX_GET, INDEX_SCAN, ROW_GET, ROW_SCAN, Use};
-use crate::{IndexKey, IndexTable, Key, Page, RowTable, StorageError, Value};
+use crate::{IndexKey, IndexTable, Key, Page, Revision, RowTable, StorageError, Value};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::{CachedStatement, Connection};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+/// After so many reads of an unchanged store a snapshot is kept open.
+const READS_BEFORE_KEEPING: u32 = 3;
 /// Connections kept for later; more are opened for a burst and closed after it.
 const KEPT: usize = 16;
 
@@ -19,13 +27,51 @@ pub(super) struct Readers {
     data: PathBuf,
     vfs: Option<String>,
     cache_bytes: usize,
+    /// A checkpoint is under way.
+    snapshots_forbidden: AtomicBool,
     /// Reads hold it shared; reopening holds it alone, so that no connection is in use then.
     state: RwLock<State>,
 }
 
 enum State {
-    Open(Mutex<Vec<Connection>>),
+    Open(Mutex<Vec<Reader>>),
     Shut(StorageError),
+}
+
+/// A connection, and the state of the store it has in view.
+struct Reader {
+    connection: Connection,
+    /// The revision before its last read began, and how many reads it had in view.
+    seen: Revision,
+    reads: u32,
+    /// Is the snapshot of that read still open?
+    open: bool,
+}
+
+impl Reader {
+    /// Makes sure that the next read sees all of `revision`, and nothing older.
+    fn look_at(&mut self, revision: Revision, keep: bool) -> rusqlite::Result<()> {
+        if self.seen != revision || !keep {
+            self.leave()?;
+            (self.seen, self.reads) = (revision, 0);
+        } else if !self.open {
+            self.reads += 1;
+            if self.reads >= READS_BEFORE_KEEPING {
+                // SQLite takes the snapshot with the first read after this.
+                self.connection.prepare_cached("BEGIN")?.raw_execute()?;
+                self.open = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the snapshot up.
+    fn leave(&mut self) -> rusqlite::Result<()> {
+        if std::mem::take(&mut self.open) {
+            self.connection.prepare_cached("COMMIT")?.raw_execute()?;
+        }
+        Ok(())
+    }
 }
 
 impl Readers {
@@ -34,6 +80,7 @@ impl Readers {
             data: data.to_owned(),
             vfs: vfs.map(str::to_owned),
             cache_bytes,
+            snapshots_forbidden: AtomicBool::new(false),
             state: RwLock::new(State::Open(Mutex::default())),
         }
     }
@@ -48,8 +95,21 @@ impl Readers {
         *self.state.write() = State::Open(Mutex::default());
     }
 
+    /// From now on, or no longer, no snapshot stays open beyond its read.
+    pub(super) fn forbid_snapshots(&self, forbid: bool) {
+        self.snapshots_forbidden.store(forbid, Ordering::SeqCst);
+        if let State::Open(pool) = &*self.state.read()
+            && forbid
+        {
+            // One that cannot end its snapshot is closed instead.
+            pool.lock().retain_mut(|reader| reader.leave().is_ok());
+        }
+    }
+
+    /// Runs a read that sees at least what `revision` published.
     fn with<T>(
         &self,
+        revision: Revision,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StorageError> {
         let state = self.state.read();
@@ -58,18 +118,19 @@ impl Readers {
             State::Shut(why) => return Err(why.clone()),
         };
         let kept = pool.lock().pop();
-        let connection = match kept {
-            Some(connection) => connection,
-            None => {
-                schema::connect(&self.data, self.vfs.as_deref(), Use::Reading, self.cache_bytes)?
-            }
+        let mut reader = match kept {
+            Some(reader) => reader,
+            None => Reader { connection: self.connect()?, seen: 0, reads: 0, open: false },
         };
-        let answer = read(&connection);
+        let keep = !self.snapshots_forbidden.load(Ordering::SeqCst);
+        let answer = reader.look_at(revision, keep).and_then(|()| read(&reader.connection));
         match answer {
             Ok(answer) => {
                 let mut pool = pool.lock();
-                if pool.len() < KEPT {
-                    pool.push(connection);
+                // Looked at under the pool's lock: whoever forbids goes through the pool after.
+                let forbidden = self.snapshots_forbidden.load(Ordering::SeqCst);
+                if pool.len() < KEPT && !(forbidden && reader.leave().is_err()) {
+                    pool.push(reader);
                 }
                 Ok(answer)
             }
@@ -78,8 +139,13 @@ impl Readers {
         }
     }
 
-    pub(super) fn get(&self, key: &Key) -> Result<Option<Value>, StorageError> {
-        self.with(|connection| match key {
+    fn connect(&self) -> Result<Connection, StorageError> {
+        schema::connect(&self.data, self.vfs.as_deref(), Use::Reading, self.cache_bytes)
+    }
+
+    /// A record as it was at `revision` or later.
+    pub(super) fn get(&self, revision: Revision, key: &Key) -> Result<Option<Value>, StorageError> {
+        self.with(revision, |connection| match key {
             Key::Row(table, id) => {
                 let Some(sql) = ROW_GET.get(usize::from(table.0)) else { return Ok(None) };
                 let mut statement = connection.prepare_cached(sql)?;
@@ -97,13 +163,14 @@ impl Readers {
 
     pub(super) fn scan_index(
         &self,
+        revision: Revision,
         table: IndexTable,
         from: &[u8],
         to: &[u8],
         limit: usize,
     ) -> Result<Page<IndexKey>, StorageError> {
         let Some(sql) = INDEX_SCAN.get(usize::from(table.0)) else { return Ok(Page::new()) };
-        self.with(|connection| {
+        self.with(revision, |connection| {
             let mut statement = connection.prepare_cached(sql)?;
             statement.raw_bind_parameter(1, from)?;
             statement.raw_bind_parameter(2, to)?;
@@ -120,6 +187,7 @@ impl Readers {
 
     pub(super) fn scan_rows(
         &self,
+        revision: Revision,
         table: RowTable,
         from: u64,
         to: u64,
@@ -130,7 +198,7 @@ impl Readers {
         else {
             return Ok(Page::new());
         };
-        self.with(|connection| {
+        self.with(revision, |connection| {
             let mut statement = connection.prepare_cached(sql)?;
             statement.raw_bind_parameter(1, signed(from))?;
             statement.raw_bind_parameter(2, last(to))?;
@@ -146,8 +214,8 @@ impl Readers {
     }
 
     /// Copies the newest committed state to a new file.
-    pub(super) fn backup(&self, to: &Path) -> Result<(), StorageError> {
-        self.with(|connection| {
+    pub(super) fn backup(&self, revision: Revision, to: &Path) -> Result<(), StorageError> {
+        self.with(revision, |connection| {
             let mut copy = Connection::open(to)?;
             let backup = rusqlite::backup::Backup::new(connection, &mut copy)?;
             // In one step: a snapshot of one moment, and readers and the writer go on meanwhile.

@@ -11,13 +11,13 @@
 //!   applying fails the whole batch is rolled back;
 //! * a COMMIT that failed with an unknown outcome is never repeated: the store is reopened.
 
+use super::Shared;
 use super::error::{Severity, sort};
 use super::folder::Identity;
 use super::queue::{Reply, Request, Work};
 use super::recovery;
 use super::schema::meta;
 use super::statements::Statements;
-use super::{PAGE_BYTES, Shared};
 use crate::{Change, Commit, Revision, StorageError};
 use rusqlite::Connection;
 use std::sync::Arc;
@@ -248,7 +248,8 @@ impl Writer<'_> {
         for (reply, units) in batch.applied {
             shared.queue.answer(reply, units, Ok(revision));
         }
-        if shared.wal_pages.load(Ordering::Relaxed) * PAGE_BYTES >= shared.options.log_bytes {
+        let pages = shared.wal_pages.load(Ordering::Relaxed);
+        if pages >= shared.checkpoint_at.load(Ordering::Relaxed) {
             shared.checkpoints.wake();
         }
     }
