@@ -1,2 +1,115 @@
-//! x
-fn main() {}
+//! Measures the server from outside: what a request costs it, how fast it answers, how soon it is
+//! there, how much memory it takes.
+//!
+//! It exists to hold the figures the project promises, against the same figures of a peer in the
+//! same run: each workload is measured on one and then on the other, round by round, so that the
+//! machine's moods meet both. The load comes from this process, over kept-alive connections with
+//! one thread each and a client of a few hundred lines, which costs less than the server it
+//! measures. CPU is the server process's own, from the kernel's account of it.
+//!
+//! Invariant: an answer that is not 2xx makes its figure invalid; it is never counted.
+//!
+//! Everything is set up through Vault's HTTP API, so a Vault or OpenBao binary can be measured too.
+#![allow(clippy::disallowed_methods)]
+
+mod http;
+mod load;
+mod plan;
+mod process;
+mod report;
+mod responder;
+mod server;
+mod sync;
+mod work;
+
+use std::{path::PathBuf, process::ExitCode, time::Duration};
+
+const USAGE: &str = "\
+usage: strongroom-bench --binary PATH [options]
+  --binary PATH        the server to measure
+  --peer PATH          a bao (or vault) binary, measured beside it on raft with a file audit device
+  --sizes A,B          numbers of secrets (default 1000; the promise is 1000,100000,1000000)
+  --peer-size N        secrets of the peer, which fills slowly (default 1000)
+  --seconds S          length of one measurement (default 4)
+  --rounds R           measurements of each workload; the middle one counts (default 3)
+  --connections N      kept-alive connections (default 16)
+  --only A,B           only workloads whose name contains one of these
+  --dir PATH           where data lies while measuring (default: the temporary folder)
+  --json FILE          also write the figures as JSON
+  --no-restart         leave out start-up, kill -9 and memory";
+
+/// What was asked.
+pub struct Options {
+    binary: PathBuf,
+    peer: Option<PathBuf>,
+    sizes: Vec<usize>,
+    peer_size: usize,
+    measure: Duration,
+    rounds: usize,
+    connections: usize,
+    only: Vec<String>,
+    dir: PathBuf,
+    json: Option<PathBuf>,
+    restart: bool,
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let done = match args.first().map(String::as_str) {
+        Some("responder") => responder::run(args.get(1)),
+        _ => parse(&args).and_then(|options| plan::run(&options)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("{why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(args: &[String]) -> Result<Options, String> {
+    let mut binary = None;
+    let mut options = Options {
+        binary: PathBuf::new(),
+        peer: None,
+        sizes: vec![1000],
+        peer_size: 1000,
+        measure: Duration::from_secs(4),
+        rounds: 3,
+        connections: 16,
+        only: Vec::new(),
+        dir: std::env::temp_dir(),
+        json: None,
+        restart: true,
+    };
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg == "--no-restart" {
+            options.restart = false;
+            continue;
+        }
+        let (true, Some(value)) = (arg.starts_with("--"), args.next()) else {
+            return Err(USAGE.to_owned());
+        };
+        let number = || value.parse::<usize>().map_err(|_| format!("{arg} takes a number"));
+        match arg.as_str() {
+            "--binary" => binary = Some(PathBuf::from(value)),
+            "--peer" => options.peer = Some(value.into()),
+            "--sizes" => {
+                let sizes: Result<Vec<usize>, _> = value.split(',').map(str::parse).collect();
+                options.sizes = sizes.map_err(|_| "--sizes takes numbers".to_owned())?;
+            }
+            "--peer-size" => options.peer_size = number()?,
+            "--seconds" => options.measure = Duration::from_secs(number()?.max(1) as u64),
+            "--rounds" => options.rounds = number()?.max(1),
+            "--connections" => options.connections = number()?.max(1),
+            "--only" => options.only = value.split(',').map(str::to_owned).collect(),
+            "--dir" => options.dir = value.into(),
+            "--json" => options.json = Some(value.into()),
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    options.binary = binary.ok_or(USAGE)?;
+    Ok(options)
+}

@@ -1,72 +1,446 @@
-//! The operational log: to stderr, and to a file where one is configured. It never holds secrets;
-//! what requests did stands in the audit log.
+//! The operator's log, in the form that Vault's users and their log shippers know: lines
+//! `TIME [LEVEL] part: message: key=value`, or JSON objects with `@level`, `@message`, `@module`.
+//!
+//! The level can be changed and the file opened again while the server runs (SIGHUP), files are
+//! rotated by size and age, and whoever follows the log (`sys/monitor`) gets each line.
+//!
+//! Invariant: a follower that is slow loses lines; it never holds the server up.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::Arc;
+use std::{
+    fmt::{self, Write as _},
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
-use tracing_subscriber::filter::LevelFilter;
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry, fmt, reload};
+use bytes::Bytes;
+use parking_lot::Mutex;
+use strongroom_base::Clock;
+use tokio::sync::broadcast;
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+    level_filters::LevelFilter,
+};
+use tracing_subscriber::{
+    Registry,
+    fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, format::Writer},
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    reload,
+};
 
-use crate::config::{LogFormat, LogLevel};
+use crate::config::{Log, LogFormat, LogLevel};
 
-/// Changes the level while the server runs.
-#[derive(Clone)]
-pub struct LogHandle(reload::Handle<LevelFilter, Registry>);
+/// Lines that a follower may be behind.
+const FOLLOW_LINES: usize = 512;
 
-impl LogHandle {
-    /// Sets the level.
-    pub fn set(&self, level: LogLevel) {
-        // Fails only when the subscriber is gone, at the process' end.
-        let _ = self.0.reload(filter(level));
+/// The running log.
+pub struct Logging {
+    level: reload::Handle<LevelFilter, Registry>,
+    sink: Arc<Sink>,
+}
+
+impl LogLevel {
+    fn filter(self) -> LevelFilter {
+        match self {
+            Self::Error => LevelFilter::ERROR,
+            Self::Warn => LevelFilter::WARN,
+            Self::Info => LevelFilter::INFO,
+            Self::Debug => LevelFilter::DEBUG,
+            Self::Trace => LevelFilter::TRACE,
+        }
     }
 }
 
-fn filter(level: LogLevel) -> LevelFilter {
-    match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
+impl Logging {
+    /// Opens the log and makes it the process's own. Fails if the file can't be opened, or if the
+    /// process has a log already.
+    pub fn start(log: &Log, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let (logging, subscriber) = Self::build(log, clock)?;
+        tracing::subscriber::set_global_default(subscriber).map_err(|e| e.to_string())?;
+        Ok(logging)
+    }
+
+    fn build(
+        log: &Log,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, impl Subscriber + Send + Sync + use<>), String> {
+        let sink = Arc::new(Sink::open(log, clock.clone())?);
+        let level = log.level.unwrap_or(LogLevel::Info).filter();
+        let (level, handle) = reload::Layer::new(level);
+        let format = Lines { json: log.format == Some(LogFormat::Json), clock };
+        let lines = tracing_subscriber::fmt::layer()
+            .event_format(format)
+            .with_writer(SharedSink(sink.clone()))
+            .with_ansi(false);
+        let subscriber = tracing_subscriber::registry().with(level).with(lines);
+        Ok((Self { level: handle, sink }, subscriber))
+    }
+
+    /// Logs as much as `level` says from now on.
+    pub fn set_level(&self, level: LogLevel) {
+        // It fails only if the subscriber is gone, and then nobody logs.
+        let _ = self.level.modify(|filter| *filter = level.filter());
+    }
+
+    /// Opens the file again, after somebody moved it away.
+    pub fn reopen(&self) -> Result<(), String> {
+        self.sink.reopen()
+    }
+
+    /// Follows the log: each line, with its end, from now on.
+    pub fn follow(&self) -> broadcast::Receiver<Bytes> {
+        self.sink.followers.subscribe()
     }
 }
 
-/// Starts the log.
-pub fn start(level: LogLevel, format: LogFormat, file: Option<&Path>) -> Result<LogHandle, String> {
-    let (level, handle) = reload::Layer::new(filter(level));
-    let json = matches!(format, LogFormat::Json);
-    let mut layers: Vec<Box<dyn Layer<_> + Send + Sync>> = Vec::new();
-    layers.push(if json {
-        Box::new(fmt::layer().json().with_writer(std::io::stderr))
+/// Where lines go.
+struct Sink {
+    file: Option<Mutex<Rotated>>,
+    followers: broadcast::Sender<Bytes>,
+}
+
+/// A file with its age and size.
+struct Rotated {
+    path: PathBuf,
+    file: File,
+    bytes: u64,
+    opened_nanos: u64,
+    log: Log,
+    clock: Arc<dyn Clock>,
+}
+
+impl Sink {
+    fn open(log: &Log, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let (followers, _) = broadcast::channel(FOLLOW_LINES);
+        let file = match &log.file {
+            None => None,
+            Some(path) => Some(Mutex::new(Rotated::open(&log_path(path), log, clock)?)),
+        };
+        Ok(Self { file, followers })
+    }
+
+    fn reopen(&self) -> Result<(), String> {
+        let Some(file) = &self.file else { return Ok(()) };
+        let mut file = file.lock();
+        *file = Rotated::open(&file.path, &file.log, file.clock.clone())?;
+        Ok(())
+    }
+
+    fn write(&self, line: &[u8]) -> io::Result<()> {
+        if self.followers.receiver_count() > 0 {
+            // Nobody may be left by now.
+            let _ = self.followers.send(Bytes::copy_from_slice(line));
+        }
+        match &self.file {
+            Some(file) => file.lock().write(line),
+            None => io::stderr().lock().write_all(line),
+        }
+    }
+}
+
+/// As in Vault: a folder gets a file named after the program.
+fn log_path(path: &Path) -> PathBuf {
+    if path.is_dir() { path.join("strongroom.log") } else { path.to_owned() }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(0o640).open(path)
+}
+
+impl Rotated {
+    fn open(path: &Path, log: &Log, clock: Arc<dyn Clock>) -> Result<Self, String> {
+        let file = append(path).map_err(|e| format!("log file {}: {e}", path.display()))?;
+        let bytes = file.metadata().map(|file| file.len()).unwrap_or(0);
+        let opened_nanos = clock.monotonic_nanos();
+        Ok(Self { path: path.to_owned(), file, bytes, opened_nanos, log: log.clone(), clock })
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        let full = self.log.rotate_bytes.is_some_and(|max| self.bytes + line.len() as u64 > max);
+        let age = self.clock.monotonic_nanos().saturating_sub(self.opened_nanos) / 1_000_000_000;
+        let old = self.log.rotate_seconds.is_some_and(|max| max > 0 && age >= max);
+        if self.bytes > 0 && (full || old) {
+            self.rotate()?;
+        }
+        self.bytes += line.len() as u64;
+        self.file.write_all(line)
+    }
+
+    /// Moves the file aside, under a name with the time, and begins a new one.
+    fn rotate(&mut self) -> io::Result<()> {
+        let stem = self.stem();
+        let aside = format!("{stem}-{}.log", self.clock.now().0);
+        fs::rename(&self.path, self.path.with_file_name(aside))?;
+        self.file = append(&self.path)?;
+        self.bytes = 0;
+        self.opened_nanos = self.clock.monotonic_nanos();
+        if let Some(kept) = self.log.rotate_files_max {
+            self.forget(&format!("{stem}-"), usize::try_from(kept).unwrap_or(usize::MAX))?;
+        }
+        Ok(())
+    }
+
+    fn stem(&self) -> String {
+        self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Removes all but the newest `kept` files that were moved aside.
+    fn forget(&self, prefix: &str, kept: usize) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        let aside = |name: &str| {
+            let number = name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(".log"));
+            number.is_some_and(|number| number.bytes().all(|b| b.is_ascii_digit()))
+        };
+        let mut names: Vec<String> = fs::read_dir(folder)?
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|name| aside(name))
+            .collect();
+        names.sort_unstable_by(|a, b| b.cmp(a));
+        for name in names.into_iter().skip(kept) {
+            fs::remove_file(folder.join(name))?;
+        }
+        Ok(())
+    }
+}
+
+/// One event's line, written at once.
+struct LineWriter<'a>(&'a Sink);
+
+impl io::Write for LineWriter<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The sink as `tracing` wants it.
+struct SharedSink(Arc<Sink>);
+
+impl<'a> MakeWriter<'a> for SharedSink {
+    type Writer = LineWriter<'a>;
+
+    fn make_writer(&'a self) -> LineWriter<'a> {
+        LineWriter(&self.0)
+    }
+}
+
+/// How an event becomes a line.
+struct Lines {
+    json: bool,
+    clock: Arc<dyn Clock>,
+}
+
+/// `strongroom_server::listen` is `server.listen` to people.
+fn part(target: &str) -> String {
+    target.strip_prefix("strongroom_").unwrap_or(target).replace("::", ".")
+}
+
+fn level_name(level: &Level) -> &'static str {
+    match *level {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        Level::DEBUG => "debug",
+        Level::TRACE => "trace",
+    }
+}
+
+impl<S, N> FormatEvent<S, N> for Lines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        _: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let (time, metadata) = (self.clock.now(), event.metadata());
+        let (level, part) = (level_name(metadata.level()), part(metadata.target()));
+        if self.json {
+            let mut line = serde_json::Map::new();
+            line.insert("@level".to_owned(), level.into());
+            line.insert("@message".to_owned(), fields.message.into());
+            line.insert("@module".to_owned(), part.into());
+            line.insert("@timestamp".to_owned(), time.to_string().into());
+            for (key, value) in fields.others {
+                line.insert(key.to_owned(), value.into());
+            }
+            return writeln!(writer, "{}", serde_json::Value::Object(line));
+        }
+        let tag = format!("[{}]", level.to_uppercase());
+        write!(writer, "{time} {tag:<7} {part}: {}", one_line(&fields.message))?;
+        for (i, (key, value)) in fields.others.iter().enumerate() {
+            write!(writer, "{} {key}={}", if i == 0 { ":" } else { "" }, quoted(value))?;
+        }
+        writeln!(writer)
+    }
+}
+
+/// Nothing that is logged may begin a line of its own.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn quoted(value: &str) -> String {
+    if value.is_empty() || value.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"')
+    {
+        format!("{value:?}")
     } else {
-        Box::new(fmt::layer().with_ansi(false).with_target(false).with_writer(std::io::stderr))
-    });
-    if let Some(path) = file {
-        let file = Arc::new(open(path)?);
-        layers.push(if json {
-            Box::new(fmt::layer().json().with_writer(file))
-        } else {
-            Box::new(fmt::layer().with_ansi(false).with_target(false).with_writer(file))
-        });
+        value.to_owned()
     }
-    tracing_subscriber::registry()
-        .with(level)
-        .with(layers)
-        .try_init()
-        .map_err(|e| e.to_string())?;
-    Ok(LogHandle(handle))
 }
 
-fn open(path: &Path) -> Result<File, String> {
-    let path = if path.is_dir() { path.join("strongroom.log") } else { path.to_owned() };
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|e| format!("{}: {e}", path.display()))
+/// An event's message and its other fields.
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, String)>,
+}
+
+impl Fields {
+    fn add(&mut self, field: &Field, value: String) {
+        match field.name() {
+            "message" => self.message = value,
+            name => self.others.push((name, value)),
+        }
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        let mut text = String::new();
+        // Writing into a string fails only if the value's own Debug does.
+        let _ = write!(text, "{value:?}");
+        self.add(field, text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+    use strongroom_base::Timestamp;
+    use tracing::{debug, info, warn};
+
+    use super::*;
+
+    /// A clock that counts its readings of the wall, so that rotated files have an order.
+    #[derive(Default)]
+    struct Counting(AtomicU64, AtomicU64);
+
+    impl Clock for Counting {
+        fn now(&self) -> Timestamp {
+            let reading = self.0.fetch_add(1, Relaxed);
+            Timestamp(1_700_000_000_000_000_000 + reading as i64 * 1_000_000_000)
+        }
+
+        fn monotonic_nanos(&self) -> u64 {
+            self.1.load(Relaxed)
+        }
+    }
+
+    fn lines(log: Log, clock: Arc<Counting>, work: impl FnOnce(&Logging)) -> String {
+        let path = log.file.clone().unwrap();
+        let (logging, subscriber) = Logging::build(&log, clock).unwrap();
+        tracing::subscriber::with_default(subscriber, || work(&logging));
+        fs::read_to_string(path).unwrap()
+    }
+
+    fn log(folder: &Path) -> Log {
+        Log { file: Some(folder.join("a.log")), ..Log::default() }
+    }
+
+    #[test]
+    fn lines_look_like_vaults() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = lines(log(folder.path()), Arc::default(), |_| {
+            info!("plain");
+            warn!(address = "a b", count = 3, "with\nfields");
+            debug!("not told");
+        });
+        assert_eq!(
+            text,
+            "2023-11-14T22:13:20Z [INFO]  server.logging.tests: plain\n\
+             2023-11-14T22:13:21Z [WARN]  server.logging.tests: with fields: address=\"a b\" \
+             count=3\n"
+        );
+    }
+
+    #[test]
+    fn json_has_vaults_keys_and_the_level_changes_while_running() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log { format: Some(LogFormat::Json), ..log(folder.path()) };
+        let text = lines(log, Arc::default(), |logging| {
+            debug!("before");
+            logging.set_level(LogLevel::Debug);
+            debug!(n = 1, "after");
+        });
+        assert_eq!(
+            text,
+            "{\"@level\":\"debug\",\"@message\":\"after\",\"@module\":\"server.logging.tests\",\
+             \"@timestamp\":\"2023-11-14T22:13:20Z\",\"n\":\"1\"}\n"
+        );
+    }
+
+    #[test]
+    fn files_rotate_by_size_and_age_and_old_ones_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(Counting::default());
+        let log = Log {
+            rotate_bytes: Some(100),
+            rotate_seconds: Some(60),
+            rotate_files_max: Some(2),
+            ..log(folder.path())
+        };
+        let text = lines(log, clock.clone(), |_| {
+            for word in ["one", "two", "three"] {
+                info!("{word} {}", "x".repeat(50));
+            }
+            info!("old");
+            clock.1.store(60_000_000_000, Relaxed);
+            info!("last");
+        });
+        assert!(text.ends_with("last\n") && text.lines().count() == 1, "{text}");
+        let mut aside: Vec<String> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.file_name().unwrap() != "a.log")
+            .map(|path| fs::read_to_string(path).unwrap())
+            .collect();
+        aside.sort();
+        assert_eq!(aside.len(), 2, "{aside:?}");
+        assert!(!aside.concat().contains("one "), "{aside:?}");
+    }
+
+    #[test]
+    fn a_moved_file_is_made_anew_and_followers_see_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let text = lines(log(folder.path()), Arc::default(), |logging| {
+            let mut follower = logging.follow();
+            info!("first");
+            fs::rename(&path, folder.path().join("b")).unwrap();
+            logging.reopen().unwrap();
+            info!("second");
+            assert!(follower.try_recv().unwrap().ends_with(b"first\n"));
+            assert!(follower.try_recv().unwrap().ends_with(b"second\n"));
+        });
+        assert!(text.ends_with("second\n") && !text.contains("first"));
+    }
 }

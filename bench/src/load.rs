@@ -1,0 +1,175 @@
+//! Load: so many connections, each as fast as it is answered, for so long.
+
+use std::{
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    http::Connection,
+    process,
+    server::Server,
+    work::{Material, Random, Work, bytes},
+};
+
+/// One measurement.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// Server CPU per request, in microseconds.
+    pub cpu_micros: f64,
+    /// Requests a second.
+    pub rate: f64,
+    /// Half of the requests took at most so many microseconds.
+    pub p50_micros: f64,
+    /// 99 of 100 did.
+    pub p99_micros: f64,
+    /// The requests counted.
+    pub requests: usize,
+}
+
+/// What one connection has seen.
+type Seen = Result<Vec<u32>, String>;
+
+/// Loads `server` with one kind of request over `connections`. Failures, and answers that are no
+/// success, are an error: such a figure would say nothing.
+pub fn measure(
+    server: &Server,
+    work: Work,
+    material: &Material,
+    connections: usize,
+    measure: Duration,
+) -> Result<Figure, String> {
+    let (stop, counting) = (AtomicBool::new(false), AtomicBool::new(false));
+    let ready = AtomicUsize::new(0);
+    let pid = server.pid();
+    let (mut seen, cpu, took) =
+        thread::scope(|scope| {
+            let mut threads = Vec::new();
+            for i in 0..connections {
+                let (stop, counting, ready) = (&stop, &counting, &ready);
+                threads.push(scope.spawn(move || {
+                    one(server, work, material, i as u64 + 1, stop, counting, ready)
+                }));
+            }
+            // Warm-up: every connection has had its first answer, and a while more.
+            while ready.load(Relaxed) < connections && !threads.iter().any(|t| t.is_finished()) {
+                thread::sleep(Duration::from_millis(1));
+            }
+            thread::sleep(measure / 10);
+            let before = process::cpu_nanos(pid);
+            let began = Instant::now();
+            counting.store(true, Relaxed);
+            thread::sleep(measure);
+            counting.store(false, Relaxed);
+            let took = began.elapsed();
+            let cpu = process::cpu_nanos(pid).and_then(|after| Ok(after - before?));
+            stop.store(true, Relaxed);
+            let seen: Vec<Seen> = threads
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|_| Err("a thread panicked".to_owned())))
+                .collect();
+            (seen, cpu, took)
+        });
+    let mut times: Vec<u32> = Vec::new();
+    for one in seen.drain(..) {
+        times.extend(one?);
+    }
+    times.sort_unstable();
+    let requests = times.len();
+    if requests == 0 {
+        return Err("no request ended in time".to_owned());
+    }
+    let at = |share: f64| f64::from(times[((requests - 1) as f64 * share) as usize]) / 10.0;
+    Ok(Figure {
+        cpu_micros: cpu? as f64 / 1000.0 / requests as f64,
+        rate: requests as f64 / took.as_secs_f64(),
+        p50_micros: at(0.5),
+        p99_micros: at(0.99),
+        requests,
+    })
+}
+
+/// One connection's loop; times are in tenths of a microsecond.
+fn one(
+    server: &Server,
+    work: Work,
+    material: &Material,
+    seed: u64,
+    stop: &AtomicBool,
+    counting: &AtomicBool,
+    ready: &AtomicUsize,
+) -> Seen {
+    let mut connection = Connection::open(server.address).map_err(|e| e.to_string())?;
+    let mut random = Random::new(seed);
+    let mut times = Vec::with_capacity(1 << 16);
+    let mut first = true;
+    while !stop.load(Relaxed) {
+        let request = bytes(work, material, &mut random);
+        let began = Instant::now();
+        let answer = connection.send(&request, false);
+        let took = began.elapsed();
+        let answer = answer.map_err(|e| format!("{}: {e}", work.name()))?;
+        if !answer.is_good() {
+            return Err(format!("{}: status {}", work.name(), answer.status));
+        }
+        if counting.load(Relaxed) {
+            times.push(u32::try_from(took.as_nanos() / 100).unwrap_or(u32::MAX));
+        }
+        if first {
+            first = false;
+            ready.fetch_add(1, Relaxed);
+        }
+    }
+    Ok(times)
+}
+
+/// The latency of one polite client (a read each few milliseconds) while `greedy` others read as
+/// fast as they can: its median and 99th percentile in microseconds.
+pub fn beside_greedy(
+    server: &Server,
+    material: &Material,
+    greedy: usize,
+    measure: Duration,
+) -> Result<(f64, f64), String> {
+    let (stop, counting) = (AtomicBool::new(false), AtomicBool::new(false));
+    let ready = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for i in 0..greedy {
+            let (stop, counting, ready) = (&stop, &counting, &ready);
+            threads.push(scope.spawn(move || {
+                one(server, Work::KvRead, material, i as u64 + 1, stop, counting, ready)
+            }));
+        }
+        while ready.load(Relaxed) < greedy && !threads.iter().any(|t| t.is_finished()) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let polite = polite(server, material, measure);
+        stop.store(true, Relaxed);
+        for thread in threads {
+            thread.join().unwrap_or_else(|_| Err("a thread panicked".to_owned()))?;
+        }
+        polite
+    })
+}
+
+fn polite(server: &Server, material: &Material, measure: Duration) -> Result<(f64, f64), String> {
+    let mut connection = Connection::open(server.address).map_err(|e| e.to_string())?;
+    let mut random = Random::new(77);
+    let mut times = Vec::new();
+    let began = Instant::now();
+    while began.elapsed() < measure || times.is_empty() {
+        let request = bytes(Work::KvRead, material, &mut random);
+        let sent = Instant::now();
+        let answer = connection.send(&request, false).map_err(|e| e.to_string())?;
+        if !answer.is_good() {
+            return Err(format!("the polite client: status {}", answer.status));
+        }
+        times.push(sent.elapsed().as_secs_f64() * 1e6);
+        thread::sleep(Duration::from_millis(5));
+    }
+    times.sort_unstable_by(f64::total_cmp);
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    Ok((at(0.5), at(0.99)))
+}

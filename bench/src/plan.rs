@@ -1,0 +1,193 @@
+//! The order of a run: servers are started once and kept; each workload is measured in turn on
+//! all of them; then what needs a restart.
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    Options, load, process,
+    report::{Report, Row},
+    server::{Kind, Server},
+    sync,
+    work::{self, Material, Work},
+};
+
+/// Greedy clients beside the polite one.
+const GREEDY: usize = 300;
+
+/// A server with what is known of it.
+struct Subject {
+    server: Server,
+    material: Material,
+    secrets: usize,
+}
+
+impl Subject {
+    fn new(kind: Kind, binary: &Path, options: &Options) -> Result<Self, String> {
+        let server = Server::fresh(kind, binary, &options.dir)?;
+        let material = work::prepare(&server)?;
+        Ok(Self { server, material, secrets: 0 })
+    }
+
+    fn fill(&mut self, count: usize) -> Result<(), String> {
+        eprintln!("filling {} with {count} secrets", self.server.kind.name());
+        let began = Instant::now();
+        work::fill(&self.server, &mut self.material, count)?;
+        self.secrets = count;
+        eprintln!("  {:.1} s", began.elapsed().as_secs_f64());
+        Ok(())
+    }
+
+    fn measure(&self, work: Work, options: &Options) -> Result<load::Figure, String> {
+        // A list of ten thousand is long; fewer at once measure the same CPU with less waiting.
+        let connections = if work == Work::List { 2 } else { options.connections };
+        load::measure(&self.server, work, &self.material, connections, options.measure)
+    }
+}
+
+const WORKS: &[Work] = &[
+    Work::KvRead,
+    Work::LookupSelf,
+    Work::KvWrite,
+    Work::TokenCreate,
+    Work::AppRoleLogin,
+    Work::List,
+];
+
+/// Runs it all and prints the report.
+pub fn run(options: &Options) -> Result<(), String> {
+    let own = std::env::current_exe().map_err(|e| e.to_string())?;
+    let mut report = Report::default();
+    let responder = Subject::new(Kind::Responder, &own, options)?;
+    let mut ours = Subject::new(Kind::Strongroom, &options.binary, options)?;
+    memory(&mut report, &ours, "idle");
+    let mut peer = match &options.peer {
+        Some(binary) => Some(Subject::new(Kind::Peer, binary, options)?),
+        None => None,
+    };
+    if let Some(peer) = &mut peer {
+        memory(&mut report, peer, "idle");
+        peer.fill(options.peer_size)?;
+    }
+    for (i, &size) in options.sizes.iter().enumerate() {
+        ours.fill(size)?;
+        let others = if i == 0 { peer.as_ref() } else { None };
+        let limit = if i == 0 { Some(&responder) } else { None };
+        workloads(&mut report, options, &ours, others, limit);
+        memory(&mut report, &ours, &format!("with {size} secrets"));
+    }
+    extras(&mut report, options, &ours);
+    if let Some(peer) = &peer {
+        extras(&mut report, options, peer);
+    }
+    if options.restart {
+        restart(&mut report, &mut ours)?;
+        if let Some(peer) = &mut peer {
+            restart(&mut report, peer)?;
+        }
+    }
+    report.print();
+    if let Some(file) = &options.json {
+        std::fs::write(file, report.json().to_string()).map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// Every workload, in rounds: first the limit, then ours, then the peer, and again.
+fn workloads(
+    report: &mut Report,
+    options: &Options,
+    ours: &Subject,
+    peer: Option<&Subject>,
+    responder: Option<&Subject>,
+) {
+    let wanted = |work: Work| {
+        options.only.is_empty()
+            || options.only.iter().any(|word| work.name().contains(word.as_str()))
+    };
+    let mut plan: Vec<(Work, Vec<&Subject>)> = Vec::new();
+    if let Some(responder) = responder {
+        plan.push((Work::Respond, vec![responder]));
+    }
+    for work in WORKS.iter().copied().filter(|work| wanted(*work)) {
+        plan.push((work, std::iter::once(ours).chain(peer).collect()));
+    }
+    for (work, subjects) in plan {
+        eprintln!("measuring {} at {} secrets", work.name(), ours.secrets);
+        let mut figures: Vec<Vec<Result<load::Figure, String>>> =
+            subjects.iter().map(|_| Vec::new()).collect();
+        for _ in 0..options.rounds {
+            for (subject, figures) in subjects.iter().zip(&mut figures) {
+                figures.push(subject.measure(work, options));
+            }
+        }
+        for (subject, figures) in subjects.iter().zip(figures) {
+            report.rows.push(Row {
+                kind: subject.server.kind,
+                work,
+                secrets: subject.secrets,
+                figure: Report::middle(figures),
+            });
+        }
+    }
+}
+
+fn memory(report: &mut Report, subject: &Subject, when: &str) {
+    let name = format!("{}: resident memory, {when}", subject.server.kind.name());
+    let value = match process::resident(subject.server.pid()) {
+        Ok(bytes) => format!("{:.1} MB", bytes as f64 / 1e6),
+        Err(why) => why,
+    };
+    report.others.push((name, value));
+}
+
+/// Syncs per write, alone and shared; the polite client beside greedy ones; the disk.
+fn extras(report: &mut Report, options: &Options, subject: &Subject) {
+    let (server, material) = (&subject.server, &subject.material);
+    let kind = server.kind.name();
+    let mut add = |name: String, value: Result<String, String>| {
+        report.others.push((format!("{kind}: {name}"), value.unwrap_or_else(|why| why)));
+    };
+    for connections in [1, options.connections] {
+        let alone = load::measure(server, Work::KvWrite, material, connections, options.measure);
+        add(
+            format!("kv-write over {connections} connections, p50"),
+            alone.map(|figure| format!("{:.0} µs, {:.0}/s", figure.p50_micros, figure.rate)),
+        );
+        let syncs = sync::per_request(server, Work::KvWrite, material, connections, &options.dir);
+        add(
+            format!("syncs per kv-write over {connections} connections"),
+            syncs.map(|syncs| format!("{syncs:.2}")),
+        );
+    }
+    let beside = load::beside_greedy(server, material, GREEDY, options.measure);
+    add(
+        format!("polite client beside {GREEDY} greedy, p50 and p99"),
+        beside.map(|(p50, p99)| format!("{:.1} ms, {:.1} ms", p50 / 1e3, p99 / 1e3)),
+    );
+    add("on disk".to_owned(), Ok(format!("{:.1} MB", server.disk() as f64 / 1e6)));
+}
+
+/// kill -9, then start, unseal, first read.
+fn restart(report: &mut Report, subject: &mut Subject) -> Result<(), String> {
+    let kind = subject.server.kind.name();
+    let read = work::bytes(Work::KvRead, &subject.material, &mut work::Random::new(5));
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        subject.server.kill();
+        times.push(subject.server.restart(&read)?);
+        // Let it settle, so that the next kill does not meet it half started.
+        thread::sleep(Duration::from_millis(500));
+    }
+    times.sort();
+    let (listens, reads) = times.get(1).copied().unwrap_or_default();
+    let at = format!("after kill -9 at {} secrets", subject.secrets);
+    let seconds = |time: Duration| format!("{:.3} s", time.as_secs_f64());
+    report.others.push((format!("{kind}: listens {at}"), seconds(listens)));
+    report.others.push((format!("{kind}: first read {at}"), seconds(reads)));
+    memory(report, subject, "after the restart");
+    Ok(())
+}

@@ -1,0 +1,247 @@
+//! A server under measurement: configuration, start, initialisation, stop, kill; all through the
+//! HTTP API, so that it may be Strongroom or a peer.
+
+use std::{
+    fs,
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use crate::http::{Answer, Connection, request};
+
+/// Which kind of server.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Ours, on its durable store.
+    Strongroom,
+    /// OpenBao or Vault, on raft with a file audit device.
+    Peer,
+    /// The bare responder.
+    Responder,
+}
+
+impl Kind {
+    /// For tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Strongroom => "strongroom",
+            Self::Peer => "peer",
+            Self::Responder => "responder",
+        }
+    }
+}
+
+/// How long a server may take to get ready.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running server.
+pub struct Server {
+    /// Which kind.
+    pub kind: Kind,
+    binary: PathBuf,
+    folder: PathBuf,
+    /// Where it listens.
+    pub address: SocketAddr,
+    child: Option<Child>,
+    unseal_key: String,
+    /// The root token.
+    pub root: String,
+}
+
+fn free_port() -> Result<u16, String> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
+    listener.local_addr().map(|address| address.port()).map_err(|e| e.to_string())
+}
+
+impl Server {
+    /// Makes an empty folder below `dir`, and starts and initialises a server in it.
+    pub fn fresh(kind: Kind, binary: &Path, dir: &Path) -> Result<Self, String> {
+        let folder = dir.join(format!("strongroom-bench-{}-{}", std::process::id(), kind.name()));
+        if folder.exists() {
+            fs::remove_dir_all(&folder).map_err(|e| e.to_string())?;
+        }
+        fs::create_dir_all(folder.join("data")).map_err(|e| e.to_string())?;
+        let port = free_port()?;
+        let cluster_port = free_port()?;
+        let config = config(kind, &folder, port, cluster_port);
+        fs::write(folder.join("config.hcl"), config).map_err(|e| e.to_string())?;
+        let mut server = Self {
+            kind,
+            binary: binary.to_owned(),
+            folder,
+            address: SocketAddr::from(([127, 0, 0, 1], port)),
+            child: None,
+            unseal_key: String::new(),
+            root: String::new(),
+        };
+        server.start()?;
+        if kind != Kind::Responder {
+            server.initialise()?;
+        }
+        Ok(server)
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().map_or(0, Child::id)
+    }
+
+    /// Starts the process and waits until it answers at all (sealed or not).
+    pub fn start(&mut self) -> Result<Duration, String> {
+        let log = fs::File::create(self.folder.join("log")).map_err(|e| e.to_string())?;
+        let mut command = Command::new(&self.binary);
+        match self.kind {
+            Kind::Responder => command.args(["responder", &self.address.to_string()]),
+            _ => command
+                .arg("server")
+                .arg(format!("-config={}", self.folder.join("config.hcl").display())),
+        };
+        let began = Instant::now();
+        let errors = log.try_clone().map_err(|e| e.to_string())?;
+        let child = command
+            .current_dir(&self.folder)
+            .stdin(Stdio::null())
+            .stdout(log)
+            .stderr(errors)
+            .spawn()
+            .map_err(|e| format!("{}: {e}", self.binary.display()))?;
+        self.child = Some(child);
+        self.wait(|server| Connection::open(server.address).is_ok())?;
+        Ok(began.elapsed())
+    }
+
+    /// Tries until `done`, or says what the server wrote when it ends or takes too long.
+    fn wait(&mut self, done: impl Fn(&Self) -> bool) -> Result<(), String> {
+        let began = Instant::now();
+        while !done(self) {
+            let ended = match &mut self.child {
+                Some(child) => child.try_wait().map_err(|e| e.to_string())?.is_some(),
+                None => true,
+            };
+            if ended || began.elapsed() > PATIENCE {
+                let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+                let name = self.kind.name();
+                return Err(format!("{name} does not get ready; its log:\n{log}"));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
+    fn initialise(&mut self) -> Result<(), String> {
+        let shares = json!({ "secret_shares": 1, "secret_threshold": 1 });
+        let made = self.call("PUT", "sys/init", "", &shares)?.json();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        self.unseal_key = text(&made["keys_base64"][0]);
+        self.root = text(&made["root_token"]);
+        self.unseal()?;
+        let kv = json!({ "type": "kv", "options": { "version": "2" } });
+        self.call("POST", "sys/mounts/secret", &self.root, &kv)?;
+        // The peer converts a new mount in the background.
+        let write = request("PUT", "secret/data/ready", &self.root, r#"{"data":{"a":"b"}}"#);
+        self.wait(|server| server.succeeds(&write))
+    }
+
+    /// Unseals, and waits until the node is active.
+    pub fn unseal(&mut self) -> Result<(), String> {
+        self.call("PUT", "sys/unseal", "", &json!({ "key": self.unseal_key }))?;
+        let health = request("GET", "sys/health", "", "");
+        self.wait(|server| server.succeeds(&health))
+    }
+
+    fn succeeds(&self, request: &[u8]) -> bool {
+        Connection::open(self.address)
+            .and_then(|mut connection| connection.send(request, false))
+            .is_ok_and(|answer| answer.is_good())
+    }
+
+    /// One request on a connection of its own; anything but success is an error.
+    pub fn call(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: &Value,
+    ) -> Result<Answer, String> {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = Connection::open(self.address)
+            .and_then(|mut connection| connection.send(&request(method, path, token, &body), true))
+            .map_err(|e| format!("{} {method} {path}: {e}", self.kind.name()))?;
+        if answer.is_good() {
+            return Ok(answer);
+        }
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        Err(format!("{} {method} {path}: {} {text}", self.kind.name(), answer.status))
+    }
+
+    /// Kills the process without warning.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // Errors mean that it is gone already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// After a kill: start, unseal, and read until a read succeeds. The times until it listens,
+    /// and until the first read.
+    pub fn restart(&mut self, read: &[u8]) -> Result<(Duration, Duration), String> {
+        let began = Instant::now();
+        let listens = self.start()?;
+        self.unseal()?;
+        self.wait(|server| server.succeeds(read))?;
+        Ok((listens, began.elapsed()))
+    }
+
+    /// Bytes on disk below its folder.
+    pub fn disk(&self) -> u64 {
+        folder_bytes(&self.folder)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.kill();
+        // What stays is a temporary folder.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn folder_bytes(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(file) if file.is_dir() => folder_bytes(&entry.path()),
+            Ok(file) => file.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}
+
+fn config(kind: Kind, folder: &Path, port: u16, cluster_port: u16) -> String {
+    let data = folder.join("data");
+    let data = data.display();
+    match kind {
+        Kind::Responder => String::new(),
+        Kind::Strongroom => format!(
+            "storage \"file\" {{ path = \"{data}\" }}\n\
+             listener \"tcp\" {{ address = \"127.0.0.1:{port}\" tls_disable = true }}\n\
+             log_level = \"warn\"\n"
+        ),
+        Kind::Peer => format!(
+            "storage \"raft\" {{ path = \"{data}\" node_id = \"bench\" }}\n\
+             listener \"tcp\" {{ address = \"127.0.0.1:{port}\"\n\
+             cluster_address = \"127.0.0.1:{cluster_port}\"\ntls_disable = true }}\n\
+             api_addr = \"http://127.0.0.1:{port}\"\n\
+             cluster_addr = \"https://127.0.0.1:{cluster_port}\"\n\
+             log_level = \"warn\"\n\
+             audit \"file\" \"file\" {{ options {{ file_path = \"{}\" }} }}\n",
+            folder.join("audit.log").display()
+        ),
+    }
+}
