@@ -135,10 +135,11 @@ impl Sink {
             // Nobody may be left by now.
             let _ = self.followers.send(Bytes::copy_from_slice(line));
         }
-        match &self.file {
-            Some(file) => file.lock().write(line),
-            None => io::stderr().lock().write_all(line),
+        if let Some(file) = &self.file {
+            file.lock().write(line)?;
         }
+        // As in Vault, a file is beside standard error, not in its place.
+        io::stderr().lock().write_all(line)
     }
 }
 

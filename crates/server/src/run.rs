@@ -21,7 +21,7 @@ use strongroom_storage::sqlite::{SqliteOptions, SqliteStorage};
 use crate::clock::GuardedClock;
 use crate::config::{self, LogFormat, LogLevel, SealKind, ServerConfig};
 use crate::listen::{Bound, Listeners};
-use crate::logging::{self, LogHandle};
+use crate::logging::Logging;
 use crate::real::{self, RealClock, RealRng, Signals, environment};
 use crate::service::Doors;
 
@@ -91,19 +91,21 @@ fn load(options: &RunOptions) -> Result<(ServerConfig, Vec<String>), StartError>
 }
 
 /// Starts the log as command line and configuration say.
-pub fn start_log(options: &RunOptions, config: &ServerConfig) -> Result<LogHandle, StartError> {
-    let level = match options.log_level.as_deref().filter(|l| !l.is_empty()) {
-        Some(text) => {
-            Some(LogLevel::parse(text).ok_or_else(|| format!("unknown log level {text:?}"))?)
-        }
-        None => None,
-    };
-    let json = options.log_format.as_deref() == Some("json")
-        || matches!(config.log.format, Some(LogFormat::Json));
-    let format = if json { LogFormat::Json } else { LogFormat::Standard };
-    let file = options.log_file.clone().or_else(|| config.log.file.clone());
-    let level = level.or(config.log.level).unwrap_or(LogLevel::Info);
-    logging::start(level, format, file.as_deref())
+pub fn start_log(options: &RunOptions, config: &ServerConfig) -> Result<Logging, StartError> {
+    let mut log = config.log.clone();
+    let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    if let Some(text) = said(&options.log_level) {
+        let level = LogLevel::parse(&text).ok_or("-log-level is unknown")?;
+        log.level = Some(level);
+    }
+    if let Some(text) = said(&options.log_format) {
+        let format = LogFormat::parse(&text).ok_or("-log-format must be standard or json")?;
+        log.format = Some(format);
+    }
+    if let Some(file) = &options.log_file {
+        log.file = Some(file.clone());
+    }
+    Logging::start(&log, Arc::new(RealClock::new()))
 }
 
 /// What is done to a fresh store before the listeners open.
@@ -118,7 +120,7 @@ pub enum Setup {
 pub fn run(
     config: ServerConfig,
     configs: Vec<PathBuf>,
-    log: LogHandle,
+    log: Logging,
     setup: Option<Setup>,
 ) -> Result<(), StartError> {
     for weakness in real::harden(config.lock_memory && setup.is_none()).0 {
@@ -137,7 +139,7 @@ pub fn run(
 async fn serve(
     config: ServerConfig,
     configs: Vec<PathBuf>,
-    log: LogHandle,
+    log: Logging,
     setup: Option<Setup>,
 ) -> Result<(), StartError> {
     let mut signals = Signals::listen().map_err(|e| format!("signals: {e}"))?;
@@ -183,7 +185,7 @@ async fn serve(
 }
 
 /// Waits for the end; carries out what signals ask meanwhile.
-async fn wait(signals: &mut Signals, listeners: &Listeners, configs: &[PathBuf], log: &LogHandle) {
+async fn wait(signals: &mut Signals, listeners: &Listeners, configs: &[PathBuf], log: &Logging) {
     loop {
         match signals.next().await {
             real::Request::Stop => return,
@@ -196,7 +198,10 @@ async fn wait(signals: &mut Signals, listeners: &Listeners, configs: &[PathBuf],
 }
 
 /// Reads certificates and the log level again; what is wrong leaves all as it was.
-fn reload(listeners: &Listeners, configs: &[PathBuf], log: &LogHandle) {
+fn reload(listeners: &Listeners, configs: &[PathBuf], log: &Logging) {
+    if let Err(problem) = log.reopen() {
+        tracing::error!("the log stays where it was: {problem}");
+    }
     match listeners.reload_certificates() {
         Ok(()) => tracing::info!("certificates reloaded"),
         Err(problems) => {
@@ -211,7 +216,7 @@ fn reload(listeners: &Listeners, configs: &[PathBuf], log: &LogHandle) {
     match config::load(configs, &environment) {
         Ok(loaded) => {
             if let Some(level) = loaded.config.log.level {
-                log.set(level);
+                log.set_level(level);
                 tracing::info!(level = level.name(), "log level set");
             }
         }

@@ -10,7 +10,7 @@ use strongroom_kernel::node::Node;
 use strongroom_kernel::pipeline::handle;
 use strongroom_kernel::plug;
 
-use crate::listen::{Peer, ReplyBody, RequestBody, Service, Standing};
+use crate::listen::{HeldBody, Peer, ReplyBody, RequestBody, Service, Standing};
 
 /// Bodies up to this many bytes are read without asking whether the token is good.
 const SMALL_BODY_BYTES: u64 = 64 * 1024;
@@ -43,13 +43,17 @@ impl Doors {
             Ok(head) => head,
             Err(e) => return vault::failure(&e),
         };
+        // The place in the budget is held until the answer: the body lives as long.
+        let mut _held = HeldBody::default();
         if !body.is_empty() {
             let small = body.declared_bytes().is_some_and(|n| n <= SMALL_BODY_BYTES);
             let standing =
                 if small || self.knows(&head).await { Standing::Known } else { Standing::Stranger };
             match body.read(standing).await {
-                // The budget's permit is given back here: the call's own bounds hold from now on.
-                Ok(held) => head.call.body = held.bytes().clone(),
+                Ok(held) => {
+                    head.call.body = held.bytes().clone();
+                    _held = held;
+                }
                 Err(e) => return vault::failure(&e.into()),
             }
         }

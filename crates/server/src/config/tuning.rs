@@ -64,6 +64,12 @@ pub enum LogFormat {
 }
 
 impl LogFormat {
+    /// Reads Vault's names.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        FORMATS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, format)| *format)
+    }
+
     /// The name.
     pub fn name(self) -> &'static str {
         match self {
@@ -116,11 +122,11 @@ impl Log {
             last(&mut self.level, level);
         }
         if let Some(text) = environment("LOG_FORMAT") {
-            let format = FORMATS.iter().find(|(name, _)| name.eq_ignore_ascii_case(&text));
+            let format = LogFormat::parse(&text);
             if format.is_none() {
                 findings.error("the log format of the environment is unknown");
             }
-            last(&mut self.format, format.map(|(_, format)| *format));
+            last(&mut self.format, format);
         }
     }
 }
