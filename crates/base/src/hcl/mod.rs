@@ -17,6 +17,8 @@ mod access;
 mod json;
 mod lexer;
 mod parser;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 

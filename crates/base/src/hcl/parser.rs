@@ -43,9 +43,9 @@ impl Parser<'_> {
                 Token::Eof => {
                     return Err(Error::new(at, "object expected closing RBRACE got: EOF"));
                 }
-                Token::Ident(key) | Token::Text(key) => {
+                token @ (Token::Ident(_) | Token::Text(_)) => {
                     self.budget.count(at)?;
-                    items.push(self.item(key, at)?);
+                    items.push(self.item(token, at)?);
                     self.take(&Token::Comma)?;
                 }
                 other => {
@@ -59,7 +59,13 @@ impl Parser<'_> {
     }
 
     /// The rest of an item after its key.
-    fn item(&mut self, key: String, at: Position) -> Result<Item, Error> {
+    fn item(&mut self, key: Token, at: Position) -> Result<Item, Error> {
+        // A quoted key without a value may well be a value in the wrong place: it is not shown.
+        let (key, shown) = match key {
+            Token::Ident(key) => (key.clone(), format!("key '{key}'")),
+            Token::Text(key) => (key, "key".to_owned()),
+            other => return Err(Error::new(at, format!("expected a key, got: {}", other.kind()))),
+        };
         let mut labels = Vec::new();
         let value = loop {
             let (token, here) = self.next()?;
@@ -85,7 +91,7 @@ impl Parser<'_> {
                 _ => {
                     return Err(Error::new(
                         here,
-                        format!("key '{key}' expected start of object ('{{') or assignment ('=')"),
+                        format!("{shown} expected start of object ('{{') or assignment ('=')"),
                     ));
                 }
             }

@@ -31,7 +31,7 @@ pub struct Acl {
 }
 
 /// All rules for one pattern, merged.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Compiled {
     pub(super) pattern: Pattern,
     pub(super) permissions: Arc<Permissions>,
@@ -115,6 +115,36 @@ impl Acl {
             }
         }
         Ok(builder.finish())
+    }
+
+    /// This policy set with one more policy, whose templates (if any) have no values.
+    pub(super) fn with_extra(&self, extra: Arc<Policy>) -> Self {
+        let mut builder = Builder {
+            by_pattern: self
+                .rules
+                .iter()
+                .enumerate()
+                .map(|(index, rule)| (rule.pattern.written(), index))
+                .collect(),
+            acl: Self {
+                policies: self.policies.clone(),
+                root: self.root,
+                rules: self.rules.clone(),
+                exact: self.exact.clone(),
+                globs: Vec::new(),
+                segmented: Vec::new(),
+                skipped: self.skipped.clone(),
+                valid_until: self.valid_until,
+            },
+        };
+        let index = builder.acl.policies.len();
+        for (number, rule) in extra.rules().iter().enumerate() {
+            let source = Source { policy: index, rule: number };
+            let nobody = IdentityView::default();
+            builder.add(&extra, rule, source, &nobody, Timestamp::ZERO);
+        }
+        builder.acl.policies.push(extra);
+        builder.finish()
     }
 
     /// Does it hold the root policy?

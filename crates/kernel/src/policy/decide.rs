@@ -201,12 +201,19 @@ impl Acl {
 
     /// May `key` be shown in the answer of the LIST or SCAN at `path` that `decision` allowed?
     /// Without a filter every key may; with one, an entry needs `read` and a folder `list` on the
-    /// path that the filter makes.
-    pub fn may_show(&self, decision: &Decision, path: &str, key: &str) -> bool {
+    /// path that the filter makes. `needs_sudo` says whether a path is root-protected.
+    pub fn may_show(
+        &self,
+        decision: &Decision,
+        path: &str,
+        key: &str,
+        needs_sudo: impl FnOnce(&str) -> bool,
+    ) -> bool {
         let Some(filter) = self.keys_filter(decision) else { return true };
         let path = filter.path_for(path, key);
-        let capability = if path.ends_with('/') { Capability::List } else { Capability::Read };
-        self.decide_path(&Request::new(&path, capability)).allowed
+        let capability = if key.ends_with('/') { Capability::List } else { Capability::Read };
+        let needs_sudo = needs_sudo(&path);
+        self.decide(&Request { needs_sudo, ..Request::new(&path, capability) }).allowed
     }
 
     /// The names of the policies that grant `capability` by the deciding rule, for the audit line.

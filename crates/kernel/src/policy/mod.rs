@@ -24,7 +24,12 @@ mod name;
 mod parameters;
 mod parse;
 mod pattern;
+mod suggest;
 mod template;
+#[cfg(test)]
+mod tests;
+mod trace;
+mod view;
 
 pub use acl::Acl;
 pub use builtin::{DEFAULT_TEXT, RESPONSE_WRAPPING_TEXT};
@@ -35,4 +40,7 @@ pub use name::{
     DEFAULT, POLICY_NAME_BYTES_MAX, PolicyName, RESPONSE_WRAPPING, ROOT, normalise_names,
 };
 pub use parse::{Parameters, Policy};
+pub use suggest::Suggestion;
 pub use template::{AliasView, EntityView, GroupView, IdentityView, TemplateAllowance};
+pub use trace::{RuleTrace, Standing, Trace};
+pub use view::{ResultantAcl, ResultantRule};

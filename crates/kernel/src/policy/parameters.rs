@@ -83,6 +83,29 @@ fn check_allowed(allowed: &Parameters, fields: &JsonMap) -> Result<(), Denial> {
     Ok(())
 }
 
+/// All parameters that [`check`] would refuse for not being allowed, by their names in the rule's
+/// spelling; too long ones are left out, since no sensible rule names them.
+pub(super) fn not_allowed(
+    permissions: &Permissions,
+    capability: Capability,
+    fields: Option<&JsonMap>,
+) -> Vec<String> {
+    let judged = matches!(
+        capability,
+        Capability::Read | Capability::Update | Capability::Create | Capability::Patch
+    );
+    let allowed = permissions.allowed.as_ref().filter(|map| judged && !map.is_empty());
+    let (Some(allowed), Some(fields)) = (allowed, fields) else { return Vec::new() };
+    fields
+        .iter()
+        .filter(|(name, value)| {
+            let single = JsonMap::from_iter([((*name).clone(), (*value).clone())]);
+            name.len() <= 64 && check_allowed(allowed, &single).is_err()
+        })
+        .map(|(name, _)| name.to_lowercase())
+        .collect()
+}
+
 /// A parameter's name as an explanation shows it: it came from outside, so it is cut.
 fn shown(name: String) -> String {
     if name.len() <= 64 { name } else { name.chars().take(64).chain(['…']).collect() }
