@@ -1,9 +1,9 @@
 use super::*;
 use strongroom_base::limits::POLICY_BYTES_MAX;
 
-/// Texts observed with bao, but for those marked "ours": where OpenBao shows Go's own type names or
-/// takes what cannot be meant. (It also counts one column too many at the end of a text, and shows labels, which may be values
-/// in the wrong place.)
+/// Texts observed with bao, but for those marked "ours": where OpenBao shows Go's own type names,
+/// takes what cannot be meant, counts one column too many (at the end of a text), or shows labels,
+/// which may be values in the wrong place.
 #[test]
 fn what_is_refused_and_how() {
     for (text, expect) in [
@@ -26,8 +26,6 @@ fn what_is_refused_and_how() {
         ("path \"a\" { capabilities = [\"root\"] }", "path \"a\": invalid capability \"root\""),
         ("path \"a\" { capabilities = [\"Read\"] }", "path \"a\": invalid capability \"Read\""),
         ("path \"a\" { policy = \"x\" }", "path \"a\": invalid policy \"x\""),
-        ("path \"a\" {", "At 1:11: object expected closing RBRACE got: EOF"),
-        ("not hcl", "At 1:8: key 'not' expected start of object ('{') or assignment ('=')"),
         (
             "path \"a/+*\" { capabilities = [\"read\"] }",
             "path \"a/+*\": invalid use of wildcards ('+*' is forbidden)",
@@ -62,6 +60,8 @@ fn what_is_refused_and_how() {
             "list_scan_response_keys_filter_path resulted in same path for two different keys",
         ),
         // Ours from here.
+        ("path \"a\" {", "At 1:11: object expected closing RBRACE got: EOF"),
+        ("not hcl", "At 1:8: key 'not' expected start of object ('{') or assignment ('=')"),
         (
             "path \"a\" { capabilities = \"read\" }",
             "path \"a\": At 1:12: `capabilities` must be a list of strings, not a string",
