@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use strongroom_base::{Clock, Error, Result, Rng, Secret, SecretBytes, SecretString};
 use strongroom_storage::{Change, Storage};
 
@@ -103,7 +103,9 @@ pub struct Services {
     /// Settings.
     pub config: Arc<KernelConfig>,
     /// The root key, for rotation and rekey.
-    pub root_key: RootKey,
+    pub root_key: RwLock<RootKey>,
+    /// One change of keys at a time.
+    pub rekeying: tokio::sync::Mutex<()>,
     /// The node: for the operations that end this life.
     pub node: std::sync::Weak<Node>,
     /// The cluster's name and id.
@@ -227,8 +229,9 @@ impl Node {
         let store = Store::new(self.storage.clone(), barrier, self.clock.clone(), self.rng.clone());
         let tx = store.begin();
         tx.change(seal::put_ring(&root, &ring, rng)?);
-        let (change, handed_out) = seal::make_shares(&root, &k, &request.plan, rng, now)?;
-        tx.change(change);
+        tx.change(seal::put_shares(&root, &k, &request.plan, rng, now)?);
+        let secret = SecretBytes::new(k.expose_secret().to_vec());
+        let handed_out = request.plan.hand_out(&secret, rng)?;
         if let Some(auto) = &self.auto_seal {
             tx.change(seal::put_meta(seal::AUTO, &auto.wrap(&root).await?));
         }
@@ -276,7 +279,8 @@ impl Node {
             .await?,
             queues: Queues::default(),
             config: self.config.clone(),
-            root_key: root,
+            root_key: RwLock::new(root),
+            rekeying: tokio::sync::Mutex::new(()),
             node: Arc::downgrade(self),
             cluster: cluster.ok_or_else(|| Error::internal("the cluster record is missing"))?,
             store,

@@ -11,4 +11,9 @@ pub async fn run_due(services: &Arc<Services>) {
     if let Err(e) = services.audit.tick(now).await {
         tracing::error!(error = %e, "the audit log");
     }
+    if services.store.barrier.uses() > crate::barrier::TERM_USES_MAX
+        && let Err(e) = services.rotate().await
+    {
+        tracing::error!(error = %e, "the key ring could not be given a new term");
+    }
 }

@@ -8,6 +8,7 @@
 //! K also lies inside the barrier, so that the root key can be wrapped again without the shares.
 
 pub mod ceremony;
+mod rekey;
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use strongroom_base::{Error, Result, Rng, Secret, SecretBytes, Timestamp};
 use strongroom_crypto::aead::Key256;
 use strongroom_storage::{BoxFuture, Change, Key, Storage};
 
-use self::ceremony::{HandedOut, SharePlan};
+use self::ceremony::SharePlan;
 use crate::barrier::KeyRing;
 use crate::record::{Record, decode, encode, indexes, storage_error};
 
@@ -39,11 +40,20 @@ pub trait Seal: Send + Sync + 'static {
 pub struct Ceremonies {
     /// Opening the store.
     pub unsealing: ceremony::Unsealing,
+    /// New shares.
+    pub rekeying: ceremony::Rekeying,
+    /// A new root token.
+    pub root: ceremony::RootGeneration,
 }
 
 impl Default for Ceremonies {
     fn default() -> Self {
-        Self { unsealing: ceremony::Unsealing::new(ceremony::Purpose::Unseal) }
+        use ceremony::Purpose;
+        Self {
+            unsealing: ceremony::Unsealing::new(Purpose::Unseal),
+            rekeying: ceremony::Rekeying::new(Purpose::Rekey),
+            root: ceremony::RootGeneration::new(Purpose::GenerateRoot),
+        }
     }
 }
 
@@ -135,14 +145,14 @@ pub async fn shares(storage: &Arc<dyn Storage>) -> Result<Option<Shares>> {
     meta(storage, SHARES).await?.map(|b| decode(&b)).transpose()
 }
 
-/// A share set over `k`: the change that stores it, and the shares as their holders get them.
-pub fn make_shares(
+/// The change that stores a share set over `k`.
+pub fn put_shares(
     root: &RootKey,
     k: &RootKey,
     plan: &SharePlan,
     rng: &dyn Rng,
     now: Timestamp,
-) -> Result<(Change, HandedOut)> {
+) -> Result<Change> {
     let number = |n: usize| u8::try_from(n).map_err(|_| Error::bad_request("too many shares"));
     let set = Shares {
         count: number(plan.shares())?,
@@ -150,9 +160,7 @@ pub fn make_shares(
         wrapped: wrap_with(k, SHARES, root.expose_secret(), rng)?,
         created: now,
     };
-    let change = put_meta(SHARES, &encode(&set)?);
-    let shares = plan.hand_out(&SecretBytes::new(k.expose_secret().to_vec()), rng)?;
-    Ok((change, shares))
+    Ok(put_meta(SHARES, &encode(&set)?))
 }
 
 /// The root key from the key that enough shares combine to; `None` where it does not fit.

@@ -1,0 +1,49 @@
+//! New keys for an open store: a further term of the key ring, a new root key with new shares.
+
+use strongroom_base::{Error, Result, Secret, SecretBytes};
+
+use super::ceremony::SharePlan;
+use super::{AUTO, RootKey, ShareKey, Shares, open_ring, put_meta, put_ring, put_shares, root_key};
+use crate::node::Services;
+use crate::record::Scope;
+
+impl Services {
+    /// Adds a term to the key ring: new records are encrypted under it, old ones stay readable.
+    /// Answers the term.
+    pub async fn rotate(&self) -> Result<u32> {
+        let _one = self.rekeying.lock().await;
+        let ring = self.store.barrier.ring().rotated(&*self.store.rng, self.store.now());
+        let root = self.root_key.read().duplicate();
+        let tx = self.store.begin();
+        tx.change(put_ring(&root, &ring, &*self.store.rng)?);
+        tx.commit().await?;
+        self.store.barrier.install(ring);
+        Ok(self.store.barrier.active_term().0)
+    }
+
+    /// Does `k` combine from the shares in force?
+    pub async fn is_share_key(&self, set: &Shares, k: &[u8]) -> Result<bool> {
+        let Some(root) = super::root_from_key(set, k) else { return Ok(false) };
+        Ok(open_ring(&self.store.storage, &root).await?.is_some())
+    }
+
+    /// Puts a new root key and the share set of `k` in force, for all seals, in one transaction.
+    pub async fn install_shares(&self, k: &SecretBytes, plan: &SharePlan) -> Result<()> {
+        let _one = self.rekeying.lock().await;
+        let k = root_key(k.expose_secret()).ok_or_else(|| Error::internal("a share key"))?;
+        let (rng, now) = (&*self.store.rng, self.store.now());
+        let root: RootKey = Secret::new(rng.array());
+        let tx = self.store.begin();
+        tx.change(put_ring(&root, &self.store.barrier.ring(), rng)?);
+        tx.change(put_shares(&root, &k, plan, rng, now)?);
+        let node = self.node.upgrade().ok_or_else(Error::sealed)?;
+        if let Some(auto) = &node.auto_seal {
+            tx.change(put_meta(AUTO, &auto.wrap(&root).await?));
+        }
+        let record = ShareKey(k.expose_secret().to_vec());
+        tx.write(Scope::ROOT).put_named(0, "", &record)?;
+        tx.commit().await?;
+        *self.root_key.write() = root;
+        Ok(())
+    }
+}

@@ -1,0 +1,285 @@
+//! `sys/rekey/*` and `sys/rekey-recovery-key/*` (API pages of these names): new shares, authorised
+//! by those in force. Without an automatic seal the shares are unseal keys, beside one they are
+//! recovery keys; there is one share set either way.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use strongroom_base::{Error, Result, SecretBytes, SecretString, fields};
+use strongroom_kernel::node::{Node, Services};
+use strongroom_kernel::plug::{NodeCall, NodeOp, Op, Reply, Verb};
+use strongroom_kernel::seal::ceremony::{
+    Authority, Progress, RekeyPlan, RekeyStatus, RekeyUpdate, RekeyVerifyStatus, RekeyVerifyUpdate,
+    Share,
+};
+use strongroom_kernel::seal::{self, Shares};
+
+/// The services and the share set of an open store whose key ceremonies are served.
+pub(super) async fn open(node: &Arc<Node>) -> Result<(Arc<Services>, Shares)> {
+    let services = node.active()?;
+    if !node.config.unauthenticated_key_ceremonies {
+        return Err(Error::unsupported());
+    }
+    let set = seal::shares(&node.storage).await?;
+    Ok((services, set.ok_or_else(|| Error::internal("the store has no share set"))?))
+}
+
+/// May the caller cancel what others gave shares for?
+pub(super) async fn authority<'n>(
+    node: &Arc<Node>,
+    call: &NodeCall<'_>,
+    nonce: Option<&'n str>,
+) -> Result<Authority<'n>> {
+    if let (Some(token), Ok(services)) = (call.token, node.active()) {
+        let found = services.tokens.check(token, node.clock.now()).await?;
+        if found.is_some_and(|t| t.is_root()) {
+            return Ok(Authority::Token);
+        }
+    }
+    Ok(nonce.map_or(Authority::Anyone, Authority::Nonce))
+}
+
+fields! {
+    /// Tells how far the rekey under way is.
+    pub struct ReadRekey {}
+}
+
+impl Op for ReadRekey {
+    type Reply = RekeyStatus;
+    const VERB: Verb = Verb::Read;
+}
+
+impl NodeOp for ReadRekey {
+    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<RekeyStatus>> {
+        let (_, set) = open(node).await?;
+        let status = node.ceremonies.lock().rekeying.status(usize::from(set.threshold));
+        Ok(Reply::data(status).bare())
+    }
+}
+
+fields! {
+    /// Begins a rekey.
+    pub struct StartRekey {
+        /// How many new shares.
+        secret_shares: Option<i64>,
+        /// How many of them open the store.
+        secret_threshold: Option<i64>,
+        /// Public OpenPGP keys to encrypt the new shares to.
+        pgp_keys: Option<Vec<String>>,
+        /// Keep a copy of the encrypted shares.
+        backup: Option<bool>,
+        /// The new shares count only after they were shown back.
+        require_verification: Option<bool>,
+        /// Accepted and without effect.
+        stored_shares: Option<i64>,
+    }
+}
+
+impl Op for StartRekey {
+    type Reply = RekeyStatus;
+    const VERB: Verb = Verb::Write;
+}
+
+impl NodeOp for StartRekey {
+    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<RekeyStatus>> {
+        let (_, set) = open(node).await?;
+        let now = node.clock.now();
+        let threshold = usize::from(set.threshold);
+        if node.ceremonies.lock().rekeying.plan().is_some() {
+            return Err(Error::bad_request("rekey already in progress"));
+        }
+        let plan = RekeyPlan::new(
+            self.secret_shares.unwrap_or(0),
+            self.secret_threshold.unwrap_or(0),
+            &self.pgp_keys.unwrap_or_default(),
+            self.backup == Some(true),
+            self.require_verification == Some(true),
+            now,
+        )?;
+        let mut ceremonies = node.ceremonies.lock();
+        ceremonies.rekeying.start(plan, threshold, &*node.rng, now)?;
+        Ok(Reply::data(ceremonies.rekeying.status(threshold)).bare())
+    }
+}
+
+fields! {
+    /// Gives the rekey under way up.
+    pub struct CancelRekey {
+        /// The nonce of the rekey: needed once a share has been given.
+        nonce: Option<String>,
+    }
+}
+
+impl Op for CancelRekey {
+    type Reply = ();
+    const VERB: Verb = Verb::Delete;
+}
+
+impl NodeOp for CancelRekey {
+    async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<()>> {
+        open(node).await?;
+        let authority = authority(node, call, self.nonce.as_deref()).await?;
+        node.ceremonies.lock().rekeying.cancel(authority, node.clock.now())?;
+        Ok(Reply::none())
+    }
+}
+
+fields! {
+    /// Gives one of the shares in force; with the last one needed there are new shares.
+    pub struct UpdateRekey {
+        /// The share.
+        key: Option<SecretString>,
+        /// The nonce of the rekey.
+        nonce: Option<String>,
+    }
+}
+
+/// The answer of an update: progress, or the new shares.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum RekeyAnswer {
+    /// More shares are needed.
+    Progress(RekeyStatus),
+    /// The new shares.
+    Done(RekeyUpdate),
+}
+
+impl Op for UpdateRekey {
+    type Reply = RekeyAnswer;
+    const VERB: Verb = Verb::Write;
+}
+
+impl NodeOp for UpdateRekey {
+    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<RekeyAnswer>> {
+        let (services, set) = open(node).await?;
+        let now = node.clock.now();
+        let share = Share::parse(self.key.as_ref().map_or("", |k| k.expose_secret().as_str()))?;
+        let nonce = self.nonce.unwrap_or_default();
+        let progress = node.ceremonies.lock().rekeying.offer(&nonce, share, now)?;
+        let Progress::Key(old) = progress else {
+            let status = node.ceremonies.lock().rekeying.status(usize::from(set.threshold));
+            return Ok(Reply::data(RekeyAnswer::Progress(status)).bare());
+        };
+        if !services.is_share_key(&set, old.expose_secret()).await? {
+            return Err(Error::bad_request("unable to validate the given key shares"));
+        }
+        let new = SecretBytes::new(node.rng.array::<32>().to_vec());
+        let mut done = {
+            let mut ceremonies = node.ceremonies.lock();
+            let rekeying = &mut ceremonies.rekeying;
+            let missing = || Error::bad_request("no barrier rekey in progress");
+            let plan = rekeying.plan().ok_or_else(missing)?;
+            let out = plan.shares.hand_out(&new, &*node.rng)?;
+            let verify = plan.verification_required;
+            let mut done = RekeyUpdate::new(&nonce, plan, &out, "");
+            if verify {
+                let verification = rekeying.verify_before_use(new.duplicate(), &*node.rng, now)?;
+                done.verification_required = true;
+                done.verification_nonce = verification;
+            }
+            done
+        };
+        if !done.verification_required {
+            put_in_force(node, &services, &new).await?;
+        }
+        done.complete = true;
+        Ok(Reply::data(RekeyAnswer::Done(done)).bare())
+    }
+}
+
+/// The new shares count from here on.
+async fn put_in_force(node: &Arc<Node>, services: &Arc<Services>, key: &SecretBytes) -> Result<()> {
+    let plan = node.ceremonies.lock().rekeying.finish();
+    let plan = plan.ok_or_else(|| Error::bad_request("no barrier rekey in progress"))?;
+    services.install_shares(key, &plan.shares).await?;
+    // Its threshold was that of the old shares.
+    let _ = node.ceremonies.lock().root.cancel(Authority::Token, node.clock.now());
+    Ok(())
+}
+
+fields! {
+    /// Tells how far the verification of the new shares is.
+    pub struct ReadRekeyVerify {}
+}
+
+impl Op for ReadRekeyVerify {
+    type Reply = RekeyVerifyStatus;
+    const VERB: Verb = Verb::Read;
+}
+
+impl NodeOp for ReadRekeyVerify {
+    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<RekeyVerifyStatus>> {
+        open(node).await?;
+        let status = node.ceremonies.lock().rekeying.verify_status()?;
+        Ok(Reply::data(status).bare())
+    }
+}
+
+fields! {
+    /// Shows one of the new shares back; with the last one needed they count.
+    pub struct UpdateRekeyVerify {
+        /// The new share.
+        key: Option<SecretString>,
+        /// The nonce of the verification.
+        nonce: Option<String>,
+    }
+}
+
+/// The answer of a verification's update.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub enum VerifyAnswer {
+    /// More shares are needed.
+    Progress(RekeyVerifyStatus),
+    /// The new shares count.
+    Done(RekeyVerifyUpdate),
+}
+
+impl Op for UpdateRekeyVerify {
+    type Reply = VerifyAnswer;
+    const VERB: Verb = Verb::Write;
+}
+
+impl NodeOp for UpdateRekeyVerify {
+    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<VerifyAnswer>> {
+        let (services, _) = open(node).await?;
+        let share = Share::parse(self.key.as_ref().map_or("", |k| k.expose_secret().as_str()))?;
+        let nonce = self.nonce.unwrap_or_default();
+        let progress =
+            node.ceremonies.lock().rekeying.verify(&nonce, share, &*node.rng, node.clock.now())?;
+        let answer = match progress {
+            Progress::More => {
+                VerifyAnswer::Progress(node.ceremonies.lock().rekeying.verify_status()?)
+            }
+            Progress::Key(key) => {
+                put_in_force(node, &services, &key).await?;
+                VerifyAnswer::Done(RekeyVerifyUpdate { nonce, complete: true })
+            }
+        };
+        Ok(Reply::data(answer).bare())
+    }
+}
+
+fields! {
+    /// Starts the verification of the new shares again.
+    pub struct RestartRekeyVerify {
+        /// The nonce of the verification: needed once a share has been shown.
+        nonce: Option<String>,
+    }
+}
+
+impl Op for RestartRekeyVerify {
+    type Reply = RekeyVerifyStatus;
+    const VERB: Verb = Verb::Delete;
+}
+
+impl NodeOp for RestartRekeyVerify {
+    async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<RekeyVerifyStatus>> {
+        open(node).await?;
+        let authority = authority(node, call, self.nonce.as_deref()).await?;
+        let mut ceremonies = node.ceremonies.lock();
+        ceremonies.rekeying.restart_verification(authority, &*node.rng, node.clock.now())?;
+        let status = ceremonies.rekeying.verify_status()?;
+        Ok(Reply::data(status).bare())
+    }
+}
