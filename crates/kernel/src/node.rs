@@ -9,6 +9,7 @@ use strongroom_base::{Clock, Error, Result, Rng, Secret, SecretBytes, SecretStri
 use strongroom_storage::{Change, Storage};
 
 use crate::audit::medium::Medium;
+use crate::audit::sinks::SinkFactory;
 use crate::audit::{AuditLog, AuditOptions};
 use crate::barrier::{Barrier, KeyRing};
 use crate::identity::Identity;
@@ -147,6 +148,8 @@ pub struct Node {
     pub config: Arc<KernelConfig>,
     /// Where the node's audit log lies.
     pub audit_medium: Arc<dyn Medium>,
+    /// Makes audit sinks.
+    pub sinks: Arc<dyn SinkFactory>,
     /// Guarded time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -182,6 +185,7 @@ impl Node {
         auto_seal: Option<Arc<dyn Seal>>,
         config: Arc<KernelConfig>,
         audit_medium: Arc<dyn Medium>,
+        sinks: Arc<dyn SinkFactory>,
         clock: Arc<dyn Clock>,
         rng: Arc<dyn Rng>,
     ) -> Result<Arc<Self>> {
@@ -193,6 +197,7 @@ impl Node {
             auto_seal,
             config,
             audit_medium,
+            sinks,
             clock,
             rng,
             life: ArcSwap::from_pointee(life),
@@ -274,6 +279,7 @@ impl Node {
             audit: AuditLog::open(
                 store.clone(),
                 self.audit_medium.clone(),
+                self.sinks.clone(),
                 self.config.audit.clone(),
             )
             .await?,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use strongroom_adapters::audit_files::AuditFiles;
+use strongroom_adapters::audit_sinks::AuditSinks;
 use strongroom_adapters::seals::static_key::{NamedKey, StaticSeal};
 use strongroom_base::{Clock, Rng, Timestamp};
 use strongroom_kernel::audit::AuditOptions;
@@ -285,7 +286,8 @@ async fn build_node(
         }),
     };
     let medium = audit_medium(config)?;
-    Node::new(storage, Arc::new(registry()), seal, Arc::new(kernel), medium, clock, rng)
+    let sinks = Arc::new(AuditSinks::new(config.own.audit_file_dirs.clone()));
+    Node::new(storage, Arc::new(registry()), seal, Arc::new(kernel), medium, sinks, clock, rng)
         .await
         .map_err(|e| e.to_string())
 }

@@ -12,6 +12,7 @@
 pub mod medium;
 mod outbox;
 mod render;
+pub mod sinks;
 pub mod verify;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use tokio::sync::Notify;
 use self::medium::Medium;
 use self::outbox::Outbox;
 pub use self::outbox::Recorded;
+use self::sinks::{Device, SinkFactory, Sinks};
 use crate::mounts::Mount;
 use crate::namespaces::Namespace;
 use crate::plug::{Peer, Reply, Verb};
@@ -169,7 +171,10 @@ pub struct AuditLog {
     key: HmacKey,
     signer: SigningKey,
     state: Mutex<State>,
-    wrote: Notify,
+    wrote: Arc<Notify>,
+    factory: Arc<dyn SinkFactory>,
+    /// The running sinks.
+    pub sinks: Sinks,
     outbox: Outbox,
     /// Headers shown; changed by [`AuditLog::set_headers`].
     headers: ArcSwap<AuditedHeaders>,
@@ -180,6 +185,7 @@ impl AuditLog {
     pub async fn open(
         store: Arc<Store>,
         medium: Arc<dyn Medium>,
+        factory: Arc<dyn SinkFactory>,
         options: AuditOptions,
     ) -> Result<Arc<Self>> {
         let key = HmacKey::new(&store.barrier.digest(Scope::ROOT, &[b"audit hmac"]));
@@ -211,7 +217,9 @@ impl AuditLog {
                 signed: next,
                 signed_at: Timestamp::ZERO,
             }),
-            wrote: Notify::new(),
+            wrote: Arc::new(Notify::new()),
+            factory,
+            sinks: Sinks::default(),
             outbox: Outbox::default(),
             headers: ArcSwap::from_pointee(headers),
         });
@@ -219,6 +227,13 @@ impl AuditLog {
             log.begin_segment().map_err(cannot_record)?;
         }
         log.recover_outbox(&end.outbox).await?;
+        let devices = log.store.begin().read(Scope::ROOT).all::<Device>(0).await?;
+        for (_, device) in devices {
+            // A sink that cannot be opened now must not keep the store shut.
+            if let Err(e) = log.start_sink(&device) {
+                tracing::error!(device = %device.path, error = %e, "an audit device did not open");
+            }
+        }
         Ok(log)
     }
 
@@ -508,6 +523,29 @@ impl AuditLog {
             return Ok(None);
         }
         verify::line_at(&*self.medium, index).map_err(Error::internal)
+    }
+
+    /// Opens a device's sink, without starting it: refuses what is wrong with its options.
+    pub fn check_sink(&self, device: &Device) -> Result<()> {
+        self.factory.open(&device.kind, &device.options).map(|_| ())
+    }
+
+    /// Starts a device.
+    pub fn start_sink(&self, device: &Device) -> Result<()> {
+        let sink = self.factory.open(&device.kind, &device.options)?;
+        let (store, medium) = (self.store.clone(), self.medium.clone());
+        self.sinks.start(device, sink, store, medium, self.wrote.clone());
+        Ok(())
+    }
+
+    /// Ends a device.
+    pub fn stop_sink(&self, path: &str) {
+        self.sinks.stop(path);
+    }
+
+    /// The last line's index.
+    pub fn last_index(&self) -> u64 {
+        self.state.lock().next - 1
     }
 
     /// The medium, for sinks and for reading the log.

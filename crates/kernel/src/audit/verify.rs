@@ -62,6 +62,11 @@ fn facts(line: &[u8]) -> Option<Facts> {
     Some(Facts { index, chain, outbox, covered })
 }
 
+/// A finished line's index.
+pub fn index_of(line: &[u8]) -> Option<u64> {
+    facts(line).map(|f| f.index)
+}
+
 /// Visits the whole lines of a segment; answers the bytes they take.
 fn each_line(
     medium: &dyn Medium,

@@ -1,0 +1,75 @@
+//! Audit sinks: `file`, `syslog`, `socket` (docs page "Audit devices"). Each is a file and a line
+//! here.
+
+mod file;
+mod socket;
+mod syslog;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use strongroom_base::{Error, Result};
+use strongroom_kernel::audit::sinks::{Sink, SinkFactory};
+
+/// The sinks of this binary.
+pub struct AuditSinks {
+    /// Folders that files may lie in; empty is anywhere.
+    file_folders: Vec<PathBuf>,
+}
+
+impl AuditSinks {
+    /// Sinks whose files lie below these folders, if there are any.
+    pub fn new(file_folders: Vec<PathBuf>) -> Self {
+        Self { file_folders }
+    }
+}
+
+/// Options that every type has, and what we make of them.
+const COMMON: &[&str] = &["format", "hmac_accessor", "log_raw", "elide_list_responses", "prefix"];
+
+impl SinkFactory for AuditSinks {
+    fn open(&self, kind: &str, options: &BTreeMap<String, String>) -> Result<Box<dyn Sink>> {
+        check_common(options)?;
+        match kind {
+            "file" => Ok(Box::new(file::FileSink::open(options, &self.file_folders)?)),
+            "syslog" => Ok(Box::new(syslog::SyslogSink::open(options)?)),
+            "socket" => Ok(Box::new(socket::SocketSink::open(options)?)),
+            _ => Err(Error::bad_request(format!("unknown backend type: {kind:?}"))),
+        }
+    }
+}
+
+/// Our log holds HMACs only, in JSON: a sink cannot show more than the log does.
+fn check_common(options: &BTreeMap<String, String>) -> Result<()> {
+    let on = |name: &str| matches!(options.get(name).map(String::as_str), Some("true" | "1" | "t"));
+    let off =
+        |name: &str| matches!(options.get(name).map(String::as_str), Some("false" | "0" | "f"));
+    if on("log_raw") {
+        return Err(Error::bad_request(
+            "log_raw is not offered: the audit log holds no plain values",
+        ));
+    }
+    if off("hmac_accessor") {
+        return Err(Error::bad_request(
+            "hmac_accessor=false is not offered: the audit log holds no plain accessors",
+        ));
+    }
+    match options.get("format").map(String::as_str) {
+        None | Some("" | "json") => {}
+        Some(_) => return Err(Error::bad_request("the only format is json")),
+    }
+    if options.get("prefix").is_some_and(|p| !p.is_empty()) {
+        // A caller-chosen prefix turns the log into a file of the caller's choice
+        // (threat CVE-2025-6000).
+        return Err(Error::bad_request("a prefix of lines cannot be set through the API"));
+    }
+    Ok(())
+}
+
+/// Refuses options that a type does not have.
+fn only(options: &BTreeMap<String, String>, known: &[&str]) -> Result<()> {
+    match options.keys().find(|k| !known.contains(&k.as_str()) && !COMMON.contains(&k.as_str())) {
+        Some(name) => Err(Error::bad_request(format!("unknown option {name:?}"))),
+        None => Ok(()),
+    }
+}
