@@ -1,1 +1,4 @@
-//! strongroom-engines
+//! Secrets engines. Each folder is one engine; [`registry`] names them all.
+
+pub mod kv;
+pub mod registry;

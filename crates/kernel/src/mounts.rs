@@ -292,7 +292,8 @@ impl Router {
         namespace: &Arc<Namespace>,
         mount: Mount,
     ) -> Result<Arc<MountEntry>> {
-        let spec = self.registry.get(mount.class, &mount.kind).cloned();
+        let spec = self.registry.get(mount.class, &mount.kind);
+        let spec = spec.map(|spec| spec.variant(&mount).unwrap_or(spec).clone());
         let kept = old
             .by_scope
             .get(&mount.scope)

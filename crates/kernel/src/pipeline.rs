@@ -33,8 +33,8 @@ use crate::identity::EntityState;
 use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::{Namespace, canonical};
 use crate::node::{Node, Services};
-use crate::plug::{Captures, Matched, Peer, Reply, Request, Route, Rule, Verb};
-use crate::policy::{Acl, Capability};
+use crate::plug::{Captures, Matched, Peer, Reply, Request, Rights, Route, Rule, Verb};
+use crate::policy::{Acl, Capability, Denial};
 use crate::quotas::RateHeaders;
 use crate::tokens::Token;
 
@@ -119,6 +119,8 @@ struct Authorised {
     caller: Authenticated,
     granting: Vec<String>,
     fields: RawFields,
+    /// None on open paths.
+    rights: Option<Rights>,
 }
 
 /// A call that was carried out, not yet recorded or committed.
@@ -337,23 +339,31 @@ impl Authenticated {
     /// Asks policy about the path, then reads the body and asks about its parameters.
     async fn authorise(self) -> Result<Authorised, (Self, Refused)> {
         match self.judge().await {
-            Ok((granting, fields)) => Ok(Authorised { caller: self, granting, fields }),
+            Ok((granting, fields, rights)) => {
+                Ok(Authorised { caller: self, granting, fields, rights })
+            }
             Err(refused) => Err((self, refused)),
         }
     }
 
-    async fn judge(&self) -> Result<(Vec<String>, RawFields), Refused> {
+    async fn judge(&self) -> Result<(Vec<String>, RawFields, Option<Rights>), Refused> {
         let admitted = &self.admitted;
         let rule = match &self.target {
             Target::Route { index, .. } => admitted.route(*index).map_or(Rule::Token, |r| r.rule),
             _ => Rule::Token,
         };
         if rule == Rule::Open {
-            return Ok((Vec::new(), read_body(&self.admitted.call)?));
+            return Ok((Vec::new(), read_body(&self.admitted.call)?, None));
         }
         let Some(token) = &self.token else { return Err(Error::denied().into()) };
         let acl = self.acl(token).await?;
-        let path = self.policy_path(token).ok_or_else(Error::denied)?;
+        let prefix = self.policy_prefix(token).ok_or_else(Error::denied)?;
+        let path = format!("{prefix}{}", admitted.path);
+        let rights = Rights { acl: acl.clone(), prefix, wrap_ttl: admitted.call.wrap_ttl };
+        if rule == Rule::Needs {
+            let (granting, fields) = self.judge_needs(&rights, &path)?;
+            return Ok((granting, fields, Some(rights)));
+        }
         let capability = self.capability().await;
         let mut ask = crate::policy::Request {
             path: &path,
@@ -377,12 +387,51 @@ impl Authenticated {
         if let Some(limit) = decision.limit {
             fields.map.0.insert("limit".to_owned(), Json::from(limit));
         }
+        if matches!(admitted.call.verb, Verb::Write | Verb::Patch) && path.ends_with('/') {
+            return Err(Error::bad_request("cannot write to a path ending in '/'").into());
+        }
         match self.target {
-            Target::Route { .. } => Ok((granting, fields)),
+            Target::Route { .. } => Ok((granting, fields, Some(rights))),
             _ if admitted.entry.is_none() => Err(Error::no_route(&admitted.path).into()),
             Target::OtherVerb => Err(Error::unsupported().into()),
             Target::Nothing => Err(Error::new(ErrorKind::NoRoute, "unsupported path").into()),
         }
+    }
+
+    /// Asks policy about all that an operation needs elsewhere, and whether its own path is denied.
+    fn judge_needs(
+        &self,
+        rights: &Rights,
+        path: &str,
+    ) -> Result<(Vec<String>, RawFields), Refused> {
+        let admitted = &self.admitted;
+        let (Target::Route { index, captures }, Some(entry)) = (&self.target, &admitted.entry)
+        else {
+            return Err(Error::denied().into());
+        };
+        let needs = admitted.route(*index).and_then(|r| r.needs).ok_or_else(Error::denied)?;
+        let acl = &rights.acl;
+        let own = crate::policy::Request::new(path, Capability::Update);
+        if acl.decide_path(&own).denial == Some(Denial::Deny) {
+            return Err(denied_by_policy(acl, &own));
+        }
+        let fields = read_body(&admitted.call)?;
+        let mut granting: Vec<String> = Vec::new();
+        for need in needs(&entry.mount, captures, &fields)? {
+            let path = format!("{}{}", rights.prefix, need.path);
+            let mut ask = crate::policy::Request::new(&path, need.capability);
+            ask.wrap_ttl_seconds = admitted.call.wrap_ttl;
+            let decision = acl.decide_path(&ask);
+            if !decision.allowed {
+                return Err(denied_by_policy(acl, &ask));
+            }
+            for name in acl.granting_policies(&decision, need.capability) {
+                if !granting.iter().any(|n| n == name) {
+                    granting.push(name.to_owned());
+                }
+            }
+        }
+        Ok((granting, fields))
     }
 
     /// The compiled rights of the token.
@@ -399,17 +448,12 @@ impl Authenticated {
         }
     }
 
-    /// The path as the token's policies see it: relative to the token's namespace. `None` where
-    /// the token's namespace is not at or above the request's.
-    fn policy_path(&self, token: &Token) -> Option<String> {
+    /// What stands before a path of the request's namespace for the token's policies, which see
+    /// paths relative to the token's namespace. `None` where that is not at or above the request's.
+    fn policy_prefix(&self, token: &Token) -> Option<String> {
         let admitted = &self.admitted;
         let own = admitted.table.namespaces.of_scope(token.namespace)?;
-        let prefix = admitted.namespace.path.strip_prefix(&own.path)?;
-        Some(if prefix.is_empty() {
-            admitted.path.clone()
-        } else {
-            format!("{prefix}{}", admitted.path)
-        })
+        admitted.namespace.path.strip_prefix(&own.path).map(str::to_owned)
     }
 
     async fn capability(&self) -> Capability {
@@ -622,5 +666,6 @@ fn request_of(caller: &Authenticated, entry: &MountEntry) -> Request {
         wrap_ttl: admitted.call.wrap_ttl,
         headers,
         query: admitted.call.query.clone(),
+        rights: None,
     }
 }

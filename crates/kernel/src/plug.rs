@@ -14,13 +14,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use strongroom_base::fields::Fields;
 use strongroom_base::{
-    Error, FieldSource, FieldSpec, Json, RawFields, Result, Rng, SecretString, Timestamp,
+    Error, FieldSource, FieldSpec, Json, JsonMap, RawFields, Result, Rng, SecretString, Timestamp,
 };
 use strongroom_storage::BoxFuture;
 
 use crate::mounts::Mount;
 use crate::namespaces::Namespace;
 use crate::node::{Node, Services};
+use crate::policy::{Acl, Capability};
 use crate::record::{ReadView, Tx, WriteView};
 use crate::tokens::{NewToken, Token};
 
@@ -50,12 +51,85 @@ pub enum Rule {
     Token,
     /// Whom policy allows with `sudo` besides.
     Sudo,
+    /// Whom policy allows everything that the operation's [`Need`]s name. A denial of the request's
+    /// own path holds besides; a grant of it is not asked for.
+    Needs,
+}
+
+/// A right that an operation needs, on a path that need not be its own.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Need {
+    /// The path within the request's namespace, the mount's path included.
+    pub path: String,
+    /// The capability.
+    pub capability: Capability,
+}
+
+impl Need {
+    /// `capability` on `path`.
+    pub fn new(path: impl Into<String>, capability: Capability) -> Self {
+        Self { path: path.into(), capability }
+    }
+}
+
+/// What an operation of [`Rule::Needs`] needs, from its mount, captures and fields alone: it is
+/// asked before any record is read.
+pub type NeedsFn = fn(&Mount, &[(&'static str, String)], &RawFields) -> Result<Vec<Need>>;
+
+/// The caller's rights, for operations that touch more than the path they are called by.
+#[derive(Clone)]
+pub struct Rights {
+    pub(crate) acl: Arc<Acl>,
+    /// What stands before a path of the request's namespace for the token's policies.
+    pub(crate) prefix: String,
+    pub(crate) wrap_ttl: Option<i64>,
+}
+
+impl Rights {
+    /// Does policy allow `capability` on `path` (within the request's namespace)? `fields` are the
+    /// parameters by which a rule's parameter constraints are judged.
+    pub fn allow(&self, path: &str, capability: Capability, fields: Option<&JsonMap>) -> bool {
+        let path = format!("{}{path}", self.prefix);
+        let mut ask = crate::policy::Request::new(&path, capability);
+        ask.wrap_ttl_seconds = self.wrap_ttl;
+        ask.fields = fields;
+        self.acl.decide(&ask).allowed
+    }
+
+    /// The right to list (or scan) the folder at `path`, with what its rule hides of it.
+    /// `fields` may hold the `limit` of the page.
+    pub fn list(
+        &self,
+        path: &str,
+        capability: Capability,
+        fields: Option<&JsonMap>,
+    ) -> Option<ListRight<'_>> {
+        let path = format!("{}{path}", self.prefix);
+        let mut ask = crate::policy::Request::new(&path, capability);
+        ask.fields = fields;
+        let decision = self.acl.decide(&ask);
+        decision.allowed.then_some(ListRight { acl: &self.acl, decision, path })
+    }
+}
+
+/// The right to list one folder.
+pub struct ListRight<'a> {
+    acl: &'a Acl,
+    decision: crate::policy::Decision,
+    path: String,
+}
+
+impl ListRight<'_> {
+    /// May this entry of the folder be shown?
+    pub fn may_show(&self, key: &str) -> bool {
+        self.acl.may_show(&self.decision, &self.path, key)
+    }
 }
 
 /// An operation.
 pub trait Op: Fields + Send + 'static {
     /// What it answers.
-    type Reply: Serialize + Send;
+    type Reply: Serialize + Send + 'static;
     /// Its verb.
     const VERB: Verb;
     /// Who may call it.
@@ -166,16 +240,22 @@ impl<T> Reply<T> {
     /// The same with its data as JSON.
     pub fn into_json(self) -> Result<Reply<Json>>
     where
-        T: Serialize,
+        T: Serialize + 'static,
     {
-        Ok(Reply {
-            data: match self.data {
+        let mut data = self.data;
+        // What is JSON already is taken as it is: copying a tree costs as much as parsing it.
+        let json = match (&mut data as &mut dyn Any).downcast_mut::<Option<Json>>() {
+            Some(json) => json.take(),
+            None => match data {
                 Some(data) => Some(
                     serde_json::to_value(data)
                         .map_err(|_| Error::internal("an answer does not serialise"))?,
                 ),
                 None => None,
             },
+        };
+        Ok(Reply {
+            data: json,
             raw: self.raw,
             shape: self.shape,
             status: self.status,
@@ -351,12 +431,19 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Query parameters, of requests that have a body besides.
     pub query: Vec<(String, String)>,
+    /// The caller's rights; none on open paths.
+    pub rights: Option<Rights>,
 }
 
 impl Request {
     /// The caller's entity, or "".
     pub fn entity_id(&self) -> &str {
         self.token.as_ref().map_or("", |t| t.entity_id.as_str())
+    }
+
+    /// May the caller do this at another path of the namespace? See [`Rights::allow`].
+    pub fn may(&self, path: &str, capability: Capability, fields: Option<&JsonMap>) -> bool {
+        self.rights.as_ref().is_some_and(|rights| rights.allow(path, capability, fields))
     }
 
     /// The caller's display name, or "".
@@ -419,7 +506,7 @@ pub struct WriteCx<'a> {
 }
 
 /// Something the kernel does once the transaction is durable.
-pub type AfterCommit = Box<dyn FnOnce(&Arc<Services>) + Send>;
+pub type AfterCommit = Box<dyn FnOnce(&Arc<Services>) + Send + Sync>;
 
 impl<'a> std::ops::Deref for WriteCx<'a> {
     type Target = ReadCx<'a>;
@@ -434,17 +521,29 @@ impl<'a> WriteCx<'a> {
         self.read.tx.write(self.read.request.mount.scope)
     }
 
+    /// Another mount of this plug-in's type in the same namespace, and its records to change: for
+    /// operations that carry something over. The caller must ask for the rights on it.
+    pub async fn sibling(&self, path: &str) -> Result<Option<(Arc<Mount>, WriteView<'a>)>> {
+        let table = self.read.services.router.table().await?;
+        let own = &self.read.request.mount;
+        let entry = table.at(self.read.request.namespace.scope, path);
+        let entry = entry.filter(|e| e.mount.kind == own.kind && e.mount.class == own.class);
+        Ok(entry.map(|e| (e.mount.clone(), self.read.tx.write(e.mount.scope))))
+    }
+
     /// Waits for its turn among the commands that name the same record, before reading it: they
     /// then do not conflict. At most once per command.
     pub async fn queue(&mut self, record: &str) {
         if self._queue.is_none() {
             let scope = self.read.request.mount.scope;
             self._queue = Some(self.read.services.queues.wait(scope, record).await);
+            // What was committed meanwhile is no conflict: nothing of it has been read yet.
+            self.read.tx.renew();
         }
     }
 
     /// Runs `action` once the transaction is durable.
-    pub fn after_commit(&mut self, action: impl FnOnce(&Arc<Services>) + Send + 'static) {
+    pub fn after_commit(&mut self, action: impl FnOnce(&Arc<Services>) + Send + Sync + 'static) {
         self.after.push(Box::new(action));
     }
 }
@@ -610,6 +709,8 @@ pub struct Route {
     pub help: &'static str,
     /// How it runs.
     pub handler: Handler,
+    /// What it needs, where its rule is [`Rule::Needs`].
+    pub needs: Option<NeedsFn>,
 }
 
 #[derive(Debug)]
@@ -641,23 +742,30 @@ impl Route {
             fields: O::SPECS,
             help: O::HELP,
             handler,
+            needs: None,
         }
     }
 
     /// The captures of `path` if the pattern matches it, and how literal the match is (for each
     /// segment: literal before capture before greedy).
+    ///
+    /// Invariant: policy judges `a` and `a/` apart, so `a/` never reads or changes what `a` names
+    /// (threat CVE-2026-3605): where it is no list, a greedy capture keeps the slash, and nothing
+    /// else takes one.
     fn matches(&self, path: &str) -> Option<(Captures, u64)> {
         let mut captures = Captures::new();
         let mut rank = 0_u64;
         let mut rest = path.strip_suffix('/').unwrap_or(path);
+        let listing = matches!(self.verb, Verb::List | Verb::Scan);
+        let slash = !listing && rest.len() != path.len();
         for segment in &self.segments {
             rank <<= 2;
             if let Segment::Greedy(name) = segment {
                 // Only lists have a root: the empty path.
-                if rest.is_empty() && !matches!(self.verb, Verb::List | Verb::Scan) {
+                if rest.is_empty() && !listing {
                     return None;
                 }
-                captures.push((name, rest.to_owned()));
+                captures.push((name, if slash { format!("{rest}/") } else { rest.to_owned() }));
                 return Some((captures, rank));
             }
             if rest.is_empty() {
@@ -676,7 +784,7 @@ impl Route {
         }
         // Normalise ranks of patterns with different numbers of segments.
         let rank = rank << (2 * (24 - self.segments.len().min(24)));
-        rest.is_empty().then_some((captures, rank))
+        (rest.is_empty() && !slash).then_some((captures, rank))
     }
 }
 
@@ -723,13 +831,26 @@ pub struct Spec {
     pub revoke_lease: Option<LeaseRevokeFn>,
     /// Its background work, and how many seconds lie between two runs.
     pub reconcile: Option<(i64, ReconcileFn)>,
+    /// Surfaces that other options of a mount choose: option, value, surface.
+    variants: Vec<(&'static str, &'static str, Arc<Spec>)>,
     open: Box<dyn Fn(&Mount) -> Result<Engine> + Send + Sync>,
 }
 
 impl Spec {
     /// Makes the engine object of a mount; refuses options that the type does not take.
     pub fn open(&self, mount: &Mount) -> Result<Engine> {
-        (self.open)(mount)
+        match self.variant(mount) {
+            Some(variant) => variant.open(mount),
+            None => (self.open)(mount),
+        }
+    }
+
+    /// The surface that a mount's options choose, where it is another one than this.
+    pub fn variant(&self, mount: &Mount) -> Option<&Arc<Spec>> {
+        let chosen = |(option, value, _): &&(&str, &str, _)| {
+            mount.options.get(*option).is_some_and(|v| v == value)
+        };
+        self.variants.iter().find(chosen).map(|(_, _, spec)| spec)
     }
 
     /// Finds the operation for a path and verb.
@@ -788,6 +909,7 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
                 renew_lease: None,
                 revoke_lease: None,
                 reconcile: None,
+                variants: Vec::new(),
                 open: Box::new(move |mount| Ok(Arc::new(open(mount)?))),
             },
             _engine: std::marker::PhantomData,
@@ -886,6 +1008,22 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
         let run: ReconcileFn =
             Box::new(|any, cx| Box::pin(async move { engine::<E>(any)?.reconcile(cx).await }));
         self.spec.reconcile = Some((seconds, run));
+        self
+    }
+
+    /// What the operations of [`Rule::Needs`] at `pattern` need.
+    pub fn needs(mut self, pattern: &'static str, needs: NeedsFn) -> Self {
+        for route in self.spec.routes.iter_mut().filter(|r| r.pattern == pattern) {
+            if route.rule == Rule::Needs {
+                route.needs = Some(needs);
+            }
+        }
+        self
+    }
+
+    /// Mounts whose `option` is `value` have another surface.
+    pub fn variant(mut self, option: &'static str, value: &'static str, spec: Spec) -> Self {
+        self.spec.variants.push((option, value, Arc::new(spec)));
         self
     }
 

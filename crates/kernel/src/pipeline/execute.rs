@@ -48,7 +48,7 @@ impl Authorised {
         let (Some(engine), Some(route)) = (&entry.engine, admitted.route(*index)) else {
             return Err(Error::no_route(&admitted.path));
         };
-        let request = request_of(caller, entry);
+        let request = Request { rights: self.rights.clone(), ..request_of(caller, entry) };
         let services = &admitted.services;
         let tx = services.store.begin();
         let source = FieldSource::new(captures, &self.fields, route.fields);

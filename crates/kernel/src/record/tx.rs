@@ -149,6 +149,14 @@ impl Tx {
         self.store.storage.next_id()
     }
 
+    /// Sees what was committed since it began, as long as it has neither read nor written.
+    pub fn renew(&self) {
+        let mut inner = self.inner.lock();
+        if inner.reads.is_empty() && inner.ranges.is_empty() && inner.changes.is_empty() {
+            inner.snapshot = self.store.storage.revision();
+        }
+    }
+
     /// Has it gathered changes?
     pub fn has_changes(&self) -> bool {
         !self.inner.lock().changes.is_empty()
@@ -214,6 +222,25 @@ impl Tx {
 
     pub(crate) fn change(&self, change: Change) {
         self.inner.lock().changes.push(change);
+    }
+
+    /// The keys of named records below `prefix` that this transaction has set, and those it has
+    /// removed one by one.
+    fn changed_names(&self, prefix: &[u8]) -> (Vec<IndexKey>, Vec<IndexKey>) {
+        let (mut put, mut gone) = (Vec::new(), Vec::new());
+        for change in &self.inner.lock().changes {
+            let (key, is_put) = match change {
+                Change::Put(Key::Index(table, key), _) if *table == indexes::NAMES => (key, true),
+                Change::Delete(Key::Index(table, key)) if *table == indexes::NAMES => (key, false),
+                _ => continue,
+            };
+            if key.starts_with(prefix) {
+                put.retain(|k| k != key);
+                gone.retain(|k| k != key);
+                if is_put { &mut put } else { &mut gone }.push(key.clone());
+            }
+        }
+        (put, gone)
     }
 
     /// Sets plain bytes in an index table: for due times and links, which hold numbers only.
@@ -318,6 +345,20 @@ impl<'a> ReadView<'a> {
         let prefix = name_prefix(self.scope, T::KIND, parent);
         let page = self.tx.scan_index(indexes::NAMES, &prefix, &prefix_end(&prefix), 1).await?;
         Ok(!page.is_empty())
+    }
+
+    /// Is there any record of type `T` below `parent` beside the one called `name`, this
+    /// transaction's own changes included? The folder that holds nothing else can go with it.
+    pub async fn any_but<T: Record>(&self, parent: Id, name: &str) -> Result<bool> {
+        let Key::Index(_, own) = self.key::<T>(parent, name) else { return Ok(false) };
+        let prefix = name_prefix(self.scope, T::KIND, parent);
+        let (put, gone) = self.tx.changed_names(&prefix);
+        if put.iter().any(|key| *key != own) {
+            return Ok(true);
+        }
+        let limit = gone.len() + 2;
+        let page = self.tx.scan_index(indexes::NAMES, &prefix, &prefix_end(&prefix), limit).await?;
+        Ok(page.into_iter().any(|(key, _)| key != own && !gone.contains(&key)))
     }
 
     /// Visits name and encoded record of every entry, in storage order.
