@@ -69,6 +69,17 @@ impl Error {
         Self::new(ErrorKind::PermissionDenied, "permission denied")
     }
 
+    /// 400 for a login whose name or secret is wrong: the lockout counts these, and no other
+    /// failures.
+    pub fn bad_credentials(public: impl Into<String>) -> Self {
+        Self::bad_request(public).because(BadCredentials)
+    }
+
+    /// Is this the failure of [`Error::bad_credentials`]?
+    pub fn is_bad_credentials(&self) -> bool {
+        self.cause.as_ref().is_some_and(|c| c.is::<BadCredentials>())
+    }
+
     /// 404 with an empty error list.
     pub fn not_found() -> Self {
         Self { kind: ErrorKind::NotFound, public: vec![], cause: None, data: None }
@@ -119,6 +130,18 @@ impl Error {
         self
     }
 }
+
+/// The cause that marks a login with a wrong name or secret.
+#[derive(Debug)]
+struct BadCredentials;
+
+impl fmt::Display for BadCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("wrong credentials")
+    }
+}
+
+impl std::error::Error for BadCredentials {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -477,11 +477,15 @@ pub trait Fields: Sized {
 ///     }
 /// }
 /// ```
+///
+/// Fields that several operations share stand in a struct of their own, which the first member
+/// takes in: `..token: TokenFields;`.
 #[macro_export]
 macro_rules! fields {
     (
         $(#[doc = $help:literal])+
         $vis:vis struct $name:ident {
+            $( ..$shared:ident : $shared_ty:ty; )?
             $(
                 $(#[doc = $field_help:literal])+
                 $field:ident $( ( $($alias:ident),+ ) )? : $ty:ty
@@ -491,20 +495,28 @@ macro_rules! fields {
         $(#[doc = $help])+
         $vis struct $name {
             $( $(#[doc = $field_help])+ pub $field: $ty, )*
+            $( /// Fields shared with other operations.
+               pub $shared: $shared_ty, )?
         }
 
         impl $crate::fields::Fields for $name {
             const HELP: &'static str = concat!($($help, "\n"),+);
-            const SPECS: &'static [$crate::fields::FieldSpec] = &[
-                $( $crate::fields::FieldSpec {
-                    name: $crate::fields::wire_name(stringify!($field)),
-                    aliases: &[ $( $(stringify!($alias)),+ )? ],
-                    kind: <$ty as $crate::fields::Field>::KIND,
-                    help: concat!($($field_help, "\n"),+),
-                    required: <$ty as $crate::fields::Field>::REQUIRED,
-                    rest: <$ty as $crate::fields::Field>::REST,
-                }, )*
-            ];
+            const SPECS: &'static [$crate::fields::FieldSpec] = {
+                const PARTS: &[&[$crate::fields::FieldSpec]] = &[
+                    &[ $( $crate::fields::FieldSpec {
+                        name: $crate::fields::wire_name(stringify!($field)),
+                        aliases: &[ $( $(stringify!($alias)),+ )? ],
+                        kind: <$ty as $crate::fields::Field>::KIND,
+                        help: concat!($($field_help, "\n"),+),
+                        required: <$ty as $crate::fields::Field>::REQUIRED,
+                        rest: <$ty as $crate::fields::Field>::REST,
+                    }, )* ],
+                    $( <$shared_ty as $crate::fields::Fields>::SPECS, )?
+                ];
+                const JOINED: [$crate::fields::FieldSpec; $crate::fields::length(PARTS)] =
+                    $crate::fields::join(PARTS);
+                &JOINED
+            };
             #[allow(unused_variables)]
             fn decode(
                 source: &$crate::fields::FieldSource<'_>,
@@ -515,10 +527,45 @@ macro_rules! fields {
                         $crate::fields::wire_name(stringify!($field)),
                         &[ $( $(stringify!($alias)),+ )? ],
                     )?, )*
+                    $( $shared: <$shared_ty as $crate::fields::Fields>::decode(source)?, )?
                 })
             }
         }
     };
+}
+
+/// How many fields `parts` have together.
+pub const fn length(parts: &[&[FieldSpec]]) -> usize {
+    let (mut total, mut i) = (0, 0);
+    while i < parts.len() {
+        total += parts[i].len();
+        i += 1;
+    }
+    total
+}
+
+/// All fields of `parts`, which are `N`.
+pub const fn join<const N: usize>(parts: &[&[FieldSpec]]) -> [FieldSpec; N] {
+    const NONE: FieldSpec = FieldSpec {
+        name: "",
+        aliases: &[],
+        kind: FieldKind::Any,
+        help: "",
+        required: false,
+        rest: false,
+    };
+    let mut out = [NONE; N];
+    let (mut at, mut part) = (0, 0);
+    while part < parts.len() {
+        let mut i = 0;
+        while i < parts[part].len() {
+            out[at] = parts[part][i];
+            at += 1;
+            i += 1;
+        }
+        part += 1;
+    }
+    out
 }
 
 /// A field identifier's wire name: without the `r#` of a raw identifier.
@@ -578,6 +625,38 @@ mod tests {
         assert_eq!(e.token_ttl, Some(Ttl(60)), "the new name wins");
         assert_eq!(e.meta["a"], "1");
         assert_eq!(e.on, None);
+    }
+
+    crate::fields! {
+        /// Fields that operations share.
+        pub struct Shared {
+            /// A duration.
+            token_ttl (ttl): Option<Ttl>,
+        }
+    }
+
+    crate::fields! {
+        /// An operation with fields of its own and shared ones.
+        pub struct Sharing {
+            ..token: Shared;
+            /// Text.
+            name: String,
+        }
+    }
+
+    #[test]
+    fn shared_fields_are_read_and_known() {
+        let raw = RawFields::from_map(
+            serde_json::from_str(r#"{"name":"n","ttl":"1m","other":1}"#).unwrap(),
+        );
+        let source = FieldSource::new(&[], &raw, Sharing::SPECS);
+        let op = Sharing::decode(&source).unwrap();
+        assert_eq!((op.name.as_str(), op.token.token_ttl), ("n", Some(Ttl(60))));
+        assert_eq!(source.unknown_names(), ["other"]);
+        assert_eq!(
+            Sharing::SPECS.iter().map(|s| s.name).collect::<Vec<_>>(),
+            ["name", "token_ttl"]
+        );
     }
 
     #[test]

@@ -22,13 +22,18 @@ pub fn hash(password: &[u8], rng: &dyn Rng) -> Result<String> {
 
 /// As [`hash`], with a cost of the caller's choice up to [`COST_MAX`].
 pub fn hash_with_cost(password: &[u8], cost: u32, rng: &dyn Rng) -> Result<String> {
+    hash_with_salt(password, cost, rng.array())
+}
+
+/// As [`hash_with_cost`], with a salt drawn by the caller: for a thread that has no generator.
+pub fn hash_with_salt(password: &[u8], cost: u32, salt: [u8; 16]) -> Result<String> {
     if password.len() > PASSWORD_BYTES_MAX {
         return Err(Error::bad_request("password length exceeds 72 bytes"));
     }
     if cost > COST_MAX {
         return Err(Error::bad_request("bcrypt cost is too high"));
     }
-    let parts = bcrypt::hash_with_salt(password, cost, rng.array())
+    let parts = bcrypt::hash_with_salt(password, cost, salt)
         .map_err(|_| Error::bad_request("bcrypt cost is out of range"))?;
     Ok(parts.format_for_version(bcrypt::Version::TwoA))
 }
@@ -39,6 +44,24 @@ pub fn check_hash(hash: &str) -> Result<()> {
         Ok(parts) if (4..=COST_MAX).contains(&parts.get_cost()) => Ok(()),
         _ => Err(Error::bad_request("not a usable bcrypt hash")),
     }
+}
+
+/// The cost of a bcrypt hash; `None` where it is none.
+pub fn cost(hash: &str) -> Option<u32> {
+    hash.parse::<bcrypt::HashParts>().ok().map(|parts| parts.get_cost())
+}
+
+/// As [`verify`], with the work of a hash of `cost` in every case: whether the user is there, and
+/// what his own hash costs, does not show in the time (threat: CVE-2025-6011).
+pub fn verify_at_cost(password: &[u8], hash: Option<&str>, cost: u32) -> bool {
+    let own = hash.and_then(self::cost).unwrap_or(COST);
+    let equal = verify(password, hash);
+    // The work of costs c, c, c + 1, … n - 1 adds up to that of cost n.
+    let part = password.get(..PASSWORD_BYTES_MAX).unwrap_or(password);
+    for step in own..cost.min(COST_MAX) {
+        std::hint::black_box(bcrypt::hash_with_salt(part, step, [0; 16]).is_ok());
+    }
+    equal
 }
 
 /// Is `password` the one that was hashed? `None` stands for an unknown user: it costs what a
@@ -85,6 +108,18 @@ mod tests {
         assert_eq!(parts.get_cost(), COST);
         assert!(!verify(b"anything", None));
         assert!(!verify(b"anything", Some("not a hash")));
+    }
+
+    #[test]
+    fn a_verification_at_a_cost_says_the_same() {
+        let rng = TestRng::new(6);
+        let cheap = hash_with_cost(b"x", 4, &rng).unwrap();
+        assert_eq!(cost(&cheap), Some(4));
+        assert_eq!(cost("not a hash"), None);
+        assert!(verify_at_cost(b"x", Some(&cheap), 6));
+        assert!(!verify_at_cost(b"y", Some(&cheap), 6));
+        assert!(!verify_at_cost(&[b'p'; 100], Some(&cheap), 5));
+        assert!(!verify_at_cost(b"x", None, 4));
     }
 
     #[test]
