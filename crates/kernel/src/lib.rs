@@ -6,6 +6,7 @@ pub mod audit;
 pub mod barrier;
 pub mod identity;
 pub mod leases;
+pub mod lockout;
 pub mod mounts;
 pub mod namespaces;
 pub mod node;

@@ -313,6 +313,28 @@ impl Router {
     }
 }
 
+/// A mount for tests.
+#[cfg(test)]
+pub(crate) fn test_mount(kind: &str) -> Mount {
+    Mount {
+        scope: Scope(7),
+        class: Class::Auth,
+        kind: kind.to_owned(),
+        path: format!("auth/{kind}/"),
+        accessor: format!("auth_{kind}_0"),
+        uuid: String::new(),
+        description: String::new(),
+        config: MountConfig::default(),
+        options: BTreeMap::new(),
+        local: false,
+        seal_wrap: false,
+        external_entropy_access: false,
+        created: Timestamp::ZERO,
+        deleted: None,
+        plugin_version: String::new(),
+    }
+}
+
 /// Where the rows of a mount's named records hang: the top.
 pub const TOP: Id = 0;
 

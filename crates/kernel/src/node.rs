@@ -14,6 +14,7 @@ use crate::audit::{AuditLog, AuditOptions};
 use crate::barrier::{Barrier, KeyRing};
 use crate::identity::Identity;
 use crate::leases::Leases;
+use crate::lockout::Lockouts;
 use crate::mounts::{Mount, Router, create_builtin};
 use crate::plug::{Class, Registry};
 use crate::policies::{Policies, PolicyRecord};
@@ -50,8 +51,10 @@ pub struct KernelConfig {
     pub sanitized: serde_json::Value,
     /// The audit log.
     pub audit: AuditOptions,
-    /// Lockout of users, where the auth mount says nothing.
+    /// Lockout of users, where neither the auth mount nor its type says anything.
     pub user_lockout: crate::mounts::UserLockout,
+    /// Lockout of users by type of auth method, where the mount says nothing.
+    pub user_lockout_of: std::collections::BTreeMap<String, crate::mounts::UserLockout>,
 }
 
 impl Default for KernelConfig {
@@ -67,6 +70,7 @@ impl Default for KernelConfig {
             sanitized: serde_json::Value::Null,
             audit: AuditOptions::default(),
             user_lockout: Default::default(),
+            user_lockout_of: Default::default(),
         }
     }
 }
@@ -97,6 +101,8 @@ pub struct Services {
     pub leases: Leases,
     /// Rate limits.
     pub quotas: Quotas,
+    /// Failed logins.
+    pub lockouts: Lockouts,
     /// The audit log.
     pub audit: Arc<AuditLog>,
     /// Queues of commands.
@@ -276,6 +282,7 @@ impl Node {
             identity: Identity::new(store.clone()),
             leases: Leases::new(store.clone()),
             quotas: Quotas::new(store.clone()),
+            lockouts: Lockouts::default(),
             audit: AuditLog::open(
                 store.clone(),
                 self.audit_medium.clone(),

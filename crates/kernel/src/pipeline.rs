@@ -33,9 +33,9 @@ use crate::identity::EntityState;
 use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::{Namespace, canonical};
 use crate::node::{Node, Services};
-use crate::plug::{Captures, Matched, Peer, Reply, Request, Rights, Route, Rule, Verb};
+use crate::plug::{Captures, Handler, Matched, Peer, Reply, Request, Rights, Route, Rule, Verb};
 use crate::policy::{Acl, Capability, Denial};
-use crate::quotas::RateHeaders;
+use crate::quotas::{Asked, RateHeaders, Verdict};
 use crate::tokens::Token;
 
 /// A request as a door hands it over.
@@ -89,9 +89,13 @@ struct Admitted {
     entry: Option<Arc<MountEntry>>,
     /// The path below the mount.
     below: String,
+    /// The path as it was written, where `path` is another spelling of it.
+    written: Option<String>,
     rate: Option<RateHeaders>,
     /// Headers that the audit log shows.
     shown_headers: Arc<crate::audit::AuditedHeaders>,
+    /// Quotas count it once its role is known.
+    waits_for_role: bool,
 }
 
 /// The route that a call's path leads to.
@@ -155,7 +159,7 @@ pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
         Err(e) => return Answer::failure(id, e),
     };
     match admit(services, call, id).await {
-        Ok(admitted) => admitted.run().await,
+        Ok(admitted) => admitted.limit_and_run().await,
         Err((id, e)) => Answer::failure(id, e),
     }
 }
@@ -261,9 +265,8 @@ async fn admit(
         Some((entry, below)) => (Some(entry.clone()), below.to_owned()),
         None => (None, String::new()),
     };
-    let rate = services.quotas.admit(&namespace, entry.as_deref(), &path, &call.peer).await;
     let shown_headers = services.audit.headers();
-    let admitted = Admitted {
+    Ok(Admitted {
         services,
         table,
         call,
@@ -273,16 +276,62 @@ async fn admit(
         path,
         entry,
         below,
+        written: None,
         rate: None,
         shown_headers,
-    };
-    match rate {
-        Ok(rate) => Ok(Admitted { rate, ..admitted }),
-        Err(e) => Err((admitted.id, e)),
-    }
+        waits_for_role: false,
+    })
 }
 
 impl Admitted {
+    /// Asks the quotas, then goes on.
+    async fn limit_and_run(mut self) -> Answer {
+        match self.limit().await {
+            Ok(Verdict { refused: None, .. }) => self.run().await,
+            Ok(Verdict { refused: Some(error), audited: true, .. }) => {
+                self.refuse(error.into()).await
+            }
+            Ok(Verdict { refused: Some(error), .. }) => {
+                Answer { rate: self.rate, ..Answer::failure(self.id, error) }
+            }
+            Err(error) => self.refuse(error.into()).await,
+        }
+    }
+
+    /// Asks the quotas, but for logins whose role decides.
+    async fn limit(&mut self) -> Result<Verdict> {
+        if let Some(entry) = &self.entry
+            && entry.spec.as_ref().is_some_and(|s| s.role.is_some())
+            && self.services.quotas.waits_for_role(entry.mount.scope).await?
+            && let Target::Route { index, .. } = self.target()
+            && self.route(index).is_some_and(|r| matches!(r.handler, Handler::Login(_)))
+        {
+            self.waits_for_role = true;
+            return Ok(Verdict::default());
+        }
+        self.count(None).await
+    }
+
+    /// Has the quotas count the request.
+    async fn count(&mut self, role: Option<&str>) -> Result<Verdict> {
+        let asked = Asked {
+            namespaces: &self.table.namespaces,
+            namespace: &self.namespace,
+            mount: self.entry.as_deref(),
+            path: &self.path,
+            below: &self.below,
+            role,
+            peer: &self.call.peer,
+        };
+        let mut verdict = self.services.quotas.admit(&asked).await?;
+        self.rate = verdict.headers;
+        if let Some(refused) = &mut verdict.refused {
+            let path = self.call.path.as_str();
+            refused.public = vec![format!("request path {path:?}: rate limit quota exceeded")];
+        }
+        Ok(verdict)
+    }
+
     /// The rest of the way, top to bottom.
     async fn run(self) -> Answer {
         let caller = match self.authenticate().await {
@@ -305,6 +354,27 @@ impl Admitted {
     /// The route of a target.
     fn route(&self, index: usize) -> Option<&Route> {
         self.entry.as_ref()?.spec.as_ref()?.routes.get(index)
+    }
+
+    /// Finds the route, and brings the path into the one spelling that policy judges and the
+    /// operation sees.
+    fn resolve(&mut self) -> Target {
+        let target = self.target();
+        let Target::Route { index, captures } = &target else { return target };
+        let spec = self.entry.as_ref().and_then(|e| e.spec.clone());
+        let route = self.route(*index);
+        let folded =
+            spec.as_ref().zip(route).and_then(|(s, route)| s.one_spelling(route, &self.below));
+        let Some(folded) = folded else { return target };
+        let Some(above) = self.path.strip_suffix(&self.below) else { return target };
+        let path = format!("{above}{folded}");
+        self.written = Some(std::mem::replace(&mut self.path, path));
+        self.below = folded;
+        let mut resolved = self.target();
+        if let (Target::Route { captures: folded, .. }, Some(spec)) = (&mut resolved, &spec) {
+            spec.show_case(folded, captures.clone());
+        }
+        resolved
     }
 
     fn target(&self) -> Target {
@@ -337,13 +407,24 @@ impl Admitted {
 
 impl Authenticated {
     /// Asks policy about the path, then reads the body and asks about its parameters.
-    async fn authorise(self) -> Result<Authorised, (Self, Refused)> {
+    async fn authorise(mut self) -> Result<Authorised, (Self, Refused)> {
         match self.judge().await {
-            Ok((granting, fields, rights)) => {
-                Ok(Authorised { caller: self, granting, fields, rights })
-            }
+            Ok((granting, fields, rights)) => match self.limit_by_role(&fields).await {
+                Ok(()) => Ok(Authorised { caller: self, granting, fields, rights }),
+                Err(error) => Err((self, error.into())),
+            },
             Err(refused) => Err((self, refused)),
         }
+    }
+
+    /// Asks the quotas about a login that waits for its role.
+    async fn limit_by_role(&mut self, fields: &RawFields) -> Result<()> {
+        if !self.admitted.waits_for_role {
+            return Ok(());
+        }
+        let role = self.role(fields).await?;
+        let verdict = self.admitted.count(role.as_deref()).await?;
+        verdict.refused.map_or(Ok(()), Err)
     }
 
     async fn judge(&self) -> Result<(Vec<String>, RawFields, Option<Rights>), Refused> {
@@ -359,6 +440,7 @@ impl Authenticated {
         let acl = self.acl(token).await?;
         let prefix = self.policy_prefix(token).ok_or_else(Error::denied)?;
         let path = format!("{prefix}{}", admitted.path);
+        let written = admitted.written.as_ref().map(|written| format!("{prefix}{written}"));
         let rights = Rights { acl: acl.clone(), prefix, wrap_ttl: admitted.call.wrap_ttl };
         if rule == Rule::Needs {
             let (granting, fields) = self.judge_needs(&rights, &path)?;
@@ -372,7 +454,19 @@ impl Authenticated {
             wrap_ttl_seconds: admitted.call.wrap_ttl,
             fields: None,
         };
-        let decision = acl.decide_path(&ask);
+        let mut decision = acl.decide_path(&ask);
+        if !decision.allowed
+            && decision.denial != Some(Denial::Deny)
+            && let Some(written) = &written
+        {
+            // A policy may spell the name as the caller does. It cannot undo a denial of the one
+            // spelling.
+            let other = crate::policy::Request { path: written, ..ask };
+            let allowed = Some(acl.decide_path(&other)).filter(|d| d.allowed);
+            if let Some(allowed) = allowed {
+                (ask, decision) = (other, allowed);
+            }
+        }
         if !decision.allowed {
             return Err(denied_by_policy(&acl, &ask));
         }

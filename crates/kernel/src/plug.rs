@@ -583,6 +583,16 @@ pub trait Exists<O: Op>: Send + Sync {
     ) -> impl Future<Output = Result<bool>> + Send;
 }
 
+/// Tells the role of a login, for quotas that name one.
+pub trait ResolveRole: Send + Sync {
+    /// The role's name; `None` where the login names none that exists.
+    fn role(
+        &self,
+        cx: &ReadCx<'_>,
+        source: &FieldSource<'_>,
+    ) -> impl Future<Output = Result<Option<String>>> + Send;
+}
+
 /// Renews a login's token: the role may have changed, or be gone.
 pub trait Renew: Send + Sync {
     /// The token parameters that hold now; an error refuses the renewal.
@@ -655,6 +665,17 @@ type ExistsFn = Box<
         + Send
         + Sync,
 >;
+type RoleFn = Box<
+    dyn for<'a> Fn(
+            &'a AnyEngine,
+            &'a ReadCx<'a>,
+            FieldSource<'a>,
+        ) -> BoxFuture<'a, Result<Option<String>>>
+        + Send
+        + Sync,
+>;
+/// Who a login's captures and fields name.
+pub type AliasFn = fn(&FieldSource<'_>) -> Option<String>;
 type RenewFn = Box<
     dyn for<'a, 'b> Fn(
             &'a AnyEngine,
@@ -712,6 +733,8 @@ pub struct Route {
     pub handler: Handler,
     /// What it needs, where its rule is [`Rule::Needs`].
     pub needs: Option<NeedsFn>,
+    /// Who a login names: its failures are counted for the lockout.
+    pub alias: Option<AliasFn>,
 }
 
 #[derive(Debug)]
@@ -744,6 +767,7 @@ impl Route {
             help: O::HELP,
             handler,
             needs: None,
+            alias: None,
         }
     }
 
@@ -789,6 +813,39 @@ impl Route {
     }
 }
 
+impl Route {
+    /// `path` with the captures called one of `names` in lower case; `None` where that changes
+    /// nothing.
+    fn fold_case(&self, path: &str, names: &[&str]) -> Option<String> {
+        let mut folded = String::new();
+        let mut changed = false;
+        let mut segments = self.segments.iter();
+        let mut greedy = false;
+        for (i, segment) in path.split('/').enumerate() {
+            if i > 0 {
+                folded.push('/');
+            }
+            let fold = match segments.next() {
+                Some(Segment::Capture(name)) => names.contains(name),
+                Some(Segment::Greedy(name)) => {
+                    greedy = names.contains(name);
+                    greedy
+                }
+                Some(Segment::Literal(_)) => false,
+                None => greedy,
+            };
+            if fold {
+                let lower = segment.to_lowercase();
+                changed |= lower != segment;
+                folded.push_str(&lower);
+            } else {
+                folded.push_str(segment);
+            }
+        }
+        changed.then_some(folded)
+    }
+}
+
 /// Path captures by name.
 pub type Captures = Vec<(&'static str, String)>;
 
@@ -824,6 +881,12 @@ pub struct Spec {
     /// Help for the mount.
     pub docs: &'static str,
     exists: Vec<(&'static str, ExistsFn)>,
+    /// Captures whose case does not matter: policy sees them in lower case.
+    case_insensitive: Vec<&'static str>,
+    /// Those of them that operations see as they were written.
+    case_shown: Vec<&'static str>,
+    /// The role of a login.
+    pub role: Option<RoleFn>,
     /// Renewal of its tokens.
     pub renew: Option<RenewFn>,
     /// Renewal of its leases.
@@ -876,6 +939,24 @@ impl Spec {
         }
     }
 
+    /// `path`, which leads to `route`, in the one spelling that policy judges; `None` where it has
+    /// it already.
+    pub fn one_spelling(&self, route: &Route, path: &str) -> Option<String> {
+        if self.case_insensitive.is_empty() || !path.chars().any(char::is_uppercase) {
+            return None;
+        }
+        route.fold_case(path, &self.case_insensitive)
+    }
+
+    /// Gives `folded` the captures of `written` whose case operations show.
+    pub fn show_case(&self, folded: &mut Captures, written: Captures) {
+        for (folded, written) in folded.iter_mut().zip(written) {
+            if self.case_shown.contains(&folded.0) {
+                *folded = written;
+            }
+        }
+    }
+
     /// The existence check for a route's path.
     pub fn exists_for(&self, route: &Route) -> Option<&ExistsFn> {
         self.exists.iter().find(|(pattern, _)| *pattern == route.pattern).map(|(_, f)| f)
@@ -906,6 +987,9 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
                 routes: Vec::new(),
                 docs: "",
                 exists: Vec::new(),
+                case_insensitive: Vec::new(),
+                case_shown: Vec::new(),
+                role: None,
                 renew: None,
                 renew_lease: None,
                 revoke_lease: None,
@@ -961,6 +1045,39 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
         let mut route = Route::new::<O>(pattern, Handler::Login(run));
         route.rule = Rule::Open;
         self.spec.routes.push(route);
+        self
+    }
+
+    /// The login added last names whom `alias` says, in one spelling: the lockout counts by it.
+    pub fn counts_failures_of(mut self, alias: AliasFn) -> Self {
+        if let Some(route) = self.spec.routes.last_mut() {
+            route.alias = Some(alias);
+        }
+        self
+    }
+
+    /// The case of captures called `name` does not matter, but operations show it as it was
+    /// written.
+    pub fn case_shown(mut self, name: &'static str) -> Self {
+        self.spec.case_shown.push(name);
+        self.case_insensitive(name)
+    }
+
+    /// The case of captures called `name` does not matter: policy and operations see them in lower
+    /// case.
+    pub fn case_insensitive(mut self, name: &'static str) -> Self {
+        self.spec.case_insensitive.push(name);
+        self
+    }
+
+    /// Its logins have roles, which quotas can name.
+    pub fn resolves_roles(mut self) -> Self
+    where
+        E: ResolveRole,
+    {
+        self.spec.role = Some(Box::new(|any, cx, source| {
+            Box::pin(async move { engine::<E>(any)?.role(cx, &source).await })
+        }));
         self
     }
 
@@ -1160,4 +1277,48 @@ impl From<Grant> for NewToken {
 /// Raw fields of an operation run by the kernel itself.
 pub fn no_fields() -> RawFields {
     RawFields::default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    strongroom_base::fields! {
+        /// Reads something.
+        struct ReadIt {
+            /// Its name.
+            name: String,
+        }
+    }
+
+    impl Op for ReadIt {
+        type Reply = Json;
+        const VERB: Verb = Verb::Read;
+    }
+
+    impl Query<ReadIt> for () {
+        async fn query(&self, _: &ReadCx<'_>, op: ReadIt) -> Result<Reply<Json>> {
+            Ok(Reply::data(Json::String(op.name)))
+        }
+    }
+
+    #[test]
+    fn captures_without_case_have_one_spelling() {
+        let spec = EngineSpec::new("x", Class::Auth, |_| Ok(()))
+            .query::<ReadIt>("role/{name}/Field")
+            .query::<ReadIt>("Other/{what}")
+            .query::<ReadIt>("all/{name..}")
+            .case_insensitive("name")
+            .build();
+        for (path, expect) in [
+            ("role/MyRole/Field", Some("role/myrole/Field")),
+            ("role/ÄB/Field/", Some("role/äb/Field/")),
+            ("role/myrole/Field", None),
+            ("Other/Thing", None),
+            ("all/A/b/C", Some("all/a/b/c")),
+        ] {
+            let Matched::Route(route, _) = spec.find(path, Verb::Read) else { panic!("{path}") };
+            assert_eq!(spec.one_spelling(route, path).as_deref(), expect, "{path}");
+        }
+    }
 }

@@ -41,8 +41,8 @@ const ACLS_MAX: usize = 5_000;
 struct AclKey {
     namespace: Scope,
     policies: Vec<String>,
-    /// The entity, where a policy is templated.
-    entity: String,
+    /// The entity's state, where a policy is templated; else 0.
+    entity: u64,
 }
 
 struct CachedAcl {
@@ -55,19 +55,22 @@ pub struct Policies {
     store: Arc<Store>,
     parsed: Arc<Derived<(Scope, String), Policy>>,
     acls: Derived<AclKey, CachedAcl>,
-    /// Rises with every change of a policy, entity or group: compiled rights of an older epoch
-    /// are built anew.
+    /// Rises with every change of a policy: compiled rights of an older epoch are built anew.
+    /// Entities and groups do not count here: their states are part of what rights are known by.
     epoch: Arc<AtomicU64>,
 }
 
-/// Kinds of records on which rights depend: policies, and identity's 210 to 219.
+/// Is it a change of a policy, or may it be?
 fn concerns_rights(change: &Change) -> bool {
+    let is_policy = |key: &[u8]| key.get(4).is_none_or(|kind| *kind == PolicyRecord::KIND);
     match change {
         Change::Put(Key::Index(table, key), _) | Change::Delete(Key::Index(table, key)) => {
-            *table == indexes::NAMES
-                && key.get(4).is_some_and(|k| *k == PolicyRecord::KIND || (210..=219).contains(k))
+            *table == indexes::NAMES && is_policy(key)
         }
-        Change::DeleteIndexRange { table, .. } => *table == indexes::NAMES,
+        Change::DeleteIndexRange { table, from, to } => {
+            // A range that ends within its own kind is of that kind alone.
+            *table == indexes::NAMES && (is_policy(from) || from.get(..5) != to.get(..5))
+        }
         Change::Everything => true,
         _ => false,
     }
@@ -138,11 +141,8 @@ impl Policies {
             }
         }
         let templated = parsed.iter().any(|p| p.is_templated());
-        let entity_id = match entity {
-            Some(e) if templated => e.view.entity.as_ref().map_or("", |e| e.id.as_str()),
-            _ => "",
-        };
-        let key = AclKey { namespace, policies: policies.to_vec(), entity: entity_id.to_owned() };
+        let state = entity.filter(|_| templated).map_or(0, |e| e.serial);
+        let key = AclKey { namespace, policies: policies.to_vec(), entity: state };
         if let Some(cached) = self.acls.get(&key) {
             let fresh = cached.acl.valid_until().is_none_or(|until| self.store.now() < until);
             if cached.epoch == epoch && fresh {

@@ -176,6 +176,8 @@ fn rate_headers(response: &mut Response<Bytes>, rate: &RateHeaders) {
         headers.insert(name, HeaderValue::from(value));
     }
     if response.status() == StatusCode::TOO_MANY_REQUESTS {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(rate.reset));
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, HeaderValue::from(rate.retry_after.unwrap_or(rate.reset)));
     }
 }

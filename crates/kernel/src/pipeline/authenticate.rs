@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_base::{Error, Result};
+use strongroom_base::{Error, FieldSource, RawFields, Result};
 
 use super::{Admitted, Authenticated, Refused, Target};
 use crate::plug::{ReadCx, Rule};
@@ -12,7 +12,7 @@ use crate::tokens::Token;
 impl Admitted {
     /// Finds the caller. On open paths a token is neither needed nor looked at.
     pub(super) async fn authenticate(mut self) -> Result<Authenticated, (Self, Refused)> {
-        let target = self.target();
+        let target = self.resolve();
         let open = match &target {
             Target::Route { index, .. } => self.route(*index).is_some_and(|r| r.rule == Rule::Open),
             _ => false,
@@ -52,11 +52,16 @@ impl Authenticated {
             return Err(Error::denied());
         }
         if !token.entity_id.is_empty() {
-            let entity = services.identity.entity(token.namespace, &token.entity_id).await?;
-            if entity.as_ref().is_some_and(|e| e.disabled) {
-                return Err(Error::denied());
-            }
-            self.entity = entity;
+            // An entity's id says in which namespace it lives. A token whose entity is gone or
+            // disabled is good for nothing.
+            let home = match token.entity_id.split_once('.') {
+                Some((_, id)) => table.namespaces.of_id(id).ok_or_else(Error::denied)?.scope,
+                None => Scope::ROOT,
+            };
+            let entity = services.identity.entity(home, &token.entity_id).await?;
+            let entity = entity.filter(|e| !e.disabled).ok_or_else(Error::denied)?;
+            // Its policies are of its own namespace, and mean nothing in another.
+            self.entity = (home == token.namespace).then_some(entity);
         }
         if token.num_uses > 0 {
             self.take_use(&token).await?;
@@ -113,6 +118,21 @@ impl Authenticated {
         if let Err(e) = revoked {
             tracing::warn!(error = %e, "a used-up token could not be revoked yet");
         }
+    }
+
+    /// The role of a login, as its auth method tells it.
+    pub(super) async fn role(&self, fields: &RawFields) -> Result<Option<String>> {
+        let Target::Route { index, captures } = &self.target else { return Ok(None) };
+        let Some(entry) = self.admitted.entry.as_ref() else { return Ok(None) };
+        let (Some(spec), Some(engine)) = (&entry.spec, &entry.engine) else { return Ok(None) };
+        let (Some(route), Some(role)) = (spec.routes.get(*index), &spec.role) else {
+            return Ok(None);
+        };
+        let request = super::request_of(self, entry);
+        let services = &self.admitted.services;
+        let tx = services.store.begin();
+        let cx = ReadCx { tx: &tx, services, request: &request };
+        role(&**engine, &cx, FieldSource::new(captures, fields, route.fields)).await
     }
 
     /// Is there something where the call wants to write? What can't be found out counts as yes.

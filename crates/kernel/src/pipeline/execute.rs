@@ -8,7 +8,10 @@ use std::task::{Context, Poll};
 use strongroom_base::{Error, FieldSource, Json, Result};
 
 use super::{Authenticated, Authorised, Executed, Refused, Target, request_of};
+use crate::identity::LoggedIn;
 use crate::leases::Leased;
+use crate::lockout::LockoutRule;
+use crate::node::Services;
 use crate::plug::{AfterCommit, AuthBlock, Grant, Handler, ReadCx, Reply, Request, Route, WriteCx};
 use crate::record::Tx;
 use crate::tokens::{Bounds, NewToken, lifetime, normalise_policies, suffix};
@@ -63,7 +66,8 @@ impl Authorised {
             }
             Handler::Login(run) => {
                 let mut cx = WriteCx { read, after: Vec::new(), _queue: None };
-                let grant = run(&**engine, &mut cx, source).await?;
+                let counted = Counted::of(services, &request, route, &source)?;
+                let grant = counted.judge(run(&**engine, &mut cx, source).await)?;
                 let (after, queue) = (cx.after, cx._queue);
                 (caller.grant(&tx, &request, grant).await?, after, queue)
             }
@@ -78,6 +82,44 @@ impl Authorised {
             super::wrap::wrap(caller, &request, &mut done, ttl).await?;
         }
         Ok(done)
+    }
+}
+
+/// A login whose failures the lockout counts.
+struct Counted<'a> {
+    services: &'a Services,
+    request: &'a Request,
+    who: Option<(String, LockoutRule)>,
+}
+
+impl<'a> Counted<'a> {
+    /// Refuses who is locked.
+    fn of(
+        services: &'a Services,
+        request: &'a Request,
+        route: &Route,
+        source: &FieldSource<'_>,
+    ) -> Result<Self> {
+        let alias = route.alias.and_then(|alias| alias(source));
+        let who = alias.zip(LockoutRule::of(&request.mount, &services.config));
+        if let Some((name, rule)) = &who {
+            services.lockouts.check(request.mount.scope, name, rule, request.now)?;
+        }
+        Ok(Self { services, request, who })
+    }
+
+    fn judge(&self, outcome: Result<Grant>) -> Result<Grant> {
+        if let Some((name, rule)) = &self.who {
+            let (lockouts, mount) = (&self.services.lockouts, self.request.mount.scope);
+            match &outcome {
+                Ok(_) => lockouts.forget(mount, name),
+                Err(e) if e.is_bad_credentials() => {
+                    lockouts.failed(mount, name, rule, self.request.now);
+                }
+                Err(_) => {}
+            }
+        }
+        outcome
     }
 }
 
@@ -96,12 +138,12 @@ impl Authenticated {
     async fn grant(&self, tx: &Tx, request: &Request, grant: Grant) -> Result<Reply<Json>> {
         let services = &self.admitted.services;
         let mount = &request.mount;
-        let entity_id = match &grant.alias {
+        let entity = match &grant.alias {
             Some(alias) => {
                 let (namespace, groups) = (&request.namespace, &grant.groups);
                 services.identity.login(tx, namespace, mount, alias, groups).await?
             }
-            None => String::new(),
+            None => LoggedIn::default(),
         };
         let warnings = grant.warnings.clone();
         let (mount_ttl, mount_max_ttl) = services.config.mount_ttls(mount);
@@ -132,19 +174,14 @@ impl Authenticated {
         new.namespace = request.namespace.scope;
         new.mount = mount.scope;
         new.path = request.full_path.clone();
-        new.entity_id = entity_id;
+        new.entity_id = entity.id;
         let prefix = mount.path.trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
         new.display_name = match new.display_name.as_str() {
             "" => prefix,
             name => format!("{prefix}-{name}"),
         };
         let created = services.tokens.create(tx, new, &suffix(&request.namespace), request.now)?;
-        let identity = services
-            .identity
-            .entity(request.namespace.scope, &created.token.entity_id)
-            .await?
-            .map_or_else(Vec::new, |e| e.policies.clone());
-        Ok(Reply::auth(auth_block(created, identity)).warnings(warnings).warnings(capped))
+        Ok(Reply::auth(auth_block(created, entity.policies)).warnings(warnings).warnings(capped))
     }
 }
 

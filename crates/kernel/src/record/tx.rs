@@ -13,8 +13,8 @@ use strongroom_storage::{
 };
 
 use super::{
-    DerivedSet, Folders, Id, Record, Scope, aad, decode, encode, indexes, name_key, name_prefix,
-    prefix_end, row_key,
+    Derived, DerivedSet, Folders, Id, Record, Scope, aad, decode, encode, indexes, name_key,
+    name_prefix, prefix_end, row_key,
 };
 use crate::barrier::Barrier;
 
@@ -35,7 +35,15 @@ pub struct Store {
     pub derived: Arc<DerivedSet>,
     /// Sorted names of folders.
     pub folders: Folders,
+    /// Decoded named records, by storage key.
+    decoded: Arc<Derived<IndexKey, AnyRecord>>,
 }
+
+/// A decoded record of some type.
+type AnyRecord = Arc<dyn std::any::Any + Send + Sync>;
+
+/// Decoded records remembered.
+const DECODED_MAX: usize = 50_000;
 
 /// The caller's view of a storage failure.
 pub fn storage_error(e: StorageError) -> Error {
@@ -65,13 +73,14 @@ impl Store {
     ) -> Arc<Self> {
         let derived = Arc::new(DerivedSet::default());
         let folders = Folders::new(&derived);
+        let decoded = decoded_records(&derived);
         let feed = Arc::downgrade(&derived);
         storage.listen(Arc::new(move |_, changes| {
             if let Some(derived) = feed.upgrade() {
                 derived.invalidate(changes);
             }
         }));
-        Arc::new(Self { storage, barrier, clock, rng, derived, folders })
+        Arc::new(Self { storage, barrier, clock, rng, derived, folders, decoded })
     }
 
     /// Guarded time.
@@ -109,6 +118,28 @@ impl Store {
         }
         Err(Error::unavailable("the request kept conflicting with concurrent ones"))
     }
+}
+
+/// Memory of decoded records that listens to `derived`.
+fn decoded_records(derived: &DerivedSet) -> Arc<Derived<IndexKey, AnyRecord>> {
+    let decoded = Arc::new(Derived::new(DECODED_MAX));
+    let weak = Arc::downgrade(&decoded);
+    derived.listen(move |change| {
+        let Some(decoded): Option<Arc<Derived<IndexKey, AnyRecord>>> = weak.upgrade() else {
+            return;
+        };
+        match change {
+            Change::Put(Key::Index(table, key), _) | Change::Delete(Key::Index(table, key))
+                if *table == indexes::NAMES =>
+            {
+                decoded.remove(key);
+            }
+            Change::DeleteIndexRange { table, .. } if *table == indexes::NAMES => decoded.clear(),
+            Change::Everything => decoded.clear(),
+            _ => {}
+        }
+    });
+    decoded
 }
 
 /// How often an operation is run again after a conflict before it is given up.
@@ -220,6 +251,21 @@ impl Tx {
         self.store.storage.get(key).done().await.map_err(storage_error)
     }
 
+    /// Has this transaction changed the record, or may it have?
+    fn is_changed(&self, key: &Key) -> bool {
+        self.inner.lock().changes.iter().any(|change| match change {
+            Change::Put(k, _) | Change::Delete(k) => k == key,
+            _ => true,
+        })
+    }
+
+    fn note_read(&self, key: &Key) {
+        let mut inner = self.inner.lock();
+        if !inner.reads.contains(key) {
+            inner.reads.push(key.clone());
+        }
+    }
+
     pub(crate) fn change(&self, change: Change) {
         self.inner.lock().changes.push(change);
     }
@@ -321,6 +367,37 @@ impl<'a> ReadView<'a> {
         let plain = self.open(&key, &sealed)?;
         let (_, record) = split_named(plain.expose_secret())?;
         decode(record).map(Some)
+    }
+
+    /// The storage key of a named record, as the change feed shows it.
+    pub fn index_key<T: Record>(&self, parent: Id, name: &str) -> IndexKey {
+        match self.key::<T>(parent, name) {
+            Key::Index(_, key) => key,
+            Key::Row(..) => IndexKey::new(),
+        }
+    }
+
+    /// As [`ReadView::named`], decoded once and then shared until it changes: for records that
+    /// hold no secrets and that many requests read.
+    pub async fn cached<T: Record>(&self, parent: Id, name: &str) -> Result<Option<Arc<T>>> {
+        let key = self.key::<T>(parent, name);
+        let Key::Index(_, index) = &key else { return Ok(None) };
+        if self.tx.is_changed(&key) {
+            return Ok(self.named::<T>(parent, name).await?.map(Arc::new));
+        }
+        self.tx.note_read(&key);
+        let fill = || async {
+            let sealed = self.tx.store.storage.get(&key).done().await.map_err(storage_error)?;
+            let Some(sealed) = sealed else { return Ok(None) };
+            let plain = self.open(&key, &sealed)?;
+            let (_, record) = split_named(plain.expose_secret())?;
+            Ok(Some(Arc::new(decode::<T>(record)?) as AnyRecord))
+        };
+        let Some(record) = self.tx.store.decoded.get_or_fill(index, fill).await? else {
+            return Ok(None);
+        };
+        let record = (*record).clone().downcast::<T>();
+        record.map(Some).map_err(|_| Error::internal("a remembered record has another type"))
     }
 
     /// The names of all records of type `T` below `parent`, sorted.
