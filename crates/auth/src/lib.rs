@@ -1,1 +1,16 @@
-//! strongroom-auth
+//! Auth methods: how callers show who they are. Each folder is one method; [`registry`] lists
+//! them.
+//!
+//! Invariants:
+//! * a method verifies and answers a grant; the kernel alone makes tokens;
+//! * no method imports another: what they share lies beside them ([`token_params`], [`lists`],
+//!   [`names`]).
+
+pub mod approle;
+pub mod lists;
+pub mod names;
+pub mod registry;
+pub mod token_params;
+pub mod userpass;
+
+pub use registry::specs;
