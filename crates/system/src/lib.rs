@@ -5,6 +5,7 @@
 //! Invariant: this is the one plug-in crate that may ask its context for the kernel's services and
 //! its whole transaction; no engine and no auth method does.
 
+pub mod identity;
 pub mod node_ops;
 pub mod sys;
 
@@ -12,5 +13,5 @@ use strongroom_kernel::plug::Spec;
 
 /// The built-in plug-ins.
 pub fn specs() -> Vec<Spec> {
-    vec![sys::spec()]
+    vec![sys::spec(), identity::spec()]
 }
