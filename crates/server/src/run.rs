@@ -1,6 +1,7 @@
 //! The composition root: configuration, storage, plug-ins, kernel, doors and listeners become one
 //! running server.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,7 +54,8 @@ pub type StartError = String;
 
 /// The plug-ins of this binary.
 pub fn registry() -> Registry {
-    Registry::new(strongroom_system::specs()).with_node(strongroom_system::node_ops::spec())
+    let specs = strongroom_system::specs().into_iter().chain(strongroom_auth::specs());
+    Registry::new(specs).with_node(strongroom_system::node_ops::spec())
 }
 
 /// Runs `server` until it is told to stop. The exit code: 0 after an orderly end.
@@ -263,7 +265,6 @@ async fn build_node(
     let rules = config.listeners.iter().map(|l| &l.rules);
     let closed = rules.clone().any(|r| r.disable_unauthed_rekey)
         || rules.clone().any(|r| r.disable_unauthed_generate_root);
-    let lockout = config.lockouts.iter().find(|(kind, _)| kind == "all").map(|(_, l)| l);
     let kernel = KernelConfig {
         default_lease_ttl: config.default_lease_ttl as i64,
         max_lease_ttl: config.max_lease_ttl as i64,
@@ -278,18 +279,25 @@ async fn build_node(
             retention: config.own.audit_retention.map(|s| s as i64),
             sync_each: config.own.audit_sync_reads,
         },
-        user_lockout: lockout.map_or_else(UserLockout::default, |l| UserLockout {
-            threshold: Some(l.threshold),
-            duration: Some(l.duration as i64),
-            counter_reset: Some(l.counter_reset as i64),
-            disable: l.disabled,
-        }),
+        user_lockout: lockouts(config).remove("all").unwrap_or_default(),
+        user_lockout_of: lockouts(config),
     };
     let medium = audit_medium(config)?;
     let sinks = Arc::new(AuditSinks::new(config.own.audit_file_dirs.clone()));
     Node::new(storage, Arc::new(registry()), seal, Arc::new(kernel), medium, sinks, clock, rng)
         .await
         .map_err(|e| e.to_string())
+}
+
+/// Lockout by type of auth method; `all` stands for those that are not named.
+fn lockouts(config: &ServerConfig) -> BTreeMap<String, UserLockout> {
+    let rule = |l: &config::Lockout| UserLockout {
+        threshold: Some(l.threshold),
+        duration: Some(l.duration as i64),
+        counter_reset: Some(l.counter_reset as i64),
+        disable: l.disabled,
+    };
+    config.lockouts.iter().map(|(kind, lockout)| (kind.clone(), rule(lockout))).collect()
 }
 
 /// Where the audit log lies: in `audit_dir`, else beside the store; in memory where the store is.
