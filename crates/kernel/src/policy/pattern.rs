@@ -12,6 +12,9 @@ pub(super) struct Pattern {
     /// Is there a `+` in place of a segment? (Any `+` at a segment's beginning makes Vault match
     /// segment by segment.)
     pub(super) segmented: bool,
+    /// Bytes before the first `+` that stands for a segment or for itself; what is before it must
+    /// be there as it is, which refuses most paths with one comparison.
+    literal: usize,
 }
 
 impl Pattern {
@@ -26,7 +29,8 @@ impl Pattern {
             Some(text) => (text, true),
             None => (path, false),
         };
-        Some(Self { text: text.to_owned(), glob, segmented })
+        let literal = if segmented { text.find('+') } else { None }.unwrap_or(text.len());
+        Some(Self { text: text.to_owned(), glob, segmented, literal })
     }
 
     /// Neither `*` nor `+`?
@@ -44,7 +48,10 @@ impl Pattern {
         match (self.segmented, self.glob) {
             (false, false) => self.text == path,
             (false, true) => path.starts_with(&self.text),
-            (true, _) => self.matches_segments(path),
+            (true, _) => {
+                let literal = self.text.as_bytes().get(..self.literal).unwrap_or_default();
+                path.as_bytes().starts_with(literal) && self.matches_segments(path)
+            }
         }
     }
 
@@ -89,13 +96,11 @@ impl Pattern {
     }
 
     fn rank(&self) -> (usize, bool, Reverse<usize>, usize, &str) {
-        let first =
-            if self.segmented { self.text.find('+') } else { None }.unwrap_or(self.text.len());
         let plus = if self.segmented {
             self.text.split('/').filter(|segment| *segment == "+").count()
         } else {
             0
         };
-        (first, !self.glob, Reverse(plus), self.text.len(), &self.text)
+        (self.literal, !self.glob, Reverse(plus), self.text.len(), &self.text)
     }
 }

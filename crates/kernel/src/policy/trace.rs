@@ -35,6 +35,27 @@ pub struct Trace {
     pub suggestion: Option<Suggestion>,
 }
 
+impl Trace {
+    /// What a reader may see who may read only some of the policies, as `may_read` says by name:
+    /// the path, the capability and the policies' names always; a rule only where its policy may
+    /// be read; the cause only where the deciding rules may; the suggestion, which may repeat what
+    /// other rules say, only where all may.
+    #[must_use]
+    pub fn for_reader(mut self, may_read: impl Fn(&str) -> bool) -> Self {
+        if !self.policies.iter().all(|name| may_read(name)) {
+            self.suggestion = None;
+        }
+        let hidden = |rule: &RuleTrace| !may_read(&rule.policy);
+        if self.rules.iter().any(|rule| rule.standing == Standing::Decided && hidden(rule)) {
+            self.denial = None;
+            let verb = if self.allowed { "grant" } else { "do not grant" };
+            self.reason = format!("the policies {verb} {} on {}", self.capability, self.path);
+        }
+        self.rules.retain(|rule| !hidden(rule));
+        self
+    }
+}
+
 /// One rule, and what became of it.
 #[derive(Clone, PartialEq, Serialize, Debug)]
 pub struct RuleTrace {

@@ -250,6 +250,27 @@ fn an_allowed_request_is_explained_too() {
     );
 }
 
+#[test]
+fn a_reader_sees_the_rules_of_readable_policies_only() {
+    let acl = acl(&[&rules("s/*=list"), &rules("s/a=update"), &rules("t=read")]);
+    let trace = acl.explain(&Request::new("s/a", Capability::Read));
+    let all = trace.clone().for_reader(|_| true);
+    assert_eq!(all, trace);
+
+    let seen = |readable: &'static [&'static str]| {
+        let trace = trace.clone().for_reader(|name| readable.contains(&name));
+        let rules: Vec<String> = trace.rules.iter().map(|rule| rule.path.clone()).collect();
+        assert_eq!(trace.policies, ["p1", "p2", "p3"]);
+        assert_eq!(trace.suggestion, None);
+        (trace.reason, trace.denial.is_some(), rules.join(","))
+    };
+    let cause = "the most specific rule for s/a does not grant read".to_owned();
+    let no_cause = "the policies do not grant read on s/a".to_owned();
+    assert_eq!(seen(&["p1", "p2"]), (cause, true, "s/a,s/*".to_owned()));
+    assert_eq!(seen(&["p1", "p3"]), (no_cause.clone(), false, "s/*,t".to_owned()));
+    assert_eq!(seen(&[]), (no_cause, false, String::new()));
+}
+
 /// Explaining never says other than deciding, whatever the policies.
 #[test]
 fn explaining_agrees_with_deciding() {

@@ -194,3 +194,50 @@ fn rules_expire() {
     let trace = later.explain(&Request::new("a", Capability::Read));
     assert!(trace.rules.iter().any(|r| r.path == "a" && r.standing == Standing::Expired));
 }
+
+/// Damaged policies and odd paths: nothing panics, and what is not refused can be decided by and
+/// explained.
+#[test]
+fn nothing_panics() {
+    let good = "path \"a/{{identity.entity.name}}/+/b*\" { capabilities = [\"read\", \"list\"]\n\
+                allowed_parameters = { x = [\"v*\", 1, true] } required_parameters = [\"x\"]\n\
+                min_wrapping_ttl = \"5s\" pagination_limit = 3\n\
+                list_scan_response_keys_filter_path = \"{{ .path }}{{ .key }}\" }\n\
+                path \"+/*\" { policy = \"write\" } path \"*\" { policy = \"deny\" }";
+    let entity = EntityView { name: "ann".into(), ..EntityView::default() };
+    let identity = IdentityView { entity: Some(entity), groups: vec![] };
+    let alphabet: Vec<char> = "+*/{}\"[]=,. ax\\é\n".chars().collect();
+    let body = fields(r#"{"x":"v","limit":"max"}"#);
+    let mut random = Random(0x5eed_0004);
+    let mut taken = 0;
+    for _ in 0..3_000 {
+        let mut text: Vec<char> = good.chars().collect();
+        for _ in 0..1 + random.below(3) {
+            let at = random.below(text.len());
+            match random.below(3) {
+                0 => _ = text.remove(at),
+                1 => text.insert(at, *random.pick(&alphabet)),
+                _ => text[at] = *random.pick(&alphabet),
+            }
+        }
+        let text: String = text.into_iter().collect();
+        let Ok(policy) = Policy::parse("t", &text) else { continue };
+        taken += 1;
+        let acl = Acl::build(&[Arc::new(policy)], &identity, NOW).unwrap();
+        let length = random.below(8);
+        let path: String = (0..length).map(|_| *random.pick(&alphabet)).collect();
+        for path in [path.as_str(), "", "/", "a/ann/x/b", "+", "a/b/"] {
+            for capability in Capability::GRANTS {
+                let request = Request {
+                    fields: Some(&body),
+                    wrap_ttl_seconds: Some(7),
+                    ..Request::new(path, capability)
+                };
+                let allowed = acl.decide(&request).allowed;
+                assert_eq!(acl.explain(&request).allowed, allowed, "{path:?}\n{text}");
+            }
+            _ = (acl.capabilities(path), acl.has_access_to_mount(path), acl.resultant());
+        }
+    }
+    assert!(taken > 150, "{taken}: the sample says nothing");
+}
