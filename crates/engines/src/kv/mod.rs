@@ -24,6 +24,8 @@ mod search;
 pub mod secret;
 pub mod store;
 mod subkeys;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 mod v1;
 mod value;
