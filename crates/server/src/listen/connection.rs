@@ -79,9 +79,11 @@ fn open<S: Service>(context: &Arc<Context<S>>, transport: Transport, address: Pe
                 }
             });
         }
-        Err(why) => {
+        // Told once a second: a flood of connections must not become a flood of lines.
+        Err(why) if context.registry.may_tell() => {
             tracing::warn!(listener = %context.options.name, %address, ?why, "refused");
         }
+        Err(_) => {}
     }
 }
 

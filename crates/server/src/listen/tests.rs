@@ -377,6 +377,8 @@ fn greedy_peers_give_way() {
     let admit = |ip: &str| registry.admit(ip.parse().ok(), Deadlines::default());
     let mut greedy: Vec<_> = (0..3).map(|_| admit("10.0.0.1").unwrap()).collect();
     assert_eq!(admit("10.0.0.1").err(), Some(Refused::PeerFull));
+    // A flood of refusals is one line a second.
+    assert!(registry.may_tell() && !registry.may_tell());
     let _second = admit("10.0.0.2").unwrap();
     // All places are taken: the one who holds most loses an idle connection, not a busy one.
     greedy[0].watch.begin(false, false);

@@ -235,6 +235,8 @@ pub struct Registry {
     nobody: Notify,
     draining: AtomicBool,
     ticks: Arc<Ticks>,
+    /// The tick of the last line about a refused connection, plus one.
+    told: AtomicU32,
     total_max: usize,
     per_peer_max: usize,
 }
@@ -267,6 +269,7 @@ impl Registry {
             nobody: Notify::new(),
             draining: AtomicBool::new(false),
             ticks: Arc::default(),
+            told: AtomicU32::new(0),
             total_max,
             per_peer_max,
         }
@@ -301,6 +304,12 @@ impl Registry {
         table.watches.insert(id, watch.clone());
         self.alive.fetch_add(1, Relaxed);
         Ok(Entry { id, watch, registry: self.clone() })
+    }
+
+    /// Is this the first refusal of this second?
+    pub fn may_tell(&self) -> bool {
+        let now = self.ticks.now().wrapping_add(1);
+        self.told.swap(now, Relaxed) != now
     }
 
     /// Counts a request that goes on without its connection.
