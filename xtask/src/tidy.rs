@@ -51,13 +51,18 @@ fn check_source(source: &Source) -> Vec<String> {
         }
     }
     let documented = source.text.starts_with("//!") || source.text.starts_with("#!");
-    if path.ends_with(".rs") && !documented && !path.ends_with("tests.rs") {
+    if path.ends_with(".rs") && !documented && !is_test(path) {
         wrong.push(format!("{path}: says not why it exists (//! at its top)"));
     }
     if !data && !source.text.is_empty() && !source.text.ends_with('\n') {
         wrong.push(format!("{path}: no line end at its end"));
     }
     wrong
+}
+
+/// Modules of tests belong to the module that they test, and to its documentation.
+fn is_test(path: &str) -> bool {
+    path.ends_with("tests.rs") || path.contains("/tests/")
 }
 
 /// What is only told: open ends, and files that have become long.
