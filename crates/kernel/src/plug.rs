@@ -538,6 +538,7 @@ impl<'a> WriteCx<'a> {
         if self._queue.is_none() {
             let scope = self.read.request.mount.scope;
             self._queue = Some(self.read.services.queues.wait(scope, record).await);
+            self.read.tx.refresh();
             // What was committed meanwhile is no conflict: nothing of it has been read yet.
             self.read.tx.renew();
         }

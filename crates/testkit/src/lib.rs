@@ -10,9 +10,12 @@ use serde_json::{Value, json};
 use strongroom_base::{Clock, ErrorKind, RequestPath, Rng, SecretString, Timestamp};
 use strongroom_kernel::audit::medium::MemoryMedium;
 use strongroom_kernel::audit::sinks::{Sink, SinkFactory};
-use strongroom_kernel::node::{InitRequest, KernelConfig, Life, Node, Services};
+use strongroom_kernel::mounts;
+use strongroom_kernel::node::{InitRequest, KernelConfig, Life, Node, Services, class_of};
 use strongroom_kernel::pipeline::{Answer, Call, handle};
 use strongroom_kernel::plug::{Peer, Registry, Shape, Spec, Verb};
+use strongroom_kernel::policies::PolicyRecord;
+use strongroom_kernel::record::Scope;
 use strongroom_kernel::seal;
 use strongroom_kernel::seal::ceremony::SharePlan;
 use strongroom_storage::Storage;
@@ -197,6 +200,43 @@ impl TestNode {
             Life::Active(services) => services.clone(),
             _ => panic!("the node is sealed"),
         }
+    }
+
+    /// Mounts a plug-in below `path` of the root namespace, without asking the `system` crate;
+    /// answers the accessor.
+    pub async fn mount(&self, kind: &str, path: &str) -> String {
+        let services = self.services();
+        let now = self.clock.now();
+        services
+            .store
+            .transact(|tx| async move {
+                let class = class_of(path);
+                let record = mounts::new_record(&tx, kind, path, class, "", now);
+                Ok(mounts::create(&tx, Scope::ROOT, record).await?.accessor)
+            })
+            .await
+            .expect("mounts")
+    }
+
+    /// Sets a policy of the root namespace, without asking the `system` crate.
+    pub async fn policy(&self, name: &str, text: &str) {
+        let record = PolicyRecord {
+            text: text.to_owned(),
+            written: self.clock.now(),
+            version: 1,
+            settings: Default::default(),
+        };
+        let (services, record) = (self.services(), &record);
+        services
+            .store
+            .transact(|tx| async move { tx.write(Scope::ROOT).put_named(0, name, record) })
+            .await
+            .expect("a policy is stored");
+    }
+
+    /// Requests come from `ip` from now on.
+    pub fn come_from(&self, ip: &str) {
+        self.peer.lock().ip = Some(ip.parse().expect("an address"));
     }
 
     /// Sends a request. `method` is READ, WRITE, LIST, DELETE, PATCH or SCAN; a query may follow

@@ -217,6 +217,17 @@ impl Tx {
         self.store.storage.commit(commit).await.map_err(storage_error)
     }
 
+    /// Moves the beginning of the transaction to now, where all that it read still stands: what
+    /// others committed meanwhile then does not count as a conflict.
+    pub(crate) fn refresh(&self) {
+        let mut inner = self.inner.lock();
+        let storage = &self.store.storage;
+        let now = storage.revision();
+        if storage.unchanged_since(inner.snapshot, &inner.reads, &inner.ranges) {
+            inner.snapshot = now;
+        }
+    }
+
     /// The raw bytes of a record, seen through this transaction's own changes.
     pub(crate) async fn raw(&self, key: &Key) -> Result<Option<Value>> {
         {
