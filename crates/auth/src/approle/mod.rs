@@ -13,6 +13,8 @@ mod roles;
 mod secret_ids;
 mod settings;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod tidy;
 
 use strongroom_base::Json;

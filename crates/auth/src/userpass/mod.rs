@@ -7,6 +7,8 @@
 
 mod login;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use std::sync::Arc;
