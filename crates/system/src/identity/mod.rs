@@ -11,6 +11,8 @@ mod group_aliases;
 mod groups;
 mod lookup;
 mod merge;
+#[cfg(test)]
+mod tests;
 mod views;
 
 use std::collections::BTreeMap;

@@ -2,8 +2,11 @@
 
 mod audit;
 mod leases;
+mod lockout;
 mod mounts;
 mod quotas;
+#[cfg(test)]
+mod quotas_tests;
 mod seal;
 mod wrapping;
 
@@ -18,6 +21,7 @@ pub fn spec() -> Spec {
     let spec = mounts::add_mounts(spec);
     let spec = leases::add_leases(spec);
     let spec = quotas::add_quotas(spec);
+    let spec = lockout::add_lockout(spec);
     let spec = wrapping::add_wrapping(spec);
     let spec = seal::add_seal(spec);
     let spec = audit::add_audit(spec);
