@@ -1313,7 +1313,7 @@ mod tests {
             .build();
         for (path, expect) in [
             ("role/MyRole/Field", Some("role/myrole/Field")),
-            ("role/ÄB/Field/", Some("role/äb/Field/")),
+            ("role/ÄB/Field", Some("role/äb/Field")),
             ("role/myrole/Field", None),
             ("Other/Thing", None),
             ("all/A/b/C", Some("all/a/b/c")),
