@@ -478,8 +478,8 @@ fn transport(method: &str, url: &str, error: &reqwest::Error) -> Error {
             }
             Some(std::io::ErrorKind::ConnectionReset) => "connection reset by peer".to_owned(),
             Some(std::io::ErrorKind::UnexpectedEof) => "EOF".to_owned(),
-            Some(_) if innermost.contains("lookup") => format!("dial tcp: {innermost}"),
-            _ => innermost,
+            _ if innermost.contains("closed before message completed") => "EOF".to_owned(),
+            _ => innermost.split(" (os error").next().unwrap_or_default().to_owned(),
         }
     };
     Error::Transport { method: method.to_owned(), url: url.to_owned(), reason }

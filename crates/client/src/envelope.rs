@@ -94,14 +94,31 @@ pub struct WrapInfo {
 }
 
 impl Envelope {
-    /// Reads an answer. An empty body is no answer.
+    /// Reads an answer. An empty body is no answer, and neither is a list of errors. A document of
+    /// its own (`sys/health`) becomes the data, as in Vault's tools.
     pub fn parse(body: &[u8]) -> Result<Option<Self>, crate::Error> {
         if body.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
         }
-        serde_json::from_slice(body)
-            .map(Some)
-            .map_err(|_| crate::Error::Protocol("the server's answer is not valid JSON".into()))
+        let unreadable = |_| crate::Error::Protocol("the server's answer is not valid JSON".into());
+        let members: JsonMap = serde_json::from_slice(body).map_err(unreadable)?;
+        const OUTER: [&str; 8] = [
+            "request_id",
+            "lease_id",
+            "lease_duration",
+            "renewable",
+            "data",
+            "warnings",
+            "auth",
+            "wrap_info",
+        ];
+        if OUTER.iter().any(|name| members.contains_key(*name)) {
+            return serde_json::from_value(Json::Object(members)).map(Some).map_err(unreadable);
+        }
+        if members.keys().all(|name| name == "errors") {
+            return Ok(None);
+        }
+        Ok(Some(Self { data: Some(members), ..Self::default() }))
     }
 
     /// The warnings, none being the same as no list.
@@ -153,5 +170,8 @@ mod tests {
         );
         assert!(Envelope::parse(b" \n").unwrap().is_none());
         assert!(Envelope::parse(b"<html>").is_err());
+        assert!(Envelope::parse(br#"{"errors":[]}"#).unwrap().is_none());
+        let health = Envelope::parse(br#"{"sealed":false}"#).unwrap().unwrap();
+        assert_eq!(health.datum("sealed"), Some(&Json::Bool(false)));
     }
 }

@@ -2,9 +2,11 @@
 //!
 //! Invariant: only [`real`] asks the machine for time, randomness and its environment.
 
+pub mod audit_verify;
 pub mod clock;
 pub mod config;
 pub mod dev;
+pub mod diagnose;
 pub mod listen;
 pub mod logging;
 pub mod real;

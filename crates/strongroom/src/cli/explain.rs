@@ -1,0 +1,195 @@
+//! `why` and `can`: decisions that explain themselves. The server answers `sys/explain` with
+//!
+//! ```json
+//! {"allowed": false, "namespace": "", "path": "secret/data/app", "capability": "read",
+//!  "policies": ["default", "dev"],
+//!  "rules": [{"policy": "dev", "path": "secret/data/*", "capabilities": ["list"],
+//!             "outcome": "missed", "reason": "grants list, not read"}],
+//!  "reason": "no rule grants read", "suggestion": "path \"secret/data/app\" {…}"}
+//! ```
+//!
+//! and this file puts it into sentences. Members it does not know it leaves to `-format=json`.
+
+use serde_json::json;
+use strongroom_base::json::Json;
+use strongroom_client::Request;
+
+use super::command::{Command, Fail, Outcome, Prints};
+use super::context::Context;
+use super::flags::Flag;
+use super::gotext::go_value;
+use super::table::table;
+
+/// The commands of this file.
+pub const COMMANDS: &[Command] = &[
+    Command::new(
+        "why",
+        "ID",
+        "Explain why a request was refused",
+        "
+Each refusal carries an id, which this command line prints. \"why\" tells which rules were
+looked at, which one missed or denied, and the smallest rule that would allow it.
+
+    $ {bin} why 7Yk2…
+
+You see what your own policies let you see: whose request it was, not what it carried.",
+        why,
+    )
+    .prints(Prints::FORMATS),
+    Command::new(
+        "can",
+        "VERB PATH",
+        "Tell whether someone may do something, and why",
+        "
+Asks before anyone tries. VERB is read, list, create, update, patch, delete, scan or sudo.
+Without a flag it is about the current token.
+
+    $ {bin} can read secret/data/app
+    $ {bin} can -accessor 3pGDZ… update secret/data/app
+    $ {bin} can -as web read database/creds/reporting
+    $ {bin} can -token-file ./token list secret/metadata
+
+Exit code 0: yes, 2: no.",
+        can,
+    )
+    .prints(Prints::FORMATS)
+    .flags(&[
+        Flag::text("accessor", "About the token with this accessor."),
+        Flag::text("as", "About a login by this role: NAME, or MOUNT/NAME."),
+        Flag::text("token-file", "About the token in this file; - for stdin."),
+    ]),
+];
+
+fn why(cx: &mut Context<'_, '_>) -> Outcome {
+    cx.expect_args(1)?;
+    let id = cx.arg(0).to_owned();
+    let answer = cx.http()?.document(Request::get(format!("sys/explain/{id}")));
+    let decision = answer.map_err(|error| match error.status() {
+        Some(404) => Fail::remote("No decision is known under this id"),
+        _ => Fail::server("Error explaining", &error),
+    })?;
+    print(cx, &decision)
+}
+
+fn can(cx: &mut Context<'_, '_>) -> Outcome {
+    cx.expect_args(2)?;
+    let verb = cx.arg(0).to_ascii_lowercase();
+    let path = super::data::clean_path(cx.arg(1));
+    let subjects = ["accessor", "as", "token-file"];
+    if subjects.iter().filter(|name| cx.flags.given(name)).count() > 1 {
+        return Err(Fail::usage("Use only one of -accessor, -as and -token-file"));
+    }
+    let mut body = json!({"capability": verb, "path": path});
+    if let Some(accessor) = cx.flags.text("accessor") {
+        body["accessor"] = accessor.into();
+    }
+    if let Some(role) = cx.flags.text("as") {
+        body["role"] = role.into();
+    }
+    if let Some(file) = cx.flags.text("token-file").map(str::to_owned) {
+        // A file's name stands for itself here; only stdin is special.
+        let given = if file == "-" { file } else { format!("@{file}") };
+        let token = cx.secret_argument(&given, "")?;
+        body["token"] = token.expose_secret().as_str().into();
+    }
+    let answer = cx.http()?.document(Request::post("sys/explain", body));
+    let decision = answer.map_err(|e| Fail::server("Error explaining", &e))?;
+    let allowed = decision.get("allowed").and_then(Json::as_bool).unwrap_or_default();
+    print(cx, &decision)?;
+    if allowed { Ok(()) } else { Err(Fail::quiet(2)) }
+}
+
+fn print(cx: &mut Context<'_, '_>, decision: &Json) -> Outcome {
+    if !cx.ui.is_table() {
+        return cx.ui.data(decision);
+    }
+    cx.ui.say(&describe(decision));
+    Ok(())
+}
+
+fn text(json: &Json, name: &str) -> String {
+    json.get(name).filter(|value| !value.is_null()).map(go_value).unwrap_or_default()
+}
+
+fn words(json: &Json, name: &str) -> String {
+    match json.get(name) {
+        Some(Json::Array(items)) => items.iter().map(go_value).collect::<Vec<_>>().join(", "),
+        Some(Json::Null) | None => String::new(),
+        Some(other) => go_value(other),
+    }
+}
+
+/// A decision in sentences.
+fn describe(decision: &Json) -> String {
+    let allowed = decision.get("allowed").and_then(Json::as_bool).unwrap_or_default();
+    let verdict = if allowed { "Allowed" } else { "Denied" };
+    let namespace = match text(decision, "namespace").as_str() {
+        "" | "root" | "root/" => String::new(),
+        name => format!(" in namespace {name}"),
+    };
+    let mut out = format!(
+        "{verdict}: {} {}{namespace}",
+        text(decision, "capability"),
+        text(decision, "path")
+    );
+    let reason = text(decision, "reason");
+    if !reason.is_empty() {
+        out.push_str(&format!("\n{reason}"));
+    }
+    let policies = words(decision, "policies");
+    if !policies.is_empty() {
+        out.push_str(&format!("\n\nPolicies of the caller: {policies}"));
+    }
+    let rules = decision.get("rules").and_then(Json::as_array).filter(|rules| !rules.is_empty());
+    if let Some(rules) = rules {
+        let rows: Vec<Vec<String>> = rules
+            .iter()
+            .map(|rule| {
+                vec![
+                    text(rule, "policy"),
+                    text(rule, "path"),
+                    words(rule, "capabilities"),
+                    text(rule, "outcome"),
+                    text(rule, "reason"),
+                ]
+            })
+            .collect();
+        out.push_str("\n\nRules looked at:\n\n");
+        out.push_str(&table(&["Policy", "Path", "Capabilities", "Outcome", "Because"], &rows));
+    }
+    let suggestion = text(decision, "suggestion");
+    if !allowed && !suggestion.is_empty() {
+        out.push_str(&format!("\n\nThe smallest rule that would allow it:\n\n{suggestion}"));
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_denial_reads_as_sentences() {
+        let decision = json!({
+            "allowed": false, "namespace": "team/", "path": "secret/data/app",
+            "capability": "read", "policies": ["default", "dev"], "reason": "no rule grants read",
+            "rules": [{
+                "policy": "dev", "path": "secret/data/*", "capabilities": ["list"],
+                "outcome": "missed", "reason": "grants list, not read"
+            }],
+            "suggestion": "path \"secret/data/app\" {\n  capabilities = [\"read\"]\n}"
+        });
+        assert_eq!(
+            describe(&decision),
+            "Denied: read secret/data/app in namespace team/\nno rule grants read\n\n\
+             Policies of the caller: default, dev\n\nRules looked at:\n\n\
+             Policy    Path             Capabilities    Outcome    Because\n\
+             ------    ----             ------------    -------    -------\n\
+             dev       secret/data/*    list            missed     grants list, not read\n\n\
+             The smallest rule that would allow it:\n\n\
+             path \"secret/data/app\" {\n  capabilities = [\"read\"]\n}"
+        );
+        let allowed = json!({"allowed": true, "path": "a", "capability": "list", "rules": []});
+        assert_eq!(describe(&allowed), "Allowed: list a");
+    }
+}

@@ -1,0 +1,108 @@
+//! `secrets`: which engines are mounted where.
+
+use super::command::{Command, Prints};
+use super::flags::Flag;
+use super::mounts::*;
+
+const DETAILED: &[Flag] =
+    &[Flag::bool("detailed", "Show TTLs, options and versions, too.").default("false")];
+
+/// The commands of this file.
+pub const COMMANDS: &[Command] = &[
+    Command::group(
+        "secrets",
+        "Mount, move and tune secrets engines",
+        "
+Secrets engines store, make or encrypt secrets; each is mounted at a path.
+
+    $ {bin} secrets list
+    $ {bin} secrets enable -path=team -version=2 kv
+    $ {bin} secrets disable team/",
+    ),
+    Command::new(
+        "secrets enable",
+        "TYPE",
+        "Mount a secrets engine",
+        "
+Mounts an engine at -path, or at its type's name.
+
+    $ {bin} secrets enable -path=team -version=2 kv
+    $ {bin} secrets enable -max-lease-ttl=30m database",
+        |cx| enable(cx, Family::Secrets),
+    )
+    .flags(&[
+        DESCRIPTION,
+        PATH,
+        DEFAULT_TTL,
+        MAX_TTL,
+        REQUEST_KEYS,
+        RESPONSE_KEYS,
+        VISIBILITY,
+        REQUEST_HEADERS,
+        RESPONSE_HEADERS,
+        Flag::bool("force-no-cache", "Never serve it from a cache.").default("false"),
+        PLUGIN_NAME,
+        PLUGIN_VERSION,
+        OPTIONS,
+        LOCAL,
+        SEAL_WRAP,
+        ENTROPY,
+        VERSION,
+    ]),
+    Command::new(
+        "secrets disable",
+        "PATH",
+        "Unmount a secrets engine and delete its data",
+        "
+Unmounts an engine, revokes its leases and deletes what it stored.
+
+    $ {bin} secrets disable team/",
+        |cx| disable(cx, Family::Secrets),
+    ),
+    Command::new(
+        "secrets list",
+        "",
+        "List the mounted secrets engines",
+        "
+Lists the engines with their paths.
+
+    $ {bin} secrets list
+    $ {bin} secrets list -detailed",
+        |cx| list(cx, Family::Secrets),
+    )
+    .prints(Prints::FORMATS)
+    .flags(DETAILED),
+    Command::new(
+        "secrets move",
+        "SOURCE DESTINATION",
+        "Move a secrets engine to another path",
+        "
+Moves an engine with its data. Leases are revoked, policies are not rewritten.
+
+    $ {bin} secrets move secret/ kv/",
+        |cx| remount(cx, Family::Secrets),
+    ),
+    Command::new(
+        "secrets tune",
+        "PATH",
+        "Change a secrets engine's settings",
+        "
+Changes the settings that are given. A negative TTL takes the setting back.
+
+    $ {bin} secrets tune -default-lease-ttl=72h -description=\"orders\" database/",
+        |cx| tune(cx, Family::Secrets),
+    )
+    .flags(&[
+        DESCRIPTION,
+        DEFAULT_TTL,
+        MAX_TTL,
+        REQUEST_KEYS,
+        RESPONSE_KEYS,
+        VISIBILITY,
+        REQUEST_HEADERS,
+        RESPONSE_HEADERS,
+        PLUGIN_VERSION,
+        OPTIONS,
+        VERSION,
+    ]),
+];
