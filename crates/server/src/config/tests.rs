@@ -382,3 +382,32 @@ fn nothing_secret_is_in_the_sanitized_state() {
     assert!(!format!("{:?}", config.seals).contains("current_key = "));
     assert_eq!(config.sanitized["storage"]["type"], "inmem");
 }
+
+/// The examples start as they are, and the documentation names every key of our own stanza.
+#[test]
+fn examples_and_documentation_are_true() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut count = 0;
+    for entry in fs::read_dir(root.join("examples/config")).unwrap() {
+        let path = entry.unwrap().path();
+        let loaded = load(std::slice::from_ref(&path), &none);
+        let loaded = loaded.unwrap_or_else(|problems| panic!("{}", lines(&problems)));
+        assert_eq!(loaded.warnings, [], "{}", path.display());
+        count += 1;
+    }
+    assert!(count >= 3);
+    let page = fs::read_to_string(root.join("docs/configuration.md")).unwrap();
+    let (_, own) = page.split_once("## `strongroom`").unwrap();
+    let mut keys = 0;
+    for row in own.lines().filter(|line| line.starts_with("| `")) {
+        let key = row.trim_start_matches("| `").split('`').next().unwrap();
+        let value = match key {
+            "audit_sync" => "\"all\"",
+            "recovery_opens" => "false",
+            _ => "5",
+        };
+        good(&with(&format!("strongroom {{ {key} = {value} }}")));
+        keys += 1;
+    }
+    assert_eq!(keys, 13);
+}
