@@ -93,6 +93,11 @@ impl Folder {
         self.path.join(format!("{DATA}-new"))
     }
 
+    /// Where a recovery copies the log.
+    pub(super) fn wal_copy(&self) -> PathBuf {
+        self.path.join(format!("{DATA}-wal-copy"))
+    }
+
     /// Which data file is there now.
     pub(super) fn data_identity(&self) -> Result<Option<Identity>, StorageError> {
         self.identity(c"strongroom.db")

@@ -18,6 +18,11 @@ const BATCH_COMMITS: usize = 512;
 /// And how many bytes.
 const BATCH_UNITS: u32 = 8 * 1024;
 
+/// How often the writer lets others run before it takes a batch much smaller than the last one:
+/// those who were just answered are about to bring their next commits, and without it batches of one
+/// and of all the others would take turns.
+const YIELDS: usize = 2;
+
 pub(super) type Reply = oneshot::Sender<Result<Revision, StorageError>>;
 
 pub(super) struct Request {
@@ -36,6 +41,8 @@ pub(super) struct Queue {
 struct Waiting {
     requests: VecDeque<Request>,
     closing: bool,
+    /// How many commits the last batch held.
+    last: usize,
     /// Something else than a commit asks for a batch (ids).
     nudged: bool,
 }
@@ -99,7 +106,17 @@ impl Queue {
     /// Waits for work; with `patience`, only so long.
     pub(super) fn take(&self, patience: Option<Duration>) -> Work {
         let mut state = self.state.lock();
+        let mut yields = 0;
         loop {
+            if !state.requests.is_empty()
+                && state.requests.len() < state.last / 2
+                && yields < YIELDS
+                && !state.closing
+            {
+                yields += 1;
+                parking_lot::MutexGuard::unlocked(&mut state, std::thread::yield_now);
+                continue;
+            }
             if !state.requests.is_empty() || state.nudged {
                 state.nudged = false;
                 return Work::Batch(state.batch());
@@ -136,6 +153,7 @@ impl Waiting {
             units += request.units;
             count += 1;
         }
+        self.last = count;
         self.requests.drain(..count).collect()
     }
 }

@@ -28,6 +28,9 @@ pub(super) fn open(shared: &Shared) -> Result<Opened, StorageError> {
 /// Is what the folder holds a store, whole, or may one be made there?
 fn prepare(shared: &Shared) -> Result<(), StorageError> {
     let folder = &shared.folder;
+    // Left-overs of a start or a recovery that was interrupted.
+    folder::remove(&folder.data_new())?;
+    folder::remove(&folder.wal_copy())?;
     let last_end = folder.last_end()?;
     let log = folder::found(&shared.wal)?.map(|m| m.len());
     let data = folder::found(&shared.data)?;
@@ -58,7 +61,6 @@ fn prepare(shared: &Shared) -> Result<(), StorageError> {
         }
         None => {
             let new = folder.data_new();
-            folder::remove(&new)?;
             folder::create_private(&new)?;
             schema::create(&new, shared.options.vfs.as_deref())?;
             folder::rename(&new, &shared.data)?;
@@ -78,7 +80,9 @@ fn connect(shared: &Shared) -> Result<Opened, StorageError> {
     // What the log holds goes into the file, and the log begins a new generation, so that a torn
     // tail of the last life can never be taken for a part of this one. Its file keeps its size:
     // syncs of a file that does not grow cost less.
-    checkpoint::once(&connection, "RESTART").map_err(failed)?;
+    if !checkpoint::once(&connection, "RESTART").map_err(failed)? {
+        return Err(StorageError::Io(format!("{} is in use by another program", what)));
+    }
     // This first write makes the new generation's header, too.
     let reserved = read_ids(&connection).map_err(failed)?;
     shared.ids.start(reserved);
@@ -167,7 +171,7 @@ fn rewrite_log(shared: &Shared) -> Result<(), StorageError> {
     if folder::found(&shared.wal)?.is_none() {
         return Ok(());
     }
-    let copy = shared.wal.with_extension("db-wal-copy");
+    let copy = shared.folder.wal_copy();
     folder::remove(&copy)?;
     folder::create_private(&copy)?;
     let mut from = std::fs::File::open(&shared.wal).map_err(failed)?;
