@@ -54,7 +54,10 @@ pub type StartError = String;
 
 /// The plug-ins of this binary.
 pub fn registry() -> Registry {
-    let specs = strongroom_system::specs().into_iter().chain(strongroom_auth::specs());
+    let specs = strongroom_system::specs()
+        .into_iter()
+        .chain(strongroom_auth::specs())
+        .chain(strongroom_engines::registry::specs());
     Registry::new(specs).with_node(strongroom_system::node_ops::spec())
 }
 
