@@ -469,6 +469,10 @@ fn transport(method: &str, url: &str, error: &reqwest::Error) -> Error {
         "http: server gave HTTP response to HTTPS client\n\nThe server does not speak TLS on this \
          port. Use an http:// address (-address, STRONGROOM_ADDR or VAULT_ADDR)."
             .to_owned()
+    } else if innermost.contains("UnknownIssuer") {
+        "x509: certificate signed by unknown authority\n\nIf the server is the right one, name its \
+         CA certificate (-ca-cert, STRONGROOM_CACERT or VAULT_CACERT)."
+            .to_owned()
     } else if error.is_timeout() {
         "context deadline exceeded".to_owned()
     } else {
@@ -558,7 +562,7 @@ fn own_roots(config: &Config) -> Result<Option<Vec<reqwest::Certificate>>, Error
         parse(pem.as_bytes(), "CACERT_BYTES")?;
     } else if let Some(folder) = &config.ca_path {
         let unreadable = |e: std::io::Error| {
-            Error::Config(format!("Error loading CA folder {}: {e}", folder.display()))
+            Error::Config(format!("could not read CA folder {}: {e}", folder.display()))
         };
         for entry in std::fs::read_dir(folder).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();

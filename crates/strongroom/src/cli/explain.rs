@@ -1,11 +1,13 @@
-//! `why` and `can`: decisions that explain themselves. The server answers `sys/explain` with
+//! `why` and `can`: decisions that explain themselves. The server answers `sys/explain` with the
+//! policy module's trace:
 //!
 //! ```json
 //! {"allowed": false, "namespace": "", "path": "secret/data/app", "capability": "read",
+//!  "needs_sudo": false, "root": false, "reason": "no rule grants read on …",
 //!  "policies": ["default", "dev"],
-//!  "rules": [{"policy": "dev", "path": "secret/data/*", "capabilities": ["list"],
-//!             "outcome": "missed", "reason": "grants list, not read"}],
-//!  "reason": "no rule grants read", "suggestion": "path \"secret/data/app\" {…}"}
+//!  "rules": [{"policy": "dev", "line": 3, "path": "secret/data/*", "capabilities": ["list"],
+//!             "standing": "decided"}],
+//!  "suggestion": {"rule": "path \"secret/data/app\" {…}", "note": "…"}}
 //! ```
 //!
 //! and this file puts it into sentences. Members it does not know it leaves to `-format=json`.
@@ -18,7 +20,7 @@ use super::command::{Command, Fail, Outcome, Prints};
 use super::context::Context;
 use super::flags::Flag;
 use super::gotext::go_value;
-use super::table::table;
+use super::table::{table, wrap};
 
 /// The commands of this file.
 pub const COMMANDS: &[Command] = &[
@@ -140,28 +142,49 @@ fn describe(decision: &Json) -> String {
     if !policies.is_empty() {
         out.push_str(&format!("\n\nPolicies of the caller: {policies}"));
     }
-    let rules = decision.get("rules").and_then(Json::as_array).filter(|rules| !rules.is_empty());
-    if let Some(rules) = rules {
-        let rows: Vec<Vec<String>> = rules
-            .iter()
-            .map(|rule| {
-                vec![
-                    text(rule, "policy"),
-                    text(rule, "path"),
-                    words(rule, "capabilities"),
-                    text(rule, "outcome"),
-                    text(rule, "reason"),
-                ]
-            })
-            .collect();
-        out.push_str("\n\nRules looked at:\n\n");
-        out.push_str(&table(&["Policy", "Path", "Capabilities", "Outcome", "Because"], &rows));
+    let none = Vec::new();
+    let rules = decision.get("rules").and_then(Json::as_array).unwrap_or(&none);
+    // The default policy alone has a dozen rules for other paths.
+    let (other, near): (Vec<&Json>, Vec<&Json>) =
+        rules.iter().partition(|rule| text(rule, "standing") == "path_differs");
+    if !near.is_empty() {
+        let rows: Vec<Vec<String>> = near.iter().map(|rule| rule_row(rule)).collect();
+        out.push_str("\n\n");
+        out.push_str(&table(&["Policy", "Line", "Path", "Capabilities", "Outcome"], &rows));
     }
-    let suggestion = text(decision, "suggestion");
-    if !allowed && !suggestion.is_empty() {
-        out.push_str(&format!("\n\nThe smallest rule that would allow it:\n\n{suggestion}"));
+    match (near.is_empty(), other.len()) {
+        (_, 0) => {}
+        (true, n) => out.push_str(&format!("\n\nNone of the {n} rules is for this path.")),
+        (false, 1) => out.push_str("\n\nOne more rule is for another path."),
+        (false, n) => out.push_str(&format!("\n\n{n} more rules are for other paths.")),
+    }
+    let suggestion = decision.get("suggestion").unwrap_or(&Json::Null);
+    let (rule, note) = (text(suggestion, "rule"), text(suggestion, "note"));
+    if !rule.is_empty() {
+        out.push_str(&format!("\n\nThe smallest rule that would allow it:\n\n{}", rule.trim_end()));
+    }
+    if !note.is_empty() {
+        out.push_str(&format!("\n\n{}", wrap(&note, 0)));
     }
     out
+}
+
+fn rule_row(rule: &Json) -> Vec<String> {
+    let outcome = match text(rule, "standing").as_str() {
+        "decided" => "decided".to_owned(),
+        "outranked" => "a more specific rule decided".to_owned(),
+        "other_spelling" => "counts for listing and denials only".to_owned(),
+        "expired" => "has expired".to_owned(),
+        "no_template_value" => "the identity lacks a value it needs".to_owned(),
+        other => other.to_owned(),
+    };
+    vec![
+        text(rule, "policy"),
+        text(rule, "line"),
+        text(rule, "path"),
+        words(rule, "capabilities"),
+        outcome,
+    ]
 }
 
 #[cfg(test)]
@@ -173,19 +196,28 @@ mod tests {
         let decision = json!({
             "allowed": false, "namespace": "team/", "path": "secret/data/app",
             "capability": "read", "policies": ["default", "dev"], "reason": "no rule grants read",
-            "rules": [{
-                "policy": "dev", "path": "secret/data/*", "capabilities": ["list"],
-                "outcome": "missed", "reason": "grants list, not read"
-            }],
-            "suggestion": "path \"secret/data/app\" {\n  capabilities = [\"read\"]\n}"
+            "rules": [
+                {
+                    "policy": "dev", "line": 3, "path": "secret/data/*",
+                    "capabilities": ["list"], "standing": "decided"
+                },
+                {
+                    "policy": "dev", "line": 1, "path": "secret/*",
+                    "capabilities": ["read"], "standing": "outranked"
+                },
+                {"policy": "default", "line": 1, "path": "x", "standing": "path_differs"}
+            ],
+            "suggestion": {"rule": "path \"secret/data/app\" {\n  capabilities = [\"read\"]\n}\n"}
         });
         assert_eq!(
             describe(&decision),
             "Denied: read secret/data/app in namespace team/\nno rule grants read\n\n\
-             Policies of the caller: default, dev\n\nRules looked at:\n\n\
-             Policy    Path             Capabilities    Outcome    Because\n\
-             ------    ----             ------------    -------    -------\n\
-             dev       secret/data/*    list            missed     grants list, not read\n\n\
+             Policies of the caller: default, dev\n\n\
+             Policy    Line    Path             Capabilities    Outcome\n\
+             ------    ----    ----             ------------    -------\n\
+             dev       3       secret/data/*    list            decided\n\
+             dev       1       secret/*         read            a more specific rule decided\n\n\
+             One more rule is for another path.\n\n\
              The smallest rule that would allow it:\n\n\
              path \"secret/data/app\" {\n  capabilities = [\"read\"]\n}"
         );
