@@ -1,15 +1,40 @@
 //! Leases: what the kernel keeps of credentials that engines gave out for a time.
+//!
+//! A lease is a row, a due entry, and two links: from the path that gave it out and from the token
+//! that asked for it. Its id is the path and the masked row id, so a look-up needs no index, and
+//! the paths are a sorted folder of their own, so a prefix is found without looking at leases.
+//!
+//! Invariants:
+//! * a lease is registered in the transaction that made its credential, and that transaction
+//!   depends on the token's row: a token that is being revoked gets no more leases;
+//! * a lease goes only with its credential: until the engine has revoked it, the row stays and is
+//!   tried again, visibly so once it has failed for long;
+//! * a lease is renewed within its maximum only (threat CVE-2021-32923).
+
+mod paths;
+mod revoke;
 
 use std::sync::Arc;
 
-use strongroom_base::Result;
+use serde::{Deserialize, Serialize};
+use strongroom_base::{Error, Json, Result, Timestamp};
+use zeroize::Zeroize;
 
-use crate::plug::{NewLease, Request};
-use crate::record::{Store, Tx};
+use crate::due::{due, due_key, link, links};
+use crate::ids;
+use crate::namespaces::Namespace;
+use crate::node::Services;
+use crate::pipeline::background;
+use crate::plug::{NewLease, ReadCx, Request, WriteCx};
+use crate::record::{Id, Scope, Store, Tx, indexes, rows};
+use crate::tokens::{Bounds, Lifetime, lifetime, suffix};
+
+pub use paths::LeaseKey;
 
 /// The lease store.
 pub struct Leases {
-    _store: Arc<Store>,
+    store: Arc<Store>,
+    running: Arc<revoke::Running>,
 }
 
 /// A lease as an answer shows it.
@@ -22,15 +47,311 @@ pub struct Leased {
     pub renewable: bool,
 }
 
+/// A lease's record.
+#[derive(Serialize, Deserialize)]
+pub struct Lease {
+    /// The row's id.
+    #[serde(skip)]
+    pub id: Id,
+    /// Its namespace.
+    pub namespace: Scope,
+    /// The mount that revokes it.
+    pub mount: Scope,
+    /// The lease path's id.
+    path_id: Id,
+    /// The path within the namespace of the request that made it.
+    pub path: String,
+    /// The token it goes with: the one that asked for it, or a batch token's parent; 0 is none.
+    pub token: Id,
+    /// The end of the batch token that asked for it; zero where it was no batch token.
+    batch_expires: Timestamp,
+    /// When it was made.
+    pub issued: Timestamp,
+    /// When it was renewed last; zero is never.
+    pub renewed: Timestamp,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// When the reconciler looks at it.
+    due: Timestamp,
+    /// Seconds it was made for.
+    ttl: i64,
+    /// Most seconds over all renewals as the engine said; 0 is the mount's.
+    max_ttl: i64,
+    /// Can it be renewed?
+    pub renewable: bool,
+    /// What the engine needs, as JSON text.
+    internal: String,
+    /// Is it being revoked, before its time?
+    pub revoked: bool,
+    /// Is it to be dropped even if the engine fails?
+    forced: bool,
+    /// Failed revocations.
+    pub attempts: u32,
+    /// What the engine said to the last one.
+    pub error: String,
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.internal.zeroize();
+    }
+}
+
+/// Failed revocations after which a lease is shown as irrevocable. It is still tried, seldom.
+pub const ATTEMPTS_VISIBLE: u32 = 6;
+
+impl Lease {
+    /// Has its revocation failed for so long that someone should look?
+    pub fn is_irrevocable(&self) -> bool {
+        self.attempts >= ATTEMPTS_VISIBLE
+    }
+
+    /// Is its time over at `now`?
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.expires <= now
+    }
+
+    /// Why it can't be renewed at `now`, if it can't.
+    pub fn renewable(&self, now: Timestamp) -> Result<()> {
+        if self.is_irrevocable() {
+            Err(Error::bad_request("lease is expired and has failed previous revocation attempts"))
+        } else if self.is_expired(now) {
+            Err(Error::bad_request("lease expired"))
+        } else if !self.renewable {
+            Err(Error::bad_request("lease is not renewable"))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn internal(&self) -> Result<Json> {
+        serde_json::from_str(&self.internal)
+            .map_err(|_| Error::internal("a lease's record is damaged"))
+    }
+}
+
 impl Leases {
     /// The leases of `store`.
     pub fn new(store: Arc<Store>) -> Self {
-        Self { _store: store }
+        Self { store, running: Default::default() }
     }
 
-    /// Registers a lease in the transaction that made its credential.
-    pub async fn register(&self, _tx: &Tx, request: &Request, lease: &NewLease) -> Result<Leased> {
-        let duration = lease.ttl_seconds.unwrap_or(0);
-        Ok(Leased { id: request.full_path.clone(), duration, renewable: lease.renewable })
+    /// Registers a lease in the transaction that made its credential. Answers it with warnings
+    /// about what was capped.
+    pub async fn register(
+        &self,
+        services: &Services,
+        tx: &Tx,
+        request: &Request,
+        new: &NewLease,
+    ) -> Result<(Leased, Vec<String>)> {
+        let (mount_ttl, mount_max_ttl) = services.config.mount_ttls(&request.mount);
+        let bounds = Bounds {
+            ttl: new.ttl_seconds.unwrap_or(0),
+            max_ttl: new.max_ttl_seconds.unwrap_or(0),
+            mount_ttl,
+            mount_max_ttl,
+            ..Bounds::default()
+        };
+        let life = lifetime(bounds, request.now, request.now).ok_or_else(past_maximum)?;
+        let (token, batch_expires) = match &request.token {
+            Some(token) if token.batch => (token.parent, token.expires),
+            Some(token) => (token.id, Timestamp::ZERO),
+            None => (0, Timestamp::ZERO),
+        };
+        if token != 0 {
+            services.tokens.hold(tx, token).await?;
+        }
+        let life = within(life, batch_expires, request.now)?;
+        let path_id = self.path_id(tx, request).await?;
+        let lease = Lease {
+            id: tx.new_id(),
+            namespace: request.namespace.scope,
+            mount: request.mount.scope,
+            path_id,
+            path: request.full_path.trim_end_matches('/').to_owned(),
+            token,
+            batch_expires,
+            issued: request.now,
+            renewed: Timestamp::ZERO,
+            expires: life.expires,
+            due: life.expires,
+            ttl: life.ttl,
+            max_ttl: new.max_ttl_seconds.unwrap_or(0),
+            renewable: new.renewable,
+            internal: new.internal.to_string(),
+            revoked: false,
+            forced: false,
+            attempts: 0,
+            error: String::new(),
+        };
+        tx.write(Scope::ROOT).put_row(rows::LEASES, lease.id, &lease)?;
+        put_due(tx, lease.due, &lease);
+        tx.put_index(indexes::LINKS, &link(links::PATH_LEASE, path_id, lease.id), &[]);
+        if token != 0 {
+            tx.put_index(indexes::LINKS, &link(links::TOKEN_LEASE, token, lease.id), &[]);
+        }
+        let leased = Leased {
+            id: self.text(&lease, &request.namespace),
+            duration: life.ttl,
+            renewable: lease.renewable && batch_expires.is_zero(),
+        };
+        Ok((leased, life.warnings))
     }
+
+    /// A lease's id as callers see it.
+    pub fn text(&self, lease: &Lease, namespace: &Namespace) -> String {
+        let id = ids::LEASE.derive(&self.store.barrier, lease.id);
+        format!("{}/{id}{}", lease.path, suffix(namespace))
+    }
+
+    /// The last segment of a lease's id.
+    pub(crate) fn segment(&self, id: Id, namespace: &Namespace) -> String {
+        format!("{}{}", ids::LEASE.derive(&self.store.barrier, id), suffix(namespace))
+    }
+
+    /// The lease with this id, as a caller in `namespace` may see it: leases of other namespaces
+    /// are not there (threats CVE-2026-45808, CVE-2026-40264).
+    pub async fn find(&self, tx: &Tx, namespace: &Namespace, id: &str) -> Result<Option<Lease>> {
+        let id = id.trim_matches('/');
+        let Some((_, last)) = id.rsplit_once('/') else { return Ok(None) };
+        let masked = last.split_once('.').map_or(last, |(masked, _)| masked);
+        let Some(row) = ids::LEASE.resolve(&self.store.barrier, masked) else { return Ok(None) };
+        let lease = self.read(tx, row).await?;
+        Ok(lease.filter(|l| l.namespace == namespace.scope && self.text(l, namespace) == id))
+    }
+
+    /// The record as a transaction sees it.
+    pub async fn read(&self, tx: &Tx, id: Id) -> Result<Option<Lease>> {
+        let lease = tx.read(Scope::ROOT).row::<Lease>(rows::LEASES, id).await?;
+        Ok(lease.map(|mut lease| {
+            lease.id = id;
+            lease
+        }))
+    }
+
+    /// Renews a lease through its engine. Answers it with warnings about what was capped.
+    pub async fn renew(
+        &self,
+        cx: &mut WriteCx<'_>,
+        mut lease: Lease,
+        increment: i64,
+    ) -> Result<(Leased, Vec<String>)> {
+        let (services, now) = (cx.kernel().clone(), cx.now());
+        lease.renewable(now)?;
+        if lease.token != 0 {
+            services.tokens.hold(cx.kernel_tx(), lease.token).await.map_err(|_| expired())?;
+        }
+        let table = services.router.table().await?;
+        let entry = table.of_scope(lease.mount).cloned().ok_or_else(expired)?;
+        let (mount_ttl, mount_max_ttl) = services.config.mount_ttls(&entry.mount);
+        let bounds = Bounds {
+            asked: increment.max(0),
+            ttl: lease.ttl,
+            max_ttl: lease.max_ttl,
+            mount_ttl,
+            mount_max_ttl,
+            ..Bounds::default()
+        };
+        let life = lifetime(bounds, lease.issued, now).ok_or_else(past_maximum)?;
+        let mut life = within(life, lease.batch_expires, now)?;
+        let (spec, engine) = entry.spec.as_ref().zip(entry.engine.as_ref()).ok_or_else(expired)?;
+        if let Some(renew) = &spec.renew_lease {
+            let request = background(&*services.store.rng, &entry, &lease.path, now);
+            let tx = cx.kernel_tx();
+            let read = ReadCx { tx, services: &services, request: &request };
+            let mut inner = WriteCx { read, after: Vec::new(), _queue: None };
+            let held = renew(&**engine, &mut inner, &lease.internal()?, life.ttl).await?;
+            let after = inner.after;
+            cx.after.extend(after);
+            if held < life.ttl {
+                // The engine may hold it shorter, but not for ever by saying zero.
+                life.ttl = held.max(1);
+                life.expires = life.expires.min(now.plus_seconds(life.ttl));
+            }
+        }
+        let tx = cx.kernel_tx();
+        delete_due(tx, &lease);
+        (lease.renewed, lease.expires, lease.due) = (now, life.expires, life.expires);
+        put_due(tx, lease.due, &lease);
+        tx.write(Scope::ROOT).put_row(rows::LEASES, lease.id, &lease)?;
+        let id = self.text(&lease, &entry.namespace);
+        Ok((Leased { id, duration: life.ttl, renewable: lease.renewable }, life.warnings))
+    }
+
+    /// Marks a lease as to be revoked: it is over at once, and the reconciler goes to its engine.
+    pub async fn expire_now(&self, tx: &Tx, id: Id, now: Timestamp) -> Result<()> {
+        match self.read(tx, id).await? {
+            Some(lease) => self.mark(tx, lease, now, false),
+            None => Ok(()),
+        }
+    }
+
+    /// As [`Leases::expire_now`]; a forced one is dropped after one attempt.
+    pub(crate) fn mark(
+        &self,
+        tx: &Tx,
+        mut lease: Lease,
+        now: Timestamp,
+        forced: bool,
+    ) -> Result<()> {
+        if lease.revoked && lease.due <= now && (lease.forced || !forced) {
+            return Ok(());
+        }
+        delete_due(tx, &lease);
+        lease.revoked = true;
+        lease.forced |= forced;
+        lease.expires = lease.expires.min(now);
+        lease.due = now;
+        put_due(tx, now, &lease);
+        tx.write(Scope::ROOT).put_row(rows::LEASES, lease.id, &lease)
+    }
+
+    /// Removes a lease whose credential is gone.
+    fn remove(&self, tx: &Tx, lease: &Lease) {
+        tx.write(Scope::ROOT).delete_row(rows::LEASES, lease.id);
+        delete_due(tx, lease);
+        tx.delete_index(indexes::LINKS, &link(links::PATH_LEASE, lease.path_id, lease.id));
+        if lease.token != 0 {
+            tx.delete_index(indexes::LINKS, &link(links::TOKEN_LEASE, lease.token, lease.id));
+        }
+        if lease.is_irrevocable() {
+            tx.delete_index(indexes::LINKS, &irrevocable(lease));
+        }
+    }
+}
+
+fn irrevocable(lease: &Lease) -> [u8; 17] {
+    link(links::IRREVOCABLE, u64::from(lease.namespace.0), lease.id)
+}
+
+/// The due entry holds the mount, so that a mount that is busy is passed over without a read.
+fn put_due(tx: &Tx, at: Timestamp, lease: &Lease) {
+    let key = due_key(at, due::LEASE, lease.id);
+    tx.put_index(indexes::DUE, &key, &lease.mount.0.to_be_bytes());
+}
+
+fn delete_due(tx: &Tx, lease: &Lease) {
+    tx.delete_index(indexes::DUE, &due_key(lease.due, due::LEASE, lease.id));
+}
+
+fn past_maximum() -> Error {
+    Error::bad_request("past the max TTL, cannot renew")
+}
+
+fn expired() -> Error {
+    Error::bad_request("lease expired")
+}
+
+/// A life that ends with a batch token's at the latest.
+fn within(mut life: Lifetime, batch_expires: Timestamp, now: Timestamp) -> Result<Lifetime> {
+    if batch_expires.is_zero() || life.expires <= batch_expires {
+        return Ok(life);
+    }
+    if batch_expires <= now {
+        return Err(expired());
+    }
+    life.ttl = now.seconds_until(batch_expires);
+    life.expires = batch_expires;
+    Ok(life)
 }

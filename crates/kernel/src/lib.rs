@@ -4,7 +4,9 @@
 
 pub mod audit;
 pub mod barrier;
+pub mod due;
 pub mod identity;
+mod ids;
 pub mod leases;
 pub mod lockout;
 pub mod mounts;

@@ -137,6 +137,9 @@ pub struct MountTable {
     by_path: AHashMap<Scope, BTreeMap<String, Arc<MountEntry>>>,
     by_scope: AHashMap<Scope, Arc<MountEntry>>,
     by_accessor: AHashMap<String, Arc<MountEntry>>,
+    /// Disabled mounts whose records are still there: they serve nothing, but their leases are
+    /// revoked through them.
+    disabled: AHashMap<Scope, Arc<MountEntry>>,
 }
 
 impl MountTable {
@@ -178,6 +181,29 @@ impl MountTable {
     /// All mounts.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<MountEntry>> {
         self.by_scope.values()
+    }
+
+    /// A mount that serves no requests any more: it is disabled, or its namespace is being deleted.
+    pub fn of_gone(&self, scope: Scope) -> Option<&Arc<MountEntry>> {
+        self.disabled.get(&scope).or_else(|| {
+            self.by_scope.get(&scope).filter(|e| !self.namespaces.is_live(e.namespace.scope))
+        })
+    }
+
+    /// Scopes of all such mounts, ascending.
+    pub fn gone(&self) -> Vec<Scope> {
+        let dead = self.by_scope.values().filter(|e| !self.namespaces.is_live(e.namespace.scope));
+        let mut scopes: Vec<Scope> =
+            self.disabled.keys().copied().chain(dead.map(|e| e.mount.scope)).collect();
+        scopes.sort_unstable();
+        scopes
+    }
+
+    /// Can a token of this namespace and auth mount still be used? The root scope stands for
+    /// "made by no mount".
+    pub fn serves(&self, namespace: Scope, mount: Scope) -> bool {
+        self.namespaces.is_live(namespace)
+            && (mount == Scope::ROOT || self.by_scope.contains_key(&mount))
     }
 
     /// A path in use that `path` would hide or be hidden by.
@@ -271,10 +297,12 @@ impl Router {
         for namespace in namespaces.iter() {
             let mut by_path = BTreeMap::new();
             for (_, mount) in tx.read(namespace.scope).all::<Mount>(0).await? {
-                if mount.deleted.is_some() {
+                let disabled = mount.deleted.is_some();
+                let entry = self.entry(&old, namespace, mount)?;
+                if disabled {
+                    table.disabled.insert(entry.mount.scope, entry);
                     continue;
                 }
-                let entry = self.entry(&old, namespace, mount)?;
                 by_path.insert(entry.mount.path.clone(), entry.clone());
                 table.by_scope.insert(entry.mount.scope, entry.clone());
                 table.by_accessor.insert(entry.mount.accessor.clone(), entry);
@@ -297,6 +325,7 @@ impl Router {
         let kept = old
             .by_scope
             .get(&mount.scope)
+            .or_else(|| old.disabled.get(&mount.scope))
             .filter(|e| e.mount.options == mount.options && e.mount.kind == mount.kind)
             .and_then(|e| e.engine.clone());
         let engine = match (&spec, kept) {

@@ -14,11 +14,18 @@
 
 mod authenticate;
 mod execute;
+mod inner;
+mod rights;
 mod wrap;
 
+pub(crate) use execute::CatchPanic;
 pub use execute::auth_block;
+pub(crate) use inner::background;
+pub use inner::renew_login;
+pub use rights::{has_sudo, policy_prefix, rights};
 pub use wrap::{
-    CubbyholeEntry, POLICY as WRAPPING_POLICY, RESPONSE as WRAPPED_RESPONSE, wrap_text,
+    CubbyholeEntry, NewWrapping, POLICY as WRAPPING_POLICY, RESPONSE as WRAPPED_RESPONSE,
+    WRAPPED_ACCESSOR, wrap_text,
 };
 
 use std::sync::Arc;
@@ -185,7 +192,7 @@ async fn node_operation(
         query: &call.query,
         verb: call.verb,
     };
-    let mut result = execute::CatchPanic(run(node, &about, source)).await;
+    let mut result = CatchPanic::new(run(node, &about, source)).await;
     if call.verb == Verb::Write
         && let Ok(services) = node.active()
     {
@@ -437,14 +444,15 @@ impl Authenticated {
             return Ok((Vec::new(), read_body(&self.admitted.call)?, None));
         }
         let Some(token) = &self.token else { return Err(Error::denied().into()) };
-        let acl = self.acl(token).await?;
-        let prefix = self.policy_prefix(token).ok_or_else(Error::denied)?;
+        let acl = rights(&admitted.services, token, self.entity.as_deref()).await?;
+        let prefix = policy_prefix(&admitted.table, token, &admitted.namespace)
+            .ok_or_else(Error::denied)?;
         let path = format!("{prefix}{}", admitted.path);
         let written = admitted.written.as_ref().map(|written| format!("{prefix}{written}"));
-        let rights = Rights { acl: acl.clone(), prefix, wrap_ttl: admitted.call.wrap_ttl };
+        let held = Rights { acl: acl.clone(), prefix, wrap_ttl: admitted.call.wrap_ttl };
         if rule == Rule::Needs {
-            let (granting, fields) = self.judge_needs(&rights, &path)?;
-            return Ok((granting, fields, Some(rights)));
+            let (granting, fields) = self.judge_needs(&held, &path)?;
+            return Ok((granting, fields, Some(held)));
         }
         let capability = self.capability().await;
         let mut ask = crate::policy::Request {
@@ -485,7 +493,7 @@ impl Authenticated {
             return Err(Error::bad_request("cannot write to a path ending in '/'").into());
         }
         match self.target {
-            Target::Route { .. } => Ok((granting, fields, Some(rights))),
+            Target::Route { .. } => Ok((granting, fields, Some(held))),
             _ if admitted.entry.is_none() => Err(Error::no_route(&admitted.path).into()),
             Target::OtherVerb => Err(Error::unsupported().into()),
             Target::Nothing => Err(Error::new(ErrorKind::NoRoute, "unsupported path").into()),
@@ -526,28 +534,6 @@ impl Authenticated {
             }
         }
         Ok((granting, fields))
-    }
-
-    /// The compiled rights of the token.
-    async fn acl(&self, token: &Token) -> Result<Arc<Acl>> {
-        let policies = &self.admitted.services.policies;
-        let entity = self.entity.as_deref().filter(|_| !token.no_identity_policies);
-        match entity {
-            Some(entity) if !entity.policies.is_empty() => {
-                let all = token.policies.iter().chain(&entity.policies).cloned();
-                let all = crate::tokens::normalise_policies(all);
-                policies.acl(token.namespace, &all, Some(entity)).await
-            }
-            _ => policies.acl(token.namespace, &token.policies, entity).await,
-        }
-    }
-
-    /// What stands before a path of the request's namespace for the token's policies, which see
-    /// paths relative to the token's namespace. `None` where that is not at or above the request's.
-    fn policy_prefix(&self, token: &Token) -> Option<String> {
-        let admitted = &self.admitted;
-        let own = admitted.table.namespaces.of_scope(token.namespace)?;
-        admitted.namespace.path.strip_prefix(&own.path).map(str::to_owned)
     }
 
     async fn capability(&self) -> Capability {

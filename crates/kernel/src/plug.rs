@@ -18,6 +18,7 @@ use strongroom_base::{
 };
 use strongroom_storage::BoxFuture;
 
+use crate::leases::Leased;
 use crate::mounts::Mount;
 use crate::namespaces::Namespace;
 use crate::node::{Node, Services};
@@ -54,6 +55,9 @@ pub enum Rule {
     /// Whom policy allows everything that the operation's [`Need`]s name. A denial of the request's
     /// own path holds besides; a grant of it is not asked for.
     Needs,
+    /// As [`Rule::Token`]; but the caller may be a wrapping token, and one whose token is not good
+    /// is told that, as clients that unwrap expect.
+    Wrapping,
 }
 
 /// A right that an operation needs, on a path that need not be its own.
@@ -167,6 +171,8 @@ pub struct Reply<T> {
     pub auth: Option<AuthBlock>,
     /// A lease for the data, to be registered with the same commit.
     pub lease: Option<NewLease>,
+    /// A lease that was there before and that the answer is about.
+    pub leased: Option<Leased>,
     /// A wrapping that the operation made itself (`sys/wrapping/wrap`).
     pub wrap_info: Option<WrapInfo>,
     /// Lease fields of an answer that has no lease of its own: `lease_duration` in seconds.
@@ -183,6 +189,7 @@ impl<T> Reply<T> {
             warnings: Vec::new(),
             auth: None,
             lease: None,
+            leased: None,
             wrap_info: None,
             lease_duration: None,
         }
@@ -263,6 +270,7 @@ impl<T> Reply<T> {
             warnings: self.warnings,
             auth: self.auth,
             lease: self.lease,
+            leased: self.leased,
             wrap_info: self.wrap_info,
             lease_duration: self.lease_duration,
         })

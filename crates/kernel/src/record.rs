@@ -22,7 +22,7 @@ use strongroom_storage::{IndexKey, IndexTable, Key, RowTable};
 
 pub use derived::{Derived, DerivedSet};
 pub use folder::Folders;
-pub use tx::{ReadView, Store, Tx, WriteView, storage_error};
+pub use tx::{CONFLICT_RETRIES_MAX, ReadView, Store, Tx, WriteView, storage_error};
 
 /// The owner of records: 0 is the root namespace, every other namespace and mount has the next
 /// number. Below 2^23.

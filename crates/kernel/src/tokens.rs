@@ -5,7 +5,12 @@
 //! * the store holds HMACs of tokens, never tokens;
 //! * a token is refused by its own clock check, never by a later clean-up;
 //! * a child lives only while its parent's row is there (or was orphaned): revoking a tree takes
-//!   effect with one row's removal, the rest is cleaned up afterwards.
+//!   effect with one row's removal, the rest is cleaned up afterwards;
+//! * what comes to hang on a token (a child, a lease, an entry of its cubbyhole) reads the token's
+//!   row in its own transaction, so it conflicts with a revocation and cannot escape it.
+
+mod clean;
+mod lifetime;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,62 +23,23 @@ use strongroom_base::limits::TOKEN_BYTES_MAX;
 use strongroom_base::{Error, Result, SecretString, Timestamp};
 use strongroom_storage::{Change, Key};
 
+pub use lifetime::{Bounds, Lifetime, lifetime, normalise_policies};
+
+use crate::due::{due, due_key, link, links, links_from};
+use crate::ids;
 use crate::plug::TokenParams;
 use crate::record::{
-    Derived, Id, Record, Scope, Store, Tx, decode, encode, indexes, prefix_end, rows,
+    Derived, Id, Record, Scope, Store, Tx, decode, encode, indexes, row_key, rows,
 };
 
 /// Service tokens begin so.
 pub const SERVICE_PREFIX: &str = "hvs.";
 /// Batch tokens begin so.
 pub const BATCH_PREFIX: &str = "hvb.";
-/// Characters of a service token after its prefix, and of an accessor.
-const TEXT_CHARS: usize = 24;
-/// Bytes that those characters encode: 5 of the masked id, 13 random.
-const TEXT_BYTES: usize = 18;
-const ID_BYTES: usize = 5;
 /// Tokens remembered between requests.
 const CACHE_MAX: usize = 50_000;
 /// Levels of parents looked at; creating a deeper child is refused.
 pub const DEPTH_MAX: usize = 64;
-
-/// What falls due, in [`indexes::DUE`].
-pub mod due {
-    /// A token expires.
-    pub const TOKEN: u8 = 1;
-    /// A lease expires.
-    pub const LEASE: u8 = 2;
-}
-
-/// Relations in [`indexes::LINKS`].
-pub mod links {
-    /// parent token → child token.
-    pub const CHILD: u8 = 1;
-    /// A revoked token whose children live on.
-    pub const ORPHANED: u8 = 2;
-    /// A revoked token whose children, leases and cubbyhole are still to be removed.
-    pub const REVOKED: u8 = 3;
-    /// token → lease.
-    pub const TOKEN_LEASE: u8 = 4;
-}
-
-/// A link's key.
-pub fn link(what: u8, from: Id, to: Id) -> [u8; 17] {
-    let mut key = [0; 17];
-    key[0] = what;
-    key[1..9].copy_from_slice(&from.to_be_bytes());
-    key[9..].copy_from_slice(&to.to_be_bytes());
-    key
-}
-
-/// A due entry's key.
-pub fn due_key(at: Timestamp, what: u8, id: Id) -> [u8; 17] {
-    let mut key = [0; 17];
-    key[..8].copy_from_slice(&(at.0.max(0) as u64).to_be_bytes());
-    key[8] = what;
-    key[9..].copy_from_slice(&id.to_be_bytes());
-    key
-}
 
 /// A token's record.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -200,7 +166,7 @@ pub struct NewToken {
     /// The creating request's path.
     pub path: String,
     /// Its parent; `None` makes an orphan.
-    pub parent: Option<Id>,
+    pub parent: Option<Parent>,
     /// Its entity, or "".
     pub entity_id: String,
     /// The token role, or "".
@@ -218,6 +184,9 @@ pub struct NewToken {
     /// Policies of its entity do not apply.
     pub no_identity_policies: bool,
 }
+
+/// A token that may have a child in the transaction that [`Tokens::hold_parent`] was asked in.
+pub struct Parent(Id);
 
 /// A token just made: its text is shown once.
 pub struct Created {
@@ -240,6 +209,7 @@ impl Record for CustomId {
 pub struct Tokens {
     store: Arc<Store>,
     cache: Arc<Derived<Id, Token>>,
+    sweep: parking_lot::Mutex<clean::Sweep>,
 }
 
 impl Tokens {
@@ -260,7 +230,7 @@ impl Tokens {
                 _ => {}
             }
         });
-        Self { store, cache }
+        Self { store, cache, sweep: Default::default() }
     }
 
     fn digest(&self, purpose: &str, data: &[u8]) -> [u8; 32] {
@@ -274,44 +244,14 @@ impl Tokens {
         u128::from_be_bytes(half)
     }
 
-    /// `purpose`-masked id and 13 bytes as 24 characters.
-    fn mask(&self, purpose: &str, id: Id, tail: &[u8; 13]) -> String {
-        let pad = self.digest(purpose, tail);
-        let mut bytes = [0_u8; TEXT_BYTES];
-        for (i, out) in bytes[..ID_BYTES].iter_mut().enumerate() {
-            *out = id.to_be_bytes()[3 + i] ^ pad[i];
-        }
-        bytes[ID_BYTES..].copy_from_slice(tail);
-        URL_SAFE_NO_PAD.encode(bytes)
-    }
-
-    fn unmask(&self, purpose: &str, text: &str) -> Option<Id> {
-        if text.len() != TEXT_CHARS {
-            return None;
-        }
-        let mut bytes = [0_u8; TEXT_BYTES];
-        URL_SAFE_NO_PAD.decode_slice_unchecked(text, &mut bytes).ok()?;
-        let pad = self.digest(purpose, &bytes[ID_BYTES..]);
-        let mut id = [0_u8; 8];
-        for i in 0..ID_BYTES {
-            id[3 + i] = bytes[i] ^ pad[i];
-        }
-        Some(u64::from_be_bytes(id))
-    }
-
     /// The accessor of the token with this id.
     pub fn accessor(&self, id: Id) -> String {
-        let digest = self.digest("accessor tail", &id.to_be_bytes());
-        let mut tail = [0; 13];
-        tail.copy_from_slice(&digest[..13]);
-        self.mask("accessor mask", id, &tail)
+        ids::ACCESSOR.derive(&self.store.barrier, id)
     }
 
     /// The id an accessor stands for. It may not be in use.
     pub fn id_of_accessor(&self, accessor: &str) -> Option<Id> {
-        let id = self.unmask("accessor mask", accessor)?;
-        strongroom_crypto::constant_time_eq(self.accessor(id).as_bytes(), accessor.as_bytes())
-            .then_some(id)
+        ids::ACCESSOR.resolve(&self.store.barrier, accessor)
     }
 
     /// The record with this id, from memory or storage, whatever its state.
@@ -345,7 +285,7 @@ impl Tokens {
         }
         let body = text.strip_prefix(SERVICE_PREFIX).unwrap_or(text);
         let body = body.split_once('.').map_or(body, |(body, _)| body);
-        let id = match self.unmask("token mask", body) {
+        let id = match ids::TOKEN.read(&self.store.barrier, body) {
             Some(id) => Some(id),
             None => self.custom(text).await?,
         };
@@ -362,13 +302,14 @@ impl Tokens {
             },
         };
         let Some(token) = token else { return Ok(None) };
-        if token.is_expired(now)
-            || token.num_uses < 0
-            || !self.has_live_parents(&token, now).await?
-        {
-            return Ok(None);
-        }
-        Ok(Some(token))
+        Ok(self.is_live(&token, now).await?.then_some(token))
+    }
+
+    /// Is a token good by itself: neither expired nor used up, and with all its parents?
+    pub async fn is_live(&self, token: &Token, now: Timestamp) -> Result<bool> {
+        Ok(!token.is_expired(now)
+            && token.num_uses >= 0
+            && self.has_live_parents(token, now).await?)
     }
 
     fn mac_fits(&self, token: &Token, text: &str) -> bool {
@@ -403,6 +344,8 @@ impl Tokens {
             match self.by_id(parent).await? {
                 Some(p) if p.is_expired(now) || p.num_uses < 0 => return Ok(false),
                 Some(p) => parent = p.parent,
+                // A batch token names its parent for good: it ends with it in any case.
+                None if token.batch && parent == token.parent => return Ok(false),
                 None => {
                     let key = link(links::ORPHANED, parent, 0);
                     return Ok(self.store.begin().get_index(indexes::LINKS, &key).await?.is_some());
@@ -410,6 +353,29 @@ impl Tokens {
             }
         }
         Ok(false)
+    }
+
+    /// Notes in `tx` that it depends on the token's row: it conflicts with a revocation of the
+    /// token, before or after. Refused where the row is gone already.
+    pub async fn hold(&self, tx: &Tx, id: Id) -> Result<()> {
+        match tx.raw(&row_key(rows::TOKENS, Scope::ROOT, id)).await? {
+            Some(_) => Ok(()),
+            None => Err(Error::denied()),
+        }
+    }
+
+    /// Holds `token` as the parent of a child that `tx` makes.
+    pub async fn hold_parent(&self, tx: &Tx, token: &Token) -> Result<Parent> {
+        self.hold(tx, token.id).await?;
+        let (mut above, mut depth) = (token.parent, 1);
+        while above != 0 {
+            depth += 1;
+            if depth > DEPTH_MAX {
+                return Err(Error::bad_request("the tree of tokens is too deep"));
+            }
+            above = self.by_id(above).await?.map_or(0, |t| t.parent);
+        }
+        Ok(Parent(token.id))
     }
 
     /// Makes a token in the transaction of `tx`. Policies are normalised; the caller has checked
@@ -428,7 +394,7 @@ impl Tokens {
             max_ttl: new.params.max_ttl,
             period: new.params.period,
             num_uses: new.params.num_uses,
-            parent: new.parent.unwrap_or(0),
+            parent: new.parent.as_ref().map_or(0, |parent| parent.0),
             entity_id: new.entity_id,
             policies: new.policies,
             display_name: new.display_name,
@@ -458,8 +424,8 @@ impl Tokens {
                 text
             }
             None => {
-                let tail = self.store.rng.array::<13>();
-                let body = self.mask("token mask", token.id, &tail);
+                let tail = self.store.rng.array();
+                let body = ids::TOKEN.write(&self.store.barrier, token.id, &tail);
                 format!("{SERVICE_PREFIX}{body}{suffix}").into()
             }
         };
@@ -475,10 +441,12 @@ impl Tokens {
         Ok(Created { text, token, accessor })
     }
 
-    /// Is a chosen id already taken?
-    pub async fn is_taken(&self, text: &SecretString) -> Result<bool> {
-        Ok(match self.custom(text.expose_secret()).await? {
-            Some(id) => self.by_id(id).await?.is_some(),
+    /// Is a chosen id taken by a token that lives? Two transactions that ask for the same id
+    /// conflict.
+    pub async fn is_taken(&self, tx: &Tx, text: &SecretString) -> Result<bool> {
+        let known = tx.read(Scope::ROOT).named::<CustomId>(0, text.expose_secret()).await?;
+        Ok(match known {
+            Some(CustomId(id)) => self.read(tx, id).await?.is_some(),
             None => false,
         })
     }
@@ -501,18 +469,19 @@ impl Tokens {
     /// its descendants. Children, leases and cubbyhole are noted for the reconciler.
     pub fn revoke(&self, tx: &Tx, token: &Token) {
         self.remove_row(tx, token);
-        tx.put_index(indexes::LINKS, &link(links::REVOKED, token.id, 0), &[]);
+        let namespace = token.namespace.0.to_be_bytes();
+        tx.put_index(indexes::LINKS, &link(links::REVOKED, token.id, 0), &namespace);
     }
 
     /// Revokes a token and leaves its children alive, as orphans.
     pub fn revoke_orphan(&self, tx: &Tx, token: &Token) {
-        self.remove_row(tx, token);
         tx.put_index(indexes::LINKS, &link(links::ORPHANED, token.id, 0), &[]);
-        tx.put_index(indexes::LINKS, &link(links::REVOKED, token.id, 0), &[]);
+        self.revoke(tx, token);
     }
 
     fn remove_row(&self, tx: &Tx, token: &Token) {
-        tx.write(Scope::ROOT).delete_row(rows::TOKENS, token.id);
+        let root = tx.write(Scope::ROOT);
+        root.delete_row(rows::TOKENS, token.id);
         if !token.expires.is_zero() {
             tx.delete_index(indexes::DUE, &due_key(token.expires, due::TOKEN, token.id));
         }
@@ -521,120 +490,25 @@ impl Tokens {
         }
     }
 
-    /// Up to `limit` children of a token.
-    pub async fn children(&self, tx: &Tx, parent: Id, limit: usize) -> Result<Vec<Id>> {
-        self.linked(tx, links::CHILD, parent, limit).await
-    }
-
     /// Up to `limit` ids linked from `from`.
-    pub async fn linked(&self, tx: &Tx, what: u8, from: Id, limit: usize) -> Result<Vec<Id>> {
-        let start = &link(what, from, 0)[..9];
-        let page = tx.scan_index(indexes::LINKS, start, &prefix_end(start), limit).await?;
-        Ok(page
-            .iter()
-            .filter_map(|(key, _)| key.get(9..17)?.try_into().ok().map(u64::from_be_bytes))
-            .collect())
+    async fn linked(&self, tx: &Tx, what: u8, from: Id, limit: usize) -> Result<Vec<Id>> {
+        let (start, end) = links_from(what, from);
+        let page = tx.scan_index(indexes::LINKS, &start, &end, limit).await?;
+        Ok(page.iter().filter_map(|(key, _)| crate::due::link_ids(key)).map(|(_, to)| to).collect())
     }
 
-    /// Live tokens' ids from `after` on, up to `limit`, with their records.
+    /// Up to `limit` tokens with ids above `after`, whatever their state, in the order they were
+    /// made.
     pub async fn page(&self, after: Id, limit: usize) -> Result<Vec<Token>> {
         let (from, to) = (after + 1, 1 << 40);
-        let page = self
-            .store
-            .storage
-            .scan_rows(rows::TOKENS, from, to, limit)
-            .done()
-            .await
-            .map_err(crate::record::storage_error)?;
-        let mut out = Vec::with_capacity(page.len());
-        for (id, _) in page {
-            if let Some(token) = self.by_id(id).await? {
-                out.push((*token).clone());
-            }
+        let page = self.store.storage.scan_rows(rows::TOKENS, from, to, limit).done().await;
+        let tx = self.store.begin();
+        let mut out = Vec::with_capacity(limit.min(1_024));
+        for (id, _) in page.map_err(crate::record::storage_error)? {
+            out.extend(self.read(&tx, id).await?);
         }
         Ok(out)
     }
-}
-
-/// Policies in one spelling: trimmed, lower case, without repeats, sorted (threats: CVE-2025-5999,
-/// CVE-2024-9180).
-pub fn normalise_policies(policies: impl IntoIterator<Item = String>) -> Vec<String> {
-    let mut out: Vec<String> =
-        policies.into_iter().map(|p| p.trim().to_lowercase()).filter(|p| !p.is_empty()).collect();
-    out.sort();
-    out.dedup();
-    out
-}
-
-/// What bounds a token's or lease's life, in seconds; 0 is "not set".
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Bounds {
-    /// What the caller asked for.
-    pub asked: i64,
-    /// Period of a periodic token.
-    pub period: i64,
-    /// The role's TTL.
-    pub ttl: i64,
-    /// The role's maximum.
-    pub max_ttl: i64,
-    /// The hard maximum.
-    pub explicit_max_ttl: i64,
-    /// The mount's default.
-    pub mount_ttl: i64,
-    /// The mount's maximum.
-    pub mount_max_ttl: i64,
-}
-
-/// Seconds from `now` that a token or lease made at `created` gets, with warnings about what was
-/// capped. Never beyond a maximum, and never below a second by rounding to zero, which would read
-/// as "forever" (threat CVE-2021-32923): what is past its maximum gives `None`.
-pub fn lifetime(bounds: Bounds, created: Timestamp, now: Timestamp) -> (Option<i64>, Vec<String>) {
-    let mut warnings = Vec::new();
-    let least = |a: i64, b: i64| if a > 0 && (b <= 0 || a < b) { a } else { b };
-    let max = if bounds.period > 0 {
-        bounds.explicit_max_ttl
-    } else {
-        let max = least(bounds.max_ttl, bounds.mount_max_ttl);
-        least(bounds.explicit_max_ttl, max)
-    };
-    let mut ttl = if bounds.period > 0 {
-        if bounds.mount_max_ttl > 0 && bounds.period > bounds.mount_max_ttl {
-            warnings.push(format!(
-                "Period of {} exceeded the effective max_ttl of {}; Period value is capped accordingly",
-                quoted(bounds.period), quoted(bounds.mount_max_ttl)
-            ));
-            bounds.mount_max_ttl
-        } else {
-            bounds.period
-        }
-    } else if bounds.asked > 0 {
-        bounds.asked
-    } else if bounds.ttl > 0 {
-        bounds.ttl
-    } else {
-        bounds.mount_ttl
-    };
-    if max > 0 {
-        let age = (now.0 - created.0).max(0) / strongroom_base::time::NANOS_PER_SECOND;
-        let left = max - age;
-        if left <= 0 {
-            return (None, warnings);
-        }
-        if ttl > left || ttl <= 0 {
-            if ttl > left && (bounds.asked > 0 || bounds.period > 0) {
-                warnings.push(format!(
-                    "TTL of {} exceeded the effective max_ttl of {}; TTL value is capped accordingly",
-                    quoted(ttl), quoted(max)
-                ));
-            }
-            ttl = left;
-        }
-    }
-    (Some(ttl.max(0)), warnings)
-}
-
-fn quoted(seconds: i64) -> String {
-    format!("\"{}\"", strongroom_base::duration::format_go_seconds(seconds))
 }
 
 /// The namespace suffix of tokens and lease ids outside the root namespace.
@@ -645,39 +519,4 @@ pub fn suffix(namespace: &crate::namespaces::Namespace) -> String {
 /// An error for operations on a token that is not there.
 pub fn bad_token() -> Error {
     Error::bad_request("bad token")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const T0: Timestamp = Timestamp(0);
-
-    #[test]
-    fn a_life_never_passes_its_maximum() {
-        // threat CVE-2021-32923
-        let b = Bounds { asked: 7200, mount_ttl: 100, mount_max_ttl: 3600, ..Bounds::default() };
-        let (ttl, warnings) = lifetime(b, T0, T0);
-        assert_eq!(ttl, Some(3600));
-        assert_eq!(warnings.len(), 1);
-        assert_eq!(lifetime(b, T0, Timestamp::from_seconds(3599)).0, Some(1));
-        assert_eq!(lifetime(b, T0, Timestamp::from_seconds(3600)).0, None);
-        assert_eq!(lifetime(b, T0, Timestamp::from_seconds(9999)).0, None);
-    }
-
-    #[test]
-    fn periodic_tokens_have_no_maximum_but_the_explicit_one() {
-        let b = Bounds { period: 60, mount_ttl: 10, mount_max_ttl: 3600, ..Bounds::default() };
-        assert_eq!(lifetime(b, T0, Timestamp::from_seconds(1_000_000)).0, Some(60));
-        let b = Bounds { explicit_max_ttl: 90, ..b };
-        assert_eq!(lifetime(b, T0, Timestamp::from_seconds(60)).0, Some(30));
-        assert_eq!(lifetime(b, T0, Timestamp::from_seconds(90)).0, None);
-    }
-
-    #[test]
-    fn policy_names_have_one_spelling() {
-        // threats CVE-2025-5999, CVE-2024-9180
-        let names = [" Root", "ROOT", "b", "", "a"].map(String::from);
-        assert_eq!(normalise_policies(names), ["a", "b", "root"]);
-    }
 }

@@ -342,6 +342,7 @@ fn render(answer: Answer) -> Got {
     let empty = reply.data.is_none()
         && reply.auth.is_none()
         && reply.wrap_info.is_none()
+        && answer.lease.is_none()
         && reply.warnings.is_empty();
     if empty {
         return Got { status: reply.status.unwrap_or(204), body: Value::Null, explain };

@@ -2,20 +2,19 @@
 
 use std::sync::Arc;
 
-use strongroom_base::{Error, FieldSource, RawFields, Result};
+use strongroom_base::{Error, ErrorKind, FieldSource, RawFields, Result};
 
 use super::{Admitted, Authenticated, Refused, Target};
 use crate::plug::{ReadCx, Rule};
-use crate::record::Scope;
 use crate::tokens::Token;
 
 impl Admitted {
     /// Finds the caller. On open paths a token is neither needed nor looked at.
     pub(super) async fn authenticate(mut self) -> Result<Authenticated, (Self, Refused)> {
         let target = self.resolve();
-        let open = match &target {
-            Target::Route { index, .. } => self.route(*index).is_some_and(|r| r.rule == Rule::Open),
-            _ => false,
+        let rule = match &target {
+            Target::Route { index, .. } => self.route(*index).map_or(Rule::Token, |r| r.rule),
+            _ => Rule::Token,
         };
         let text = self.call.token.take().map(Arc::new);
         let mut caller = Authenticated {
@@ -27,11 +26,15 @@ impl Admitted {
             accessor: String::new(),
             last_use: false,
         };
-        if open {
+        if rule == Rule::Open {
             return Ok(caller);
         }
         match caller.identify().await {
             Ok(()) => Ok(caller),
+            Err(e) if rule == Rule::Wrapping && e.kind == ErrorKind::PermissionDenied => {
+                let text = "wrapping token is not valid or does not exist";
+                Err((caller.admitted, Error::bad_request(text).into()))
+            }
             Err(e) => Err((caller.admitted, e.into())),
         }
     }
@@ -44,9 +47,7 @@ impl Authenticated {
         let text = self.token_text.clone().ok_or_else(Error::denied)?;
         let token = services.tokens.check(&text, now).await?.ok_or_else(Error::denied)?;
         let table = &self.admitted.table;
-        let mount_lives = token.mount == Scope::ROOT || table.of_scope(token.mount).is_some();
-        if !mount_lives
-            || !table.namespaces.is_live(token.namespace)
+        if !table.serves(token.namespace, token.mount)
             || !token.allows_address(self.admitted.call.peer.ip)
         {
             return Err(Error::denied());

@@ -35,7 +35,7 @@ impl Authorised {
 
     /// Carries it out, for the `attempt`-th time after the first.
     pub(super) async fn execute_again(self, attempt: u32) -> Result<Executed, (Self, Refused)> {
-        match CatchPanic(Box::pin(self.run(attempt))).await {
+        match CatchPanic::new(self.run(attempt)).await {
             Ok(done) => Ok(Executed { authorised: self, done }),
             Err(error) => Err((self, error.into())),
         }
@@ -74,8 +74,12 @@ impl Authorised {
         };
         reply.warnings.extend(unknown);
         let lease = match &reply.lease {
-            Some(lease) => Some(services.leases.register(&tx, &request, lease).await?),
-            None => None,
+            Some(lease) => {
+                let new = services.leases.register(services, &tx, &request, lease).await?;
+                reply.warnings.extend(new.1);
+                Some(new.0)
+            }
+            None => reply.leased.take(),
         };
         let mut done = Done { tx, reply, lease, after, attempt, _queue: queue };
         if let Some(ttl) = request.wrap_ttl.filter(|ttl| *ttl > 0) {
@@ -156,7 +160,8 @@ impl Authenticated {
             mount_ttl,
             mount_max_ttl,
         };
-        let (ttl, capped) = lifetime(bounds, request.now, request.now);
+        let life = lifetime(bounds, request.now, request.now)
+            .ok_or_else(|| Error::bad_request("the mount allows tokens no time to live"))?;
         let mut new = NewToken::from(grant);
         let mut policies = normalise_policies(std::mem::take(&mut new.policies));
         if policies.iter().any(|p| p == "root") {
@@ -170,7 +175,7 @@ impl Authenticated {
         new.policies = policies;
         new.batch = is_batch(&new.params.token_type, &mount.config.token_type)?;
         new.renewable = !new.batch;
-        new.ttl = ttl.unwrap_or(1);
+        new.ttl = life.ttl;
         new.namespace = request.namespace.scope;
         new.mount = mount.scope;
         new.path = request.full_path.clone();
@@ -181,7 +186,7 @@ impl Authenticated {
             name => format!("{prefix}-{name}"),
         };
         let created = services.tokens.create(tx, new, &suffix(&request.namespace), request.now)?;
-        Ok(Reply::auth(auth_block(created, entity.policies)).warnings(warnings).warnings(capped))
+        Ok(Reply::auth(auth_block(created, entity.policies)).warnings(warnings).warnings(life.warnings))
     }
 }
 
@@ -220,7 +225,14 @@ pub fn auth_block(created: crate::tokens::Created, identity_policies: Vec<String
 
 /// A future that turns a panic into an error: one request fails, not the server (threat
 /// GHSA-8w8f-r2xv-4q4j).
-pub(super) struct CatchPanic<'a, T>(pub Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>);
+pub(crate) struct CatchPanic<'a, T>(Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>);
+
+impl<'a, T> CatchPanic<'a, T> {
+    /// Catches the panics of `future`.
+    pub(crate) fn new(future: impl Future<Output = Result<T>> + Send + 'a) -> Self {
+        Self(Box::pin(future))
+    }
+}
 
 impl<T> Future for CatchPanic<'_, T> {
     type Output = Result<T>;

@@ -1,11 +1,15 @@
 //! Response wrapping: the answer goes into the cubbyhole of a fresh single-use token, within the
 //! operation's own transaction.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
-use strongroom_base::{Error, Result, SecretBytes};
+use strongroom_base::{Error, Result, SecretBytes, Timestamp};
 
 use super::Authenticated;
 use super::execute::Done;
+use crate::namespaces::Namespace;
+use crate::node::Services;
 use crate::plug::{Reply, Request, Shape, TokenParams, WrapInfo};
 use crate::record::{Record, Scope, Tx};
 use crate::tokens::{NewToken, suffix};
@@ -46,8 +50,14 @@ pub(super) async fn wrap(
         return Ok(());
     }
     let lease = done.lease.take();
-    let wrapped_accessor =
-        done.reply.auth.as_ref().map_or_else(String::new, |a| a.accessor.clone());
+    let wrapped_accessor = match (&done.reply.auth, &done.reply.data) {
+        (Some(auth), _) => auth.accessor.clone(),
+        // A credential that is looked up by its accessor later, as a login's is.
+        (None, Some(data)) => {
+            data.get("secret_id_accessor").and_then(|a| a.as_str()).unwrap_or("").to_owned()
+        }
+        (None, None) => String::new(),
+    };
     let body = json!({
         "request_id": request.id,
         "lease_id": lease.as_ref().map_or("", |l| l.id.as_str()),
@@ -65,52 +75,67 @@ pub(super) async fn wrap(
     );
     let mut body = body;
     strongroom_base::json::wipe(&mut body);
-    let info = store(caller, request, &done.tx, &text, ttl, wrapped_accessor)?;
-    done.reply = Reply { wrap_info: Some(info), ..Reply::none() };
-    Ok(())
-}
-
-/// Puts `text` into the cubbyhole of a fresh wrapping token.
-fn store(
-    caller: &Authenticated,
-    request: &Request,
-    tx: &Tx,
-    text: &SecretBytes,
-    ttl: i64,
-    wrapped_accessor: String,
-) -> Result<WrapInfo> {
     let cubbyhole = caller
         .admitted
         .table
         .at(request.namespace.scope, "cubbyhole/")
         .map(|e| e.mount.scope)
         .ok_or_else(|| Error::internal("the namespace has no cubbyhole"))?;
+    let new = NewWrapping {
+        cubbyhole,
+        namespace: &request.namespace,
+        ttl,
+        path: &request.full_path,
+        wrapped_accessor,
+    };
     let services = &caller.admitted.services;
-    wrap_text(services, request, cubbyhole, tx, text, ttl, wrapped_accessor)
+    let info = wrap_text(services, &done.tx, request.now, new, &text)?;
+    done.reply = Reply { wrap_info: Some(info), ..Reply::none() };
+    Ok(())
 }
 
-/// Makes a wrapping token that holds `text`: also `sys/wrapping/wrap` and `rewrap`.
+/// A wrapping token to be made.
+pub struct NewWrapping<'a> {
+    /// The cubbyhole of its namespace.
+    pub cubbyhole: Scope,
+    /// Its namespace.
+    pub namespace: &'a Namespace,
+    /// Seconds to live.
+    pub ttl: i64,
+    /// The path whose answer it holds.
+    pub path: &'a str,
+    /// The accessor of the token in the answer, or "".
+    pub wrapped_accessor: String,
+}
+
+/// The name in a wrapping token's internals under which the accessor stands.
+pub const WRAPPED_ACCESSOR: &str = "wrapped_accessor";
+
+/// Makes a wrapping token that holds `text`: also for `sys/wrapping/rewrap`.
 pub fn wrap_text(
-    services: &crate::node::Services,
-    request: &Request,
-    cubbyhole: Scope,
+    services: &Services,
     tx: &Tx,
+    now: Timestamp,
+    new: NewWrapping<'_>,
     text: &SecretBytes,
-    ttl: i64,
-    wrapped_accessor: String,
 ) -> Result<WrapInfo> {
-    let new = NewToken {
-        display_name: "response-wrapping".to_owned(),
+    let NewWrapping { cubbyhole, namespace, ttl, path, wrapped_accessor } = new;
+    let mut internal = BTreeMap::new();
+    if !wrapped_accessor.is_empty() {
+        internal.insert(WRAPPED_ACCESSOR.to_owned(), wrapped_accessor.clone());
+    }
+    let token = NewToken {
         policies: vec![POLICY.to_owned()],
         params: TokenParams { num_uses: 1, explicit_max_ttl: ttl, ..TokenParams::default() },
-        namespace: request.namespace.scope,
+        namespace: namespace.scope,
         mount: Scope::ROOT,
-        path: request.full_path.clone(),
+        path: path.to_owned(),
         ttl,
-        wraps: request.full_path.clone(),
+        wraps: path.to_owned(),
+        internal,
         ..NewToken::default()
     };
-    let created = services.tokens.create(tx, new, &suffix(&request.namespace), request.now)?;
+    let created = services.tokens.create(tx, token, &suffix(namespace), now)?;
     let data = String::from_utf8(text.expose_secret().clone())
         .map_err(|_| Error::internal("an answer is no text"))?;
     tx.write(cubbyhole).put_named(created.token.id, RESPONSE, &CubbyholeEntry { data })?;
@@ -118,8 +143,8 @@ pub fn wrap_text(
         token: created.text,
         accessor: created.accessor,
         ttl,
-        creation_time: request.now.to_string(),
-        creation_path: request.full_path.clone(),
+        creation_time: now.to_string(),
+        creation_path: path.to_owned(),
         wrapped_accessor,
     })
 }

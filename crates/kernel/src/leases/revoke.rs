@@ -1,0 +1,309 @@
+//! Revocation: what is due goes back to its engine, a few at a time per mount, so that one mount
+//! whose target hangs holds up no other. What fails is tried again, later each time, and shown
+//! once it has failed for long.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use ahash::{AHashMap, AHashSet};
+use parking_lot::Mutex;
+use strongroom_base::{Error, ErrorKind, Result, Timestamp};
+
+use super::{Lease, Leases, delete_due, irrevocable, put_due};
+use crate::due::{due, due_key, due_until};
+use crate::mounts::{MountEntry, MountTable};
+use crate::node::Services;
+use crate::pipeline::{CatchPanic, background};
+use crate::plug::{AfterCommit, ReadCx, WriteCx};
+use crate::record::{CONFLICT_RETRIES_MAX, Id, Scope, Tx, indexes, rows};
+
+/// Revocations of one mount at a time.
+pub const PER_MOUNT_MAX: usize = 8;
+/// Leases of one mount that wait in memory.
+const QUEUE_MAX: usize = 1_024;
+/// Due entries looked at in one pass.
+const PAGE: usize = 4_096;
+/// Seconds until the second attempt; doubled for each one more.
+const RETRY_SECONDS: i64 = 10;
+/// Seconds between attempts at most.
+const RETRY_SECONDS_MAX: i64 = 3_600;
+/// Seconds between two walks over the leases of mounts that are gone.
+const GONE_WALK_SECONDS: i64 = 60;
+
+/// What the reconciler is at.
+#[derive(Default)]
+pub(super) struct Running {
+    state: Mutex<State>,
+    idle: tokio::sync::Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Leases that wait or are being revoked.
+    leases: AHashSet<Id>,
+    mounts: AHashMap<Scope, Queue>,
+    /// Where the next pass begins to look, if the last one did not come to the end.
+    cursor: Option<[u8; 17]>,
+    /// Gone mounts at the last walk over their leases, and when that was.
+    gone: (Vec<Scope>, Timestamp),
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<(Timestamp, Id)>,
+    workers: usize,
+}
+
+impl Leases {
+    /// Starts what is due, up to about `budget` leases. Answers whether more is left; what was
+    /// started goes on by itself ([`Leases::idle`]).
+    pub async fn reconcile(
+        &self,
+        services: &Arc<Services>,
+        now: Timestamp,
+        budget: usize,
+    ) -> Result<bool> {
+        let table = services.router.table().await?;
+        let mut done = self.walk_marked_paths(now, budget).await?;
+        if self.gone_walk_is_due(&table, now) {
+            let walked = self.walk_gone_mounts(&table, now, budget).await?;
+            if walked < budget {
+                self.running.state.lock().gone = (table.gone(), now);
+            }
+            done += walked;
+        }
+        let more = self.start_due(services, now).await?;
+        Ok(more || done >= budget)
+    }
+
+    /// Waits until no revocation is running.
+    pub async fn idle(&self) {
+        loop {
+            let changed = self.running.idle.notified();
+            if self.running.state.lock().leases.is_empty() {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn gone_walk_is_due(&self, table: &MountTable, now: Timestamp) -> bool {
+        let state = self.running.state.lock();
+        let gone = table.gone();
+        !gone.is_empty()
+            && (state.gone.0 != gone || now >= state.gone.1.plus_seconds(GONE_WALK_SECONDS))
+    }
+
+    /// Hands due leases to workers of their mounts. Answers whether there is more to look at.
+    async fn start_due(&self, services: &Arc<Services>, now: Timestamp) -> Result<bool> {
+        let (start, end) = due_until(due::LEASE, now);
+        let from = self.running.state.lock().cursor.unwrap_or(start);
+        let page = self.due(&from, &end, PAGE).await?;
+        let mut state = self.running.state.lock();
+        state.cursor = match page.last() {
+            Some((at, id, _)) if page.len() == PAGE => Some(due_key(*at, due::LEASE, id + 1)),
+            _ => None,
+        };
+        for (at, id, mount) in page {
+            let state = &mut *state;
+            let queue = state.mounts.entry(mount).or_default();
+            if queue.waiting.len() >= QUEUE_MAX || !state.leases.insert(id) {
+                continue;
+            }
+            queue.waiting.push_back((at, id));
+            if queue.workers < PER_MOUNT_MAX {
+                queue.workers += 1;
+                tokio::spawn(Worker { services: services.clone(), mount, at: None }.run());
+            }
+        }
+        Ok(state.cursor.is_some())
+    }
+
+    /// Revokes a lease in the transaction of `cx`, now. A forced one goes whatever the engine says.
+    pub async fn revoke_now(
+        &self,
+        cx: &mut WriteCx<'_>,
+        lease: &Lease,
+        forced: bool,
+    ) -> Result<()> {
+        let (services, tx) = (cx.kernel().clone(), cx.kernel_tx());
+        match self.ask_engine(&services, tx, lease, cx.now()).await {
+            Ok(after) => cx.after.extend(after),
+            Err(e) if forced => tracing::warn!(error = %e, "a lease is dropped unrevoked"),
+            Err(e) => return Err(e),
+        }
+        self.remove(tx, lease);
+        Ok(())
+    }
+
+    /// Asks the lease's engine to revoke it, within `tx`.
+    async fn ask_engine(
+        &self,
+        services: &Arc<Services>,
+        tx: &Tx,
+        lease: &Lease,
+        now: Timestamp,
+    ) -> Result<Vec<AfterCommit>> {
+        let table = services.router.table().await?;
+        let entry = table.of_scope(lease.mount).or_else(|| table.of_gone(lease.mount));
+        let Some(entry) = entry else {
+            // Nobody is left who could revoke it. A mount's records stay until it has no leases,
+            // so this is a store that was damaged or edited.
+            tracing::warn!(mount = lease.mount.0, "a lease is dropped: its mount is not there");
+            return Ok(Vec::new());
+        };
+        CatchPanic::new(revoke_in(services, tx, entry, lease, now)).await
+    }
+
+    /// One attempt of the reconciler.
+    async fn attempt(&self, services: &Arc<Services>, at: Timestamp, id: Id) -> Result<()> {
+        for _ in 0..CONFLICT_RETRIES_MAX {
+            let tx = self.store.begin();
+            let now = self.store.now();
+            let lease = self.read(&tx, id).await?.filter(|lease| lease.due == at);
+            let mut after = Vec::new();
+            match &lease {
+                Some(lease) => match self.ask_engine(services, &tx, lease, now).await {
+                    Ok(done) => {
+                        after = done;
+                        self.remove(&tx, lease);
+                    }
+                    Err(e) => return self.failed(id, at, &e).await,
+                },
+                // Renewed, revoked or marked anew: another entry stands for it now.
+                None => tx.delete_index(indexes::DUE, &due_key(at, due::LEASE, id)),
+            }
+            match tx.commit().await {
+                Ok(_) => {
+                    after.into_iter().for_each(|action| action(services));
+                    return Ok(());
+                }
+                Err(e) if e.kind == ErrorKind::Conflict => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Err(Error::unavailable("a revocation kept conflicting with other requests"))
+    }
+
+    /// Notes a failed attempt: the next is later, at a time that is not the same for all.
+    async fn failed(&self, id: Id, at: Timestamp, error: &Error) -> Result<()> {
+        let text = error.public.join("; ");
+        let jitter = u16::from_be_bytes(self.store.rng.array());
+        let text = &text;
+        self.store
+            .transact(|tx| async move {
+                let Some(mut lease) = self.read(&tx, id).await?.filter(|l| l.due == at) else {
+                    return Ok(());
+                };
+                if lease.forced {
+                    self.remove(&tx, &lease);
+                    return Ok(());
+                }
+                delete_due(&tx, &lease);
+                lease.attempts = lease.attempts.saturating_add(1);
+                lease.error.clone_from(text);
+                lease.due = self.store.now().plus_seconds(delay(lease.attempts, jitter));
+                put_due(&tx, lease.due, &lease);
+                if lease.is_irrevocable() {
+                    tx.put_index(indexes::LINKS, &irrevocable(&lease), &[]);
+                }
+                tx.write(Scope::ROOT).put_row(rows::LEASES, id, &lease)
+            })
+            .await
+    }
+}
+
+/// Seconds until the attempt after the `attempts`-th: doubled each time, three quarters of it up to
+/// all of it by `jitter`.
+fn delay(attempts: u32, jitter: u16) -> i64 {
+    let doubled = RETRY_SECONDS.saturating_mul(1 << attempts.saturating_sub(1).min(20));
+    let most = doubled.min(RETRY_SECONDS_MAX);
+    most * 3 / 4 + most * i64::from(jitter) / (4 * i64::from(u16::MAX))
+}
+
+/// Runs the engine's revocation in `tx`.
+async fn revoke_in(
+    services: &Arc<Services>,
+    tx: &Tx,
+    entry: &MountEntry,
+    lease: &Lease,
+    now: Timestamp,
+) -> Result<Vec<AfterCommit>> {
+    let served = entry.spec.as_ref().zip(entry.engine.as_ref());
+    let Some((spec, engine)) = served else {
+        return Err(Error::unavailable("this binary has no plug-in of the lease's type"));
+    };
+    let Some(revoke) = &spec.revoke_lease else { return Ok(Vec::new()) };
+    let request = background(&*services.store.rng, entry, &lease.path, now);
+    let read = ReadCx { tx, services, request: &request };
+    let mut cx = WriteCx { read, after: Vec::new(), _queue: None };
+    revoke(&**engine, &mut cx, &lease.internal()?).await?;
+    Ok(cx.after)
+}
+
+/// Works through the queue of one mount. Its drop gives its place back, after a panic too.
+struct Worker {
+    services: Arc<Services>,
+    mount: Scope,
+    /// The lease it is at.
+    at: Option<Id>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        while let Some((at, id)) = self.next() {
+            let leases = &self.services.leases;
+            if let Err(e) = leases.attempt(&self.services, at, id).await {
+                tracing::warn!(error = %e, "a lease could not be revoked yet");
+            }
+        }
+    }
+
+    /// The next lease; the one before it is done.
+    fn next(&mut self) -> Option<(Timestamp, Id)> {
+        let running = &self.services.leases.running;
+        let mut state = running.state.lock();
+        if let Some(id) = self.at.take() {
+            state.leases.remove(&id);
+        }
+        let next = state.mounts.get_mut(&self.mount).and_then(|queue| queue.waiting.pop_front());
+        self.at = next.map(|(_, id)| id);
+        next
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        let running = &self.services.leases.running;
+        let mut state = running.state.lock();
+        if let Some(id) = self.at.take() {
+            state.leases.remove(&id);
+        }
+        if let Some(queue) = state.mounts.get_mut(&self.mount) {
+            queue.workers = queue.workers.saturating_sub(1);
+            if queue.workers == 0 {
+                // What a panic left behind is looked at again by the next pass.
+                let left = std::mem::take(&mut queue.waiting);
+                state.mounts.remove(&self.mount);
+                for (_, id) in left {
+                    state.leases.remove(&id);
+                }
+            }
+        }
+        drop(state);
+        running.idle.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_lie_further_apart_each_time_but_not_without_bound() {
+        for (attempts, most) in [(1, 10), (2, 20), (6, 320), (10, 3_600), (u32::MAX, 3_600)] {
+            assert_eq!(delay(attempts, u16::MAX), most);
+            assert_eq!(delay(attempts, 0), most * 3 / 4);
+        }
+    }
+}

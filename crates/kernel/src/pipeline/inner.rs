@@ -1,0 +1,60 @@
+//! What one mount asks of another within its own transaction: a login's renewal, a lease's.
+
+use strongroom_base::{Result, Timestamp};
+
+use crate::mounts::MountEntry;
+use crate::plug::{ReadCx, Request, TokenParams, Verb, WriteCx};
+use crate::tokens::Token;
+
+/// The request of what the kernel does to a mount by itself; `path` lies within the namespace.
+pub(crate) fn background(
+    rng: &dyn strongroom_base::Rng,
+    entry: &MountEntry,
+    path: &str,
+    now: Timestamp,
+) -> Request {
+    Request {
+        id: rng.uuid(),
+        now,
+        namespace: entry.namespace.clone(),
+        mount: entry.mount.clone(),
+        verb: Verb::Write,
+        path: path.strip_prefix(entry.mount.path.as_str()).unwrap_or(path).to_owned(),
+        full_path: path.to_owned(),
+        peer: Default::default(),
+        token: None,
+        token_text: None,
+        wrap_ttl: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+    }
+}
+
+/// The token parameters that hold now for a login's token, as its auth method says; its error
+/// refuses the renewal. A method that has no say leaves them as they were.
+pub async fn renew_login(
+    cx: &mut WriteCx<'_>,
+    entry: &MountEntry,
+    token: &Token,
+) -> Result<TokenParams> {
+    let services = cx.kernel().clone();
+    let renew = entry.spec.as_ref().and_then(|spec| spec.renew.as_ref());
+    let Some((renew, engine)) = renew.zip(entry.engine.as_ref()) else {
+        return Ok(TokenParams {
+            period: token.period,
+            max_ttl: token.max_ttl,
+            explicit_max_ttl: token.explicit_max_ttl,
+            ..TokenParams::default()
+        });
+    };
+    let request = Request {
+        peer: cx.request.peer.clone(),
+        ..background(&*services.store.rng, entry, &token.path, cx.now())
+    };
+    let read = ReadCx { tx: cx.kernel_tx(), services: &services, request: &request };
+    let mut inner = WriteCx { read, after: Vec::new(), _queue: None };
+    let params = renew(&**engine, &mut inner, token).await?;
+    let after = inner.after;
+    cx.after.extend(after);
+    Ok(params)
+}

@@ -1,0 +1,251 @@
+//! The token reconciler: what expired is revoked, what hung on revoked tokens is removed.
+//!
+//! Nothing here decides whether a token is good: that was decided by its row and its times. So it
+//! may run late, stop anywhere, and run twice.
+
+use strongroom_base::{Result, Timestamp};
+use strongroom_storage::{Change, Key};
+
+use super::{CustomId, Token, Tokens};
+use crate::due::{due, due_entry, due_key, due_until, link, link_ids, links};
+use crate::mounts::MountTable;
+use crate::node::Services;
+use crate::pipeline::CubbyholeEntry;
+use crate::record::{Id, Record, Scope, Tx, indexes, name_prefix, prefix_end, storage_error};
+
+/// Tokens of one transaction.
+const BATCH: usize = 128;
+/// What hangs on one token and is removed in one transaction.
+const STEP: usize = 256;
+
+impl Tokens {
+    /// Does up to about `budget` items of work. Answers whether more is left.
+    pub async fn reconcile(
+        &self,
+        services: &Services,
+        now: Timestamp,
+        budget: usize,
+    ) -> Result<bool> {
+        let mut left = budget;
+        while left > 0 {
+            let done = self.expire(services, now, left.min(BATCH)).await?;
+            if done == 0 {
+                break;
+            }
+            left = left.saturating_sub(done);
+        }
+        while left > 0 {
+            let done = self.clean(services, now, left).await?;
+            if done == 0 {
+                break;
+            }
+            left = left.saturating_sub(done);
+        }
+        let swept = self.sweep(services, left.clamp(BATCH, STEP)).await?;
+        Ok(left == 0 || !swept)
+    }
+
+    /// Revokes up to `limit` tokens whose time is over. Answers how many it looked at.
+    async fn expire(&self, services: &Services, now: Timestamp, limit: usize) -> Result<usize> {
+        let (from, to) = due_until(due::TOKEN, now);
+        let page = self.store.storage.scan_index(indexes::DUE, &from, &to, limit).done().await;
+        let entries: Vec<_> =
+            page.map_err(storage_error)?.iter().filter_map(|(key, _)| due_entry(key)).collect();
+        if entries.is_empty() {
+            return Ok(0);
+        }
+        let (count, entries) = (entries.len(), &entries);
+        self.store
+            .transact(|tx| async move {
+                for (at, id) in entries {
+                    match self.read(&tx, *id).await? {
+                        Some(token) if token.is_expired(now) => {
+                            self.retire(services, &tx, &token).await?;
+                        }
+                        _ => {}
+                    }
+                    // A renewed token has another entry; this one is spent in any case.
+                    tx.delete_index(indexes::DUE, &due_key(*at, due::TOKEN, *id));
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(count)
+    }
+
+    /// Removes a token; it leaves work behind only where something hangs on it.
+    async fn retire(&self, services: &Services, tx: &Tx, token: &Token) -> Result<()> {
+        let bare = self.linked(tx, links::CHILD, token.id, 1).await?.is_empty()
+            && self.linked(tx, links::TOKEN_LEASE, token.id, 1).await?.is_empty()
+            && self.cubbyhole(services, tx, token.namespace, token.id, 1).await?.is_empty();
+        if bare {
+            self.remove_row(tx, token);
+        } else {
+            self.revoke(tx, token);
+        }
+        Ok(())
+    }
+
+    /// Removes what hangs on revoked tokens, up to about `limit` items. Answers how many there
+    /// were.
+    async fn clean(&self, services: &Services, now: Timestamp, limit: usize) -> Result<usize> {
+        let revoked = prefix_end(&[links::REVOKED]);
+        let from = [links::REVOKED];
+        let page =
+            self.store.storage.scan_index(indexes::LINKS, &from, &revoked, BATCH).done().await;
+        let mut done = 0;
+        for (key, value) in page.map_err(storage_error)? {
+            let Some((id, _)) = link_ids(&key) else { continue };
+            let namespace = value.as_ref().try_into().map_or(0, u32::from_be_bytes);
+            loop {
+                let (items, finished) = self
+                    .store
+                    .transact(|tx| async move {
+                        self.clean_one(services, &tx, id, Scope(namespace), now).await
+                    })
+                    .await?;
+                done += items + 1;
+                if finished || done >= limit {
+                    break;
+                }
+            }
+            if done >= limit {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// One step for one revoked token. Answers how many items it removed and whether it was all.
+    async fn clean_one(
+        &self,
+        services: &Services,
+        tx: &Tx,
+        id: Id,
+        namespace: Scope,
+        now: Timestamp,
+    ) -> Result<(usize, bool)> {
+        let orphaned = link(links::ORPHANED, id, 0);
+        let keeps_children = tx.get_index(indexes::LINKS, &orphaned).await?.is_some();
+        let children = self.linked(tx, links::CHILD, id, STEP).await?;
+        for child in &children {
+            match self.read(tx, *child).await? {
+                Some(mut token) if keeps_children => {
+                    (token.parent, token.orphan) = (0, true);
+                    self.update(tx, &token, token.expires)?;
+                }
+                Some(token) => self.revoke(tx, &token),
+                None => {}
+            }
+            tx.delete_index(indexes::LINKS, &link(links::CHILD, id, *child));
+        }
+        let leases = self.linked(tx, links::TOKEN_LEASE, id, STEP).await?;
+        for lease in &leases {
+            services.leases.expire_now(tx, *lease, now).await?;
+            tx.delete_index(indexes::LINKS, &link(links::TOKEN_LEASE, id, *lease));
+        }
+        let entries = self.cubbyhole(services, tx, namespace, id, STEP).await?;
+        let items = children.len() + leases.len() + entries.len();
+        let finished = [children.len(), leases.len(), entries.len()].iter().all(|n| *n < STEP);
+        for entry in entries {
+            tx.change(Change::Delete(entry));
+        }
+        if finished {
+            tx.delete_index(indexes::LINKS, &link(links::REVOKED, id, 0));
+            tx.delete_index(indexes::LINKS, &orphaned);
+        }
+        Ok((items, finished))
+    }
+
+    /// Keys of up to `limit` entries of a token's cubbyhole.
+    async fn cubbyhole(
+        &self,
+        services: &Services,
+        tx: &Tx,
+        namespace: Scope,
+        id: Id,
+        limit: usize,
+    ) -> Result<Vec<Key>> {
+        let table = services.router.table().await?;
+        let Some(mount) = table.at(namespace, "cubbyhole/") else { return Ok(Vec::new()) };
+        let from = name_prefix(mount.mount.scope, CubbyholeEntry::KIND, id);
+        let page = tx.scan_index(indexes::NAMES, &from, &prefix_end(&from), limit).await?;
+        Ok(page.into_iter().map(|(key, _)| Key::Index(indexes::NAMES, key)).collect())
+    }
+
+    /// Revokes tokens of auth mounts and namespaces that are gone: they are refused already. It
+    /// walks all tokens, and only while something of the kind has gone since the last whole walk.
+    /// Answers whether the walk is through.
+    async fn sweep(&self, services: &Services, limit: usize) -> Result<bool> {
+        let table = services.router.table().await?;
+        let gone = table.gone();
+        let after = {
+            let mut sweep = self.sweep.lock();
+            if gone.iter().any(|scope| !sweep.gone.contains(scope)) {
+                sweep.after = Some(0);
+            }
+            sweep.gone = gone;
+            match sweep.after {
+                Some(after) => after,
+                None => return Ok(true),
+            }
+        };
+        let page = self.page(after, limit).await?;
+        let dead: Vec<Id> = page
+            .iter()
+            .filter(|t| !table.serves(t.namespace, t.mount))
+            .map(|token| token.id)
+            .collect();
+        if !dead.is_empty() {
+            let dead = &dead;
+            self.store
+                .transact(|tx| async move {
+                    for id in dead {
+                        if let Some(token) = self.read(&tx, *id).await? {
+                            self.retire(services, &tx, &token).await?;
+                        }
+                    }
+                    Ok(())
+                })
+                .await?;
+        }
+        let mut sweep = self.sweep.lock();
+        if sweep.after == Some(after) {
+            sweep.after = page.last().map(|token| token.id);
+        }
+        Ok(sweep.after.is_none())
+    }
+
+    /// Have all tokens of the mounts and namespaces that `table` knows as gone been revoked?
+    /// Before, their records must not be removed.
+    pub fn is_swept(&self, table: &MountTable) -> bool {
+        let sweep = self.sweep.lock();
+        sweep.after.is_none() && table.gone().iter().all(|scope| sweep.gone.contains(scope))
+    }
+
+    /// Removes chosen ids whose tokens are gone. Answers how many there were.
+    pub async fn tidy(&self) -> Result<usize> {
+        self.store
+            .transact(|tx| async move {
+                let mut removed = 0;
+                for (text, CustomId(id)) in tx.read(Scope::ROOT).all::<CustomId>(0).await? {
+                    let text = strongroom_base::SecretString::new(text);
+                    if self.read(&tx, id).await?.is_none() {
+                        tx.write(Scope::ROOT).delete_named::<CustomId>(0, text.expose_secret());
+                        removed += 1;
+                    }
+                }
+                Ok(removed)
+            })
+            .await
+    }
+}
+
+/// How far the walk over all tokens has come.
+#[derive(Default)]
+pub(super) struct Sweep {
+    /// What was gone when it began.
+    gone: Vec<Scope>,
+    /// The last token looked at; `None` when it is through.
+    after: Option<Id>,
+}
