@@ -445,8 +445,8 @@ impl Authenticated {
         }
         let Some(token) = &self.token else { return Err(Error::denied().into()) };
         let acl = rights(&admitted.services, token, self.entity.as_deref()).await?;
-        let prefix = policy_prefix(&admitted.table, token, &admitted.namespace)
-            .ok_or_else(Error::denied)?;
+        let prefix =
+            policy_prefix(&admitted.table, token, &admitted.namespace).ok_or_else(Error::denied)?;
         let path = format!("{prefix}{}", admitted.path);
         let written = admitted.written.as_ref().map(|written| format!("{prefix}{written}"));
         let held = Rights { acl: acl.clone(), prefix, wrap_ttl: admitted.call.wrap_ttl };

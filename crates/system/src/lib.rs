@@ -5,13 +5,21 @@
 //! Invariant: this is the one plug-in crate that may ask its context for the kernel's services and
 //! its whole transaction; no engine and no auth method does.
 
+pub mod cubbyhole;
 pub mod identity;
 pub mod node_ops;
 pub mod sys;
+#[cfg(test)]
+mod testing;
+pub mod token;
 
 use strongroom_kernel::plug::Spec;
 
 /// The built-in plug-ins.
 pub fn specs() -> Vec<Spec> {
-    vec![sys::spec(), identity::spec()]
+    vec![sys::spec(), token::spec(), cubbyhole::spec(), identity::spec()]
 }
+
+/// What an operation that tidies up says when it begins, as Vault's clients know it.
+const TIDY_STARTED: &str = "Tidy operation successfully started. Any information from the \
+                            operation will be printed to Vault's server logs.";

@@ -6,6 +6,7 @@ use strongroom_base::{Error, ErrorKind, FieldSource, RawFields, Result};
 
 use super::{Admitted, Authenticated, Refused, Target};
 use crate::plug::{ReadCx, Rule};
+use crate::record::Scope;
 use crate::tokens::Token;
 
 impl Admitted {

@@ -186,7 +186,9 @@ impl Authenticated {
             name => format!("{prefix}-{name}"),
         };
         let created = services.tokens.create(tx, new, &suffix(&request.namespace), request.now)?;
-        Ok(Reply::auth(auth_block(created, entity.policies)).warnings(warnings).warnings(life.warnings))
+        Ok(Reply::auth(auth_block(created, entity.policies))
+            .warnings(warnings)
+            .warnings(life.warnings))
     }
 }
 
