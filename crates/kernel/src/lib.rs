@@ -4,6 +4,8 @@
 
 pub mod audit;
 pub mod barrier;
+pub mod caller;
+pub mod describe;
 pub mod due;
 pub mod identity;
 mod ids;
@@ -12,6 +14,7 @@ pub mod lockout;
 pub mod mounts;
 pub mod namespaces;
 pub mod node;
+pub mod password_policy;
 pub mod pipeline;
 pub mod plug;
 pub mod policies;

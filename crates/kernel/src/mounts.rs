@@ -52,6 +52,22 @@ pub struct Mount {
     /// `plugin_version` as given.
     #[serde(default)]
     pub plugin_version: String,
+    /// When it was moved, or brought back, last: what it gave out until then no longer counts.
+    #[serde(default)]
+    pub renewed: Option<Timestamp>,
+}
+
+impl Mount {
+    /// Does a token or lease that the mount gave at `created` still count?
+    pub fn honours(&self, created: Timestamp) -> bool {
+        self.renewed.is_none_or(|at| created > at)
+    }
+
+    /// The name of the mount's record below [`TOP`]: its path while it serves, else its UUID, so
+    /// that the path is free and the record can still be found. Paths end in a slash, UUIDs do not.
+    pub fn record_name(&self) -> &str {
+        if self.deleted.is_some() { &self.uuid } else { &self.path }
+    }
 }
 
 /// Settings of a mount.
@@ -213,6 +229,12 @@ impl MountTable {
             .keys()
             .find(|used| used.starts_with(path) || path.starts_with(used.as_str()))
             .cloned()
+    }
+
+    /// Mounts that were disabled and can be brought back, or are on their way out. No request
+    /// reaches them; their leases are revoked by them.
+    pub fn deleted(&self) -> impl Iterator<Item = &Arc<MountEntry>> {
+        self.disabled.values()
     }
 }
 
@@ -424,5 +446,6 @@ pub fn new_record(
         created: now,
         deleted: None,
         plugin_version: String::new(),
+        renewed: None,
     }
 }

@@ -55,6 +55,11 @@ impl Namespace {
         self.scope == Scope::ROOT
     }
 
+    /// The last segment of its path: the name of its record in its parent's scope. "" for the root.
+    pub fn name(&self) -> &str {
+        self.path.trim_end_matches('/').rsplit('/').next().unwrap_or("")
+    }
+
     /// Does it lie at or below `other`?
     pub fn is_within(&self, other: &Self) -> bool {
         self.path.starts_with(&other.path)

@@ -20,6 +20,7 @@ use crate::plug::{Class, Registry};
 use crate::policies::{Policies, PolicyRecord};
 use crate::queues::Queues;
 use crate::quotas::Quotas;
+use crate::reconcile::Agenda;
 use crate::record::{Record, Scope, Store};
 use crate::seal::{self, RootKey, Seal};
 use crate::tokens::{NewToken, Tokens};
@@ -107,6 +108,8 @@ pub struct Services {
     pub audit: Arc<AuditLog>,
     /// Queues of commands.
     pub queues: Queues,
+    /// Background work.
+    pub agenda: Agenda,
     /// Settings.
     pub config: Arc<KernelConfig>,
     /// The root key, for rotation and rekey.
@@ -291,6 +294,7 @@ impl Node {
             )
             .await?,
             queues: Queues::default(),
+            agenda: Agenda::default(),
             config: self.config.clone(),
             root_key: RwLock::new(root),
             rekeying: tokio::sync::Mutex::new(()),

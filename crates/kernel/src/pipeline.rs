@@ -67,6 +67,13 @@ pub struct Call {
     pub peer: Peer,
 }
 
+impl Call {
+    /// Does it ask what the path is for, in place of what is there? Whoever has a token may.
+    fn wants_help(&self) -> bool {
+        self.verb == Verb::Read && self.query.iter().any(|(n, v)| n == "help" && !v.is_empty())
+    }
+}
+
 /// What a door renders.
 pub struct Answer {
     /// The request's UUID.
@@ -436,11 +443,16 @@ impl Authenticated {
 
     async fn judge(&self) -> Result<(Vec<String>, RawFields, Option<Rights>), Refused> {
         let admitted = &self.admitted;
-        let rule = match &self.target {
-            Target::Route { index, .. } => admitted.route(*index).map_or(Rule::Token, |r| r.rule),
-            _ => Rule::Token,
+        let route = match &self.target {
+            Target::Route { index, .. } => admitted.route(*index),
+            _ => None,
         };
-        if rule == Rule::Open {
+        let rule = route.map_or(Rule::Token, |r| r.rule);
+        if route.is_some_and(|r| r.root_namespace_only) && !admitted.namespace.is_root() {
+            let error = Error::bad_request("operation only available in root namespace");
+            return Err(error.into());
+        }
+        if rule == Rule::Open || self.token.is_some() && admitted.call.wants_help() {
             return Ok((Vec::new(), read_body(&self.admitted.call)?, None));
         }
         let Some(token) = &self.token else { return Err(Error::denied().into()) };

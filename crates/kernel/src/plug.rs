@@ -139,6 +139,8 @@ pub trait Op: Fields + Send + 'static {
     const VERB: Verb;
     /// Who may call it.
     const RULE: Rule = Rule::Token;
+    /// Is it about the whole server, and so refused in every namespace but the root?
+    const ROOT_NAMESPACE_ONLY: bool = false;
 }
 
 /// The form of an answer's body.
@@ -495,6 +497,14 @@ impl<'a> ReadCx<'a> {
         self.services.config.mount_ttls(&self.request.mount)
     }
 
+    /// A password by the policy called `name` of the request's namespace; `None` where there is no
+    /// such policy.
+    pub async fn password(&self, name: &str) -> Result<Option<SecretString>> {
+        let view = self.tx.read(self.request.namespace.scope);
+        let policy = crate::password_policy::read(&view, name).await?;
+        Ok(policy.map(|policy| policy.generate(self.rng())))
+    }
+
     /// The kernel's services: for the `system` crate alone (a test looks for other uses).
     pub fn kernel(&self) -> &'a Arc<Services> {
         self.services
@@ -734,6 +744,8 @@ pub struct Route {
     pub verb: Verb,
     /// Who may call it.
     pub rule: Rule,
+    /// Is it served in the root namespace only?
+    pub root_namespace_only: bool,
     /// Its fields.
     pub fields: &'static [FieldSpec],
     /// What it does.
@@ -772,6 +784,7 @@ impl Route {
             segments,
             verb: O::VERB,
             rule: O::RULE,
+            root_namespace_only: O::ROOT_NAMESPACE_ONLY,
             fields: O::SPECS,
             help: O::HELP,
             handler,
@@ -781,7 +794,8 @@ impl Route {
     }
 
     /// The captures of `path` if the pattern matches it, and how literal the match is (for each
-    /// segment: literal before capture before greedy).
+    /// segment: literal before capture before greedy; a greedy capture that literals follow comes
+    /// before one at the end).
     ///
     /// Invariant: policy judges `a` and `a/` apart, so `a/` never reads or changes what `a` names
     /// (threat CVE-2026-3605): where it is no list, a greedy capture keeps the slash, and nothing
@@ -792,15 +806,21 @@ impl Route {
         let mut rest = path.strip_suffix('/').unwrap_or(path);
         let listing = matches!(self.verb, Verb::List | Verb::Scan);
         let slash = !listing && rest.len() != path.len();
-        for segment in &self.segments {
+        for (i, segment) in self.segments.iter().enumerate() {
             rank <<= 2;
             if let Segment::Greedy(name) = segment {
+                let tail = &self.segments[i + 1..];
+                let rest = cut_tail(rest, tail)?;
                 // Only lists have a root: the empty path.
-                if rest.is_empty() && !listing {
+                if rest.is_empty() && !(listing && tail.is_empty()) {
+                    return None;
+                }
+                if slash && !tail.is_empty() {
                     return None;
                 }
                 captures.push((name, if slash { format!("{rest}/") } else { rest.to_owned() }));
-                return Some((captures, rank));
+                rank = rank << (2 * tail.len()) | tail.len() as u64;
+                return Some((captures, self.normal_rank(rank)));
             }
             if rest.is_empty() {
                 return None;
@@ -816,10 +836,35 @@ impl Route {
             }
             rest = tail;
         }
-        // Normalise ranks of patterns with different numbers of segments.
-        let rank = rank << (2 * (24 - self.segments.len().min(24)));
-        (rest.is_empty() && !slash).then_some((captures, rank))
+        (rest.is_empty() && !slash).then(|| (captures, self.normal_rank(rank)))
     }
+
+    /// Does it serve `path`, whatever the verb?
+    pub(crate) fn serves(&self, path: &str) -> bool {
+        self.matches(path).is_some()
+    }
+
+    /// The names of its captures.
+    pub fn capture_names(&self) -> Vec<&'static str> {
+        let names = self.segments.iter().filter_map(|segment| match segment {
+            Segment::Literal(_) => None,
+            Segment::Capture(name) | Segment::Greedy(name) => Some(*name),
+        });
+        names.collect()
+    }
+
+    /// Ranks of patterns with different numbers of segments, made comparable.
+    fn normal_rank(&self, rank: u64) -> u64 {
+        rank << (2 * (24 - self.segments.len().min(24)))
+    }
+}
+
+/// `path` without the literals of `tail` at its end.
+fn cut_tail<'p>(path: &'p str, tail: &[Segment]) -> Option<&'p str> {
+    tail.iter().rev().try_fold(path, |rest, segment| {
+        let Segment::Literal(text) = segment else { return None };
+        rest.strip_suffix(text)?.strip_suffix('/')
+    })
 }
 
 impl Route {

@@ -9,7 +9,7 @@ use strongroom_base::{Result, Timestamp};
 use strongroom_storage::{Change, Key};
 
 use crate::identity::EntityState;
-use crate::policy::{Acl, IdentityView, Policy};
+use crate::policy::{Acl, IdentityView, Policy, TemplateAllowance};
 use crate::record::{Derived, Record, Scope, Store, Tx, indexes};
 
 /// A stored ACL policy.
@@ -31,6 +31,45 @@ impl Record for PolicyRecord {
     const KIND: u8 = 205;
 }
 
+/// Names of [`PolicyRecord::settings`].
+pub mod settings {
+    /// Every write must name the version it replaces.
+    pub const CAS_REQUIRED: &str = "cas_required";
+    /// When the policy ends, RFC 3339.
+    pub const EXPIRATION: &str = "expiration";
+    /// Values of templates may bring in `+` and `*`.
+    pub const WILDCARDS: &str = "allow_wildcards_in_identity_templates";
+    /// Values of templates may bring in `/`.
+    pub const SLASHES: &str = "allow_slashes_in_identity_templates";
+}
+
+impl PolicyRecord {
+    /// Is a switch among the settings on?
+    pub fn is_on(&self, setting: &str) -> bool {
+        self.settings.get(setting).is_some_and(|v| v == "true")
+    }
+
+    /// When the policy ends, if it does.
+    pub fn expiration(&self) -> Option<Timestamp> {
+        self.settings.get(settings::EXPIRATION).and_then(|text| Timestamp::parse(text))
+    }
+
+    /// Reads the text, with the settings that concern it.
+    pub fn parse(&self, name: &str) -> Result<Policy> {
+        let allowance = TemplateAllowance {
+            wildcards: self.is_on(settings::WILDCARDS),
+            slashes: self.is_on(settings::SLASHES),
+        };
+        Policy::parse_with(name, &self.text, allowance)
+    }
+}
+
+/// A policy as it is remembered: read, with its end.
+struct Parsed {
+    policy: Arc<Policy>,
+    expires: Option<Timestamp>,
+}
+
 /// Compiled policies remembered.
 const POLICIES_MAX: usize = 20_000;
 /// Compiled sets of policies remembered.
@@ -48,12 +87,14 @@ struct AclKey {
 struct CachedAcl {
     epoch: u64,
     acl: Arc<Acl>,
+    /// When one of its policies or rules ends.
+    until: Option<Timestamp>,
 }
 
 /// The policies of all namespaces.
 pub struct Policies {
     store: Arc<Store>,
-    parsed: Arc<Derived<(Scope, String), Policy>>,
+    parsed: Arc<Derived<(Scope, String), Parsed>>,
     acls: Derived<AclKey, CachedAcl>,
     /// Rises with every change of a policy: compiled rights of an older epoch are built anew.
     /// Entities and groups do not count here: their states are part of what rights are known by.
@@ -98,17 +139,21 @@ impl Policies {
         self.epoch.load(Ordering::Acquire)
     }
 
-    /// The policy called `name`, parsed; `None` where there is none.
-    pub async fn parsed(&self, namespace: Scope, name: &str) -> Result<Option<Arc<Policy>>> {
-        if name == "root" {
-            return Ok((namespace == Scope::ROOT).then(|| Arc::new(Policy::root())));
+    /// The policy called `name`, parsed, and when it ends; `None` where there is none.
+    async fn parsed(&self, namespace: Scope, name: &str) -> Result<Option<Arc<Parsed>>> {
+        if name == crate::policy::ROOT {
+            let root = || Arc::new(Parsed { policy: Arc::new(Policy::root()), expires: None });
+            return Ok((namespace == Scope::ROOT).then(root));
         }
         let key = (namespace, name.to_owned());
         self.parsed
             .get_or_fill(&key, || async {
                 let tx = self.store.begin();
-                let record = tx.read(namespace).named::<PolicyRecord>(0, name).await?;
-                record.map(|r| Policy::parse(name, &r.text)).transpose()
+                let Some(record) = tx.read(namespace).named::<PolicyRecord>(0, name).await? else {
+                    return Ok(None);
+                };
+                let policy = Arc::new(record.parse(name)?);
+                Ok(Some(Parsed { policy, expires: record.expiration() }))
             })
             .await
     }
@@ -134,17 +179,22 @@ impl Policies {
         let root = [crate::policy::ROOT.to_owned()];
         // Root needs no company, and none can take anything from it.
         let policies = if policies.iter().any(|p| *p == root[0]) { &root[..] } else { policies };
+        let now = self.store.now();
         let mut parsed = Vec::with_capacity(policies.len());
+        let mut until = None;
         for name in policies {
-            if let Some(policy) = self.parsed(namespace, name).await? {
-                parsed.push(policy);
+            let Some(found) = self.parsed(namespace, name).await? else { continue };
+            if found.expires.is_some_and(|at| at <= now) {
+                continue;
             }
+            until = earlier(until, found.expires);
+            parsed.push(found.policy.clone());
         }
         let templated = parsed.iter().any(|p| p.is_templated());
         let state = entity.filter(|_| templated).map_or(0, |e| e.serial);
         let key = AclKey { namespace, policies: policies.to_vec(), entity: state };
         if let Some(cached) = self.acls.get(&key) {
-            let fresh = cached.acl.valid_until().is_none_or(|until| self.store.now() < until);
+            let fresh = cached.until.is_none_or(|until| now < until);
             if cached.epoch == epoch && fresh {
                 return Ok(cached.acl.clone());
             }
@@ -152,9 +202,17 @@ impl Policies {
         }
         let nobody = IdentityView::default();
         let view = entity.map_or(&nobody, |e| &e.view);
-        let acl = Arc::new(Acl::build(&parsed, view, self.store.now())?);
-        let built = CachedAcl { epoch, acl: acl.clone() };
+        let acl = Arc::new(Acl::build(&parsed, view, now)?);
+        let until = earlier(until, acl.valid_until());
+        let built = CachedAcl { epoch, acl: acl.clone(), until };
         self.acls.get_or_fill(&key, || async { Ok(Some(built)) }).await?;
         Ok(acl)
+    }
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }

@@ -1,9 +1,79 @@
-//! Work without a request: what is due, deleted or left over by a crash. Each piece is idempotent,
-//! takes no input, does a bounded amount at a time, and runs on the active node only.
+//! Work without a request: what follows from records sooner or later, done in bounded, idempotent
+//! pieces by the active node.
+//!
+//! A piece of work takes no input and can be stopped at any moment: it looks at the records anew
+//! each time, so a crash only delays it. The server calls [`run_due`] each second; nothing here
+//! sleeps.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+use strongroom_base::{ErrorKind, Result, Timestamp};
+use strongroom_storage::{BoxFuture, Change, RowTable};
+
+use crate::mounts::{Mount, MountEntry, TOP};
+use crate::namespaces::Namespace;
 use crate::node::Services;
+use crate::pipeline::CatchPanic;
+use crate::plug::{Peer, ReadCx, Request, Verb, WriteCx};
+use crate::record::{Scope, Store, indexes, prefix_end, rows, storage_error};
+
+/// How long a disabled mount can be brought back, in seconds.
+pub const MOUNT_RECOVERY_SECONDS: i64 = 7 * 24 * 3_600;
+/// Records removed in one transaction.
+const REMOVALS_MAX: usize = 500;
+/// Seconds until work that failed is tried again.
+const RETRY_SECONDS: i64 = 10;
+/// Seconds until the agenda is looked at again though nothing on it is due: mounts may have come.
+const IDLE_SECONDS: i64 = 60;
+
+/// How far a piece of work got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// There is more to do at once.
+    More,
+    /// All is done for now.
+    Done,
+}
+
+/// A piece of the kernel's own work.
+struct Work {
+    /// For logs.
+    name: &'static str,
+    /// Seconds between two runs.
+    every: i64,
+    run: for<'a> fn(&'a Arc<Services>, Timestamp) -> BoxFuture<'a, Result<Progress>>,
+}
+
+/// The kernel's own work. Each line is one piece.
+const WORK: &[Work] = &[
+    Work { name: "audit log", every: 1, run: |s, now| Box::pin(keep_audit_log(s, now)) },
+    Work { name: "key ring", every: 1, run: |s, _| Box::pin(keep_key_ring(s)) },
+    Work { name: "tokens", every: 1, run: |s, now| Box::pin(keep_tokens(s, now)) },
+    Work { name: "leases", every: 1, run: |s, now| Box::pin(keep_leases(s, now)) },
+    Work { name: "deleted mounts", every: 60, run: |s, now| Box::pin(remove_mounts(s, now)) },
+    Work { name: "deleted namespaces", every: 5, run: |s, _| Box::pin(remove_namespaces(s)) },
+];
+
+/// When which piece of work is due next.
+#[derive(Default)]
+pub struct Agenda {
+    due: Mutex<BTreeMap<Item, Timestamp>>,
+    /// One pass at a time.
+    passing: tokio::sync::Mutex<()>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Item {
+    /// By its place in [`WORK`].
+    Kernel(usize),
+    /// The engine of a mount.
+    Mount(Scope),
+}
+
+/// Passes of one call of [`run_due`]: the server asks again a second later.
+const PASSES_MAX: usize = 50;
 
 /// Tokens or leases of one round: what is more waits for the next.
 const ITEMS: usize = 4_096;
@@ -11,20 +81,215 @@ const ITEMS: usize = 4_096;
 /// Does what is due now. Called each second by the server, and by the simulator when it likes.
 pub async fn run_due(services: &Arc<Services>) {
     let now = services.store.now();
-    if let Err(e) = services.audit.tick(now).await {
-        tracing::error!(error = %e, "the audit log");
+    for _ in 0..PASSES_MAX {
+        if services.reconcile_once(now).await > now {
+            return;
+        }
     }
-    match services.tokens.reconcile(services, now, ITEMS).await {
-        Ok(_) => {}
-        Err(e) => tracing::warn!(error = %e, "tokens could not be cleaned up yet"),
+}
+
+impl Services {
+    /// Does one piece of everything that is due; answers when something is due again (now, if
+    /// there is more to do at once).
+    pub async fn reconcile_once(self: &Arc<Self>, now: Timestamp) -> Timestamp {
+        let _one = self.agenda.passing.lock().await;
+        for (index, work) in WORK.iter().enumerate() {
+            if self.agenda.is_due(Item::Kernel(index), now) {
+                let outcome = CatchPanic::new((work.run)(self, now)).await;
+                self.agenda.note(Item::Kernel(index), work.name, work.every, now, outcome);
+            }
+        }
+        let mounts: Vec<Arc<MountEntry>> = match self.router.table().await {
+            Ok(table) => table.iter().cloned().collect(),
+            Err(_) => Vec::new(),
+        };
+        self.agenda.keep(|scope| mounts.iter().any(|e| e.mount.scope == scope));
+        for entry in &mounts {
+            let Some(every) = entry.spec.as_ref().and_then(|s| s.reconcile.as_ref()) else {
+                continue;
+            };
+            let item = Item::Mount(entry.mount.scope);
+            if self.agenda.is_due(item, now) {
+                let outcome = CatchPanic::new(reconcile_mount(self, entry, now)).await;
+                self.agenda.note(item, entry.mount.kind.as_str(), every.0, now, outcome);
+            }
+        }
+        self.agenda.next(now)
     }
-    match services.leases.reconcile(services, now, ITEMS).await {
-        Ok(_) => {}
-        Err(e) => tracing::warn!(error = %e, "leases could not be revoked yet"),
+}
+
+impl Agenda {
+    fn is_due(&self, item: Item, now: Timestamp) -> bool {
+        self.due.lock().get(&item).is_none_or(|at| *at <= now)
     }
-    if services.store.barrier.uses() > crate::barrier::TERM_USES_MAX
-        && let Err(e) = services.rotate().await
-    {
-        tracing::error!(error = %e, "the key ring could not be given a new term");
+
+    fn note(&self, item: Item, name: &str, every: i64, now: Timestamp, outcome: Result<Progress>) {
+        let next = match outcome {
+            Ok(Progress::More) => now,
+            Ok(Progress::Done) => now.plus_seconds(every.max(1)),
+            // Another transaction got in between: nothing is wrong.
+            Err(e) if e.kind == ErrorKind::Conflict => now,
+            Err(e) => {
+                tracing::warn!(work = name, error = %e, "background work failed; it is tried again");
+                now.plus_seconds(every.clamp(1, RETRY_SECONDS))
+            }
+        };
+        self.due.lock().insert(item, next);
     }
+
+    /// Forgets mounts that are gone.
+    fn keep(&self, stands: impl Fn(Scope) -> bool) {
+        self.due.lock().retain(|item, _| match item {
+            Item::Kernel(_) => true,
+            Item::Mount(scope) => stands(*scope),
+        });
+    }
+
+    fn next(&self, now: Timestamp) -> Timestamp {
+        let idle = now.plus_seconds(IDLE_SECONDS);
+        self.due.lock().values().copied().min().map_or(idle, |at| at.clamp(now, idle))
+    }
+}
+
+/// Signs the audit log's head, moves lines on, forgets what is older than it must be kept.
+async fn keep_audit_log(services: &Arc<Services>, now: Timestamp) -> Result<Progress> {
+    services.audit.tick(now).await?;
+    Ok(Progress::Done)
+}
+
+/// Ends expired tokens and removes what revoked ones leave behind.
+async fn keep_tokens(services: &Arc<Services>, now: Timestamp) -> Result<Progress> {
+    let more = services.tokens.reconcile(services, now, ITEMS).await?;
+    Ok(if more { Progress::More } else { Progress::Done })
+}
+
+/// Revokes what is due.
+async fn keep_leases(services: &Arc<Services>, now: Timestamp) -> Result<Progress> {
+    let more = services.leases.reconcile(services, now, ITEMS).await?;
+    Ok(if more { Progress::More } else { Progress::Done })
+}
+
+/// Gives the key ring a new term well before the old one's key has been used too often.
+async fn keep_key_ring(services: &Arc<Services>) -> Result<Progress> {
+    if services.store.barrier.uses() > crate::barrier::TERM_USES_MAX {
+        services.rotate().await?;
+    }
+    Ok(Progress::Done)
+}
+
+/// Runs a mount's own background work in one transaction.
+async fn reconcile_mount(
+    services: &Arc<Services>,
+    entry: &MountEntry,
+    now: Timestamp,
+) -> Result<Progress> {
+    let (Some(spec), Some(engine)) = (&entry.spec, &entry.engine) else {
+        return Ok(Progress::Done);
+    };
+    let Some((_, run)) = &spec.reconcile else { return Ok(Progress::Done) };
+    let request = request_of(services, entry, now);
+    let tx = services.store.begin();
+    let read = ReadCx { tx: &tx, services, request: &request };
+    let mut cx = WriteCx { read, after: Vec::new(), _queue: None };
+    let more = run(&**engine, &mut cx).await?;
+    let after = std::mem::take(&mut cx.after);
+    drop(cx);
+    tx.commit().await?;
+    for action in after {
+        action(services);
+    }
+    Ok(if more { Progress::More } else { Progress::Done })
+}
+
+/// The request that stands for the kernel itself.
+pub(crate) fn request_of(services: &Services, entry: &MountEntry, now: Timestamp) -> Request {
+    Request {
+        id: services.store.rng.uuid(),
+        now,
+        namespace: entry.namespace.clone(),
+        mount: entry.mount.clone(),
+        verb: Verb::Write,
+        path: String::new(),
+        full_path: entry.mount.path.clone(),
+        peer: Peer::default(),
+        token: None,
+        token_text: None,
+        wrap_ttl: None,
+        headers: Vec::new(),
+        query: Vec::new(),
+        rights: None,
+    }
+}
+
+/// Removes the content of mounts that were disabled longer ago than they can be brought back.
+async fn remove_mounts(services: &Arc<Services>, now: Timestamp) -> Result<Progress> {
+    let table = services.router.table().await?;
+    for entry in table.deleted() {
+        let deleted = entry.mount.deleted.unwrap_or(now);
+        if deleted.plus_seconds(MOUNT_RECOVERY_SECONDS) <= now {
+            remove_mount(services, entry.namespace.scope, &entry.mount).await?;
+            return Ok(Progress::More);
+        }
+    }
+    Ok(Progress::Done)
+}
+
+/// One step of a mount's removal: some of its content, or, when there is none left, its record.
+async fn remove_mount(services: &Services, namespace: Scope, mount: &Mount) -> Result<()> {
+    if clear_scope(&services.store, mount.scope).await? == Progress::More {
+        return Ok(());
+    }
+    let tx = services.store.begin();
+    tx.write(namespace).delete_named::<Mount>(TOP, mount.record_name());
+    tx.commit().await.map(|_| ())
+}
+
+/// One step of the removal of a deleted namespace: a piece of one of its mounts, then of its own
+/// records, then the tombstone. A namespace waits for those below it.
+async fn remove_namespaces(services: &Arc<Services>) -> Result<Progress> {
+    let table = services.router.table().await?;
+    // The deepest first.
+    let mut deleted: Vec<_> = table.namespaces.iter().filter(|n| n.deleted.is_some()).collect();
+    deleted.sort_by_key(|n| std::cmp::Reverse(n.path.matches('/').count()));
+    let Some(namespace) = deleted.first() else { return Ok(Progress::Done) };
+    let tx = services.store.begin();
+    let view = tx.read(namespace.scope);
+    if let Some((_, mount)) = view.all::<Mount>(TOP).await?.into_iter().next() {
+        remove_mount(services, namespace.scope, &mount).await?;
+        return Ok(Progress::More);
+    }
+    if clear_scope(&services.store, namespace.scope).await? == Progress::More {
+        return Ok(Progress::More);
+    }
+    let tx = services.store.begin();
+    tx.write(namespace.parent).delete_named::<Namespace>(TOP, namespace.name());
+    tx.commit().await?;
+    Ok(Progress::More)
+}
+
+/// Row tables that hold records of scopes.
+const ROW_TABLES: [RowTable; 5] =
+    [rows::VALUES, rows::HEADS, rows::TOKENS, rows::LEASES, rows::OUTBOX];
+
+/// Removes one batch of a scope's records. They lie in contiguous ranges of each table.
+async fn clear_scope(store: &Arc<Store>, scope: Scope) -> Result<Progress> {
+    let tx = store.begin();
+    let (from, to) = scope.rows();
+    for table in ROW_TABLES {
+        let page = store.storage.scan_rows(table, from, to, REMOVALS_MAX).done().await;
+        if let Some((last, _)) = page.map_err(storage_error)?.last() {
+            tx.change(Change::DeleteRows { table, from, to: last + 1 });
+            tx.commit().await?;
+            return Ok(Progress::More);
+        }
+    }
+    let from = scope.0.to_be_bytes();
+    let page = tx.scan_index(indexes::NAMES, &from, &prefix_end(&from), REMOVALS_MAX).await?;
+    let Some((last, _)) = page.last() else { return Ok(Progress::Done) };
+    let mut to = last.clone();
+    to.push(0);
+    let (table, from) = (indexes::NAMES, from.as_slice().into());
+    tx.change(Change::DeleteIndexRange { table, from, to });
+    tx.commit().await?;
+    Ok(Progress::More)
 }

@@ -6,7 +6,6 @@ use strongroom_base::{Error, ErrorKind, FieldSource, RawFields, Result};
 
 use super::{Admitted, Authenticated, Refused, Target};
 use crate::plug::{ReadCx, Rule};
-use crate::record::Scope;
 use crate::tokens::Token;
 
 impl Admitted {
@@ -47,24 +46,12 @@ impl Authenticated {
         let now = self.admitted.started;
         let text = self.token_text.clone().ok_or_else(Error::denied)?;
         let token = services.tokens.check(&text, now).await?.ok_or_else(Error::denied)?;
-        let table = &self.admitted.table;
-        if !table.serves(token.namespace, token.mount)
-            || !token.allows_address(self.admitted.call.peer.ip)
-        {
+        if !token.allows_address(self.admitted.call.peer.ip) {
             return Err(Error::denied());
         }
-        if !token.entity_id.is_empty() {
-            // An entity's id says in which namespace it lives. A token whose entity is gone or
-            // disabled is good for nothing.
-            let home = match token.entity_id.split_once('.') {
-                Some((_, id)) => table.namespaces.of_id(id).ok_or_else(Error::denied)?.scope,
-                None => Scope::ROOT,
-            };
-            let entity = services.identity.entity(home, &token.entity_id).await?;
-            let entity = entity.filter(|e| !e.disabled).ok_or_else(Error::denied)?;
-            // Its policies are of its own namespace, and mean nothing in another.
-            self.entity = (home == token.namespace).then_some(entity);
-        }
+        let caller = services.caller(&self.admitted.table, token).await?;
+        let crate::caller::Caller { token, entity } = caller.ok_or_else(Error::denied)?;
+        self.entity = entity;
         if token.num_uses > 0 {
             self.take_use(&token).await?;
         }

@@ -44,6 +44,9 @@ impl Authorised {
     async fn run(&self, attempt: u32) -> Result<Done> {
         let caller = &self.caller;
         let admitted = &caller.admitted;
+        if admitted.call.wants_help() {
+            return self.help(attempt);
+        }
         let Target::Route { index, captures } = &caller.target else {
             return Err(Error::unsupported());
         };
@@ -124,6 +127,19 @@ impl<'a> Counted<'a> {
             }
         }
         outcome
+    }
+}
+
+impl Authorised {
+    /// Answers what the path is for.
+    fn help(&self, attempt: u32) -> Result<Done> {
+        let admitted = &self.caller.admitted;
+        let entry = admitted.entry.as_ref().ok_or_else(|| Error::no_route(&admitted.path))?;
+        let help = crate::describe::help(entry, &admitted.path, &admitted.below);
+        let help = help.ok_or_else(|| Error::no_route(&admitted.path))?;
+        let tx = admitted.services.store.begin();
+        let reply = Reply::data(help).bare();
+        Ok(Done { tx, reply, lease: None, after: Vec::new(), attempt, _queue: None })
     }
 }
 
