@@ -3,6 +3,7 @@
 mod audit;
 mod leases;
 mod lockout;
+mod mount_settings;
 mod mounts;
 mod quotas;
 #[cfg(test)]

@@ -1,10 +1,608 @@
-//! Mounts of secrets engines and auth methods.
+//! Mounts of secrets engines (`sys/mounts`) and of auth methods (`sys/auth`): the same operations
+//! under two names, the second with paths relative to `auth/`.
+//!
+//! Invariants:
+//! * no mount's path begins another's, nor a namespace's; the check and the write are one
+//!   transaction;
+//! * disabling writes a tombstone that every look-up sees at once; the content stays until the
+//!   mount can no longer be brought back (`sys/strongroom/deleted-mounts`).
 
-use strongroom_kernel::plug::EngineSpec;
+use std::collections::BTreeMap;
+
+use strongroom_base::{Error, JsonMap, RequestPath, Result};
+use strongroom_kernel::mounts::{self, Mount, MountEntry, TOP};
+use strongroom_kernel::namespaces::Namespace;
+use strongroom_kernel::plug::{
+    Class, Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx,
+};
+use strongroom_kernel::record::{Scope, Tx};
 
 use super::System;
+use super::mount_settings::{
+    ConfigFields, MountView, Settings, TtlSetting, TuneView, builtin_version, read_object,
+};
 
 /// Adds the operations of this file.
 pub fn add_mounts(spec: EngineSpec<System>) -> EngineSpec<System> {
-    spec
+    spec.query::<ListMounts>("mounts")
+        .query::<ReadMount>("mounts/{path..}")
+        .command::<EnableMount>("mounts/{path..}")
+        .command::<DisableMount>("mounts/{path..}")
+        .query::<ReadMountTune>("mounts/{path..}/tune")
+        .command::<TuneMount>("mounts/{path..}/tune")
+        .query::<ListAuth>("auth")
+        .query::<ReadAuth>("auth/{path..}")
+        .command::<EnableAuth>("auth/{path..}")
+        .command::<DisableAuth>("auth/{path..}")
+        .query::<ReadAuthTune>("auth/{path..}/tune")
+        .command::<TuneAuth>("auth/{path..}/tune")
+}
+
+/// Where auth methods stand.
+const AUTH: &str = "auth/";
+/// No engine is mounted at or below these, and none of what stands there is moved or disabled.
+pub(super) const PROTECTED: [&str; 5] = ["audit/", "auth/", "sys/", "cubbyhole/", "identity/"];
+/// Only the audit settings of these can be tuned.
+const UNTUNABLE: [&str; 4] = ["cubbyhole/", "sys/", "audit/", "identity/"];
+
+strongroom_base::fields! {
+    /// Lists the secrets engines that are enabled.
+    pub struct ListMounts {}
+}
+strongroom_base::fields! {
+    /// Lists the auth methods that are enabled.
+    pub struct ListAuth {}
+}
+
+/// Defines operations on one mount for `sys/mounts` and for `sys/auth`.
+macro_rules! on_mount {
+    ($verb:expr, $reply:ty; $mount:ident $mount_help:literal, $auth:ident $auth_help:literal) => {
+        on_mount!(@one $verb, $reply, Rule::Token, $mount, $mount_help);
+        on_mount!(@one $verb, $reply, Rule::Sudo, $auth, $auth_help);
+    };
+    (@one $verb:expr, $reply:ty, $rule:expr, $name:ident, $help:literal) => {
+        strongroom_base::fields! {
+            #[doc = $help]
+            pub struct $name {
+                /// The mount's path.
+                path: String,
+            }
+        }
+        impl Op for $name {
+            type Reply = $reply;
+            const VERB: Verb = $verb;
+            const RULE: Rule = $rule;
+        }
+    };
+}
+
+on_mount!(Verb::Read, MountView;
+    ReadMount " Reads one secrets engine's mount.", ReadAuth " Reads one auth method's mount.");
+on_mount!(Verb::Delete, ();
+    DisableMount " Disables a secrets engine. It can be brought back for seven days.",
+    DisableAuth " Disables an auth method. It can be brought back for seven days.");
+on_mount!(Verb::Read, TuneView;
+    ReadMountTune " Reads a secrets engine's settings.",
+    ReadAuthTune " Reads an auth method's settings.");
+
+/// Defines the enabling and tuning operations for `sys/mounts` and for `sys/auth`.
+macro_rules! enable_op {
+    ($name:ident, $rule:expr, $help:literal) => {
+        strongroom_base::fields! {
+            #[doc = $help]
+            pub struct $name {
+                /// Where to mount it.
+                path: String,
+                /// The plug-in's type.
+                r#type: Option<String>,
+                /// What it is for, to people.
+                description: Option<String>,
+                /// Settings: TTLs, visibility, headers, audit.
+                config: Option<JsonMap>,
+                /// Options of the type, for instance `version` of `kv`.
+                options: BTreeMap<String, String>,
+                /// Is it for this cluster alone?
+                local: Option<bool>,
+                /// Asks for another encryption around its records. Kept and shown.
+                seal_wrap: Option<bool>,
+                /// Lets it use an external source of entropy. Kept and shown.
+                external_entropy_access: Option<bool>,
+                /// The plug-in's name, where the type is `plugin`.
+                plugin_name: Option<String>,
+                /// The plug-in's version.
+                plugin_version: Option<String>,
+            }
+        }
+        impl Op for $name {
+            type Reply = ();
+            const VERB: Verb = Verb::Write;
+            const RULE: Rule = $rule;
+        }
+        impl From<$name> for NewMount {
+            fn from(op: $name) -> Self {
+                Self {
+                    path: op.path,
+                    kind: op.r#type.unwrap_or_default(),
+                    description: op.description.unwrap_or_default(),
+                    config: op.config.unwrap_or_default(),
+                    options: op.options,
+                    local: op.local.unwrap_or(false),
+                    seal_wrap: op.seal_wrap.unwrap_or(false),
+                    external_entropy_access: op.external_entropy_access.unwrap_or(false),
+                    plugin_name: op.plugin_name.unwrap_or_default(),
+                }
+            }
+        }
+    };
+}
+
+enable_op!(EnableMount, Rule::Token, " Enables a secrets engine.");
+enable_op!(EnableAuth, Rule::Sudo, " Enables an auth method.");
+
+/// A mount as asked for.
+struct NewMount {
+    path: String,
+    kind: String,
+    description: String,
+    config: JsonMap,
+    options: BTreeMap<String, String>,
+    local: bool,
+    seal_wrap: bool,
+    external_entropy_access: bool,
+    plugin_name: String,
+}
+
+macro_rules! tune_op {
+    ($name:ident, $rule:expr, $help:literal) => {
+        strongroom_base::fields! {
+            #[doc = $help]
+            pub struct $name {
+                /// The mount's path.
+                path: String,
+                /// Lifetime of leases and tokens that ask for none; `system` for the server's.
+                default_lease_ttl: TtlSetting,
+                /// Longest lifetime of leases and tokens; `system` for the server's.
+                max_lease_ttl: TtlSetting,
+                /// What it is for, to people.
+                description: Option<String>,
+                /// Request fields whose values the audit log shows plain.
+                audit_non_hmac_request_keys: Option<Vec<String>>,
+                /// Response fields whose values the audit log shows plain.
+                audit_non_hmac_response_keys: Option<Vec<String>>,
+                /// `unauth` shows the mount to user interfaces before a login.
+                listing_visibility: Option<String>,
+                /// Request headers that reach the plug-in.
+                passthrough_request_headers: Option<Vec<String>>,
+                /// Response headers that the plug-in may set.
+                allowed_response_headers: Option<Vec<String>>,
+                /// The kind of tokens an auth method gives.
+                token_type: Option<String>,
+                /// Options of the type; an empty value removes one.
+                options: BTreeMap<String, String>,
+                /// Lockout of users after failed logins.
+                user_lockout_config: Option<JsonMap>,
+                /// The plug-in's version.
+                plugin_version: Option<String>,
+            }
+        }
+        impl Op for $name {
+            type Reply = ();
+            const VERB: Verb = Verb::Write;
+            const RULE: Rule = $rule;
+        }
+        impl From<$name> for Tune {
+            fn from(op: $name) -> Self {
+                Self {
+                    path: op.path,
+                    description: op.description,
+                    options: op.options,
+                    settings: Settings {
+                        default_lease_ttl: op.default_lease_ttl,
+                        max_lease_ttl: op.max_lease_ttl,
+                        force_no_cache: None,
+                        audit_request_keys: op.audit_non_hmac_request_keys,
+                        audit_response_keys: op.audit_non_hmac_response_keys,
+                        listing_visibility: op.listing_visibility,
+                        passthrough_request_headers: op.passthrough_request_headers,
+                        allowed_response_headers: op.allowed_response_headers,
+                        token_type: op.token_type,
+                        plugin_version: op.plugin_version,
+                        user_lockout: op.user_lockout_config,
+                    },
+                }
+            }
+        }
+    };
+}
+
+tune_op!(TuneMount, Rule::Token, " Changes a secrets engine's settings.");
+tune_op!(TuneAuth, Rule::Sudo, " Changes an auth method's settings.");
+
+/// New settings of a mount.
+struct Tune {
+    path: String,
+    description: Option<String>,
+    options: BTreeMap<String, String>,
+    settings: Settings,
+}
+
+impl Op for ListMounts {
+    type Reply = BTreeMap<String, MountView>;
+    const VERB: Verb = Verb::Read;
+}
+impl Op for ListAuth {
+    type Reply = BTreeMap<String, MountView>;
+    const VERB: Verb = Verb::Read;
+}
+
+impl Query<ListMounts> for System {
+    async fn query(
+        &self,
+        cx: &ReadCx<'_>,
+        _: ListMounts,
+    ) -> Result<Reply<BTreeMap<String, MountView>>> {
+        list(cx, |class| class != Class::Auth).await
+    }
+}
+impl Query<ListAuth> for System {
+    async fn query(
+        &self,
+        cx: &ReadCx<'_>,
+        _: ListAuth,
+    ) -> Result<Reply<BTreeMap<String, MountView>>> {
+        list(cx, |class| class == Class::Auth).await
+    }
+}
+impl Query<ReadMount> for System {
+    async fn query(&self, cx: &ReadCx<'_>, op: ReadMount) -> Result<Reply<MountView>> {
+        let path = with_slash(&op.path);
+        let mount = standing(cx, &path)
+            .await?
+            .ok_or_else(|| Error::bad_request(format!("No secret engine mount at {path}")))?;
+        Ok(Reply::data(MountView::of(&mount)).flat())
+    }
+}
+impl Query<ReadAuth> for System {
+    async fn query(&self, cx: &ReadCx<'_>, op: ReadAuth) -> Result<Reply<MountView>> {
+        let path = with_slash(&op.path);
+        let mount = standing(cx, &format!("{AUTH}{path}")).await?;
+        let mount = mount.ok_or_else(|| Error::bad_request(format!("No auth engine at {path}")))?;
+        Ok(Reply::data(MountView::of(&mount)).flat())
+    }
+}
+impl Query<ReadMountTune> for System {
+    async fn query(&self, cx: &ReadCx<'_>, op: ReadMountTune) -> Result<Reply<TuneView>> {
+        read_tune(cx, &with_slash(&op.path)).await
+    }
+}
+impl Query<ReadAuthTune> for System {
+    async fn query(&self, cx: &ReadCx<'_>, op: ReadAuthTune) -> Result<Reply<TuneView>> {
+        read_tune(cx, &format!("{AUTH}{}", with_slash(&op.path))).await
+    }
+}
+impl Command<EnableMount> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: EnableMount) -> Result<Reply<()>> {
+        enable(cx, Class::Secret, op.into()).await
+    }
+}
+impl Command<EnableAuth> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: EnableAuth) -> Result<Reply<()>> {
+        enable(cx, Class::Auth, op.into()).await
+    }
+}
+impl Command<DisableMount> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: DisableMount) -> Result<Reply<()>> {
+        let path = with_slash(&op.path);
+        if PROTECTED.iter().any(|p| path.starts_with(p)) {
+            return Err(Error::bad_request(format!("cannot unmount {path:?}")));
+        }
+        disable(cx, &path).await
+    }
+}
+impl Command<DisableAuth> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: DisableAuth) -> Result<Reply<()>> {
+        let path = with_slash(&op.path);
+        if path == "token/" {
+            return Err(Error::bad_request("token credential backend cannot be disabled"));
+        }
+        disable(cx, &format!("{AUTH}{path}")).await
+    }
+}
+impl Command<TuneMount> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: TuneMount) -> Result<Reply<()>> {
+        let path = with_slash(&op.path);
+        tune(cx, &path, op.into()).await
+    }
+}
+impl Command<TuneAuth> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: TuneAuth) -> Result<Reply<()>> {
+        let path = format!("{AUTH}{}", with_slash(&op.path));
+        tune(cx, &path, op.into()).await
+    }
+}
+
+/// A mount's path in one spelling.
+pub(super) fn with_slash(path: &str) -> String {
+    format!("{}/", path.trim_matches('/'))
+}
+
+/// How lists name a mount: auth methods without `auth/`.
+pub(super) fn shown_path(mount: &Mount) -> &str {
+    match mount.class {
+        Class::Auth => mount.path.strip_prefix(AUTH).unwrap_or(&mount.path),
+        _ => &mount.path,
+    }
+}
+
+async fn list(
+    cx: &ReadCx<'_>,
+    of: impl Fn(Class) -> bool,
+) -> Result<Reply<BTreeMap<String, MountView>>> {
+    let table = cx.kernel().router.table().await?;
+    let mounts = table.of(cx.request.namespace.scope).filter(|e| of(e.mount.class));
+    let views = mounts.map(|e| (shown_path(&e.mount).to_owned(), MountView::of(&e.mount)));
+    Ok(Reply::data(views.collect()).flat())
+}
+
+/// The mount that serves `path`, as this transaction sees it.
+async fn standing(cx: &ReadCx<'_>, path: &str) -> Result<Option<Mount>> {
+    cx.kernel_tx().read(cx.request.namespace.scope).named::<Mount>(TOP, path).await
+}
+
+async fn read_tune(cx: &ReadCx<'_>, path: &str) -> Result<Reply<TuneView>> {
+    let mount = standing(cx, path)
+        .await?
+        .ok_or_else(|| Error::bad_request(format!("cannot fetch sysview for path {path:?}")))?;
+    let ttls = cx.kernel().config.mount_ttls(&mount);
+    Ok(Reply::data(TuneView::of(&mount, ttls)).flat())
+}
+
+/// What stands in the way of a mount at `path`: another mount, or a namespace's name.
+pub(super) enum Conflict {
+    /// A mount that would hide it, or that it would hide.
+    Mount(Mount),
+    /// A namespace whose name begins the path.
+    Namespace(String),
+}
+
+/// Looks for what stands in the way of a mount at `path`. What it reads is part of the
+/// transaction: of two that would conflict only one commits.
+pub(super) async fn conflict(tx: &Tx, namespace: Scope, path: &str) -> Result<Option<Conflict>> {
+    let view = tx.read(namespace);
+    for (_, mount) in view.all::<Mount>(TOP).await? {
+        let hides = mount.path.starts_with(path) || path.starts_with(&mount.path);
+        if mount.deleted.is_none() && hides {
+            return Ok(Some(Conflict::Mount(mount)));
+        }
+    }
+    for (name, _) in view.all::<Namespace>(TOP).await? {
+        let name = format!("{name}/");
+        if path.starts_with(&name) {
+            return Ok(Some(Conflict::Namespace(name)));
+        }
+    }
+    Ok(None)
+}
+
+/// A path from a body, checked as paths of requests are.
+pub(super) fn checked(path: &str) -> Result<String> {
+    let parsed = RequestPath::parse(path).map_err(|e| Error::bad_request(e.to_string()))?;
+    Ok(parsed.as_str().to_owned())
+}
+
+async fn enable(cx: &mut WriteCx<'_>, class: Class, mut new: NewMount) -> Result<Reply<()>> {
+    let path = with_slash(&new.path);
+    let full = if class == Class::Auth { format!("{AUTH}{path}") } else { path.clone() };
+    if class == Class::Secret && PROTECTED.iter().any(|p| full.starts_with(p)) {
+        return Err(Error::bad_request(format!("cannot mount {full:?}")));
+    }
+    let fields: ConfigFields = read_object(std::mem::take(&mut new.config))?;
+    let kind = kind_of(cx, class, &mut new, fields.plugin_name.as_deref())?;
+    let settings = Settings::from(fields);
+
+    let tx = cx.kernel_tx();
+    let namespace = &cx.request.namespace;
+    match conflict(tx, namespace.scope, &full).await? {
+        None => {}
+        Some(Conflict::Mount(mount)) => {
+            let used = if class == Class::Auth { shown_path(&mount) } else { &mount.path };
+            return Err(Error::bad_request(format!("path is already in use at {used}")));
+        }
+        Some(Conflict::Namespace(name)) => {
+            return Err(Error::bad_request(format!("existing mount at {name}")));
+        }
+    }
+    let mut mount = mounts::new_record(tx, &kind, &full, class, &new.description, cx.now());
+    mount.options = new.options;
+    mount.local = new.local;
+    mount.seal_wrap = new.seal_wrap;
+    mount.external_entropy_access = new.external_entropy_access;
+    settings.apply(&mut mount)?;
+    check_ttls(cx, &mount)?;
+    // The engine refuses options that it cannot take.
+    if let Some(spec) = cx.kernel().router.registry().get(class, &kind) {
+        spec.open(&mount)?;
+    }
+    mounts::create(tx, namespace.scope, mount).await?;
+    Ok(Reply::none())
+}
+
+/// The plug-in's type of a new mount: aliases resolved, known to this binary.
+fn kind_of(
+    cx: &ReadCx<'_>,
+    class: Class,
+    new: &mut NewMount,
+    plugin_name: Option<&str>,
+) -> Result<String> {
+    let kind = match new.kind.as_str() {
+        "" => return Err(Error::bad_request("backend type must be specified as a string")),
+        "plugin" => match plugin_name.unwrap_or(&new.plugin_name) {
+            "" => {
+                return Err(Error::bad_request("plugin_name must be provided for plugin backend"));
+            }
+            name => name,
+        },
+        kind => kind,
+    };
+    let versioned = new.options.get("version").is_some_and(|v| !v.is_empty());
+    let kind = match (class, kind) {
+        (Class::Secret, "kv-v1" | "kv-v2") => {
+            let version = if kind == "kv-v1" { "1" } else { "2" };
+            new.options.insert("version".to_owned(), version.to_owned());
+            "kv"
+        }
+        (Class::Secret, "kv" | "generic") => "kv",
+        (Class::Secret, "system" | "cubbyhole" | "identity" | "token") => {
+            return Err(Error::bad_request(format!("mount type of {kind:?} is not mountable")));
+        }
+        (Class::Auth, "token") => {
+            return Err(Error::bad_request("token credential backend cannot be instantiated"));
+        }
+        (Class::Secret, _) if versioned => {
+            return Err(Error::bad_request(format!(
+                "secrets engine {kind:?} does not allow setting a version"
+            )));
+        }
+        (Class::Auth, _) if versioned => {
+            return Err(Error::bad_request(format!(
+                "auth method {kind:?} does not allow setting a version"
+            )));
+        }
+        (_, kind) => kind,
+    };
+    if cx.kernel().router.registry().get(class, kind).is_none() {
+        return Err(Error::bad_request(format!("plugin not found in the catalog: {kind}")));
+    }
+    Ok(kind.to_owned())
+}
+
+/// The rules between a new mount's TTLs and the server's.
+fn check_ttls(cx: &ReadCx<'_>, mount: &Mount) -> Result<()> {
+    let (default, max) = (mount.config.default_lease_ttl, mount.config.max_lease_ttl);
+    if max != 0 && default > max {
+        return Err(Error::bad_request("given default lease TTL greater than given max lease TTL"));
+    }
+    let system = cx.kernel().config.max_lease_ttl;
+    if max == 0 && default > system {
+        return Err(Error::bad_request(format!(
+            "given default lease TTL greater than system max lease TTL of {system}"
+        )));
+    }
+    Ok(())
+}
+
+/// Disables the mount at exactly `path`. What is not there is answered alike, so that nobody
+/// learns of it.
+async fn disable(cx: &mut WriteCx<'_>, path: &str) -> Result<Reply<()>> {
+    let view = cx.kernel_tx().write(cx.request.namespace.scope);
+    if let Some(mut mount) = view.named::<Mount>(TOP, path).await? {
+        view.delete_named::<Mount>(TOP, path);
+        mount.deleted = Some(cx.now());
+        view.put_named(TOP, mount.record_name(), &mount)?;
+    }
+    Ok(Reply::none())
+}
+
+async fn tune(cx: &mut WriteCx<'_>, path: &str, tune: Tune) -> Result<Reply<()>> {
+    if let Some(untunable) = UNTUNABLE.iter().find(|p| path.starts_with(*p)) {
+        check_untunable(&tune, untunable)?;
+    }
+    let view = cx.kernel_tx().write(cx.request.namespace.scope);
+    let mut mount = view.named::<Mount>(TOP, path).await?.ok_or_else(|| {
+        Error::bad_request(format!("tune of path {path:?} failed: no mount entry found"))
+    })?;
+    let before = (mount.config.default_lease_ttl, mount.config.max_lease_ttl);
+    tune.settings.apply(&mut mount)?;
+    let (default, max) = (mount.config.default_lease_ttl, mount.config.max_lease_ttl);
+    if (default, max) != before && max != 0 && default > max {
+        return Err(Error::bad_request(format!(
+            "backend max lease TTL of {max} would be less than backend default lease TTL of \
+             {default}"
+        )));
+    }
+    if let Some(description) = tune.description {
+        mount.description = description;
+    }
+    let upgraded = apply_options(&mut mount, tune.options)?;
+    if let Some(spec) = cx.kernel().router.registry().get(mount.class, &mount.kind) {
+        spec.open(&mount)?;
+    }
+    view.put_named(TOP, path, &mount)?;
+    Ok(match upgraded {
+        None => Reply::none(),
+        Some((from, to)) => Reply::none().warn(format!(
+            "Upgrading mount from version {from} to version {to}. This mount will be unavailable \
+             for a brief period and will resume service shortly."
+        )),
+    })
+}
+
+/// Refuses settings that the built-in mounts do not have.
+fn check_untunable(tune: &Tune, path: &str) -> Result<()> {
+    let s = &tune.settings;
+    let keep = TtlSetting::Keep;
+    let given = [
+        ("default_lease_ttl", s.default_lease_ttl != keep),
+        ("max_lease_ttl", s.max_lease_ttl != keep),
+        ("description", tune.description.is_some()),
+        ("listing_visibility", s.listing_visibility.is_some()),
+        ("passthrough_request_headers", s.passthrough_request_headers.is_some()),
+        ("allowed_response_headers", s.allowed_response_headers.is_some()),
+        ("token_type", s.token_type.is_some()),
+        ("options", !tune.options.is_empty()),
+        ("user_lockout_config", s.user_lockout.is_some()),
+        ("plugin_version", s.plugin_version.as_ref().is_some_and(|v| *v != builtin_version())),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        Some((field, _)) => {
+            Err(Error::bad_request(format!("cannot tune parameter {field} of {path}")))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Puts options in place; an empty value removes one. Answers the versions of an upgrade.
+fn apply_options(
+    mount: &mut Mount,
+    options: BTreeMap<String, String>,
+) -> Result<Option<(i64, i64)>> {
+    let mut upgraded = None;
+    for (name, value) in options {
+        if name == "version" {
+            if mount.kind != "kv" {
+                return Err(Error::bad_request(format!(
+                    "secrets engine {:?} does not allow setting a version",
+                    mount.kind
+                )));
+            }
+            let wanted = match value.trim() {
+                "1" => 1,
+                "2" => 2,
+                _ => return Err(Error::bad_request("invalid version provided")),
+            };
+            let current = match mount.options.get("version").map(String::as_str) {
+                Some("2") => 2,
+                _ => 1,
+            };
+            if wanted < current {
+                return Err(Error::bad_request(format!(
+                    "cannot downgrade mount from version {current}"
+                )));
+            }
+            if wanted > current {
+                upgraded = Some((current, wanted));
+            }
+            mount.options.insert(name, wanted.to_string());
+        } else if value.is_empty() {
+            mount.options.remove(&name);
+        } else {
+            mount.options.insert(name, value);
+        }
+    }
+    Ok(upgraded)
+}
+
+/// A mount's path within everything, for people: its namespace's path and its own.
+pub(super) fn full_path(entry: &MountEntry) -> String {
+    format!("{}{}", entry.namespace.path, entry.mount.path)
 }
