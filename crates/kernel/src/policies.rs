@@ -139,6 +139,11 @@ impl Policies {
         self.epoch.load(Ordering::Acquire)
     }
 
+    /// Is there a policy called `name`?
+    pub async fn has(&self, namespace: Scope, name: &str) -> Result<bool> {
+        Ok(self.parsed(namespace, name).await?.is_some())
+    }
+
     /// The policy called `name`, parsed, and when it ends; `None` where there is none.
     async fn parsed(&self, namespace: Scope, name: &str) -> Result<Option<Arc<Parsed>>> {
         if name == crate::policy::ROOT {

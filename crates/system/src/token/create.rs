@@ -342,7 +342,7 @@ async fn finish(
 ) -> Result<Reply<()>> {
     let (services, request) = (cx.kernel(), cx.request);
     for policy in &new.policies {
-        if services.policies.parsed(request.namespace.scope, policy).await?.is_none() {
+        if !services.policies.has(request.namespace.scope, policy).await? {
             warnings.push(format!("Policy \"{policy}\" does not exist"));
         }
     }
