@@ -25,6 +25,13 @@ fn foreign_words() -> Vec<String> {
     words
 }
 
+/// Does a line hold the word by itself, not inside of a longer path?
+fn names(line: &str, word: &str) -> bool {
+    line.match_indices(word).any(|(at, _)| {
+        !line[..at].ends_with(|c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '}'))
+    })
+}
+
 fn check_source(source: &Source) -> Vec<String> {
     let mut wrong = Vec::new();
     let path = &source.path;
@@ -36,7 +43,7 @@ fn check_source(source: &Source) -> Vec<String> {
     let words = foreign_words();
     for (number, line) in source.text.lines().enumerate() {
         let number = number + 1;
-        if let Some(word) = words.iter().find(|word| line.contains(word.as_str())) {
+        if let Some(word) = words.iter().find(|word| names(line, word)) {
             wrong.push(format!("{path}:{number}: {word} belongs to one machine or registry"));
         }
         if line.ends_with([' ', '\t']) && !path.ends_with(".md") && !data {

@@ -1,14 +1,17 @@
 //! The `sys/` mount: one file per noun, and here the list of them.
 
 mod audit;
+mod capabilities;
 mod leases;
 mod lockout;
 mod mount_settings;
 mod mounts;
+mod policies;
 mod quotas;
 #[cfg(test)]
 mod quotas_tests;
 mod seal;
+mod ui;
 mod wrapping;
 
 use strongroom_kernel::plug::{Class, EngineSpec, Spec};
@@ -20,6 +23,9 @@ pub struct System;
 pub fn spec() -> Spec {
     let spec = EngineSpec::new("system", Class::System, |_| Ok(System));
     let spec = mounts::add_mounts(spec);
+    let spec = policies::add_policies(spec);
+    let spec = capabilities::add_capabilities(spec);
+    let spec = ui::add_ui(spec);
     let spec = leases::add_leases(spec);
     let spec = quotas::add_quotas(spec);
     let spec = lockout::add_lockout(spec);

@@ -1,0 +1,297 @@
+//! ACL policies (API page "/sys/policies/acl", and the older "/sys/policy").
+//!
+//! Names have one spelling: lower case. Policy judges that spelling too.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+use strongroom_base::limits::POLICY_BYTES_MAX;
+use strongroom_base::{Error, Result, Timestamp, fields};
+use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::policies::{PolicyRecord, settings};
+use strongroom_kernel::policy::{PolicyName, ROOT};
+use strongroom_kernel::record::{ReadView, WriteView};
+
+use super::System;
+
+/// Adds the operations of this file.
+pub fn add_policies(spec: EngineSpec<System>) -> EngineSpec<System> {
+    spec.query::<ListAcl>("policies/acl")
+        .query::<ReadAclList>("policies/acl")
+        .query::<ReadAcl>("policies/acl/{policy_name}")
+        .command::<PutAcl>("policies/acl/{policy_name}")
+        .command::<DeleteAcl>("policies/acl/{policy_name}")
+        .query::<ListOld>("policy")
+        .query::<ReadOldList>("policy")
+        .query::<ReadOld>("policy/{policy_name}")
+        .command::<PutOld>("policy/{policy_name}")
+        .command::<DeleteOld>("policy/{policy_name}")
+        .case_insensitive("policy_name")
+}
+
+fn view<'a>(cx: &ReadCx<'a>) -> ReadView<'a> {
+    cx.kernel_tx().read(cx.request.namespace.scope)
+}
+
+fn edit<'a>(cx: &WriteCx<'a>) -> WriteView<'a> {
+    cx.kernel_tx().write(cx.request.namespace.scope)
+}
+
+async fn names(cx: &ReadCx<'_>) -> Result<Vec<String>> {
+    let mut names = (*view(cx).names::<PolicyRecord>(0).await?).clone();
+    if cx.request.namespace.is_root() {
+        names.push(ROOT.to_owned());
+    }
+    Ok(names)
+}
+
+/// `sys/policies/acl`.
+#[derive(Serialize)]
+pub struct Names {
+    keys: Vec<String>,
+}
+
+/// `sys/policy`: the names twice, as it always was.
+#[derive(Serialize)]
+pub struct OldNames {
+    keys: Vec<String>,
+    policies: Vec<String>,
+}
+
+/// Defines an operation without fields.
+macro_rules! bare_op {
+    ($name:ident, $verb:expr, $reply:ty, $help:literal) => {
+        fields! {
+            #[doc = $help]
+            pub struct $name {}
+        }
+        impl Op for $name {
+            type Reply = $reply;
+            const VERB: Verb = $verb;
+        }
+    };
+}
+
+bare_op!(ListAcl, Verb::List, Names, " Lists the policies.");
+bare_op!(ReadAclList, Verb::Read, Names, " Lists the policies.");
+bare_op!(ListOld, Verb::List, OldNames, " Lists the policies.");
+bare_op!(ReadOldList, Verb::Read, OldNames, " Lists the policies.");
+
+impl Query<ListAcl> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: ListAcl) -> Result<Reply<Names>> {
+        Ok(Reply::data(Names { keys: names(cx).await? }).flat())
+    }
+}
+
+impl Query<ReadAclList> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: ReadAclList) -> Result<Reply<Names>> {
+        Ok(Reply::data(Names { keys: names(cx).await? }).flat())
+    }
+}
+
+impl Query<ListOld> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: ListOld) -> Result<Reply<OldNames>> {
+        let keys = names(cx).await?;
+        Ok(Reply::data(OldNames { policies: keys.clone(), keys }).flat())
+    }
+}
+
+impl Query<ReadOldList> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: ReadOldList) -> Result<Reply<OldNames>> {
+        let keys = names(cx).await?;
+        Ok(Reply::data(OldNames { policies: keys.clone(), keys }).flat())
+    }
+}
+
+/// `sys/policies/acl/:name`.
+#[derive(Serialize)]
+pub struct PolicyView {
+    name: String,
+    policy: String,
+}
+
+/// `sys/policy/:name`.
+#[derive(Serialize)]
+pub struct OldPolicyView {
+    name: String,
+    rules: String,
+}
+
+/// Defines an operation on one policy.
+macro_rules! named_op {
+    ($name:ident, $verb:expr, $reply:ty, $help:literal) => {
+        fields! {
+            #[doc = $help]
+            pub struct $name {
+                /// The policy's name.
+                policy_name: String,
+            }
+        }
+        impl Op for $name {
+            type Reply = $reply;
+            const VERB: Verb = $verb;
+        }
+    };
+}
+
+named_op!(ReadAcl, Verb::Read, PolicyView, " Reads a policy.");
+named_op!(ReadOld, Verb::Read, OldPolicyView, " Reads a policy.");
+named_op!(DeleteAcl, Verb::Delete, (), " Deletes a policy.");
+named_op!(DeleteOld, Verb::Delete, (), " Deletes a policy.");
+
+/// A policy's text; the root policy has none.
+async fn text(cx: &ReadCx<'_>, name: &str) -> Result<String> {
+    if name == ROOT && cx.request.namespace.is_root() {
+        return Ok(String::new());
+    }
+    let record = view(cx).named::<PolicyRecord>(0, name).await?;
+    record.map(|r| r.text).ok_or_else(Error::not_found)
+}
+
+impl Query<ReadAcl> for System {
+    async fn query(&self, cx: &ReadCx<'_>, op: ReadAcl) -> Result<Reply<PolicyView>> {
+        let policy = text(cx, &op.policy_name).await?;
+        Ok(Reply::data(PolicyView { name: op.policy_name, policy }).flat())
+    }
+}
+
+impl Query<ReadOld> for System {
+    async fn query(&self, cx: &ReadCx<'_>, op: ReadOld) -> Result<Reply<OldPolicyView>> {
+        let rules = text(cx, &op.policy_name).await?;
+        Ok(Reply::data(OldPolicyView { name: op.policy_name, rules }).flat())
+    }
+}
+
+async fn delete(cx: &mut WriteCx<'_>, name: &str) -> Result<Reply<()>> {
+    PolicyName::parse(name)?.check_deletable()?;
+    edit(cx).delete_named::<PolicyRecord>(0, name);
+    Ok(Reply::none())
+}
+
+impl Command<DeleteAcl> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteAcl) -> Result<Reply<()>> {
+        delete(cx, &op.policy_name).await
+    }
+}
+
+impl Command<DeleteOld> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteOld) -> Result<Reply<()>> {
+        delete(cx, &op.policy_name).await
+    }
+}
+
+/// What writing a policy takes besides its name, under the names of either path.
+struct Put {
+    name: String,
+    text: Option<String>,
+    cas: Option<i64>,
+    cas_required: Option<bool>,
+    expiration: Option<Timestamp>,
+}
+
+fields! {
+    /// Creates or replaces a policy.
+    pub struct PutAcl {
+        /// Its name.
+        policy_name: String,
+        /// Its text: HCL or JSON, plain or in Base64.
+        policy (rules): Option<String>,
+        /// The version it must have; -1: it must not be there.
+        cas: Option<i64>,
+        /// Every later write must name the version it replaces.
+        cas_required: Option<bool>,
+        /// When the policy ends, RFC 3339.
+        expiration: Option<Timestamp>,
+    }
+}
+
+impl Op for PutAcl {
+    type Reply = ();
+    const VERB: Verb = Verb::Write;
+}
+
+fields! {
+    /// Creates or replaces a policy.
+    pub struct PutOld {
+        /// Its name.
+        policy_name: String,
+        /// Its text: HCL or JSON, plain or in Base64.
+        policy (rules): Option<String>,
+    }
+}
+
+impl Op for PutOld {
+    type Reply = ();
+    const VERB: Verb = Verb::Write;
+}
+
+/// The text as it was written: Base64 is unpacked, where it holds text.
+fn plain(text: &str) -> String {
+    STANDARD
+        .decode(text.trim())
+        .ok()
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .unwrap_or_else(|| text.to_owned())
+}
+
+async fn put(cx: &mut WriteCx<'_>, put: Put) -> Result<Reply<()>> {
+    let name = PolicyName::parse(&put.name)?;
+    name.check_writable()?;
+    let text = put.text.filter(|t| !t.is_empty());
+    let text =
+        plain(&text.ok_or_else(|| Error::bad_request("'policy' parameter not supplied or empty"))?);
+    if text.len() > POLICY_BYTES_MAX {
+        return Err(Error::bad_request("the policy is too long"));
+    }
+    let view = edit(cx);
+    let before = view.named::<PolicyRecord>(0, name.as_str()).await?;
+    let version = before.as_ref().map_or(0, |r| r.version);
+    let must = before.as_ref().is_some_and(|r| r.is_on(settings::CAS_REQUIRED));
+    match put.cas {
+        None if must => {
+            return Err(Error::bad_request("check-and-set parameter required for this call"));
+        }
+        Some(-1) if before.is_some() => {
+            return Err(Error::bad_request(
+                "check-and-set parameter did not match the current version",
+            ));
+        }
+        Some(cas) if cas >= 0 && cas.cast_unsigned() != version => {
+            return Err(Error::bad_request(
+                "check-and-set parameter did not match the current version",
+            ));
+        }
+        _ => {}
+    }
+    let mut kept: BTreeMap<String, String> = before.map(|r| r.settings).unwrap_or_default();
+    if let Some(required) = put.cas_required {
+        kept.insert(settings::CAS_REQUIRED.to_owned(), required.to_string());
+    }
+    match put.expiration {
+        Some(at) => kept.insert(settings::EXPIRATION.to_owned(), at.to_string()),
+        None => kept.remove(settings::EXPIRATION),
+    };
+    let record = PolicyRecord { text, written: cx.now(), version: version + 1, settings: kept };
+    let parsed = record.parse(name.as_str())?;
+    let warnings = parsed.warnings().to_vec();
+    view.put_named(0, name.as_str(), &record)?;
+    Ok(Reply::none().warnings(warnings))
+}
+
+impl Command<PutAcl> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: PutAcl) -> Result<Reply<()>> {
+        let text = op.policy;
+        let (cas, cas_required, expiration) = (op.cas, op.cas_required, op.expiration);
+        put(cx, Put { name: op.policy_name, text, cas, cas_required, expiration }).await
+    }
+}
+
+impl Command<PutOld> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: PutOld) -> Result<Reply<()>> {
+        let text = op.policy;
+        put(cx, Put { name: op.policy_name, text, cas: None, cas_required: None, expiration: None })
+            .await
+    }
+}

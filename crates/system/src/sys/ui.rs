@@ -1,0 +1,228 @@
+//! What clients ask before they ask (API pages "/sys/internal/ui/…", "/sys/internal/specs/openapi"):
+//! which mounts there are for them, of which type and version.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use strongroom_base::{Error, ErrorKind, Json, Result, fields};
+use strongroom_kernel::mounts::{MountEntry, MountTable};
+use strongroom_kernel::pipeline::{policy_prefix, rights};
+use strongroom_kernel::plug::{Class, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb};
+use strongroom_kernel::policy::{Acl, ResultantAcl};
+
+use super::System;
+use super::mount_settings::MountView;
+
+/// Adds the operations of this file.
+pub fn add_ui(spec: EngineSpec<System>) -> EngineSpec<System> {
+    spec.query::<UiMounts>("internal/ui/mounts")
+        .query::<UiMount>("internal/ui/mounts/{path..}")
+        .query::<UiNamespaces>("internal/ui/namespaces")
+        .query::<ReadResultantAcl>("internal/ui/resultant-acl")
+        .query::<OpenApi>("internal/specs/openapi")
+}
+
+/// A caller's rights, with the prefix of this namespace's paths.
+struct Sight {
+    acl: Arc<Acl>,
+    prefix: String,
+}
+
+impl Sight {
+    fn sees(&self, path: &str) -> bool {
+        self.acl.has_access_to_mount(&format!("{}{path}", self.prefix))
+    }
+}
+
+/// The rights of whoever sent a token along; `None` without a good one. Open paths do not look at
+/// tokens, so it is checked here.
+async fn sight(cx: &ReadCx<'_>, table: &MountTable) -> Result<Option<Sight>> {
+    let services = cx.kernel();
+    let token = match (&cx.request.token, &cx.request.token_text) {
+        (Some(token), _) => token.clone(),
+        (None, Some(text)) => match services.tokens.check(text, cx.now()).await? {
+            Some(token) => token,
+            None => return Ok(None),
+        },
+        (None, None) => return Ok(None),
+    };
+    if !token.allows_address(cx.request.peer.ip) {
+        return Ok(None);
+    }
+    let Some(caller) = services.caller(table, token).await? else { return Ok(None) };
+    let acl = rights(services, &caller.token, caller.entity.as_deref()).await?;
+    let prefix = policy_prefix(table, &caller.token, &cx.request.namespace);
+    Ok(prefix.map(|prefix| Sight { acl, prefix }))
+}
+
+fields! {
+    /// Lists the mounts that the caller may know of; without a token, those that show themselves.
+    pub struct UiMounts {}
+}
+
+/// `sys/internal/ui/mounts`.
+#[derive(Serialize)]
+pub struct UiMountsView {
+    auth: BTreeMap<String, Json>,
+    secret: BTreeMap<String, Json>,
+}
+
+impl Op for UiMounts {
+    type Reply = UiMountsView;
+    const VERB: Verb = Verb::Read;
+    const RULE: Rule = Rule::Open;
+}
+
+impl Query<UiMounts> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: UiMounts) -> Result<Reply<UiMountsView>> {
+        let table = cx.kernel().router.table().await?;
+        let sight = sight(cx, &table).await?;
+        let mut view = UiMountsView { auth: BTreeMap::new(), secret: BTreeMap::new() };
+        for entry in table.of(cx.request.namespace.scope) {
+            let mount = &entry.mount;
+            let open = mount.config.listing_visibility == "unauth";
+            if !open && !sight.as_ref().is_some_and(|s| s.sees(&mount.path)) {
+                continue;
+            }
+            let shown = match &sight {
+                Some(_) => to_json(&MountView::of(mount))?,
+                // A stranger learns what is needed to log in.
+                None => serde_json::json!({
+                    "type": mount.kind,
+                    "description": mount.description,
+                    "options": mount.options,
+                }),
+            };
+            match mount.path.strip_prefix("auth/") {
+                Some(path) => view.auth.insert(path.to_owned(), shown),
+                None => view.secret.insert(mount.path.clone(), shown),
+            };
+        }
+        Ok(Reply::data(view))
+    }
+}
+
+fn to_json<T: Serialize>(value: &T) -> Result<Json> {
+    serde_json::to_value(value).map_err(|_| Error::internal("a view does not serialise"))
+}
+
+fields! {
+    /// Tells which mount serves a path, for callers that may use something of it.
+    pub struct UiMount {
+        /// The path.
+        path: String,
+    }
+}
+
+impl Op for UiMount {
+    type Reply = MountView;
+    const VERB: Verb = Verb::Read;
+    const RULE: Rule = Rule::Open;
+}
+
+impl Query<UiMount> for System {
+    async fn query(&self, cx: &ReadCx<'_>, op: UiMount) -> Result<Reply<MountView>> {
+        let path = op.path;
+        // An unknown mount and one that is not for the caller read the same.
+        let refused = || {
+            Error::new(
+                ErrorKind::PermissionDenied,
+                format!(
+                    "preflight capability check returned 403, please ensure client's policies \
+                     grant access to path {:?}",
+                    format!("{}/", path.trim_end_matches('/'))
+                ),
+            )
+        };
+        let table = cx.kernel().router.table().await?;
+        let sight = sight(cx, &table).await?.ok_or_else(Error::denied)?;
+        let found: Option<&Arc<MountEntry>> =
+            table.find(cx.request.namespace.scope, &path).map(|(entry, _)| entry);
+        let entry = found.filter(|e| sight.sees(&e.mount.path)).ok_or_else(refused)?;
+        let mut view = MountView::of(&entry.mount);
+        view.path = Some(entry.mount.path.clone());
+        Ok(Reply::data(view))
+    }
+}
+
+fields! {
+    /// Lists the namespaces below this one.
+    pub struct UiNamespaces {}
+}
+
+/// `sys/internal/ui/namespaces`.
+#[derive(Serialize)]
+pub struct UiNamespacesView {
+    keys: Vec<String>,
+}
+
+impl Op for UiNamespaces {
+    type Reply = UiNamespacesView;
+    const VERB: Verb = Verb::Read;
+    const RULE: Rule = Rule::Open;
+}
+
+impl Query<UiNamespaces> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: UiNamespaces) -> Result<Reply<UiNamespacesView>> {
+        let table = cx.kernel().router.table().await?;
+        let sight = sight(cx, &table).await?.ok_or_else(Error::denied)?;
+        let own = &cx.request.namespace.path;
+        let keys = table
+            .namespaces
+            .iter()
+            .filter(|n| table.namespaces.is_live(n.scope))
+            .filter_map(|n| n.path.strip_prefix(own.as_str()))
+            .filter(|path| !path.is_empty() && sight.sees(path))
+            .map(str::to_owned)
+            .collect();
+        Ok(Reply::data(UiNamespacesView { keys }))
+    }
+}
+
+fields! {
+    /// Gives the caller's rights altogether, for user interfaces.
+    pub struct ReadResultantAcl {}
+}
+
+impl Op for ReadResultantAcl {
+    type Reply = ResultantAcl;
+    const VERB: Verb = Verb::Read;
+    const RULE: Rule = Rule::Open;
+}
+
+impl Query<ReadResultantAcl> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: ReadResultantAcl) -> Result<Reply<ResultantAcl>> {
+        let table = cx.kernel().router.table().await?;
+        let sight = sight(cx, &table).await?.ok_or_else(Error::denied)?;
+        Ok(Reply::data(sight.acl.resultant()))
+    }
+}
+
+fields! {
+    /// Gives the OpenAPI document of the mounts that the caller may know of.
+    pub struct OpenApi {}
+}
+
+impl Op for OpenApi {
+    type Reply = Json;
+    const VERB: Verb = Verb::Read;
+    const RULE: Rule = Rule::Open;
+}
+
+impl Query<OpenApi> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: OpenApi) -> Result<Reply<Json>> {
+        let table = cx.kernel().router.table().await?;
+        let sight = sight(cx, &table).await?;
+        let mut document = strongroom_kernel::describe::document();
+        for entry in table.of(cx.request.namespace.scope) {
+            let system = entry.mount.class == Class::System;
+            if let Some(spec) = &entry.spec
+                && (system || sight.as_ref().is_some_and(|s| s.sees(&entry.mount.path)))
+            {
+                strongroom_kernel::describe::add_mount(&mut document, spec, &entry.mount.path);
+            }
+        }
+        Ok(Reply::data(document).bare())
+    }
+}
