@@ -153,9 +153,25 @@ struct Refused {
     trace: Option<Box<Json>>,
 }
 
+/// What an explanation of a denial needs, on its way in the error's cause.
+#[derive(Debug)]
+struct DeniedTrace(Json);
+
+impl std::fmt::Display for DeniedTrace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("denied by policy")
+    }
+}
+
+impl std::error::Error for DeniedTrace {}
+
 impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        Self { error, trace: None }
+    fn from(mut error: Error) -> Self {
+        match error.cause.take().map(|cause| cause.downcast::<DeniedTrace>()) {
+            Some(Ok(trace)) => Self { error, trace: Some(Box::new(trace.0)) },
+            Some(Err(cause)) => Self { error: error.because(cause), trace: None },
+            None => Self { error, trace: None },
+        }
     }
 }
 
@@ -391,6 +407,17 @@ impl Admitted {
         resolved
     }
 
+    /// Is something at `path` (of the request's namespace) root-protected?
+    fn is_root_protected(&self, path: &str) -> bool {
+        let Some((entry, below)) = self.table.find(self.namespace.scope, path) else {
+            return false;
+        };
+        [Verb::Read, Verb::List].into_iter().any(|verb| {
+            let found = entry.spec.as_ref().map(|spec| spec.find(below, verb));
+            matches!(found, Some(Matched::Route(route, _)) if route.rule == Rule::Sudo)
+        })
+    }
+
     fn target(&self) -> Target {
         let spec = self.entry.as_ref().and_then(|e| e.spec.as_ref());
         let Some(spec) = spec else { return Target::Nothing };
@@ -461,7 +488,8 @@ impl Authenticated {
             policy_prefix(&admitted.table, token, &admitted.namespace).ok_or_else(Error::denied)?;
         let path = format!("{prefix}{}", admitted.path);
         let written = admitted.written.as_ref().map(|written| format!("{prefix}{written}"));
-        let held = Rights { acl: acl.clone(), prefix, wrap_ttl: admitted.call.wrap_ttl };
+        let wrap_ttl = admitted.call.wrap_ttl;
+        let mut held = Rights { acl: acl.clone(), prefix, wrap_ttl, filtered: None };
         if rule == Rule::Needs {
             let (granting, fields) = self.judge_needs(&held, &path)?;
             return Ok((granting, fields, Some(held)));
@@ -488,18 +516,21 @@ impl Authenticated {
             }
         }
         if !decision.allowed {
-            return Err(denied_by_policy(&acl, &ask));
+            return Err(denied_by_policy(&acl, &ask).into());
         }
         let mut fields = read_body(&self.admitted.call)?;
         ask.fields = Some(&fields.map.0);
         let decision = acl.decide_parameters(decision, &ask);
         if !decision.allowed {
-            return Err(denied_by_policy(&acl, &ask));
+            return Err(denied_by_policy(&acl, &ask).into());
         }
         let granting =
             acl.granting_policies(&decision, capability).into_iter().map(str::to_owned).collect();
         if let Some(limit) = decision.limit {
             fields.map.0.insert("limit".to_owned(), Json::from(limit));
+        }
+        if acl.keys_filter(&decision).is_some() {
+            held.filtered = Some((decision, path.clone()));
         }
         if matches!(admitted.call.verb, Verb::Write | Verb::Patch) && path.ends_with('/') {
             return Err(Error::bad_request("cannot write to a path ending in '/'").into());
@@ -527,7 +558,7 @@ impl Authenticated {
         let acl = &rights.acl;
         let own = crate::policy::Request::new(path, Capability::Update);
         if acl.decide_path(&own).denial == Some(Denial::Deny) {
-            return Err(denied_by_policy(acl, &own));
+            return Err(denied_by_policy(acl, &own).into());
         }
         let fields = read_body(&admitted.call)?;
         let mut granting: Vec<String> = Vec::new();
@@ -537,7 +568,7 @@ impl Authenticated {
             ask.wrap_ttl_seconds = admitted.call.wrap_ttl;
             let decision = acl.decide_path(&ask);
             if !decision.allowed {
-                return Err(denied_by_policy(acl, &ask));
+                return Err(denied_by_policy(acl, &ask).into());
             }
             for name in acl.granting_policies(&decision, need.capability) {
                 if !granting.iter().any(|n| n == name) {
@@ -659,7 +690,11 @@ impl Executed {
                 }
             }
             Err(e) if e.kind == ErrorKind::Conflict && done.attempt < ATTEMPTS_MAX => {
-                match Box::pin(authorised.execute_again(done.attempt + 1)).await {
+                let attempt = done.attempt + 1;
+                // Its turn among the commands on one record ends first: the next run asks for one
+                // again, and would wait for itself.
+                drop(done);
+                match Box::pin(authorised.execute_again(attempt)).await {
                     Ok(executed) => Box::pin(executed.record()).await,
                     Err((authorised, refused)) => {
                         let fields = authorised.fields;
@@ -711,11 +746,13 @@ fn read_body(call: &Call) -> Result<RawFields> {
 const ATTEMPTS_MAX: u32 = 32;
 
 /// The 403 of policy, in the form that Vault's clients print, with what the explanation needs.
-fn denied_by_policy(acl: &Acl, ask: &crate::policy::Request<'_>) -> Refused {
+pub(crate) fn denied_by_policy(acl: &Acl, ask: &crate::policy::Request<'_>) -> Error {
     let error =
         Error::new(ErrorKind::PermissionDenied, "1 error occurred:\n\t* permission denied\n\n");
-    let decision = acl.decide(ask);
-    Refused { error, trace: serde_json::to_value(&decision.denial).ok().map(Box::new) }
+    match serde_json::to_value(&acl.decide(ask).denial) {
+        Ok(trace) => error.because(DeniedTrace(trace)),
+        Err(_) => error,
+    }
 }
 
 impl Answer {

@@ -87,6 +87,8 @@ pub struct Rights {
     /// What stands before a path of the request's namespace for the token's policies.
     pub(crate) prefix: String,
     pub(crate) wrap_ttl: Option<i64>,
+    /// The decision about a list and its path, where the deciding rule filters the keys.
+    pub(crate) filtered: Option<(crate::policy::Decision, String)>,
 }
 
 impl Rights {
@@ -98,6 +100,32 @@ impl Rights {
         ask.wrap_ttl_seconds = self.wrap_ttl;
         ask.fields = fields;
         self.acl.decide(&ask).allowed
+    }
+
+    /// The refusal of what [`Rights::allow`] does not allow, with what an explanation needs.
+    pub fn denied(&self, path: &str, capability: Capability, fields: Option<&JsonMap>) -> Error {
+        let path = format!("{}{path}", self.prefix);
+        let mut ask = crate::policy::Request::new(&path, capability);
+        ask.wrap_ttl_seconds = self.wrap_ttl;
+        ask.fields = fields;
+        crate::pipeline::denied_by_policy(&self.acl, &ask)
+    }
+
+    /// Takes out of a list's answer what the deciding rule hides; `needs_sudo` says whether a path
+    /// is root-protected. False where nothing is left.
+    pub(crate) fn filter_list(&self, data: &mut Json, needs_sudo: impl Fn(&str) -> bool) -> bool {
+        let Some((decision, path)) = &self.filtered else { return true };
+        let Some(Json::Array(keys)) = data.get_mut("keys") else { return true };
+        let shown = |key: &Json| {
+            let key = key.as_str().unwrap_or_default();
+            self.acl.may_show(decision, path, key, &needs_sudo)
+        };
+        keys.retain(shown);
+        let left: Vec<String> = keys.iter().filter_map(|k| k.as_str().map(str::to_owned)).collect();
+        if let Some(Json::Object(info)) = data.get_mut("key_info") {
+            info.retain(|key, _| left.contains(key));
+        }
+        !left.is_empty()
     }
 
     /// The right to list (or scan) the folder at `path`, with what its rule hides of it.

@@ -15,7 +15,7 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_base::{Error, ErrorKind, Json, JsonMap, RawFields, RequestPath, Result, fields};
+use strongroom_base::{Error, Json, JsonMap, RawFields, RequestPath, Result, fields};
 use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Command, Need, Op, Reply, Rights, Rule, Verb, WriteCx};
 use strongroom_kernel::policy::Capability;
@@ -170,10 +170,6 @@ pub(super) fn needs_of_copy(
     needs(mount, captures, raw, false)
 }
 
-fn denied() -> Error {
-    Error::new(ErrorKind::PermissionDenied, "1 error occurred:\n\t* permission denied\n\n")
-}
-
 /// The caller's rights on the places of one move or copy.
 struct Asked<'a> {
     rights: &'a Rights,
@@ -205,22 +201,33 @@ impl Asked<'_> {
             || folders.iter().any(|f| self.allow(at(f), "detailed-metadata", Capability::Scan))
     }
 
-    /// May the caller take what is at `from` to `to`? Nothing is read yet.
-    fn may_take(&self, from: Place<'_>, to: Place<'_>) -> bool {
-        if !self.allow(to, "data", Capability::Create)
-            || self.moves && !self.allow(from, "metadata", Capability::Delete)
-        {
-            return false;
+    fn require(&self, place: Place<'_>, endpoint: &str, capability: Capability) -> Result<()> {
+        match self.allow(place, endpoint, capability) {
+            true => Ok(()),
+            false => Err(self.denied(place, endpoint, capability)),
         }
-        if self.allow(from, "data", Capability::Read) {
-            return true;
+    }
+
+    fn denied(&self, place: Place<'_>, endpoint: &str, capability: Capability) -> Error {
+        let path = format!("{}{endpoint}/{}", place.mount, place.path);
+        let fields = (capability == Capability::Create).then_some(&self.written);
+        self.rights.denied(&path, capability, fields)
+    }
+
+    /// Refuses what the caller may not take from `from` to `to`. Nothing is read yet.
+    fn check(&self, from: Place<'_>, to: Place<'_>) -> Result<()> {
+        self.require(to, "data", Capability::Create)?;
+        if self.moves {
+            self.require(from, "metadata", Capability::Delete)?;
         }
-        self.allow(from, "data", Capability::Move)
+        let unseen = self.allow(from, "data", Capability::Move)
             && self.allow(to, "data", Capability::Move)
             && !self.allow(to, "data", Capability::Read)
             && !self.gains(from, to, "subkeys", Capability::Read)
             && !self.gains(from, to, "metadata", Capability::Read)
-            && (self.allow(from, "metadata", Capability::Read) || !self.listed_with_details(to))
+            && (self.allow(from, "metadata", Capability::Read) || !self.listed_with_details(to));
+        // To whom it would show something, reading the source is what is missing.
+        if unseen { Ok(()) } else { self.require(from, "data", Capability::Read) }
     }
 
     /// Must settings and labels stay behind?
@@ -270,7 +277,7 @@ async fn run(cx: &mut WriteCx<'_>, plan: Plan) -> Result<Reply<Json>> {
         edit
     };
     let sides = Sides { from: cx.edit(), from_mount, to, to_mount: plan.to_mount.clone() };
-    let rights = cx.request.rights.as_ref().ok_or_else(denied)?;
+    let rights = cx.request.rights.as_ref().ok_or_else(Error::denied)?;
     let written = JsonMap::from_iter([("data".to_owned(), Json::Object(JsonMap::new()))]);
     let asked = Asked { rights, moves: plan.moves, written };
     let count = match plan.folder {
@@ -294,9 +301,7 @@ async fn take_secret(
     plan: &Plan,
 ) -> Result<()> {
     let (from, to) = (sides.from(&plan.from), sides.to(&plan.to));
-    if !asked.may_take(from, to) {
-        return Err(denied());
-    }
+    asked.check(from, to)?;
     let secret = store::find(&sides.from, from.path).await?.ok_or_else(Error::not_found)?;
     if tree::leaf(&sides.to, to.path).await?.is_some() {
         return Err(Error::bad_request("there is a secret at the destination already"));
@@ -327,7 +332,7 @@ async fn take_folder(
         let path = format!("{}metadata/{}{folder}", sides.from_mount, plan.from);
         match asked.rights.allow(&path, Capability::List, None) {
             true => Ok(()),
-            false => Err(denied()),
+            false => Err(asked.rights.denied(&path, Capability::List, None)),
         }
     })
     .await?;
@@ -336,9 +341,7 @@ async fn take_folder(
         .map(|(path, row)| (format!("{}{path}", plan.from), format!("{}{path}", plan.to), row))
         .collect();
     for (from, to, _) in &pairs {
-        if !asked.may_take(sides.from(from), sides.to(to)) {
-            return Err(denied());
-        }
+        asked.check(sides.from(from), sides.to(to))?;
     }
     if tree::folder(&sides.to, &plan.to).await?.is_some() {
         return Err(Error::bad_request("there is a folder at the destination already"));
@@ -394,13 +397,13 @@ fn check_head(
     cx: &WriteCx<'_>,
 ) -> Result<()> {
     let plain = head.settings.is_default() && head.labels.is_empty() && head.description.is_empty();
-    if !plain && asked.keeps_metadata(to) {
-        return Err(denied());
+    if !plain {
+        asked.require(to, "metadata", Capability::Create)?;
     }
     let now = cx.now();
     let hides = |v: &super::secret::Version| v.value.is_some() && v.readable(now).is_none();
     if asked.moves && head.versions.iter().any(hides) && asked.gains_undelete(from, to) {
-        return Err(denied());
+        return Err(asked.denied(from, "undelete", Capability::Update));
     }
     Ok(())
 }

@@ -76,6 +76,16 @@ impl Authorised {
             }
         };
         reply.warnings.extend(unknown);
+        if let (Some(rights), Some(data)) = (&self.rights, &mut reply.data) {
+            let needs_sudo = |path: &str| match path.strip_prefix(&rights.prefix) {
+                Some(path) => admitted.is_root_protected(path),
+                // Above the request's namespace: this request has no business to know.
+                None => true,
+            };
+            if !rights.filter_list(data, needs_sudo) {
+                return Err(Error::not_found());
+            }
+        }
         let lease = match &reply.lease {
             Some(lease) => {
                 let new = services.leases.register(services, &tx, &request, lease).await?;

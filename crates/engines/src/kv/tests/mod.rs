@@ -81,6 +81,11 @@ impl Room {
                 format!("path {path:?} {{ capabilities = [{}] }}\n", list.join(", "))
             })
             .collect();
+        self.token_of(text).await
+    }
+
+    /// A token with a policy of this text.
+    async fn token_of(&self, text: String) -> String {
         let services = self.node.services();
         let tx = services.store.begin();
         let now = services.store.now();

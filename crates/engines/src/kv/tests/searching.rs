@@ -92,3 +92,36 @@ async fn it_tells_nothing_of_what_may_not_be_listed() {
 fn own(keys: &[&str]) -> Vec<String> {
     keys.iter().map(|k| (*k).to_owned()).collect()
 }
+
+#[tokio::test]
+async fn a_filter_on_keys_holds_for_lists_scans_and_searches() {
+    let room = filled().await;
+    let text = r#"
+        path "secret/metadata/*" {
+            capabilities = ["list", "scan"]
+            list_scan_response_keys_filter_path = "secret/data/{{ .key }}"
+        }
+        path "secret/detailed-metadata/*" {
+            capabilities = ["list"]
+            list_scan_response_keys_filter_path = "secret/data/{{ .key }}"
+        }
+        path "secret/data/team/" { capabilities = ["list"] }
+        path "secret/data/db/" { capabilities = ["list"] }
+        path "secret/data/dev" { capabilities = ["read"] }
+    "#;
+    let token = room.token_of(text.to_owned()).await;
+    for (method, path, keys) in [
+        ("LIST", "secret/metadata", vec!["team/"]),
+        ("LIST", "secret/metadata/team", vec!["db/"]),
+        ("LIST", "secret/metadata/team/db", vec!["dev"]),
+        ("LIST", "secret/metadata/team/hidden", vec![]),
+        ("SCAN", "secret/metadata/team/db", vec!["dev"]),
+        ("LIST", "secret/detailed-metadata/team/db", vec!["dev"]),
+        ("READ", "secret/search?query=d", vec!["team/db/dev"]),
+    ] {
+        let got = room.node.call(method, path, &token, json!(null)).await;
+        assert_eq!(keys_of(&got), own(&keys), "{method} {path} {got:?}");
+        assert_eq!(got.status, if keys.is_empty() { 404 } else { 200 }, "{method} {path}");
+        assert!(!got.body.to_string().contains("prod"), "{method} {path} {got:?}");
+    }
+}
