@@ -9,7 +9,9 @@ use strongroom_base::{Result, Timestamp};
 use strongroom_storage::{Change, Key};
 
 use crate::identity::EntityState;
-use crate::policy::{Acl, IdentityView, Policy, TemplateAllowance};
+use crate::policy::{
+    Acl, IdentityView, Policy, RESPONSE_WRAPPING, RESPONSE_WRAPPING_TEXT, TemplateAllowance,
+};
 use crate::record::{Derived, Record, Scope, Store, Tx, indexes};
 
 /// A stored ACL policy.
@@ -153,6 +155,11 @@ impl Policies {
         let key = (namespace, name.to_owned());
         self.parsed
             .get_or_fill(&key, || async {
+                if name == RESPONSE_WRAPPING {
+                    // Built in, in every namespace: nobody can change it.
+                    let policy = Arc::new(Policy::parse(name, RESPONSE_WRAPPING_TEXT)?);
+                    return Ok(Some(Parsed { policy, expires: None }));
+                }
                 let tx = self.store.begin();
                 let Some(record) = tx.read(namespace).named::<PolicyRecord>(0, name).await? else {
                     return Ok(None);

@@ -218,7 +218,8 @@ impl Leases {
 fn delay(attempts: u32, jitter: u16) -> i64 {
     let doubled = RETRY_SECONDS.saturating_mul(1 << attempts.saturating_sub(1).min(20));
     let most = doubled.min(RETRY_SECONDS_MAX);
-    most * 3 / 4 + most * i64::from(jitter) / (4 * i64::from(u16::MAX))
+    let least = most * 3 / 4;
+    least + (most - least) * i64::from(jitter) / i64::from(u16::MAX)
 }
 
 /// Runs the engine's revocation in `tx`.

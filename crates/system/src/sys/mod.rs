@@ -3,6 +3,8 @@
 mod audit;
 mod capabilities;
 mod leases;
+#[cfg(test)]
+mod leases_tests;
 mod lockout;
 mod mount_settings;
 mod mounts;
@@ -13,6 +15,8 @@ mod quotas_tests;
 mod seal;
 mod ui;
 mod wrapping;
+#[cfg(test)]
+mod wrapping_tests;
 
 use strongroom_kernel::plug::{Class, EngineSpec, Spec};
 

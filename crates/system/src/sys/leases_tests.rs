@@ -1,0 +1,397 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+use strongroom_base::{Error, Json, Result};
+use strongroom_kernel::mounts;
+use strongroom_kernel::namespaces::Namespace;
+use strongroom_kernel::plug::{
+    Class, Command, EngineSpec, LeaseKind, NewLease, Op, Reply, Spec, Verb, WriteCx,
+};
+use strongroom_kernel::record::Scope;
+use strongroom_testkit::TestNode;
+
+use crate::testing::{put_policy, records, settle, token, token_of};
+
+/// The outside that the test engine gives credentials of.
+#[derive(Default)]
+struct Outside {
+    /// Credentials there are, by number, and the seconds they were last given.
+    credentials: BTreeMap<i64, i64>,
+    made: i64,
+    /// Does it refuse to revoke?
+    down: bool,
+    attempts: usize,
+}
+
+type Shared = Arc<Mutex<Outside>>;
+
+struct Giver(Shared);
+
+strongroom_base::fields! {
+    /// Gives a credential.
+    pub struct Give {
+        /// For what.
+        role: String,
+    }
+}
+
+impl Op for Give {
+    type Reply = Json;
+    const VERB: Verb = Verb::Write;
+}
+
+impl Command<Give> for Giver {
+    async fn command(&self, _: &mut WriteCx<'_>, _: Give) -> Result<Reply<Json>> {
+        let mut outside = self.0.lock();
+        outside.made += 1;
+        let number = outside.made;
+        outside.credentials.insert(number, 0);
+        let mut reply = Reply::data(json!({ "number": number }));
+        reply.lease = Some(NewLease {
+            ttl_seconds: Some(600),
+            max_ttl_seconds: Some(3600),
+            renewable: true,
+            internal: json!({ "number": number }),
+        });
+        Ok(reply)
+    }
+}
+
+impl LeaseKind for Giver {
+    async fn renew_lease(&self, _: &mut WriteCx<'_>, internal: &Json, ttl: i64) -> Result<i64> {
+        let number = internal["number"].as_i64().unwrap_or(0);
+        self.0.lock().credentials.insert(number, ttl);
+        Ok(ttl)
+    }
+
+    async fn revoke_lease(&self, _: &mut WriteCx<'_>, internal: &Json) -> Result<()> {
+        let mut outside = self.0.lock();
+        outside.attempts += 1;
+        if outside.down {
+            return Err(Error::unavailable("the outside is down"));
+        }
+        outside.credentials.remove(&internal["number"].as_i64().unwrap_or(0));
+        Ok(())
+    }
+}
+
+fn giver(outside: Shared) -> Spec {
+    EngineSpec::new("giver", Class::Secret, move |_| Ok(Giver(outside.clone())))
+        .command::<Give>("creds/{role}")
+        .leases()
+        .build()
+}
+
+/// A node with a giver at `db/`.
+async fn start() -> (TestNode, Shared) {
+    let outside = Shared::default();
+    let mut specs = crate::specs();
+    specs.push(giver(outside.clone()));
+    let node = TestNode::start(specs).await;
+    let services = node.services();
+    services
+        .store
+        .transact(|tx| async move {
+            let now = tx.store().now();
+            let mount = mounts::new_record(&tx, "giver", "db/", Class::Secret, "", now);
+            mounts::create(&tx, Scope::ROOT, mount).await
+        })
+        .await
+        .expect("mounts");
+    let text = r#"path "*" { capabilities = ["create", "read", "update", "delete", "list"] }"#;
+    put_policy(&node, "all", text).await;
+    (node, outside)
+}
+
+async fn give(node: &TestNode, role: &str, caller: &str) -> String {
+    let got = node.call("WRITE", &format!("db/creds/{role}"), caller, json!({})).await;
+    assert_eq!(got.status, 200, "{got:?}");
+    assert_eq!(got.body["renewable"], json!(true));
+    got.body["lease_id"].as_str().unwrap_or_default().to_owned()
+}
+
+async fn lookup(node: &TestNode, id: &str) -> strongroom_testkit::Got {
+    node.root("WRITE", "sys/leases/lookup", json!({"lease_id": id})).await
+}
+
+/// Disables the giver's mount, as `sys/mounts` does.
+async fn disable(node: &TestNode) {
+    let services = node.services();
+    services
+        .store
+        .transact(|tx| async move {
+            let scope = tx.write(Scope::ROOT);
+            let mount = scope.named::<mounts::Mount>(mounts::TOP, "db/").await?;
+            let mut mount = mount.ok_or_else(Error::not_found)?;
+            mount.deleted = Some(tx.store().now());
+            scope.put_named(mounts::TOP, "db/", &mount)
+        })
+        .await
+        .expect("disables");
+}
+
+#[tokio::test]
+async fn a_lease_is_shown_listed_renewed_and_revoked() {
+    let (node, outside) = start().await;
+    let id = give(&node, "a", &node.root).await;
+    let (path, last) = id.rsplit_once('/').unwrap_or_default();
+    assert_eq!((path, last.len()), ("db/creds/a", 24));
+    let got = lookup(&node, &id).await;
+    assert_eq!(
+        got.data(),
+        &json!({
+            "id": id, "path": "db/creds/a", "issue_time": "2026-01-01T00:00:00Z",
+            "expire_time": "2026-01-01T00:10:00Z", "last_renewal": null, "renewable": true,
+            "ttl": 600,
+        })
+    );
+    for (prefix, want) in [
+        ("", json!(["db/"])),
+        ("db", json!(["creds/"])),
+        ("db/creds/", json!(["a/"])),
+        ("db/creds/a", json!([last])),
+        ("d", json!(null)),
+        ("db/creds/b", json!(null)),
+    ] {
+        let path = format!("sys/leases/lookup/{prefix}");
+        let got = node.root("LIST", &path, Value::Null).await;
+        assert_eq!(got.data()["keys"], want, "{prefix:?}");
+    }
+    node.clock.advance(60);
+    let fields = json!({"lease_id": id, "increment": 1200});
+    let got = node.root("WRITE", "sys/leases/renew", fields).await;
+    assert_eq!((got.status, &got.body["lease_id"]), (200, &json!(id)), "{got:?}");
+    assert_eq!(got.body["lease_duration"], json!(1200));
+    assert_eq!(outside.lock().credentials[&1], 1200);
+    assert_eq!(lookup(&node, &id).await.data()["last_renewal"], json!("2026-01-01T00:01:00Z"));
+    let got = node.root("WRITE", "sys/leases/revoke", json!({"lease_id": id})).await;
+    assert_eq!(got.status, 204, "{got:?}");
+    assert!(outside.lock().credentials.is_empty());
+    let got = lookup(&node, &id).await;
+    assert_eq!((got.status, got.errors().as_str()), (400, "invalid lease"));
+}
+
+#[tokio::test]
+async fn a_renewal_never_passes_the_maximum() {
+    // threat CVE-2021-32923
+    let (node, _) = start().await;
+    let id = give(&node, "a", &node.root).await;
+    for (wait, increment, ttl) in [(0, 9999, 3600), (3000, 9999, 600), (599, 9999, 1), (0, 0, 1)] {
+        node.clock.advance(wait);
+        let path = format!("sys/leases/renew/{id}");
+        let got = node.root("WRITE", &path, json!({"increment": increment})).await;
+        assert_eq!(got.body["lease_duration"], json!(ttl), "{got:?}");
+    }
+    node.clock.advance(1);
+    let got = node.root("WRITE", &format!("sys/leases/renew/{id}"), json!({})).await;
+    assert_eq!((got.status, got.errors().as_str()), (400, "lease expired"));
+}
+
+#[tokio::test]
+async fn what_is_no_lease_is_refused() {
+    let (node, _) = start().await;
+    let id = give(&node, "a", &node.root).await;
+    let forged = id.replacen("db/creds/a", "db/creds/b", 1);
+    for (path, fields, status, error) in [
+        ("lookup", json!({}), 400, "lease_id must be specified"),
+        ("lookup", json!({"lease_id": "nope"}), 400, "invalid lease"),
+        ("lookup", json!({"lease_id": forged}), 400, "invalid lease"),
+        ("renew", json!({}), 400, "lease_id must be specified"),
+        ("renew", json!({"lease_id": forged}), 400, "lease not found"),
+        ("revoke", json!({}), 400, "lease_id must be specified"),
+        ("revoke", json!({"lease_id": forged}), 204, ""),
+    ] {
+        let got = node.root("WRITE", &format!("sys/leases/{path}"), fields.clone()).await;
+        assert_eq!((got.status, got.errors().as_str()), (status, error), "{path} {fields}");
+    }
+    assert_eq!(lookup(&node, &id).await.status, 200);
+    let caller = token_of(&node, "all").await;
+    for (verb, path) in [
+        ("LIST", "sys/leases/lookup/db"),
+        ("WRITE", "sys/leases/revoke-prefix/db"),
+        ("WRITE", "sys/leases/revoke-force/db"),
+        ("READ", "sys/leases?type=irrevocable"),
+    ] {
+        let got = node.call(verb, path, &caller, Value::Null).await;
+        assert_eq!(got.status, 403, "{verb} {path} needs sudo");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_lease_is_revoked_and_leaves_nothing_behind() {
+    let (node, outside) = start().await;
+    let first = give(&node, "a", &node.root).await;
+    node.root("WRITE", "sys/leases/revoke", json!({"lease_id": first})).await;
+    settle(&node).await;
+    let before = records(&node).await;
+    for _ in 0..50 {
+        give(&node, "a", &node.root).await;
+    }
+    node.clock.advance(599);
+    settle(&node).await;
+    assert_eq!(outside.lock().credentials.len(), 50, "none early");
+    node.clock.advance(1);
+    settle(&node).await;
+    assert!(outside.lock().credentials.is_empty());
+    assert_eq!(outside.lock().attempts, 51, "none twice");
+    assert_eq!(records(&node).await, before);
+}
+
+#[tokio::test]
+async fn a_revoked_tokens_leases_are_revoked_with_its_tree() {
+    let (node, outside) = start().await;
+    let parent = token_of(&node, "all").await;
+    let child = node.call("WRITE", "auth/token/create", &parent, json!({})).await.token();
+    let batch = node.call("WRITE", "auth/token/create", &parent, json!({"type": "batch"})).await;
+    let kept = give(&node, "a", &node.root).await;
+    let id = give(&node, "a", &child).await;
+    give(&node, "a", &parent).await;
+    let fields = json!({"type": "batch", "ttl": "5m"});
+    let short = node.call("WRITE", "auth/token/create", &parent, fields).await.token();
+    let got = node.call("WRITE", "db/creds/a", &short, json!({})).await;
+    assert_eq!(got.body["lease_duration"], json!(300), "no longer than its batch token");
+    node.call("WRITE", "db/creds/a", &batch.token(), json!({})).await;
+    assert_eq!(outside.lock().credentials.len(), 5);
+    node.root("WRITE", "auth/token/revoke", json!({"token": parent})).await;
+    settle(&node).await;
+    assert_eq!(outside.lock().credentials.len(), 1);
+    assert_eq!(lookup(&node, &id).await.status, 400);
+    assert_eq!(lookup(&node, &kept).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_can_not_be_revoked_is_tried_again_later_and_becomes_visible() {
+    let (node, outside) = start().await;
+    outside.lock().down = true;
+    let id = give(&node, "a", &node.root).await;
+    node.clock.advance(600);
+    settle(&node).await;
+    settle(&node).await;
+    assert_eq!(outside.lock().attempts, 1, "not again at once");
+    let count = "sys/leases/count?type=irrevocable";
+    let got = node.root("READ", count, Value::Null).await;
+    assert_eq!(got.data()["lease_count"], json!(0));
+    for attempts in 2..=6 {
+        node.clock.advance(320);
+        settle(&node).await;
+        assert_eq!(outside.lock().attempts, attempts);
+    }
+    let got = node.root("READ", count, Value::Null).await;
+    assert_eq!(got.data()["lease_count"], json!(1));
+    let got = node.root("READ", "sys/leases?type=irrevocable", Value::Null).await;
+    assert_eq!(got.data()["leases"][0]["lease_id"], json!(id));
+    assert_eq!(got.data()["leases"][0]["error"], json!("the outside is down"));
+    let got = lookup(&node, &id).await;
+    assert_eq!(got.data()["revoke_error"], json!("the outside is down"));
+    let got = node.root("WRITE", "sys/leases/renew", json!({"lease_id": id})).await;
+    assert_eq!(got.errors(), "lease is expired and has failed previous revocation attempts");
+    outside.lock().down = false;
+    node.clock.advance(3600);
+    settle(&node).await;
+    assert!(outside.lock().credentials.is_empty());
+    let got = node.root("READ", count, Value::Null).await;
+    assert_eq!(got.data()["lease_count"], json!(0));
+}
+
+#[tokio::test]
+async fn a_prefix_is_revoked_and_no_more_than_it() {
+    let (node, outside) = start().await;
+    for role in ["a", "a", "ab", "b"] {
+        give(&node, role, &node.root).await;
+    }
+    let got = node.root("WRITE", "sys/leases/revoke-prefix/db/creds/a", json!({})).await;
+    assert_eq!(got.status, 204, "{got:?}");
+    assert_eq!(outside.lock().credentials.keys().copied().collect::<Vec<_>>(), [3, 4]);
+    let fields = json!({"sync": false});
+    let got = node.root("WRITE", "sys/leases/revoke-prefix/db/creds", fields).await;
+    assert_eq!(got.status, 202, "{got:?}");
+    let late = give(&node, "b", &node.root).await;
+    node.clock.advance(1);
+    let fresh = give(&node, "b", &node.root).await;
+    settle(&node).await;
+    assert_eq!(lookup(&node, &fresh).await.status, 200, "made after it");
+    assert_eq!(lookup(&node, &late).await.status, 400);
+    outside.lock().down = true;
+    let got = node.root("WRITE", "sys/leases/revoke-prefix/db", json!({})).await;
+    assert_eq!(got.status, 400, "{got:?}");
+    assert_eq!(lookup(&node, &fresh).await.status, 200, "all or nothing");
+    let got = node.root("WRITE", "sys/leases/revoke-force/db", json!({})).await;
+    assert_eq!(got.status, 204, "{got:?}");
+    assert_eq!(lookup(&node, &fresh).await.status, 400, "dropped all the same");
+}
+
+#[tokio::test]
+async fn a_disabled_mounts_leases_are_revoked_also_after_a_crash() {
+    // threat GHSA-vv66-6rp4-wr4f
+    let (node, outside) = start().await;
+    for _ in 0..10 {
+        give(&node, "a", &node.root).await;
+    }
+    disable(&node).await;
+    // Nothing in memory tells of it: the node is sealed and opened again.
+    node.node.seal();
+    node.unseal().await;
+    outside.lock().down = true;
+    settle(&node).await;
+    assert_eq!(outside.lock().credentials.len(), 10);
+    outside.lock().down = false;
+    node.node.seal();
+    node.unseal().await;
+    node.clock.advance(10);
+    settle(&node).await;
+    assert!(outside.lock().credentials.is_empty());
+}
+
+/// Makes the namespace `ns1`, as `sys/namespaces` does.
+async fn make_namespace(node: &TestNode) {
+    let services = node.services();
+    services
+        .store
+        .transact(|tx| async move {
+            let scope = mounts::allocate_scope(&tx.write(Scope::ROOT)).await?;
+            let namespace = Namespace {
+                scope,
+                path: "ns1/".to_owned(),
+                id: "abcdef".to_owned(),
+                ..Namespace::root()
+            };
+            tx.write(Scope::ROOT).put_named(0, "ns1/", &namespace)?;
+            mounts::create_builtin(&tx, scope, tx.store().now()).await
+        })
+        .await
+        .expect("makes a namespace");
+}
+
+#[tokio::test]
+async fn leases_of_a_namespace_are_not_there_for_others() {
+    // threats CVE-2026-45808, CVE-2026-40264, GHSA-c36x-h252-g9x2
+    let (node, _) = start().await;
+    let id = give(&node, "a", &node.root).await;
+    let text = token(&node, json!({"policies": ["all"]})).await;
+    let accessor = node.call("READ", "auth/token/lookup-self", &text, Value::Null).await;
+    let accessor = accessor.data()["accessor"].clone();
+    make_namespace(&node).await;
+    for (path, fields) in [
+        ("sys/leases/lookup", json!({"lease_id": id})),
+        ("sys/leases/renew", json!({"lease_id": id})),
+        ("auth/token/lookup", json!({"token": text})),
+        ("auth/token/lookup-accessor", json!({"accessor": accessor})),
+        ("auth/token/renew-accessor", json!({"accessor": accessor})),
+        ("auth/token/renew", json!({"token": text})),
+    ] {
+        let got = node.call_in("ns1", "WRITE", path, &node.root, fields).await;
+        assert!(matches!(got.status, 400 | 403), "{path}: {got:?}");
+    }
+    for (path, fields) in [
+        ("sys/leases/revoke", json!({"lease_id": id})),
+        ("auth/token/revoke", json!({"token": text})),
+        ("auth/token/revoke-accessor", json!({"accessor": accessor})),
+    ] {
+        node.call_in("ns1", "WRITE", path, &node.root, fields).await;
+    }
+    assert_eq!(lookup(&node, &id).await.status, 200);
+    let got = node.root("WRITE", "auth/token/lookup", json!({"token": text})).await;
+    assert_eq!(got.status, 200);
+}
