@@ -25,9 +25,7 @@ impl Services {
     /// entity is gone or shut off. The token's own end and uses are the token store's business,
     /// the address it may be used from is the request's.
     pub async fn caller(&self, table: &MountTable, token: Arc<Token>) -> Result<Option<Caller>> {
-        let mount_stands = token.mount == Scope::ROOT
-            || table.of_scope(token.mount).is_some_and(|e| e.mount.honours(token.created));
-        if !mount_stands || !table.namespaces.is_live(token.namespace) {
+        if !table.serves(token.namespace, token.mount, token.created) {
             return Ok(None);
         }
         if token.entity_id.is_empty() {

@@ -243,7 +243,8 @@ impl Leases {
             services.tokens.hold(cx.kernel_tx(), lease.token).await.map_err(|_| expired())?;
         }
         let table = services.router.table().await?;
-        let entry = table.of_scope(lease.mount).cloned().ok_or_else(expired)?;
+        let entry = table.of_scope(lease.mount).cloned();
+        let entry = entry.filter(|e| e.mount.honours(lease.issued)).ok_or_else(expired)?;
         let (mount_ttl, mount_max_ttl) = services.config.mount_ttls(&entry.mount);
         let bounds = Bounds {
             asked: increment.max(0),

@@ -206,20 +206,29 @@ impl MountTable {
         })
     }
 
-    /// Scopes of all such mounts, ascending.
-    pub fn gone(&self) -> Vec<Scope> {
-        let dead = self.by_scope.values().filter(|e| !self.namespaces.is_live(e.namespace.scope));
-        let mut scopes: Vec<Scope> =
-            self.disabled.keys().copied().chain(dead.map(|e| e.mount.scope)).collect();
-        scopes.sort_unstable();
-        scopes
+    /// What no longer counts: mounts, by scope, with the time until which what they gave out has
+    /// ended. For those that serve no more it is [`Timestamp::MAX`]; others were moved or brought
+    /// back since.
+    pub fn ended(&self) -> Vec<(Scope, Timestamp)> {
+        let disabled = self.disabled.keys().map(|scope| (*scope, Timestamp::MAX));
+        let serving = self.by_scope.values().filter_map(|entry| {
+            let until = match self.namespaces.is_live(entry.namespace.scope) {
+                true => entry.mount.renewed?,
+                false => Timestamp::MAX,
+            };
+            Some((entry.mount.scope, until))
+        });
+        let mut ended: Vec<_> = disabled.chain(serving).collect();
+        ended.sort_unstable();
+        ended
     }
 
-    /// Can a token of this namespace and auth mount still be used? The root scope stands for
-    /// "made by no mount".
-    pub fn serves(&self, namespace: Scope, mount: Scope) -> bool {
+    /// Does a token that this auth mount gave at `created` in this namespace still count? The root
+    /// scope stands for "made by no mount".
+    pub fn serves(&self, namespace: Scope, mount: Scope, created: Timestamp) -> bool {
         self.namespaces.is_live(namespace)
-            && (mount == Scope::ROOT || self.by_scope.contains_key(&mount))
+            && (mount == Scope::ROOT
+                || self.by_scope.get(&mount).is_some_and(|e| e.mount.honours(created)))
     }
 
     /// A path in use that `path` would hide or be hidden by.
@@ -383,6 +392,7 @@ pub(crate) fn test_mount(kind: &str) -> Mount {
         created: Timestamp::ZERO,
         deleted: None,
         plugin_version: String::new(),
+        renewed: None,
     }
 }
 

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use strongroom_base::{ErrorKind, Result, Timestamp};
 use strongroom_storage::{BoxFuture, Change, RowTable};
 
-use crate::mounts::{Mount, MountEntry, TOP};
+use crate::mounts::{Mount, MountEntry, MountTable, TOP};
 use crate::namespaces::Namespace;
 use crate::node::Services;
 use crate::pipeline::CatchPanic;
@@ -226,8 +226,9 @@ async fn remove_mounts(services: &Arc<Services>, now: Timestamp) -> Result<Progr
     let table = services.router.table().await?;
     for entry in table.deleted() {
         let deleted = entry.mount.deleted.unwrap_or(now);
-        if deleted.plus_seconds(MOUNT_RECOVERY_SECONDS) <= now {
-            remove_mount(services, entry.namespace.scope, &entry.mount).await?;
+        if deleted.plus_seconds(MOUNT_RECOVERY_SECONDS) <= now
+            && remove_mount(services, &table, entry).await? == Progress::More
+        {
             return Ok(Progress::More);
         }
     }
@@ -235,30 +236,63 @@ async fn remove_mounts(services: &Arc<Services>, now: Timestamp) -> Result<Progr
 }
 
 /// One step of a mount's removal: some of its content, or, when there is none left, its record.
-async fn remove_mount(services: &Services, namespace: Scope, mount: &Mount) -> Result<()> {
+/// It waits until all it gave out was revoked (threat GHSA-vv66-6rp4-wr4f): `Done` then says that
+/// there is nothing to do yet.
+async fn remove_mount(
+    services: &Services,
+    table: &MountTable,
+    entry: &MountEntry,
+) -> Result<Progress> {
+    let (namespace, mount) = (entry.namespace.scope, &entry.mount);
+    let leased = services.leases.any_of_mount(&services.store.begin(), entry).await?;
+    if leased || !services.tokens.is_swept(table) {
+        return Ok(Progress::Done);
+    }
     if clear_scope(&services.store, mount.scope).await? == Progress::More {
-        return Ok(());
+        return Ok(Progress::More);
     }
     let tx = services.store.begin();
     tx.write(namespace).delete_named::<Mount>(TOP, mount.record_name());
-    tx.commit().await.map(|_| ())
+    services.leases.forget_mount(&tx, namespace, mount.scope);
+    tx.commit().await?;
+    Ok(Progress::More)
 }
 
-/// One step of the removal of a deleted namespace: a piece of one of its mounts, then of its own
-/// records, then the tombstone. A namespace waits for those below it.
+/// One step of the removal of a deleted namespace. One that must wait does not hold up others,
+/// but those above it.
 async fn remove_namespaces(services: &Arc<Services>) -> Result<Progress> {
     let table = services.router.table().await?;
-    // The deepest first.
-    let mut deleted: Vec<_> = table.namespaces.iter().filter(|n| n.deleted.is_some()).collect();
-    deleted.sort_by_key(|n| std::cmp::Reverse(n.path.matches('/').count()));
-    let Some(namespace) = deleted.first() else { return Ok(Progress::Done) };
-    let tx = services.store.begin();
-    let view = tx.read(namespace.scope);
-    if let Some((_, mount)) = view.all::<Mount>(TOP).await?.into_iter().next() {
-        remove_mount(services, namespace.scope, &mount).await?;
-        return Ok(Progress::More);
+    for namespace in table.namespaces.iter().filter(|n| n.deleted.is_some()) {
+        let is_child = |n: &Arc<Namespace>| n.parent == namespace.scope && !n.is_root();
+        if !table.namespaces.iter().any(is_child)
+            && remove_namespace(services, &table, namespace).await? == Progress::More
+        {
+            return Ok(Progress::More);
+        }
     }
-    if clear_scope(&services.store, namespace.scope).await? == Progress::More {
+    Ok(Progress::Done)
+}
+
+/// One step for a namespace without others below it: a piece of one of its mounts, then of its own
+/// records, then the tombstone.
+async fn remove_namespace(
+    services: &Services,
+    table: &MountTable,
+    namespace: &Namespace,
+) -> Result<Progress> {
+    let scope = namespace.scope;
+    let mounts = table.of(scope).chain(table.deleted().filter(|e| e.namespace.scope == scope));
+    let mut waiting = false;
+    for entry in mounts {
+        if remove_mount(services, table, entry).await? == Progress::More {
+            return Ok(Progress::More);
+        }
+        waiting = true;
+    }
+    if waiting {
+        return Ok(Progress::Done);
+    }
+    if clear_scope(&services.store, scope).await? == Progress::More {
         return Ok(Progress::More);
     }
     let tx = services.store.begin();

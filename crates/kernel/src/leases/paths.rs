@@ -1,6 +1,8 @@
 //! Paths that gave out leases: one record per mount and path, sorted as a folder is, so that a
 //! prefix is listed or revoked without looking at any other lease.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 use strongroom_base::{Result, Timestamp};
 
@@ -10,6 +12,9 @@ use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::Namespace;
 use crate::plug::Request;
 use crate::record::{Id, Record, Scope, Tx, indexes};
+
+/// Leases marked in one transaction.
+const STEP: usize = 256;
 
 /// A path of a mount that gave out leases. It lies in the namespace's scope, below the mount's
 /// number.
@@ -60,26 +65,39 @@ impl Leases {
         Ok(found)
     }
 
-    /// Paths within a namespace that are `folder` or lie below it; all where it is empty.
+    /// Paths within a namespace that are `folder` or lie below it; all where it is empty. Those of
+    /// mounts that serve no more are among them, and, by their whole path, those of deleted
+    /// namespaces below: an operator can still see and force what holds up their removal.
     async fn below(
         &self,
         tx: &Tx,
         table: &MountTable,
-        namespace: Scope,
+        namespace: &Namespace,
         folder: &str,
     ) -> Result<Vec<Found>> {
         let within = |path: &str| {
             folder.is_empty()
                 || path.strip_prefix(folder).is_some_and(|r| r.is_empty() || r.starts_with('/'))
         };
+        let here = |e: &&Arc<MountEntry>| e.namespace.scope == namespace.scope;
+        let dead = |e: &&Arc<MountEntry>| {
+            e.namespace.is_within(namespace) && !table.namespaces.is_live(e.namespace.scope)
+        };
+        let entries = table
+            .of(namespace.scope)
+            .chain(table.deleted().filter(here))
+            .chain(table.iter().chain(table.deleted()).filter(|e| !here(e)).filter(dead));
         let mut found = Vec::new();
-        for entry in table.of(namespace) {
-            let path = entry.mount.path.as_str();
-            if within(path) {
-                found.extend(self.paths(tx, entry, "").await?);
-            } else if let Some(rest) = folder.strip_prefix(path) {
-                let paths = self.paths(tx, entry, rest).await?;
-                found.extend(paths.into_iter().filter(|found| within(&found.full)));
+        for entry in entries {
+            let below = entry.namespace.path.strip_prefix(&namespace.path).unwrap_or("");
+            let path = format!("{below}{}", entry.mount.path);
+            let rest = if within(&path) { Some("") } else { folder.strip_prefix(&path) };
+            let Some(rest) = rest else { continue };
+            for path in self.paths(tx, entry, rest).await? {
+                let full = format!("{below}{}", path.full);
+                if within(&full) {
+                    found.push(Found { full, id: path.id });
+                }
             }
         }
         Ok(found)
@@ -106,7 +124,7 @@ impl Leases {
         let mut keys = Vec::new();
         let folder = prefix.trim_end_matches('/');
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-        for found in self.below(tx, table, namespace.scope, folder).await? {
+        for found in self.below(tx, table, namespace, folder).await? {
             if found.full == folder {
                 let leases = self.of_path(tx, found.id, 0, limit).await?;
                 keys.extend(leases.iter().map(|id| LeaseKey(self.segment(*id, namespace))));
@@ -141,7 +159,7 @@ impl Leases {
             return Ok(vec![lease]);
         }
         let mut leases = Vec::new();
-        for found in self.below(tx, table, namespace.scope, prefix.trim_end_matches('/')).await? {
+        for found in self.below(tx, table, namespace, prefix.trim_end_matches('/')).await? {
             let ids = self.of_path(tx, found.id, 0, limit + 1).await?;
             if ids.is_empty() {
                 continue;
@@ -191,7 +209,6 @@ impl Leases {
         forced: bool,
         now: Timestamp,
     ) -> Result<usize> {
-        const STEP: usize = 256;
         self.store
             .transact(|tx| async move {
                 let ids = self.of_path(&tx, path, after, STEP).await?;
@@ -216,23 +233,25 @@ impl Leases {
             .await
     }
 
-    /// Marks all leases of mounts that are gone, up to about `limit` (threat
-    /// GHSA-vv66-6rp4-wr4f: what is gone is looked at anew each time, so a crash loses nothing).
-    pub(super) async fn walk_gone_mounts(
+    /// Marks all leases that `ended` says have ended, up to about `limit` (threat
+    /// GHSA-vv66-6rp4-wr4f: the mounts are looked at anew each time, so a crash loses nothing).
+    pub(super) async fn walk_ended(
         &self,
         table: &MountTable,
+        ended: &[(Scope, Timestamp)],
         now: Timestamp,
         limit: usize,
     ) -> Result<usize> {
         let mut done = 0;
-        for scope in table.gone() {
-            let Some(entry) = table.of_gone(scope) else { continue };
+        for (scope, until) in ended {
+            let entry = table.of_gone(*scope).or_else(|| table.of_scope(*scope));
+            let Some(entry) = entry else { continue };
             let tx = self.store.begin();
             for found in self.paths(&tx, entry, "").await? {
                 let mut after = 0;
-                loop {
-                    let step = self.mark_step(found.id, after, now, limit.min(256)).await?;
-                    let Some((last, marked)) = step else { break };
+                while let Some((last, marked)) =
+                    self.mark_step(found.id, after, *until, now).await?
+                {
                     (after, done) = (last, done + marked);
                     if done >= limit {
                         return Ok(done);
@@ -243,21 +262,23 @@ impl Leases {
         Ok(done)
     }
 
-    /// Marks the next leases of a path. Answers the last one looked at and how many were marked.
+    /// Marks the next leases of a path that were made until `until`. Answers the last one looked
+    /// at and how many were marked.
     async fn mark_step(
         &self,
         path: Id,
         after: Id,
+        until: Timestamp,
         now: Timestamp,
-        limit: usize,
     ) -> Result<Option<(Id, usize)>> {
         self.store
             .transact(|tx| async move {
-                let ids = self.of_path(&tx, path, after, limit).await?;
+                let ids = self.of_path(&tx, path, after, STEP).await?;
                 let mut marked = 0;
                 for id in &ids {
                     if let Some(lease) = self.read(&tx, *id).await?
                         && !lease.revoked
+                        && lease.issued <= until
                     {
                         self.mark(&tx, lease, now, false)?;
                         marked += 1;
@@ -266,6 +287,11 @@ impl Leases {
                 Ok(ids.last().map(|last| (*last, marked)))
             })
             .await
+    }
+
+    /// Forgets a mount's paths, in the transaction that removes its record. It has no lease left.
+    pub fn forget_mount(&self, tx: &Tx, namespace: Scope, mount: Scope) {
+        tx.write(namespace).delete_all::<LeasePath>(u64::from(mount.0));
     }
 
     /// Has a mount any lease left? Its records must stay until it has none.

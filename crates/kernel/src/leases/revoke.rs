@@ -27,8 +27,8 @@ const PAGE: usize = 4_096;
 const RETRY_SECONDS: i64 = 10;
 /// Seconds between attempts at most.
 const RETRY_SECONDS_MAX: i64 = 3_600;
-/// Seconds between two walks over the leases of mounts that are gone.
-const GONE_WALK_SECONDS: i64 = 60;
+/// Seconds between two walks over the leases of mounts that serve no more.
+const WALK_SECONDS: i64 = 60;
 
 /// What the reconciler is at.
 #[derive(Default)]
@@ -44,8 +44,8 @@ struct State {
     mounts: AHashMap<Scope, Queue>,
     /// Where the next pass begins to look, if the last one did not come to the end.
     cursor: Option<[u8; 17]>,
-    /// Gone mounts at the last walk over their leases, and when that was.
-    gone: (Vec<Scope>, Timestamp),
+    /// What had ended at the last walk over its leases, and when that was.
+    ended: (Vec<(Scope, Timestamp)>, Timestamp),
 }
 
 #[derive(Default)]
@@ -65,10 +65,10 @@ impl Leases {
     ) -> Result<bool> {
         let table = services.router.table().await?;
         let mut done = self.walk_marked_paths(now, budget).await?;
-        if self.gone_walk_is_due(&table, now) {
-            let walked = self.walk_gone_mounts(&table, now, budget).await?;
+        if let Some(ended) = self.walk_is_due(&table, now) {
+            let walked = self.walk_ended(&table, &ended, now, budget).await?;
             if walked < budget {
-                self.running.state.lock().gone = (table.gone(), now);
+                self.running.state.lock().ended = (table.ended(), now);
             }
             done += walked;
         }
@@ -87,11 +87,20 @@ impl Leases {
         }
     }
 
-    fn gone_walk_is_due(&self, table: &MountTable, now: Timestamp) -> bool {
+    /// Whose leases are to be walked now: everything's when something has ended since the last
+    /// walk, else now and then those of mounts that serve no more. A request that was under way
+    /// when its mount ended may have made one since.
+    fn walk_is_due(&self, table: &MountTable, now: Timestamp) -> Option<Vec<(Scope, Timestamp)>> {
         let state = self.running.state.lock();
-        let gone = table.gone();
-        !gone.is_empty()
-            && (state.gone.0 != gone || now >= state.gone.1.plus_seconds(GONE_WALK_SECONDS))
+        let (known, at) = &state.ended;
+        let mut ended = table.ended();
+        if ended.iter().all(|end| known.contains(end)) {
+            ended.retain(|(_, until)| *until == Timestamp::MAX);
+            if now < at.plus_seconds(WALK_SECONDS) {
+                ended.clear();
+            }
+        }
+        (!ended.is_empty()).then_some(ended)
     }
 
     /// Hands due leases to workers of their mounts. Answers whether there is more to look at.

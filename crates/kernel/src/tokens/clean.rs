@@ -173,18 +173,18 @@ impl Tokens {
         Ok(page.into_iter().map(|(key, _)| Key::Index(indexes::NAMES, key)).collect())
     }
 
-    /// Revokes tokens of auth mounts and namespaces that are gone: they are refused already. It
-    /// walks all tokens, and only while something of the kind has gone since the last whole walk.
+    /// Revokes tokens of auth mounts and namespaces that have ended: they are refused already. It
+    /// walks all tokens, and only while something has ended since the last whole walk.
     /// Answers whether the walk is through.
     async fn sweep(&self, services: &Services, limit: usize) -> Result<bool> {
         let table = services.router.table().await?;
-        let gone = table.gone();
+        let ended = table.ended();
         let after = {
             let mut sweep = self.sweep.lock();
-            if gone.iter().any(|scope| !sweep.gone.contains(scope)) {
+            if ended.iter().any(|end| !sweep.ended.contains(end)) {
                 sweep.after = Some(0);
             }
-            sweep.gone = gone;
+            sweep.ended = ended;
             match sweep.after {
                 Some(after) => after,
                 None => return Ok(true),
@@ -193,7 +193,7 @@ impl Tokens {
         let page = self.page(after, limit).await?;
         let dead: Vec<Id> = page
             .iter()
-            .filter(|t| !table.serves(t.namespace, t.mount))
+            .filter(|t| !table.serves(t.namespace, t.mount, t.created))
             .map(|token| token.id)
             .collect();
         if !dead.is_empty() {
@@ -220,7 +220,7 @@ impl Tokens {
     /// Before, their records must not be removed.
     pub fn is_swept(&self, table: &MountTable) -> bool {
         let sweep = self.sweep.lock();
-        sweep.after.is_none() && table.gone().iter().all(|scope| sweep.gone.contains(scope))
+        sweep.after.is_none() && table.ended().iter().all(|end| sweep.ended.contains(end))
     }
 
     /// Removes chosen ids whose tokens are gone. Answers how many there were.
@@ -244,8 +244,8 @@ impl Tokens {
 /// How far the walk over all tokens has come.
 #[derive(Default)]
 pub(super) struct Sweep {
-    /// What was gone when it began.
-    gone: Vec<Scope>,
+    /// What had ended when it began.
+    ended: Vec<(Scope, Timestamp)>,
     /// The last token looked at; `None` when it is through.
     after: Option<Id>,
 }

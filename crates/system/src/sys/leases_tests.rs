@@ -9,6 +9,7 @@ use strongroom_kernel::namespaces::Namespace;
 use strongroom_kernel::plug::{
     Class, Command, EngineSpec, LeaseKind, NewLease, Op, Reply, Spec, Verb, WriteCx,
 };
+use strongroom_kernel::reconcile::run_due;
 use strongroom_kernel::record::Scope;
 use strongroom_testkit::TestNode;
 
@@ -126,7 +127,8 @@ async fn disable(node: &TestNode) {
             let mount = scope.named::<mounts::Mount>(mounts::TOP, "db/").await?;
             let mut mount = mount.ok_or_else(Error::not_found)?;
             mount.deleted = Some(tx.store().now());
-            scope.put_named(mounts::TOP, "db/", &mount)
+            scope.delete_named::<mounts::Mount>(mounts::TOP, "db/");
+            scope.put_named(mounts::TOP, mount.record_name(), &mount)
         })
         .await
         .expect("disables");
@@ -336,16 +338,88 @@ async fn a_disabled_mounts_leases_are_revoked_also_after_a_crash() {
     outside.lock().down = true;
     settle(&node).await;
     assert_eq!(outside.lock().credentials.len(), 10);
+    // The mount's records stay as long as it has leases, however long ago it was disabled.
+    node.clock.advance(30 * 24 * 3600);
+    run_due(&node.services()).await;
+    let services = node.services();
+    let table = services.router.table().await.expect("a table");
+    assert_eq!(table.deleted().count(), 1);
+    let got = node.root("LIST", "sys/leases/lookup/db/creds/a", Value::Null).await;
+    assert_eq!(got.data()["keys"].as_array().map(Vec::len), Some(10), "an operator sees them");
     outside.lock().down = false;
     node.node.seal();
     node.unseal().await;
-    node.clock.advance(10);
+    node.clock.advance(3600);
     settle(&node).await;
     assert!(outside.lock().credentials.is_empty());
+    node.clock.advance(60);
+    run_due(&node.services()).await;
+    let services = node.services();
+    let table = services.router.table().await.expect("a table");
+    assert_eq!(table.deleted().count(), 0);
+}
+
+#[tokio::test]
+async fn a_deleted_namespaces_leases_and_tokens_are_revoked_before_it_goes() {
+    // threat GHSA-vv66-6rp4-wr4f
+    let (node, outside) = start().await;
+    settle(&node).await;
+    let before = records(&node).await;
+    let scope = make_namespace(&node).await;
+    let services = node.services();
+    services
+        .store
+        .transact(|tx| async move {
+            let now = tx.store().now();
+            let mount = mounts::new_record(&tx, "giver", "db/", Class::Secret, "", now);
+            mounts::create(&tx, scope, mount).await
+        })
+        .await
+        .expect("mounts");
+    let got = node.call_in("ns1", "WRITE", "auth/token/create-orphan", &node.root, json!({})).await;
+    let own = got.token();
+    assert!(own.ends_with(".abcdef"), "{got:?}");
+    for _ in 0..3 {
+        let got = node.call_in("ns1", "WRITE", "db/creds/a", &node.root, json!({})).await;
+        assert!(got.body["lease_id"].as_str().is_some_and(|id| id.ends_with(".abcdef")));
+    }
+    outside.lock().down = true;
+    services
+        .store
+        .transact(|tx| async move {
+            let root = tx.write(Scope::ROOT);
+            let found = root.all::<Namespace>(mounts::TOP).await?;
+            let (name, mut namespace) = found.into_iter().next().ok_or_else(Error::not_found)?;
+            namespace.deleted = Some(tx.store().now());
+            root.put_named(mounts::TOP, &name, &namespace)
+        })
+        .await
+        .expect("deletes");
+    let got = node.call_in("ns1", "READ", "auth/token/lookup-self", &own, Value::Null).await;
+    assert_eq!(got.status, 403);
+    node.node.seal();
+    node.unseal().await;
+    for _ in 0..3 {
+        run_due(&node.services()).await;
+        node.services().leases.idle().await;
+        node.clock.advance(5);
+    }
+    assert_eq!(outside.lock().credentials.len(), 3);
+    let got = node.root("LIST", "sys/leases/lookup/ns1/db/creds/a", Value::Null).await;
+    assert_eq!(got.data()["keys"].as_array().map(Vec::len), Some(3), "an operator sees them");
+    outside.lock().down = false;
+    for _ in 0..3 {
+        node.clock.advance(3600);
+        run_due(&node.services()).await;
+        node.services().leases.idle().await;
+    }
+    assert!(outside.lock().credentials.is_empty());
+    // The scope counter stays.
+    assert!(records(&node).await <= before + 1);
 }
 
 /// Makes the namespace `ns1`, as `sys/namespaces` does.
-async fn make_namespace(node: &TestNode) {
+async fn make_namespace(node: &TestNode) -> Scope {
     let services = node.services();
     services
         .store
@@ -357,11 +431,12 @@ async fn make_namespace(node: &TestNode) {
                 id: "abcdef".to_owned(),
                 ..Namespace::root()
             };
-            tx.write(Scope::ROOT).put_named(0, "ns1/", &namespace)?;
-            mounts::create_builtin(&tx, scope, tx.store().now()).await
+            tx.write(Scope::ROOT).put_named(mounts::TOP, namespace.name(), &namespace)?;
+            mounts::create_builtin(&tx, scope, tx.store().now()).await?;
+            Ok(scope)
         })
         .await
-        .expect("makes a namespace");
+        .expect("makes a namespace")
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ impl Query<ListAccessors> for TokenMethod {
                 after = token.id;
                 let here = token.namespace == cx.request.namespace.scope;
                 if here
-                    && table.serves(token.namespace, token.mount)
+                    && table.serves(token.namespace, token.mount, token.created)
                     && tokens.is_live(token, cx.now()).await?
                 {
                     keys.push(tokens.accessor(token.id));

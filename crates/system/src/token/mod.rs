@@ -73,7 +73,7 @@ async fn is_in_reach(cx: &ReadCx<'_>, token: &Token) -> Result<bool> {
     let table = cx.kernel().router.table().await?;
     let own = table.namespaces.of_scope(token.namespace);
     Ok(own.is_some_and(|own| own.is_within(&cx.request.namespace))
-        && table.serves(token.namespace, token.mount))
+        && table.serves(token.namespace, token.mount, token.created))
 }
 
 /// The live token whose text this is.
