@@ -43,6 +43,7 @@ static OPEN: Mutex<Option<HashMap<usize, OpenFile>>> = Mutex::new(None);
 /// # Panics
 /// If SQLite has no VFS to build on, or the name holds a NUL.
 #[must_use]
+#[allow(clippy::panic)]
 pub fn register(name: &str, seed: u64) -> Faults {
     let name = CString::new(name).unwrap_or_else(|_| panic!("a name without NUL"));
     let faults = Faults::new(seed);

@@ -1,6 +1,6 @@
 //! What storage costs: CPU per operation, whatever the disk does meanwhile.
 //!
-//! `cargo run --release -p strongroom-storage --example storage_bench -- [ROWS] [FOLDER] [TASKS] [LOG_MIB]`
+//! `cargo run --release -p strongroom-storage --example storage_bench -- [ROWS] [FOLDER] [TASKS] [LOG_MIB] [READER_MIB]`
 //!
 //! With TASKS only the writes of so many tasks are measured (0: reads only).
 
@@ -187,6 +187,9 @@ async fn main() {
     let mut options = SqliteOptions::default();
     if let Some(mebibytes) = arguments.next() {
         options.log_bytes = mebibytes.parse::<u64>().expect("a number of MiB") << 20;
+    }
+    if let Some(mebibytes) = arguments.next() {
+        options.reader_cache_bytes = mebibytes.parse::<usize>().expect("a number of MiB") << 20;
     }
     let opening = Instant::now();
     let store = SqliteStorage::open(&folder, options).expect("a store");

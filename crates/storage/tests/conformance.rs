@@ -1,5 +1,7 @@
 //! Every storage of this crate against the one suite.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use strongroom_storage::conformance::{Backend, run};

@@ -1,6 +1,8 @@
 //! What befalls files from outside: other servers, foreign and damaged files, deleted ones. Each is
 //! named at open or noticed while running, nothing damaged is served, nothing acknowledged is lost.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
+
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};

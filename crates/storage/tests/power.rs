@@ -6,7 +6,7 @@
 //!
 //! `STRONGROOM_POWER_ROUNDS` and `STRONGROOM_POWER_SEED` make it longer and different.
 
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
 
 mod model;
 

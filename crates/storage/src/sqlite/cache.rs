@@ -238,3 +238,73 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RowTable;
+
+    const TABLE: RowTable = RowTable(0);
+
+    fn value(text: &str) -> Value {
+        text.as_bytes().into()
+    }
+
+    fn known(cache: &Cache, id: u64) -> Option<Option<Value>> {
+        let key = Key::Row(TABLE, id);
+        match cache.get(cache.place(&key), &key) {
+            Known::Yes(value) => Some(value),
+            Known::No => None,
+        }
+    }
+
+    /// A reader began at revision 4 and found `found`; meanwhile revision 5 brought `change`.
+    #[test]
+    fn a_fill_never_undoes_a_later_change() {
+        let range = |to| Change::DeleteRows { table: TABLE, from: 0, to };
+        for (change, expect) in [
+            (Change::Put(Key::Row(TABLE, 1), value("new")), Some(Some(value("new")))),
+            (Change::Delete(Key::Row(TABLE, 1)), Some(None)),
+            (range(2), Some(None)),
+            (range(1 << 20), None),
+            (Change::Everything, None),
+        ] {
+            let cache = Cache::new(1 << 20);
+            let key = Key::Row(TABLE, 1);
+            let place = cache.place(&key);
+            cache.update(5, std::slice::from_ref(&change));
+            for found in [Some(value("old")), None] {
+                cache.fill(place, &key, 4, found.as_ref());
+                assert_eq!(known(&cache, 1), expect, "{change:?}");
+            }
+            // What a reader finds that began after the change is kept.
+            cache.fill(place, &key, 5, Some(&value("newest")));
+            assert_eq!(known(&cache, 1), Some(Some(value("newest"))));
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_bounded_and_what_is_used_stays() {
+        const BYTES: usize = 256 << 10;
+        let cache = Cache::new(BYTES);
+        let put = |id| {
+            cache.fill(
+                cache.place(&Key::Row(TABLE, id)),
+                &Key::Row(TABLE, id),
+                0,
+                Some(&value(&"x".repeat(100))),
+            )
+        };
+        (0..8).for_each(put);
+        for id in 8..20_000 {
+            put(id);
+            (0..8).for_each(|hot| assert!(known(&cache, hot).is_some(), "{hot} after {id}"));
+        }
+        let held: usize = cache.shards.iter().map(|shard| shard.lock().bytes).sum();
+        assert!(held <= BYTES && held > BYTES / 2, "{held} bytes");
+        // A value that would push out a good part of the cache is not kept, nor what it replaces.
+        let (key, large) = (Key::Row(TABLE, 0), value(&"x".repeat(BYTES)));
+        cache.update(1, &[Change::Put(key, large)]);
+        assert!(known(&cache, 0).is_none());
+    }
+}

@@ -67,13 +67,13 @@ fn serve_and_reopen(shared: &Arc<Shared>, opened: Opened) {
 }
 
 fn reopen(shared: &Arc<Shared>, files: Option<Opened>) -> State {
-    if let Some(files) = files {
-        if let Err(why) = recovery::salvage(shared, &files) {
-            shared.fail(why);
-            return State::Stuck(files);
-        }
-        // Dropping closes them: nobody else has them open while the store is failed.
+    let salvaged = files.as_ref().map_or(Ok(()), |files| recovery::salvage(shared, files));
+    if let Err(why) = salvaged {
+        shared.fail(why);
+        return files.map_or(State::Shut, State::Stuck);
     }
+    // Nobody else has the files open while the store is failed.
+    drop(files);
     match recovery::reopen(shared) {
         Ok(opened) => State::Serving(opened),
         Err(why) => {

@@ -67,7 +67,7 @@ pub fn commit(store: &SqliteStorage, task: u64, n: u64, id: u64) -> Option<Commi
         Change::Put(place(task, n), id.to_be_bytes().as_slice().into()),
         Change::Put(counter.clone(), n.to_be_bytes().as_slice().into()),
     ];
-    if n % 10 == 0 {
+    if n.is_multiple_of(10) {
         let old = place(task, n - 5);
         let Read::Now(Ok(old_id)) = store.get(&old) else { return None };
         let old_id = number(&old_id);
