@@ -8,6 +8,9 @@ mod leases_tests;
 mod lockout;
 mod mount_settings;
 mod mounts;
+mod namespaces;
+#[cfg(test)]
+mod namespaces_tests;
 mod policies;
 mod quotas;
 #[cfg(test)]
@@ -27,6 +30,7 @@ pub struct System;
 pub fn spec() -> Spec {
     let spec = EngineSpec::new("system", Class::System, |_| Ok(System));
     let spec = mounts::add_mounts(spec);
+    let spec = namespaces::add_namespaces(spec);
     let spec = policies::add_policies(spec);
     let spec = capabilities::add_capabilities(spec);
     let spec = ui::add_ui(spec);

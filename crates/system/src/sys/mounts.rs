@@ -9,8 +9,8 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_base::{Error, JsonMap, RequestPath, Result};
-use strongroom_kernel::mounts::{self, Mount, MountEntry, TOP};
+use strongroom_base::{Error, JsonMap, Result};
+use strongroom_kernel::mounts::{self, Mount, TOP};
 use strongroom_kernel::namespaces::Namespace;
 use strongroom_kernel::plug::{
     Class, Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx,
@@ -193,7 +193,6 @@ macro_rules! tune_op {
         impl From<$name> for Tune {
             fn from(op: $name) -> Self {
                 Self {
-                    path: op.path,
                     description: op.description,
                     options: op.options,
                     settings: Settings {
@@ -220,7 +219,6 @@ tune_op!(TuneAuth, Rule::Sudo, " Changes an auth method's settings.");
 
 /// New settings of a mount.
 struct Tune {
-    path: String,
     description: Option<String>,
     options: BTreeMap<String, String>,
     settings: Settings,
@@ -382,12 +380,6 @@ pub(super) async fn conflict(tx: &Tx, namespace: Scope, path: &str) -> Result<Op
         }
     }
     Ok(None)
-}
-
-/// A path from a body, checked as paths of requests are.
-pub(super) fn checked(path: &str) -> Result<String> {
-    let parsed = RequestPath::parse(path).map_err(|e| Error::bad_request(e.to_string()))?;
-    Ok(parsed.as_str().to_owned())
 }
 
 async fn enable(cx: &mut WriteCx<'_>, class: Class, mut new: NewMount) -> Result<Reply<()>> {
@@ -600,9 +592,4 @@ fn apply_options(
         }
     }
     Ok(upgraded)
-}
-
-/// A mount's path within everything, for people: its namespace's path and its own.
-pub(super) fn full_path(entry: &MountEntry) -> String {
-    format!("{}{}", entry.namespace.path, entry.mount.path)
 }
