@@ -11,6 +11,7 @@
 
 mod clean;
 mod lifetime;
+mod prefixes;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -210,6 +211,7 @@ pub struct Tokens {
     store: Arc<Store>,
     cache: Arc<Derived<Id, Token>>,
     sweep: parking_lot::Mutex<clean::Sweep>,
+    prefixes: prefixes::Prefixes,
 }
 
 impl Tokens {
@@ -230,7 +232,8 @@ impl Tokens {
                 _ => {}
             }
         });
-        Self { store, cache, sweep: Default::default() }
+        let prefixes = prefixes::Prefixes::new(&store);
+        Self { store, cache, sweep: Default::default(), prefixes }
     }
 
     fn digest(&self, purpose: &str, data: &[u8]) -> [u8; 32] {
@@ -309,6 +312,7 @@ impl Tokens {
     pub async fn is_live(&self, token: &Token, now: Timestamp) -> Result<bool> {
         Ok(!token.is_expired(now)
             && token.num_uses >= 0
+            && !self.is_of_revoked_prefix(token).await?
             && self.has_live_parents(token, now).await?)
     }
 
@@ -330,7 +334,7 @@ impl Tokens {
             return Ok(None);
         };
         let token: Token = decode(plain.expose_secret())?;
-        let ok = !token.is_expired(now) && self.has_live_parents(&token, now).await?;
+        let ok = self.is_live(&token, now).await?;
         Ok(ok.then(|| Arc::new(token)))
     }
 
@@ -343,6 +347,7 @@ impl Tokens {
             }
             match self.by_id(parent).await? {
                 Some(p) if p.is_expired(now) || p.num_uses < 0 => return Ok(false),
+                Some(p) if self.is_of_revoked_prefix(&p).await? => return Ok(false),
                 Some(p) => parent = p.parent,
                 // A batch token names its parent for good: it ends with it in any case.
                 None if token.batch && parent == token.parent => return Ok(false),

@@ -6,6 +6,7 @@
 use strongroom_base::{Result, Timestamp};
 use strongroom_storage::{Change, Key};
 
+use super::prefixes::RevokedPrefix;
 use super::{CustomId, Token, Tokens};
 use crate::due::{due, due_entry, due_key, due_until, link, link_ids, links};
 use crate::mounts::MountTable;
@@ -41,7 +42,7 @@ impl Tokens {
             }
             left = left.saturating_sub(done);
         }
-        let swept = self.sweep(services, left.clamp(BATCH, STEP)).await?;
+        let swept = self.sweep(services, now, left.clamp(BATCH, STEP)).await?;
         Ok(left == 0 || !swept)
     }
 
@@ -173,54 +174,79 @@ impl Tokens {
         Ok(page.into_iter().map(|(key, _)| Key::Index(indexes::NAMES, key)).collect())
     }
 
-    /// Revokes tokens of auth mounts and namespaces that have ended: they are refused already. It
-    /// walks all tokens, and only while something has ended since the last whole walk.
+    /// Revokes tokens of auth mounts, namespaces and paths that have ended: they are refused
+    /// already. It walks all tokens, and only while something has ended since the last whole walk.
     /// Answers whether the walk is through.
-    async fn sweep(&self, services: &Services, limit: usize) -> Result<bool> {
+    async fn sweep(&self, services: &Services, now: Timestamp, limit: usize) -> Result<bool> {
         let table = services.router.table().await?;
-        let ended = table.ended();
+        let revoked = self.revoked_prefixes().await?;
+        let prefixes = &revoked.1;
+        // Once more when they cover nothing but rows: then they are forgotten.
+        let mut settled = Vec::new();
+        if !prefixes.is_empty() {
+            let max_ttls = table.iter().map(|entry| services.config.mount_ttls(&entry.mount).1);
+            let max_ttl = max_ttls.max().unwrap_or(0);
+            settled.extend(prefixes.iter().filter(|p| p.is_settled(now, max_ttl)).cloned());
+        }
+        let target = Target { ended: table.ended(), prefixes: prefixes.clone(), settled };
         let after = {
             let mut sweep = self.sweep.lock();
-            if ended.iter().any(|end| !sweep.ended.contains(end)) {
+            if !sweep.target.includes(&target) {
                 sweep.after = Some(0);
             }
-            sweep.ended = ended;
+            sweep.target = target;
             match sweep.after {
                 Some(after) => after,
                 None => return Ok(true),
             }
         };
         let page = self.page(after, limit).await?;
-        let dead: Vec<Id> = page
-            .iter()
-            .filter(|t| !table.serves(t.namespace, t.mount, t.created))
-            .map(|token| token.id)
-            .collect();
-        if !dead.is_empty() {
-            let dead = &dead;
-            self.store
-                .transact(|tx| async move {
-                    for id in dead {
-                        if let Some(token) = self.read(&tx, *id).await? {
-                            self.retire(services, &tx, &token).await?;
-                        }
+        let mut dead: Vec<Id> = Vec::new();
+        for token in &page {
+            if !table.serves(token.namespace, token.mount, token.created)
+                || self.is_of_revoked_prefix(token).await?
+            {
+                dead.push(token.id);
+            }
+        }
+        self.retire_all(services, &dead).await?;
+        let settled = {
+            let mut sweep = self.sweep.lock();
+            if sweep.after == Some(after) {
+                sweep.after = page.last().map(|token| token.id);
+            }
+            match sweep.after {
+                Some(_) => return Ok(false),
+                None => std::mem::take(&mut sweep.target.settled),
+            }
+        };
+        if !settled.is_empty() {
+            self.forget_prefixes(&settled).await?;
+        }
+        Ok(true)
+    }
+
+    async fn retire_all(&self, services: &Services, ids: &[Id]) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        self.store
+            .transact(|tx| async move {
+                for id in ids {
+                    if let Some(token) = self.read(&tx, *id).await? {
+                        self.retire(services, &tx, &token).await?;
                     }
-                    Ok(())
-                })
-                .await?;
-        }
-        let mut sweep = self.sweep.lock();
-        if sweep.after == Some(after) {
-            sweep.after = page.last().map(|token| token.id);
-        }
-        Ok(sweep.after.is_none())
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Have all tokens of the mounts and namespaces that `table` knows as gone been revoked?
     /// Before, their records must not be removed.
     pub fn is_swept(&self, table: &MountTable) -> bool {
         let sweep = self.sweep.lock();
-        sweep.after.is_none() && table.ended().iter().all(|end| sweep.ended.contains(end))
+        sweep.after.is_none() && table.ended().iter().all(|end| sweep.target.ended.contains(end))
     }
 
     /// Removes chosen ids whose tokens are gone. Answers how many there were.
@@ -244,8 +270,27 @@ impl Tokens {
 /// How far the walk over all tokens has come.
 #[derive(Default)]
 pub(super) struct Sweep {
-    /// What had ended when it began.
-    ended: Vec<(Scope, Timestamp)>,
+    target: Target,
     /// The last token looked at; `None` when it is through.
     after: Option<Id>,
+}
+
+/// What a walk looks for.
+#[derive(Default)]
+struct Target {
+    /// Mounts that have ended.
+    ended: Vec<(Scope, Timestamp)>,
+    /// Paths whose tokens are revoked.
+    prefixes: Vec<RevokedPrefix>,
+    /// Those that are forgotten after the walk.
+    settled: Vec<RevokedPrefix>,
+}
+
+impl Target {
+    /// Does a walk for this find all that one for `other` would?
+    fn includes(&self, other: &Self) -> bool {
+        other.ended.iter().all(|end| self.ended.contains(end))
+            && other.prefixes.iter().all(|prefix| self.prefixes.contains(prefix))
+            && other.settled.iter().all(|prefix| self.settled.contains(prefix))
+    }
 }

@@ -202,7 +202,7 @@ impl Command<RevokeLease> for System {
 }
 
 strongroom_base::fields! {
-    /// Revokes all leases below a prefix.
+    /// Revokes all leases below a prefix; below `auth/`, all tokens that came from it.
     pub struct RevokePrefix {
         /// The prefix.
         prefix: String,
@@ -238,6 +238,10 @@ async fn revoke_below(cx: &mut WriteCx<'_>, prefix: &str, forced: bool, sync: bo
     let (table, namespace) = (services.router.table().await?, cx.request.namespace.clone());
     let limit = if sync { SYNC_MAX } else { 0 };
     let (tx, now) = (cx.kernel_tx(), cx.now());
+    if prefix.starts_with("auth/") {
+        // The tokens that came from there, as well.
+        services.tokens.revoke_folder(tx, namespace.scope, prefix, now)?;
+    }
     let found = services.leases.revoke_prefix(tx, &table, &namespace, prefix, now, forced, limit);
     let mut failures = Vec::new();
     for lease in found.await? {

@@ -325,6 +325,58 @@ async fn a_prefix_is_revoked_and_no_more_than_it() {
 }
 
 #[tokio::test]
+async fn tokens_are_revoked_by_the_path_they_came_from() {
+    let (node, outside) = start().await;
+    settle(&node).await;
+    let before = records(&node).await;
+    node.root("WRITE", "auth/token/roles/one", json!({"allowed_policies": "all"})).await;
+    node.root("WRITE", "auth/token/roles/one-more", json!({"allowed_policies": "all"})).await;
+    let make = async |path: &str| {
+        let got = node.root("WRITE", path, json!({"ttl": "10h"})).await;
+        assert_eq!(got.status, 200, "{got:?}");
+        got.token()
+    };
+    let good = async |token: &str| {
+        node.call("READ", "auth/token/lookup-self", token, Value::Null).await.status == 200
+    };
+    let hit = make("auth/token/create/one").await;
+    let batch = json!({"ttl": "10h", "type": "batch"});
+    let batch = node.root("WRITE", "auth/token/create/one", batch).await.token();
+    let child = node.call("WRITE", "auth/token/create-orphan", &hit, json!({})).await.token();
+    let below = node.call("WRITE", "auth/token/create", &hit, json!({})).await.token();
+    let other = make("auth/token/create/one-more").await;
+    give(&node, "a", &hit).await;
+    let path = "sys/leases/revoke-prefix/auth/token/create/one";
+    assert_eq!(node.root("WRITE", path, json!({})).await.status, 204);
+    for (token, lives) in
+        [(&hit, false), (&batch, false), (&below, false), (&child, true), (&other, true)]
+    {
+        assert_eq!(good(token).await, lives);
+    }
+    node.clock.advance(1);
+    let fresh = make("auth/token/create/one").await;
+    assert!(good(&fresh).await, "made after it");
+    settle(&node).await;
+    assert!(outside.lock().credentials.is_empty(), "its leases went with it");
+    for _ in 0..2 {
+        node.clock.advance(3600);
+        settle(&node).await;
+        assert!(!good(&hit).await && good(&fresh).await && good(&other).await);
+        assert!(!good(&batch).await, "a batch token has no row that could be removed");
+    }
+    for token in [&fresh, &other, &child] {
+        node.root("WRITE", "auth/token/revoke", json!({"token": token})).await;
+    }
+    for role in ["one", "one-more"] {
+        node.root("DELETE", &format!("auth/token/roles/{role}"), Value::Null).await;
+    }
+    node.clock.advance(768 * 3600);
+    settle(&node).await;
+    // The lease path stays until leases are tidied.
+    assert_eq!(records(&node).await, before + 1);
+}
+
+#[tokio::test]
 async fn a_disabled_mounts_leases_are_revoked_also_after_a_crash() {
     // threat GHSA-vv66-6rp4-wr4f
     let (node, outside) = start().await;

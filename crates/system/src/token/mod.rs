@@ -14,6 +14,8 @@ mod renew;
 mod revoke;
 mod roles;
 #[cfg(test)]
+mod size_tests;
+#[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
