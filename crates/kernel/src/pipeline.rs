@@ -21,7 +21,7 @@ mod wrap;
 pub(crate) use execute::CatchPanic;
 pub use execute::auth_block;
 pub(crate) use inner::background;
-pub use inner::renew_login;
+pub use inner::{read_path, renew_login};
 pub use rights::{has_sudo, policy_prefix, rights};
 pub use wrap::{
     CubbyholeEntry, NewWrapping, POLICY as WRAPPING_POLICY, RESPONSE as WRAPPED_RESPONSE,
@@ -41,7 +41,7 @@ use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::{Namespace, canonical};
 use crate::node::{Node, Services};
 use crate::plug::{Captures, Handler, Matched, Peer, Reply, Request, Rights, Route, Rule, Verb};
-use crate::policy::{Acl, Capability, Denial};
+use crate::policy::{Acl, Capability, Denial, Standing};
 use crate::quotas::{Asked, RateHeaders, Verdict};
 use crate::tokens::Token;
 
@@ -591,8 +591,14 @@ impl Authenticated {
     }
 
     /// Records a refusal; the answer's own failure is what recording says, if it fails.
-    async fn refuse(self, refused: Refused, fields: &RawFields) -> Answer {
+    async fn refuse(self, mut refused: Refused, fields: &RawFields) -> Answer {
         let services = self.admitted.services.clone();
+        // Whose policies they were decides who may read their rules.
+        let namespaces = &self.admitted.table.namespaces;
+        let home = self.token.as_ref().and_then(|t| namespaces.of_scope(t.namespace));
+        if let (Some(trace), Some(home)) = (&mut refused.trace, home) {
+            trace["policy_namespace"] = home.path.as_str().into();
+        }
         let entry =
             self.entry(fields, &[], refused.trace.as_deref(), Outcome::Refused(&refused.error));
         let recorded = services.audit.record(&entry).await;
@@ -749,7 +755,10 @@ const ATTEMPTS_MAX: u32 = 32;
 pub(crate) fn denied_by_policy(acl: &Acl, ask: &crate::policy::Request<'_>) -> Error {
     let error =
         Error::new(ErrorKind::PermissionDenied, "1 error occurred:\n\t* permission denied\n\n");
-    match serde_json::to_value(&acl.decide(ask).denial) {
+    let mut trace = acl.explain(ask);
+    // The rules for other paths say nothing of this one, and can be many.
+    trace.rules.retain(|rule| rule.standing != Standing::PathDiffers);
+    match serde_json::to_value(&trace) {
         Ok(trace) => error.because(DeniedTrace(trace)),
         Err(_) => error,
     }

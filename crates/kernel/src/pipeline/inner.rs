@@ -1,9 +1,9 @@
 //! What one mount asks of another within its own transaction: a login's renewal, a lease's.
 
-use strongroom_base::{Result, Timestamp};
+use strongroom_base::{FieldSource, Json, RawFields, Result, Timestamp};
 
 use crate::mounts::MountEntry;
-use crate::plug::{ReadCx, Request, TokenParams, Verb, WriteCx};
+use crate::plug::{Handler, Matched, ReadCx, Reply, Request, TokenParams, Verb, WriteCx};
 use crate::tokens::Token;
 
 /// The request of what the kernel does to a mount by itself; `path` lies within the namespace.
@@ -29,6 +29,30 @@ pub(crate) fn background(
         query: Vec::new(),
         rights: None,
     }
+}
+
+/// Runs the query that reads `path` of a mount's namespace within the transaction of `cx`, as the
+/// caller of `cx`; `None` where no query serves it. It asks no policy: who calls it has asked.
+pub async fn read_path(
+    cx: &ReadCx<'_>,
+    entry: &MountEntry,
+    path: &str,
+) -> Result<Option<Reply<Json>>> {
+    let (Some(spec), Some(engine)) = (&entry.spec, &entry.engine) else { return Ok(None) };
+    let request = Request {
+        verb: Verb::Read,
+        peer: cx.request.peer.clone(),
+        token: cx.request.token.clone(),
+        ..background(&*cx.kernel().store.rng, entry, path, cx.now())
+    };
+    let Matched::Route(route, captures) = spec.find(&request.path, Verb::Read) else {
+        return Ok(None);
+    };
+    let Handler::Query(run) = &route.handler else { return Ok(None) };
+    let raw = RawFields::default();
+    let source = FieldSource::new(&captures, &raw, route.fields);
+    let read = ReadCx { tx: cx.kernel_tx(), services: cx.kernel(), request: &request };
+    run(&**engine, &read, source).await.map(Some)
 }
 
 /// The token parameters that hold now for a login's token, as its auth method says; its error

@@ -1,7 +1,10 @@
 //! The `sys/` mount: one file per noun, and here the list of them.
 
 mod audit;
+mod callers;
 mod capabilities;
+mod deleted_mounts;
+mod explain;
 mod leases;
 #[cfg(test)]
 mod leases_tests;
@@ -11,16 +14,22 @@ mod mounts;
 mod namespaces;
 #[cfg(test)]
 mod namespaces_tests;
+mod paging;
+mod password_policies;
+mod plugins;
 mod policies;
 mod quotas;
 #[cfg(test)]
 mod quotas_tests;
+mod remount;
 mod seal;
+mod tools;
 mod ui;
 mod wrapping;
 #[cfg(test)]
 mod wrapping_tests;
 
+use strongroom_base::SecretString;
 use strongroom_kernel::plug::{Class, EngineSpec, Spec};
 
 /// The `sys/` mount of one namespace. It holds nothing: all is in records.
@@ -31,7 +40,13 @@ pub fn spec() -> Spec {
     let spec = EngineSpec::new("system", Class::System, |_| Ok(System));
     let spec = mounts::add_mounts(spec);
     let spec = namespaces::add_namespaces(spec);
+    let spec = deleted_mounts::add_deleted_mounts(spec);
+    let spec = remount::add_remount(spec);
+    let spec = plugins::add_plugins(spec);
     let spec = policies::add_policies(spec);
+    let spec = password_policies::add_password_policies(spec);
+    let spec = explain::add_explain(spec);
+    let spec = tools::add_tools(spec);
     let spec = capabilities::add_capabilities(spec);
     let spec = ui::add_ui(spec);
     let spec = leases::add_leases(spec);
@@ -41,4 +56,9 @@ pub fn spec() -> Spec {
     let spec = seal::add_seal(spec);
     let spec = audit::add_audit(spec);
     spec.docs("Control, policy and debugging of this server.").build()
+}
+
+/// Serialises a secret that an answer is there to carry.
+fn expose<S: serde::Serializer>(secret: &SecretString, s: S) -> Result<S::Ok, S::Error> {
+    s.serialize_str(secret.expose_secret())
 }

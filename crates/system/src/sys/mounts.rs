@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_base::{Error, JsonMap, Result};
+use strongroom_base::{Error, JsonMap, RequestPath, Result};
 use strongroom_kernel::mounts::{self, Mount, TOP};
 use strongroom_kernel::namespaces::Namespace;
 use strongroom_kernel::plug::{
@@ -380,6 +380,12 @@ pub(super) async fn conflict(tx: &Tx, namespace: Scope, path: &str) -> Result<Op
         }
     }
     Ok(None)
+}
+
+/// A path from a body, checked as paths of requests are.
+pub(super) fn checked(path: &str) -> Result<String> {
+    let parsed = RequestPath::parse(path).map_err(|e| Error::bad_request(e.to_string()))?;
+    Ok(parsed.as_str().to_owned())
 }
 
 async fn enable(cx: &mut WriteCx<'_>, class: Class, mut new: NewMount) -> Result<Reply<()>> {
