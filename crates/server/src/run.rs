@@ -182,6 +182,11 @@ async fn serve(
     if left > 0 {
         tracing::warn!(left, "connections were cut off");
     }
+    if let Ok(services) = node.active()
+        && let Err(e) = services.audit.finish(node.clock.now()).await
+    {
+        tracing::error!(error = %e, "the audit log's last head was not signed");
+    }
     node.seal();
     storage.close().await;
     if let Some(file) = &config.pid_file {

@@ -421,7 +421,7 @@ impl AuditLog {
 
     /// Work of each second: sync, signed head, outbox, retention.
     pub async fn tick(&self, now: Timestamp) -> Result<()> {
-        self.sign_head(now).await?;
+        self.sign_head(now, false).await?;
         let durable = self.outbox.moved_below();
         let written = {
             let mut state = self.state.lock();
@@ -438,12 +438,18 @@ impl AuditLog {
         Ok(())
     }
 
-    async fn sign_head(&self, now: Timestamp) -> Result<()> {
+    /// Signs what is not signed yet and makes all durable: before the server stops.
+    pub async fn finish(&self, now: Timestamp) -> Result<()> {
+        self.sign_head(now, true).await?;
+        self.medium.sync().map_err(cannot_record)
+    }
+
+    async fn sign_head(&self, now: Timestamp, at_once: bool) -> Result<()> {
         let index = {
             let mut state = self.state.lock();
             let fresh = state.next - state.signed;
             let due = now >= state.signed_at.plus_seconds(HEAD_SECONDS);
-            if fresh == 0 || (fresh < HEAD_LINES && !due) {
+            if fresh == 0 || (fresh < HEAD_LINES && !due && !at_once) {
                 return Ok(());
             }
             let index = state.next - 1;
