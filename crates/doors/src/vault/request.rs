@@ -39,7 +39,7 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
         verb,
         token: token(headers)?,
         body: Bytes::new(),
-        query: query.into_iter().filter(|(name, _)| name != "list").collect(),
+        query: query.into_iter().filter(|(name, _)| name != "list" && name != "scan").collect(),
         wrap_ttl,
         headers: plain_headers(headers),
         peer,
@@ -48,13 +48,14 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
 }
 
 fn verb(method: &Method, query: &[(String, String)]) -> Result<(Verb, bool)> {
-    let listing = || {
+    let asks = |verb: &str| {
         query.iter().any(|(name, value)| {
-            name == "list" && matches!(value.as_str(), "true" | "1" | "t" | "T" | "TRUE" | "True")
+            name == verb && matches!(value.as_str(), "true" | "1" | "t" | "T" | "TRUE" | "True")
         })
     };
     Ok(match method.as_str() {
-        "GET" if listing() => (Verb::List, false),
+        "GET" if asks("list") => (Verb::List, false),
+        "GET" if asks("scan") => (Verb::Scan, false),
         "GET" => (Verb::Read, false),
         "HEAD" => (Verb::Read, true),
         "POST" | "PUT" => (Verb::Write, false),
@@ -153,6 +154,7 @@ mod tests {
         for (method, uri, verb) in [
             ("GET", "/v1/a", Verb::Read),
             ("GET", "/v1/a?list=true", Verb::List),
+            ("GET", "/v1/a?scan=true", Verb::Scan),
             ("LIST", "/v1/a", Verb::List),
             ("SCAN", "/v1/a", Verb::Scan),
             ("PUT", "/v1/a", Verb::Write),
