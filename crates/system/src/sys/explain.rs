@@ -117,7 +117,7 @@ impl Query<ExplainRefusal> for System {
             // Whether there is such a refusal is nobody else's business.
             return Err(Error::not_found());
         }
-        let decision = line.get("decision").cloned().ok_or_else(Error::not_found)?;
+        let decision = line["strongroom"].get("decision").cloned().ok_or_else(Error::not_found)?;
         let home = namespace_of(&decision["policy_namespace"]).map_or(Scope::ROOT, |n| n.scope);
         let reader = Reader::new(cx, &caller, home).await?;
         let namespace = namespace.map_or_else(String::new, |n| n.path.clone());

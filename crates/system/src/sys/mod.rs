@@ -5,12 +5,16 @@ mod callers;
 mod capabilities;
 mod deleted_mounts;
 mod explain;
+#[cfg(test)]
+mod explain_tests;
 mod leases;
 #[cfg(test)]
 mod leases_tests;
 mod lockout;
 mod mount_settings;
 mod mounts;
+#[cfg(test)]
+mod mounts_tests;
 mod namespaces;
 #[cfg(test)]
 mod namespaces_tests;
@@ -24,6 +28,8 @@ mod quotas_tests;
 mod remount;
 mod seal;
 mod tools;
+#[cfg(test)]
+mod tools_tests;
 mod ui;
 mod wrapping;
 #[cfg(test)]
