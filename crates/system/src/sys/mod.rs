@@ -18,6 +18,7 @@ mod mounts_tests;
 mod namespaces;
 #[cfg(test)]
 mod namespaces_tests;
+mod observe;
 mod paging;
 mod password_policies;
 mod plugins;
@@ -60,6 +61,7 @@ pub fn spec() -> Spec {
     let spec = lockout::add_lockout(spec);
     let spec = wrapping::add_wrapping(spec);
     let spec = seal::add_seal(spec);
+    let spec = observe::add_observe(spec);
     let spec = audit::add_audit(spec);
     spec.docs("Control, policy and debugging of this server.").build()
 }

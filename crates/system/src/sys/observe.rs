@@ -1,0 +1,322 @@
+//! What operators look at: metrics, the configuration without its secrets, the nodes, and counts
+//! (API pages "/sys/metrics", "/sys/config/state", "/sys/ha-status", "/sys/internal/counters").
+//!
+//! Invariant: nothing here names a secret, a token or a path of one; numbers and settings only.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+use serde_json::json;
+use strongroom_base::{Error, Json, Result, fields};
+use strongroom_kernel::identity::Directory;
+use strongroom_kernel::node::VAULT_VERSION;
+use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+
+use super::System;
+
+/// Adds the operations of this file.
+pub fn add_observe(spec: EngineSpec<System>) -> EngineSpec<System> {
+    spec.query::<ReadMetrics>("metrics")
+        .query::<ReadSanitized>("config/state/sanitized")
+        .query::<ReadHaStatus>("ha-status")
+        .query::<CountTokens>("internal/counters/tokens")
+        .query::<CountEntities>("internal/counters/entities")
+}
+
+/// The content type of Prometheus' text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4; charset=utf-8";
+/// Tokens looked at in one step of counting.
+const TOKENS_PAGE: usize = 4_096;
+
+fields! {
+    /// Gives the server's metrics.
+    pub struct ReadMetrics {
+        /// `prometheus` for its text format; JSON otherwise.
+        format: Option<String>,
+    }
+}
+
+impl Op for ReadMetrics {
+    type Reply = Json;
+    const VERB: Verb = Verb::Read;
+    const ROOT_NAMESPACE_ONLY: bool = true;
+}
+
+/// One number.
+struct Metric {
+    name: &'static str,
+    help: &'static str,
+    /// Does it only grow, from the server's start on?
+    counter: bool,
+    /// A label's name and value.
+    label: Option<(&'static str, String)>,
+    value: u64,
+}
+
+impl Metric {
+    fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { name, help, counter: false, label: None, value }
+    }
+
+    fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
+        Self { counter: true, ..Self::gauge(name, help, value) }
+    }
+
+    fn labelled(mut self, label: &'static str, value: &str) -> Self {
+        self.label = Some((label, value.to_owned()));
+        self
+    }
+}
+
+/// All metrics; those of one name stand together.
+async fn metrics(cx: &ReadCx<'_>) -> Result<Vec<Metric>> {
+    let services = cx.kernel();
+    let table = services.router.table().await?;
+    let storage = services.store.storage.counters();
+    let last = services.audit.last_index();
+    let sinks = services.audit.sinks.statuses();
+    let namespaces = table.namespaces.iter().filter(|n| n.deleted.is_none()).count();
+    let mut all = vec![
+        Metric::gauge("vault_core_unsealed", "1 while the store is open.", 1),
+        Metric::gauge("vault_core_active", "1 on the active node.", 1),
+        Metric::gauge(
+            "strongroom_namespaces",
+            "Namespaces, the root's included.",
+            namespaces as u64,
+        ),
+        Metric::gauge(
+            "strongroom_mounts",
+            "Mounts of all namespaces.",
+            table.iter().count() as u64,
+        ),
+        Metric::counter("strongroom_storage_commits", "Durable transactions.", storage.commits),
+        Metric::counter("strongroom_storage_batches", "Syncs of the storage.", storage.batches),
+        Metric::counter("strongroom_storage_conflicts", "Refused commits.", storage.conflicts),
+        Metric::counter("strongroom_storage_cache_hits", "Cached reads.", storage.cache_hits),
+        Metric::counter("strongroom_storage_cache_misses", "Other reads.", storage.cache_misses),
+        Metric::gauge("strongroom_storage_disk_bytes", "Bytes on disk.", storage.disk_bytes),
+        Metric::gauge(
+            "strongroom_audit_log_failing",
+            "1 while the audit log cannot be written.",
+            u64::from(services.audit.health().is_err()),
+        ),
+        Metric::counter("strongroom_audit_lines", "Lines of this node's audit log.", last),
+    ];
+    for (path, status) in &sinks {
+        let lag = last.saturating_sub(status.delivered.load(Ordering::Relaxed));
+        let help = "Lines that a device has not got yet.";
+        all.push(Metric::gauge("strongroom_audit_sink_lag", help, lag).labelled("device", path));
+    }
+    for (path, status) in &sinks {
+        let failing = u64::from(status.failing.load(Ordering::Relaxed));
+        let help = "1 while a device takes no lines.";
+        let metric = Metric::gauge("strongroom_audit_sink_failing", help, failing);
+        all.push(metric.labelled("device", path));
+    }
+    Ok(all)
+}
+
+/// Prometheus' text format: labels' values have `\`, `"` and newlines escaped.
+fn prometheus(metrics: &[Metric]) -> String {
+    let mut out = String::new();
+    let mut last = "";
+    for metric in metrics {
+        let Metric { name, help, value, .. } = metric;
+        let kind = if metric.counter { "counter" } else { "gauge" };
+        // Writing into memory does not fail.
+        if *name != last {
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
+            last = name;
+        }
+        let _ = match &metric.label {
+            Some((label, text)) => {
+                let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                writeln!(out, "{name}{{{label}=\"{text}\"}} {value}")
+            }
+            None => writeln!(out, "{name} {value}"),
+        };
+    }
+    out
+}
+
+/// The form of Vault's JSON metrics.
+fn in_json(metrics: &[Metric], now: &str) -> Json {
+    let of = |counter: bool| -> Vec<Json> {
+        metrics
+            .iter()
+            .filter(|metric| metric.counter == counter)
+            .map(|metric| {
+                let labels: serde_json::Map<String, Json> =
+                    metric.label.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
+                json!({ "Name": metric.name, "Value": metric.value, "Labels": labels })
+            })
+            .collect()
+    };
+    json!({ "Timestamp": now, "Gauges": of(false), "Counters": of(true), "Points": [],
+            "Samples": [] })
+}
+
+impl Query<ReadMetrics> for System {
+    async fn query(&self, cx: &ReadCx<'_>, op: ReadMetrics) -> Result<Reply<Json>> {
+        let metrics = metrics(cx).await?;
+        match op.format.as_deref() {
+            Some("prometheus") => Ok(Reply::raw(PROMETHEUS, prometheus(&metrics).into_bytes())),
+            None | Some("") => Ok(Reply::data(in_json(&metrics, &cx.now().to_string())).bare()),
+            Some(_) => Err(Error::bad_request("metric response format is not supported")),
+        }
+    }
+}
+
+fields! {
+    /// Gives the server's configuration without its secrets.
+    pub struct ReadSanitized {}
+}
+
+impl Op for ReadSanitized {
+    type Reply = Json;
+    const VERB: Verb = Verb::Read;
+    const ROOT_NAMESPACE_ONLY: bool = true;
+}
+
+impl Query<ReadSanitized> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: ReadSanitized) -> Result<Reply<Json>> {
+        let config = match &cx.kernel().config.sanitized {
+            Json::Null => json!({}),
+            config => config.clone(),
+        };
+        Ok(Reply::data(config).flat())
+    }
+}
+
+fields! {
+    /// Lists the nodes.
+    pub struct ReadHaStatus {}
+}
+
+/// A node.
+#[derive(Serialize)]
+pub struct NodeView {
+    hostname: String,
+    api_address: String,
+    cluster_address: String,
+    active_node: bool,
+    last_echo: Option<String>,
+    version: &'static str,
+}
+
+/// The nodes.
+#[derive(Serialize)]
+pub struct HaStatus {
+    nodes: Vec<NodeView>,
+}
+
+impl Op for ReadHaStatus {
+    type Reply = HaStatus;
+    const VERB: Verb = Verb::Read;
+    const ROOT_NAMESPACE_ONLY: bool = true;
+}
+
+impl Query<ReadHaStatus> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: ReadHaStatus) -> Result<Reply<HaStatus>> {
+        let config = &cx.kernel().config;
+        let own = NodeView {
+            hostname: String::new(),
+            api_address: config.api_addr.clone(),
+            cluster_address: config.cluster_addr.clone(),
+            active_node: true,
+            last_echo: None,
+            version: VAULT_VERSION,
+        };
+        Ok(Reply::data(HaStatus { nodes: vec![own] }).flat())
+    }
+}
+
+fields! {
+    /// Counts the service tokens.
+    pub struct CountTokens {}
+}
+fields! {
+    /// Counts the entities of this namespace.
+    pub struct CountEntities {}
+}
+
+impl Op for CountTokens {
+    type Reply = Json;
+    const VERB: Verb = Verb::Read;
+    const ROOT_NAMESPACE_ONLY: bool = true;
+}
+impl Op for CountEntities {
+    type Reply = Json;
+    const VERB: Verb = Verb::Read;
+}
+
+impl Query<CountTokens> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: CountTokens) -> Result<Reply<Json>> {
+        let tokens = &cx.kernel().tokens;
+        let (mut total, mut after) = (0, 0);
+        loop {
+            let page = tokens.page(after, TOKENS_PAGE).await?;
+            let Some(last) = page.last() else { break };
+            after = last.id;
+            total += page.iter().filter(|token| !token.is_expired(cx.now())).count();
+        }
+        Ok(Reply::data(json!({ "counters": { "service_tokens": { "total": total } } })))
+    }
+}
+
+impl Query<CountEntities> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: CountEntities) -> Result<Reply<Json>> {
+        let directory = Directory::new(cx.kernel_tx(), cx.request.namespace.scope);
+        let total = directory.entities().await?.len();
+        Ok(Reply::data(json!({ "counters": { "entities": { "total": total } } })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::testing;
+
+    #[tokio::test]
+    async fn numbers_for_operators_alone() {
+        let node = testing::node().await;
+        let none = testing::token_of(&node, "none").await;
+        node.root("WRITE", "sys/namespaces/team", json!({})).await;
+        for path in [
+            "sys/metrics",
+            "sys/config/state/sanitized",
+            "sys/ha-status",
+            "sys/internal/counters/tokens",
+            "sys/internal/counters/entities",
+        ] {
+            assert_eq!(node.call("READ", path, "", Value::Null).await.status, 403, "{path}");
+            assert_eq!(node.call("READ", path, &none, Value::Null).await.status, 403, "{path}");
+            assert_eq!(node.root("READ", path, Value::Null).await.status, 200, "{path}");
+            // What concerns the whole server is no tenant's business.
+            let status = if path.ends_with("entities") { 200 } else { 400 };
+            let got = node.call_in("team", "READ", path, &node.root, Value::Null).await;
+            assert_eq!(got.status, status, "{path}");
+        }
+        let got = node.root("READ", "sys/metrics?format=xml", Value::Null).await;
+        assert_eq!(got.status, 400);
+        let got = node.root("READ", "sys/metrics?format=prometheus", Value::Null).await;
+        let text = got.body.as_str().expect("a text");
+        assert!(text.contains("# TYPE strongroom_namespaces gauge\nstrongroom_namespaces 2\n"));
+        let got = node.root("READ", "sys/metrics", Value::Null).await;
+        assert_eq!(got.body["Gauges"][0]["Name"], "vault_core_unsealed");
+        let got = node.root("READ", "sys/ha-status", Value::Null).await;
+        assert_eq!(got.data()["nodes"][0]["active_node"], true);
+
+        let count = async || {
+            let got = node.root("READ", "sys/internal/counters/tokens", Value::Null).await;
+            got.data()["counters"]["service_tokens"]["total"].as_u64().expect("a number")
+        };
+        let before = count().await;
+        testing::token_of(&node, "none").await;
+        assert_eq!(count().await, before + 1);
+        node.clock.advance(3_601);
+        assert_eq!(count().await, 1, "the root token");
+    }
+}
