@@ -1227,6 +1227,19 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
         self
     }
 
+    /// All routes at or below these paths are about the whole server: every namespace but the root
+    /// refuses them.
+    pub fn root_namespace_only(mut self, paths: &[&str]) -> Self {
+        for route in &mut self.spec.routes {
+            let at_or_below = |path: &&str| {
+                let rest = route.pattern.strip_prefix(path);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
+            route.root_namespace_only |= paths.iter().any(|path| at_or_below(&path));
+        }
+        self
+    }
+
     /// Help text of the mount.
     pub fn docs(mut self, docs: &'static str) -> Self {
         self.spec.docs = docs;

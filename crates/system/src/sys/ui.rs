@@ -6,13 +6,12 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use strongroom_base::{Error, ErrorKind, Json, Result, fields};
-use strongroom_kernel::mounts::{MountEntry, MountTable};
-use strongroom_kernel::pipeline::{policy_prefix, rights};
 use strongroom_kernel::plug::{Class, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb};
 use strongroom_kernel::policy::{Acl, ResultantAcl};
 
-use super::System;
 use super::mount_settings::MountView;
+use super::mounts::shown_path;
+use super::{System, callers};
 
 /// Adds the operations of this file.
 pub fn add_ui(spec: EngineSpec<System>) -> EngineSpec<System> {
@@ -35,24 +34,12 @@ impl Sight {
     }
 }
 
-/// The rights of whoever sent a token along; `None` without a good one. Open paths do not look at
-/// tokens, so it is checked here.
-async fn sight(cx: &ReadCx<'_>, table: &MountTable) -> Result<Option<Sight>> {
-    let services = cx.kernel();
-    let token = match (&cx.request.token, &cx.request.token_text) {
-        (Some(token), _) => token.clone(),
-        (None, Some(text)) => match services.tokens.check(text, cx.now()).await? {
-            Some(token) => token,
-            None => return Ok(None),
-        },
-        (None, None) => return Ok(None),
-    };
-    if !token.allows_address(cx.request.peer.ip) {
-        return Ok(None);
-    }
-    let Some(caller) = services.caller(table, token).await? else { return Ok(None) };
-    let acl = rights(services, &caller.token, caller.entity.as_deref()).await?;
-    let prefix = policy_prefix(table, &caller.token, &cx.request.namespace);
+/// The rights of whoever sent a token along: `None` without one, 403 with a bad one. Open paths do
+/// not look at tokens, so it is checked here.
+async fn sight(cx: &ReadCx<'_>) -> Result<Option<Sight>> {
+    let Some(caller) = callers::of_open_request(cx).await? else { return Ok(None) };
+    let acl = callers::rights(cx, &caller).await?;
+    let prefix = callers::policy_path(cx, &caller.token, "").await?;
     Ok(prefix.map(|prefix| Sight { acl, prefix }))
 }
 
@@ -77,7 +64,7 @@ impl Op for UiMounts {
 impl Query<UiMounts> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: UiMounts) -> Result<Reply<UiMountsView>> {
         let table = cx.kernel().router.table().await?;
-        let sight = sight(cx, &table).await?;
+        let sight = sight(cx).await?;
         let mut view = UiMountsView { auth: BTreeMap::new(), secret: BTreeMap::new() };
         for entry in table.of(cx.request.namespace.scope) {
             let mount = &entry.mount;
@@ -136,12 +123,21 @@ impl Query<UiMount> for System {
             )
         };
         let table = cx.kernel().router.table().await?;
-        let sight = sight(cx, &table).await?.ok_or_else(Error::denied)?;
-        let found: Option<&Arc<MountEntry>> =
-            table.find(cx.request.namespace.scope, &path).map(|(entry, _)| entry);
-        let entry = found.filter(|e| sight.sees(&e.mount.path)).ok_or_else(refused)?;
+        let sight = sight(cx).await?.ok_or_else(Error::denied)?;
+        // The path may go through namespaces below; it is then named from here.
+        let own = &cx.request.namespace;
+        let (namespace, rest) = table.namespaces.split(own, &path);
+        let (entry, _) = table.find(namespace.scope, rest).ok_or_else(refused)?;
+        let below = namespace.path.strip_prefix(&own.path).unwrap_or("");
+        let from_here = format!("{below}{}", entry.mount.path);
+        if !sight.sees(&from_here) {
+            return Err(refused());
+        }
         let mut view = MountView::of(&entry.mount);
-        view.path = Some(entry.mount.path.clone());
+        view.path = Some(match below {
+            "" => shown_path(&entry.mount).to_owned(),
+            _ => from_here,
+        });
         Ok(Reply::data(view))
     }
 }
@@ -166,7 +162,7 @@ impl Op for UiNamespaces {
 impl Query<UiNamespaces> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: UiNamespaces) -> Result<Reply<UiNamespacesView>> {
         let table = cx.kernel().router.table().await?;
-        let sight = sight(cx, &table).await?.ok_or_else(Error::denied)?;
+        let sight = sight(cx).await?.ok_or_else(Error::denied)?;
         let own = &cx.request.namespace.path;
         let keys = table
             .namespaces
@@ -193,8 +189,7 @@ impl Op for ReadResultantAcl {
 
 impl Query<ReadResultantAcl> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ReadResultantAcl) -> Result<Reply<ResultantAcl>> {
-        let table = cx.kernel().router.table().await?;
-        let sight = sight(cx, &table).await?.ok_or_else(Error::denied)?;
+        let sight = sight(cx).await?.ok_or_else(Error::denied)?;
         Ok(Reply::data(sight.acl.resultant()))
     }
 }
@@ -213,7 +208,7 @@ impl Op for OpenApi {
 impl Query<OpenApi> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: OpenApi) -> Result<Reply<Json>> {
         let table = cx.kernel().router.table().await?;
-        let sight = sight(cx, &table).await?;
+        let sight = sight(cx).await?;
         let mut document = strongroom_kernel::describe::document();
         for entry in table.of(cx.request.namespace.scope) {
             let system = entry.mount.class == Class::System;

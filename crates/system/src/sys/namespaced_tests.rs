@@ -1,0 +1,53 @@
+//! What of `sys/` is served in every namespace, and what in the root alone.
+
+use serde_json::json;
+
+use super::mounts_tests::start;
+
+/// The routes of the root namespace alone. A new operation that is about the whole server comes
+/// here; one that is missing here is reachable for the owners of namespaces.
+const ROOT_ONLY: &[&str] = &[
+    "audit",
+    "audit-hash/{path..}",
+    "audit/{path..}",
+    "config/auditing/request-headers",
+    "config/auditing/request-headers/{header}",
+    "key-status",
+    "quotas/config",
+    "quotas/rate-limit/",
+    "quotas/rate-limit/{name}",
+    "rotate",
+    "rotate/config",
+    "rotate/keyring",
+    "rotate/keyring/config",
+    "seal",
+    "step-down",
+    "strongroom/audit/public-key",
+];
+
+#[tokio::test]
+async fn the_whole_server_is_the_root_namespaces_business() {
+    let node = start().await;
+    node.root("WRITE", "sys/namespaces/ns", json!({})).await;
+    let spec = super::spec();
+    for pattern in ROOT_ONLY {
+        assert!(spec.routes.iter().any(|r| r.pattern == *pattern), "{pattern} is served");
+    }
+    for route in &spec.routes {
+        let path = route.pattern.replace("..}", "}").replace(['{', '}'], "");
+        let verb = format!("{:?}", route.verb).to_uppercase();
+        if !route.root_namespace_only {
+            assert!(!ROOT_ONLY.contains(&route.pattern), "{} must be refused", route.pattern);
+            continue;
+        }
+        let path = format!("sys/{path}");
+        let got = node.call_in("ns", &verb, &path, &node.root, json!({})).await;
+        assert_eq!(
+            (got.status, got.errors().as_str()),
+            (400, "operation only available in root namespace"),
+            "{verb} {path}"
+        );
+    }
+    // The seal among them changed nothing.
+    assert_eq!(node.root("READ", "sys/mounts", json!(null)).await.status, 200);
+}
