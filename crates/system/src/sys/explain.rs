@@ -14,7 +14,7 @@ use strongroom_kernel::mounts::MountEntry;
 use strongroom_kernel::namespaces::canonical;
 use strongroom_kernel::pipeline::read_path;
 use strongroom_kernel::plug::{Class, EngineSpec, Matched, Op, Query, ReadCx, Reply, Rule, Verb};
-use strongroom_kernel::policy::{Acl, Capability, PolicyName, Request, Trace};
+use strongroom_kernel::policy::{Acl, Capability, Denial, PolicyName, Request, Trace};
 use strongroom_kernel::record::Scope;
 
 use super::{System, callers};
@@ -104,15 +104,14 @@ impl Query<ExplainRefusal> for System {
         let caller = callers::of_open_request(cx).await?.ok_or_else(Error::denied)?;
         let audit = &cx.kernel().audit;
         let line = audit.explained(&op.id)?.ok_or_else(Error::not_found)?;
-        let own = cx.request.token_text.as_ref().is_some_and(|text| {
-            let hash = audit.hash(text.expose_secret());
-            line["request"]["client_token"].as_str() == Some(hash.as_str())
-        });
+        let path = format!("{PATH}/{}", op.id);
+        refuse_denied(cx, &caller, Capability::Read, &path).await?;
+        let hash = audit.hash(&cx.kernel().tokens.accessor(caller.token.id));
+        let own = !caller.token.batch && line["auth"]["accessor"].as_str() == Some(hash.as_str());
         let table = cx.kernel().router.table().await?;
         let namespace_of = |path: &Json| table.namespaces.get(path.as_str().unwrap_or(""));
         let namespace = namespace_of(&line["request"]["namespace"]["path"]);
         let within = namespace.is_some_and(|n| n.is_within(&cx.request.namespace));
-        let path = format!("{PATH}/{}", op.id);
         if !own && !(within && callers::may(cx, &caller, Capability::Read, &path).await?) {
             // Whether there is such a refusal is nobody else's business.
             return Err(Error::not_found());
@@ -123,6 +122,22 @@ impl Query<ExplainRefusal> for System {
         let namespace = namespace.map_or_else(String::new, |n| n.path.clone());
         let decision = for_reader(decision, |name| reader.may_read(name));
         Ok(Reply::data(Explained { namespace, decision }))
+    }
+}
+
+/// The path is open to whoever asks about itself; but a policy that denies it holds (threat
+/// GHSA-xp3c-3jw3-4vcr).
+async fn refuse_denied(
+    cx: &ReadCx<'_>,
+    caller: &Caller,
+    capability: Capability,
+    path: &str,
+) -> Result<()> {
+    let Some(path) = callers::policy_path(cx, &caller.token, path).await? else { return Ok(()) };
+    let acl = callers::rights(cx, caller).await?;
+    match acl.decide(&Request::new(&path, capability)).denial {
+        Some(Denial::Deny) => Err(Error::denied()),
+        _ => Ok(()),
     }
 }
 
@@ -163,6 +178,7 @@ struct Subject {
 impl Query<Explain> for System {
     async fn query(&self, cx: &ReadCx<'_>, op: Explain) -> Result<Reply<Explained>> {
         let caller = callers::of_open_request(cx).await?.ok_or_else(Error::denied)?;
+        refuse_denied(cx, &caller, Capability::Update, PATH).await?;
         let path = op.path.as_deref().unwrap_or("").trim_start_matches('/').to_owned();
         if path.is_empty() {
             return Err(Error::bad_request("missing path"));

@@ -137,3 +137,17 @@ async fn about_others_only_whom_policy_lets() {
     let got = node.call_in("ns", "WRITE", "sys/explain", &node.root, body).await;
     assert_eq!((got.status, got.errors().as_str()), (400, "invalid accessor"));
 }
+
+#[tokio::test]
+async fn a_denial_of_explanations_holds() {
+    // Threat GHSA-xp3c-3jw3-4vcr: of one's own refusals and rights, too.
+    let node = crate::testing::node().await;
+    let text = "path \"sys/explain*\" { capabilities = [\"deny\"] }";
+    put_policy(&node, "shut", text).await;
+    let shut = token_of(&node, "shut").await;
+    let id = denied(&node, &shut, "sys/mounts").await;
+    let got = node.call("READ", &format!("sys/explain/{id}"), &shut, Value::Null).await;
+    assert_eq!(got.status, 403, "{got:?}");
+    let body = json!({"capability": "read", "path": "sys/mounts"});
+    assert_eq!(node.call("WRITE", "sys/explain", &shut, body).await.status, 403);
+}
