@@ -48,7 +48,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // The simulator runs the real core without a network.
     (
         "sim",
-        &["base", "crypto", "storage", "kernel", "system", "engines", "auth", "adapters", "doors"],
+        &["base", "crypto", "storage", "kernel", "system", "engines", "auth", "testkit"],
     ),
     ("bench", &[]),
     // A disk that fails on demand: the one crate with `unsafe`, for tests only.

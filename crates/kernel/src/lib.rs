@@ -5,6 +5,7 @@
 pub mod audit;
 pub mod barrier;
 pub mod caller;
+pub mod clock;
 pub mod describe;
 pub mod due;
 pub mod identity;

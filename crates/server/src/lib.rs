@@ -3,7 +3,6 @@
 //! Invariant: only [`real`] asks the machine for time, randomness and its environment.
 
 pub mod audit_verify;
-pub mod clock;
 pub mod config;
 pub mod dev;
 pub mod diagnose;
@@ -13,3 +12,5 @@ pub mod real;
 pub mod run;
 pub mod service;
 pub mod up;
+
+pub use strongroom_kernel::clock;

@@ -70,7 +70,7 @@ impl Rng for SimRng {
 }
 
 /// Sinks of the type `file` that take every line and forget it.
-struct MemorySinks;
+pub struct MemorySinks;
 
 struct Discard;
 
@@ -322,7 +322,8 @@ fn status(kind: ErrorKind) -> u16 {
     }
 }
 
-fn render(answer: Answer) -> Got {
+/// An answer as Vault's door would send it.
+pub fn render(answer: Answer) -> Got {
     let explain = answer.explain;
     let reply = match answer.result {
         Ok(reply) => reply,

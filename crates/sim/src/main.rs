@@ -1,0 +1,72 @@
+//! `strongroom-sim [--seed N] [--minutes M] [--steps S]`: runs seeds until the time is over, each
+//! twice. A finding prints its seed, the last requests, and how to see it again.
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use strongroom_sim::{Plan, run_twice};
+
+const USAGE: &str = "usage: sim [--seed N] [--minutes M] [--steps S]";
+
+/// Rounds of a seed, unless it is said otherwise.
+const STEPS: u64 = 600;
+
+struct Args {
+    seed: Option<u64>,
+    minutes: u64,
+    steps: u64,
+}
+
+fn args() -> Result<Args, String> {
+    let mut args = Args { seed: None, minutes: 1, steps: STEPS };
+    let mut words = std::env::args().skip(1);
+    while let Some(word) = words.next() {
+        let value = words.next().and_then(|v| v.parse::<u64>().ok()).ok_or(USAGE)?;
+        match word.as_str() {
+            "--seed" => args.seed = Some(value),
+            "--minutes" => args.minutes = value,
+            "--steps" => args.steps = value,
+            _ => return Err(USAGE.to_owned()),
+        }
+    }
+    Ok(args)
+}
+
+// A development tool may look at the wall clock: only to know when to stop.
+#[allow(clippy::disallowed_methods)]
+fn main() -> ExitCode {
+    let args = match args() {
+        Ok(args) => args,
+        Err(usage) => {
+            eprintln!("{usage}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let end = Instant::now() + Duration::from_secs(args.minutes * 60);
+    let (mut seed, mut seeds, mut requests) = (args.seed.unwrap_or(1), 0, 0);
+    let (mut crashes, mut unknown) = (0, 0);
+    loop {
+        match run_twice(Plan { seed, steps: args.steps }) {
+            Ok(report) => {
+                seeds += 1;
+                requests += report.requests;
+                crashes += report.crashes;
+                unknown += report.unknown;
+            }
+            Err(failure) => {
+                eprintln!("{failure}");
+                eprintln!("again: cargo xtask sim --seed {seed} --steps {}", args.steps);
+                return ExitCode::FAILURE;
+            }
+        }
+        if args.seed.is_some() || Instant::now() >= end {
+            break;
+        }
+        seed += 1;
+    }
+    println!(
+        "{seeds} seeds without a finding: {requests} requests, {crashes} crashes, {unknown} \
+         requests of unknown outcome; each seed ran twice with equal traces"
+    );
+    ExitCode::SUCCESS
+}

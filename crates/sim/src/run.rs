@@ -1,0 +1,630 @@
+//! One run: a seed's requests, faults and checks, in order.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+use strongroom_crypto::digest::Sha256;
+use strongroom_testkit::Got;
+use tokio::task::JoinHandle;
+
+use crate::check::{CANARY, Due, Ledger, check, no_canary};
+use crate::dice::Dice;
+use crate::disk::{Applied, Mood, turns};
+use crate::machine::{Machine, send};
+use crate::model::{Model, Policy, Said, caps, shown};
+use crate::ops::{Op, Wire, Who};
+
+/// What a run does.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Decides everything.
+    pub seed: u64,
+    /// Rounds of requests.
+    pub steps: u64,
+}
+
+/// A finding.
+#[derive(Debug)]
+pub struct Failure {
+    /// The seed that shows it.
+    pub seed: u64,
+    /// The round in which it showed.
+    pub step: u64,
+    /// What is wrong.
+    pub what: String,
+    /// The last requests and answers before.
+    pub history: Vec<String>,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for line in &self.history {
+            writeln!(f, "  {line}")?;
+        }
+        write!(f, "seed {} step {}: {}", self.seed, self.step, self.what)
+    }
+}
+
+/// What a good run saw.
+#[derive(Debug, PartialEq, Eq, Clone, Copy, Default)]
+pub struct Report {
+    /// The hash of all requests, answers and audit lines.
+    pub trace: [u8; 32],
+    /// Requests sent.
+    pub requests: u64,
+    /// Crashes and power cuts.
+    pub crashes: u64,
+    /// Requests whose outcome nobody was told.
+    pub unknown: u64,
+}
+
+/// Runs a seed twice; the traces must be equal.
+pub fn run_twice(plan: Plan) -> Result<Report, Failure> {
+    let first = run(plan)?;
+    let second = run(plan)?;
+    if first == second {
+        return Ok(first);
+    }
+    let what = format!("two runs of one seed differ: {first:?}, {second:?}");
+    Err(Failure { seed: plan.seed, step: plan.steps, what, history: Vec::new() })
+}
+
+/// Runs a seed once.
+pub fn run(plan: Plan) -> Result<Report, Failure> {
+    let failed = |what: String| Failure { seed: plan.seed, step: 0, what, history: Vec::new() };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .map_err(|e| failed(format!("no runtime: {e}")))?;
+    let log = Captured::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .without_time()
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let outcome = tracing::subscriber::with_default(subscriber, || {
+        runtime.block_on(async {
+            let mut run = Run::start(plan).await.map_err(failed)?;
+            match run.all(plan.steps).await {
+                Ok(()) => Ok(run.report()),
+                Err(what) => {
+                    let history = run.history.split_off(run.history.len().saturating_sub(40));
+                    Err(Failure { seed: plan.seed, step: run.step, what, history })
+                }
+            }
+        })
+    });
+    // Nothing of this run may go on into the next one.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    no_canary("the server's log", &log.0.lock()).map_err(failed)?;
+    outcome
+}
+
+/// The server's log, kept.
+#[derive(Clone, Default)]
+struct Captured(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Captured {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+const PATHS: [&str; 5] = ["a", "b", "a/x", "a/y", "b/z/z"];
+const MOUNTS: [&str; 2] = ["kv", "kw"];
+const POLICIES: [&str; 4] = ["p0", "p1", "p2", "p3"];
+const PATTERNS: [&str; 9] = [
+    "kv/*",
+    "kv/data/*",
+    "kv/data/a",
+    "kv/data/a/*",
+    "kv/metadata/*",
+    "kw/*",
+    "kw/data/b",
+    "auth/token/create",
+    "auth/token/*",
+];
+
+/// A request and who sent it.
+#[derive(Clone, Debug)]
+struct Asked {
+    number: u64,
+    who: Who,
+    op: Op,
+}
+
+/// What became of a request.
+#[derive(Clone, Debug)]
+enum Outcome {
+    Answered(Got),
+    /// Its answer never came, or said that nobody knows.
+    Unknown(Applied),
+}
+
+struct Run {
+    machine: Machine,
+    dice: Dice,
+    /// What may be true: more than one model where the order of requests left no trace.
+    worlds: Vec<Model>,
+    texts: BTreeMap<u64, String>,
+    ledger: Ledger,
+    number: u64,
+    step: u64,
+    crashes: u64,
+    unknown: u64,
+    trace: Sha256,
+    history: Vec<String>,
+    failing: bool,
+}
+
+impl Run {
+    async fn start(plan: Plan) -> Result<Self, String> {
+        let mut run = Self {
+            machine: Machine::start(plan.seed).await?,
+            dice: Dice::new(plan.seed, 1),
+            worlds: vec![Model::default()],
+            texts: BTreeMap::new(),
+            ledger: Ledger::default(),
+            number: 0,
+            step: 0,
+            crashes: 0,
+            unknown: 0,
+            trace: Sha256::new(),
+            history: Vec::new(),
+            failing: false,
+        };
+        let wire = Wire {
+            method: "WRITE",
+            path: "sys/auth/userpass".to_owned(),
+            body: serde_json::json!({"type": "userpass"}),
+            wrap_ttl: None,
+        };
+        let got = run.machine.send(0, &run.machine.root, wire).await;
+        if got.status != 204 {
+            return Err(format!("userpass is not enabled: {got:?}"));
+        }
+        for op in [
+            Op::Enable { mount: "kv" },
+            Op::Enable { mount: "kw" },
+            Op::EnableAppRole,
+            Op::SetRole { policies: vec!["p0"] },
+            Op::SetUser { policies: vec!["p1"] },
+            Op::SetPolicy { name: "p0", policy: everything("kv/*") },
+            Op::SetPolicy { name: "p1", policy: everything("kw/*") },
+            Op::SetPolicy { name: "p2", policy: everything("auth/token/create") },
+        ] {
+            let asked = run.ask(Who::Root, op);
+            run.batch(vec![asked], None, false).await?;
+        }
+        Ok(run)
+    }
+
+    fn report(&self) -> Report {
+        let mut trace = Sha256::new();
+        trace.update(&self.trace.clone().finish()).update(&self.machine.medium.contents());
+        Report {
+            trace: trace.finish(),
+            requests: self.number,
+            crashes: self.crashes,
+            unknown: self.unknown,
+        }
+    }
+
+    async fn all(&mut self, steps: u64) -> Result<(), String> {
+        while self.step < steps {
+            self.step += 1;
+            self.round().await?;
+            if self.step.is_multiple_of(25) {
+                check(&self.machine, &self.ledger).await?;
+            }
+        }
+        self.machine.disk.set_mood(Mood::default());
+        self.machine.tick().await;
+        check(&self.machine, &self.ledger).await
+    }
+
+    async fn round(&mut self) -> Result<(), String> {
+        match self.dice.roll(40) {
+            0 => self.machine.advance(self.dice.roll(400) as i64),
+            1 => self.machine.step_wall(-(self.dice.roll(7_200) as i64)),
+            2 if self.dice.one_in(3) => self.machine.step_wall(self.dice.roll(900) as i64),
+            3..=6 => self.machine.advance(self.dice.roll(20) as i64),
+            7..=9 => {
+                self.machine.disk.set_mood(Mood::default());
+                self.machine.tick().await;
+            }
+            10 => return self.seal().await,
+            11 => {
+                self.failing = !self.failing;
+            }
+            _ => {}
+        }
+        let count = if self.dice.one_in(3) { 2 + self.dice.roll(2) } else { 1 };
+        let slow = if count > 1 { self.dice.roll(4) } else { 0 };
+        let failing = if self.failing { 6 } else { 0 };
+        self.machine.disk.set_mood(Mood { failing, slow });
+        let batch: Vec<Asked> = (0..count).map(|_| self.draw(count > 1)).collect();
+        let crash = self.dice.one_in(25).then(|| self.dice.roll(30));
+        let tick = self.dice.one_in(5);
+        self.batch(batch, crash, tick).await
+    }
+
+    /// Seals, asks, opens again.
+    async fn seal(&mut self) -> Result<(), String> {
+        self.machine.disk.set_mood(Mood::default());
+        let seal = |path: &str| Wire {
+            method: "WRITE",
+            path: path.to_owned(),
+            body: Value::Null,
+            wrap_ttl: None,
+        };
+        let got = self.machine.send(0, &self.machine.root, seal("sys/seal")).await;
+        if got.status != 204 {
+            return Err(format!("sealing answers {got:?}"));
+        }
+        for _ in 0..2 {
+            let asked = self.draw(false);
+            let (token, wire) = self.wire(&asked);
+            let got = self.machine.send(asked.number, &token, wire).await;
+            self.note(&asked, &format!("sealed: {}", got.status));
+            if got.status != 503 {
+                return Err(format!("a sealed server answers {asked:?} with {got:?}"));
+            }
+        }
+        self.machine.unseal().await
+    }
+
+    fn ask(&mut self, who: Who, op: Op) -> Asked {
+        self.number += 1;
+        Asked { number: self.number, who, op }
+    }
+
+    fn wire(&self, asked: &Asked) -> (String, Wire) {
+        let text = |n: u64| self.texts.get(&n).cloned().unwrap_or_else(|| "unknown".to_owned());
+        let token = match asked.who {
+            Who::Root => self.machine.root.clone(),
+            Who::Token(n) | Who::Wrapping(n) => text(n),
+            Who::Nobody => String::new(),
+        };
+        (token, asked.op.wire(asked.who, &text))
+    }
+
+    fn note(&mut self, asked: &Asked, outcome: &str) {
+        let line = format!("{asked:?} -> {outcome}");
+        self.trace.update(line.as_bytes());
+        self.history.push(line);
+    }
+
+    /// Sends requests together and compares; the machine may die after some turns.
+    async fn batch(
+        &mut self,
+        batch: Vec<Asked>,
+        crash: Option<u64>,
+        tick: bool,
+    ) -> Result<(), String> {
+        let now = self.machine.now()?;
+        let mut running: Vec<JoinHandle<Got>> = Vec::new();
+        for asked in &batch {
+            let (token, wire) = self.wire(asked);
+            let node = self.machine.node.clone();
+            running.push(tokio::spawn(send(node, asked.number, token, wire)));
+        }
+        let ticking = tick.then(|| {
+            let services = self.machine.node.active().ok();
+            tokio::spawn(async move {
+                if let Some(services) = services {
+                    strongroom_kernel::reconcile::run_due(&services).await;
+                }
+            })
+        });
+        let mut answers: Vec<Option<Got>> = Vec::new();
+        if let Some(after) = crash {
+            turns(after).await;
+        }
+        for handle in running {
+            if crash.is_some() && !handle.is_finished() {
+                handle.abort();
+                // Aborted or answered in this very turn: both are waited for.
+                answers.push(handle.await.ok());
+            } else {
+                answers.push(Some(handle.await.map_err(|e| format!("a request panicked: {e}"))?));
+            }
+        }
+        if let Some(ticking) = ticking {
+            if crash.is_some() {
+                ticking.abort();
+            }
+            let _ = ticking.await;
+        }
+        let mut outcomes = Vec::new();
+        for (asked, answer) in batch.iter().zip(answers) {
+            outcomes.push(self.judge(asked, answer)?);
+        }
+        self.agree(&batch, &outcomes, now)?;
+        if crash.is_some() {
+            self.crashes += 1;
+            let power_cut = self.dice.one_in(2);
+            check(&self.machine, &self.ledger).await?;
+            if power_cut {
+                self.ledger.power_cut();
+            }
+            for (asked, outcome) in batch.iter().zip(&outcomes) {
+                if let Outcome::Unknown(Applied { effect: true, .. }) = outcome {
+                    let due = Due { success: true, lasting: true };
+                    // Its line is moved to the log at the next start.
+                    self.ledger.0.insert(asked.number, due);
+                }
+            }
+            self.machine.restart(power_cut).await?;
+            check(&self.machine, &self.ledger).await?;
+        }
+        Ok(())
+    }
+
+    /// What one answer says, and what the audit log must say of it.
+    fn judge(&mut self, asked: &Asked, answer: Option<Got>) -> Result<Outcome, String> {
+        let applied = self.machine.disk.applied(asked.number);
+        let Some(got) = answer else {
+            self.unknown += 1;
+            self.note(asked, &format!("no answer, {applied:?}"));
+            return Ok(Outcome::Unknown(applied));
+        };
+        self.note(asked, &format!("{} {}", got.status, got.body));
+        let success = got.status < 400;
+        if !success {
+            no_canary("an error", got.body.to_string().as_bytes())?;
+        }
+        self.ledger.0.insert(asked.number, Due { success, lasting: success && applied.effect });
+        if got.status >= 500 {
+            if !applied.failed {
+                return Err(format!("{asked:?} answers {got:?} without a fault"));
+            }
+            self.unknown += 1;
+            return Ok(Outcome::Unknown(applied));
+        }
+        let data = &got.body["data"];
+        let text = [&got.body["auth"]["client_token"], &got.body["wrap_info"]["token"]]
+            .into_iter()
+            .chain([&data["secret_id"]])
+            .find_map(Value::as_str);
+        if let Some(text) = text {
+            self.texts.insert(asked.number, text.to_owned());
+        }
+        Ok(Outcome::Answered(got))
+    }
+
+    /// Some order of the requests must explain all the answers.
+    fn agree(
+        &mut self,
+        batch: &[Asked],
+        outcomes: &[Outcome],
+        now: i64,
+    ) -> Result<(), String> {
+        let paths: Vec<String> = batch.iter().map(|asked| self.wire(asked).1.path).collect();
+        let mut after: Vec<Model> = Vec::new();
+        let mut reason = String::new();
+        for order in orders(batch.len()) {
+            for world in &self.worlds {
+                let mut worlds = vec![world.clone()];
+                for index in &order {
+                    let (asked, outcome) = (&batch[*index], &outcomes[*index]);
+                    let mut next = Vec::new();
+                    for world in &worlds {
+                        let said =
+                            world.step(asked.number, asked.who, &asked.op, &paths[*index], now);
+                        match fits(&asked.op, said, outcome, world) {
+                            Ok(model) => next.push(model),
+                            Err(why) => reason = format!("{asked:?}: {why}"),
+                        }
+                    }
+                    worlds = next;
+                }
+                for model in worlds {
+                    if !after.contains(&model) {
+                        after.push(model);
+                    }
+                }
+            }
+        }
+        if after.is_empty() {
+            return Err(format!("no order of the requests explains the answers: {reason}"));
+        }
+        self.worlds = after;
+        Ok(())
+    }
+
+    /// A random request. Those that run together leave out what has no order of its own.
+    fn draw(&mut self, together: bool) -> Asked {
+        let dice = self.dice.clone();
+        let now = self.machine.now().unwrap_or_default();
+        let world = self.worlds.first().cloned().unwrap_or_default();
+        let live = world.live_tokens(now);
+        let mut known: Vec<u64> = self.texts.keys().copied().collect();
+        known.reverse();
+        known.truncate(40);
+        let someone = |dice: &Dice| match (dice.roll(6), dice.pick(&live), dice.pick(&known)) {
+            (0, _, Some(n)) => *n,
+            (_, Some(n), _) => *n,
+            (_, None, Some(n)) => *n,
+            _ => 0,
+        };
+        let client = |dice: &Dice| match dice.roll(6) {
+            0 => Who::Root,
+            _ if known.is_empty() => Who::Root,
+            _ => Who::Token(someone(dice)),
+        };
+        let (who, op) = match dice.roll(if together { 80 } else { 100 }) {
+            0..=39 => (client(&dice), self.draw_kv(&dice)),
+            40..=47 => (client(&dice), self.draw_token(&dice)),
+            48..=51 => {
+                let ops = [
+                    Op::LookupSelf,
+                    Op::RenewSelf { increment: 10 + dice.roll(500) as i64 },
+                    Op::RevokeSelf,
+                    Op::LookupSelf,
+                ];
+                let op = dice.pick(&ops).cloned().unwrap_or(Op::LookupSelf);
+                (Who::Token(someone(&dice)), op)
+            }
+            52..=55 => (Who::Root, Op::Revoke { token: someone(&dice) }),
+            56 => (Who::Root, Op::RevokeOrphan { token: someone(&dice) }),
+            57..=59 => {
+                let value = self.canary(&dice);
+                (client(&dice), Op::Wrap { value, ttl: 20 + dice.roll(200) as i64 })
+            }
+            60..=66 => {
+                let wraps = world.wrapping_tokens();
+                let wrap = dice.pick(&wraps).or(dice.pick(&known)).copied().unwrap_or_default();
+                let own = wraps.contains(&wrap) && dice.one_in(2);
+                let who = if own { Who::Wrapping(wrap) } else { Who::Root };
+                (who, Op::Unwrap { wrap })
+            }
+            67..=69 => (Who::Root, Op::SecretId { uses: dice.roll(3) as i64 }),
+            70..=75 => {
+                let secret = dice.pick(&known).copied().unwrap_or_default();
+                let secrets = world.secret_ids();
+                let secret = dice.pick(&secrets).copied().unwrap_or(secret);
+                (Who::Nobody, Op::Login { secret })
+            }
+            76..=79 => (Who::Root, self.draw_policy(&dice)),
+            80..=92 => (Who::Root, self.draw_policy(&dice)),
+            93 => (Who::Root, self.draw_mount(&dice)),
+            94 => (Who::Root, Op::Rotate),
+            95 | 96 => (Who::Nobody, Op::UserLogin { right: !dice.one_in(3) }),
+            97 => (Who::Root, Op::SetRole { policies: self.draw_policies(&dice) }),
+            98 => {
+                let set = Op::SetUser { policies: self.draw_policies(&dice) };
+                (Who::Root, if dice.one_in(4) { Op::DeleteUser } else { set })
+            }
+            _ => {
+                let ops = [Op::DisableAppRole, Op::EnableAppRole, Op::EnableAppRole];
+                (Who::Root, dice.pick(&ops).cloned().unwrap_or(Op::EnableAppRole))
+            }
+        };
+        self.ask(who, op)
+    }
+
+    fn canary(&self, dice: &Dice) -> String {
+        format!("{CANARY}-{}-{}", self.number + 1, dice.roll(1 << 30))
+    }
+
+    fn draw_kv(&self, dice: &Dice) -> Op {
+        let (mount, path) = (dice.text(&MOUNTS), dice.text(&PATHS));
+        let version = dice.roll(4);
+        match dice.roll(12) {
+            0..=3 => {
+                let cas = if dice.one_in(2) { Some(dice.roll(4)) } else { None };
+                Op::Put { mount, path, value: self.canary(dice), cas }
+            }
+            4..=7 => Op::Get { mount, path, version },
+            8 => Op::DeleteLatest { mount, path },
+            9 => {
+                let verb = dice.text(&["delete", "undelete", "destroy"]);
+                Op::Versions { mount, path, verb, version: version.max(1) }
+            }
+            10 if dice.one_in(3) => Op::DeleteSecret { mount, path },
+            _ => Op::List { mount, folder: dice.text(&["", "a/", "b/", "b/z/"]) },
+        }
+    }
+
+    fn draw_policies(&self, dice: &Dice) -> Vec<&'static str> {
+        POLICIES.iter().copied().filter(|_| dice.one_in(2)).collect()
+    }
+
+    fn draw_token(&self, dice: &Dice) -> Op {
+        let batch = dice.one_in(6);
+        Op::CreateToken {
+            policies: self.draw_policies(dice),
+            ttl: 30 + dice.roll(900) as i64,
+            explicit_max: if dice.one_in(4) && !batch { 40 + dice.roll(300) as i64 } else { 0 },
+            uses: if dice.one_in(4) && !batch { 1 + dice.roll(4) as i64 } else { 0 },
+            orphan: dice.one_in(8),
+            batch,
+        }
+    }
+
+    fn draw_policy(&self, dice: &Dice) -> Op {
+        let name = dice.text(&POLICIES);
+        if dice.one_in(6) {
+            return Op::DeletePolicy { name };
+        }
+        let mut rules = Vec::new();
+        for pattern in PATTERNS {
+            if dice.one_in(3) {
+                let bits = match dice.roll(5) {
+                    0 => caps::DENY,
+                    1 => 1 << dice.roll(4),
+                    _ => caps::READ | caps::WRITE | caps::DELETE | caps::LIST,
+                };
+                rules.push((pattern, bits));
+            }
+        }
+        if rules.is_empty() {
+            rules.push(("kv/*", caps::READ));
+        }
+        Op::SetPolicy { name, policy: Policy(rules) }
+    }
+
+    fn draw_mount(&self, dice: &Dice) -> Op {
+        let mount = dice.text(&MOUNTS);
+        if dice.one_in(2) { Op::Disable { mount } } else { Op::Enable { mount } }
+    }
+}
+
+fn everything(pattern: &'static str) -> Policy {
+    Policy(vec![(pattern, caps::READ | caps::WRITE | caps::DELETE | caps::LIST)])
+}
+
+/// The model after an operation whose outcome this is; why not, if the model says otherwise.
+fn fits(op: &Op, said: Said, outcome: &Outcome, before: &Model) -> Result<Model, String> {
+    match outcome {
+        Outcome::Answered(got) => {
+            let status = got.status;
+            let as_said = match said.status {
+                0 => (400..500).contains(&status) && status != 403,
+                want => want == status,
+            };
+            if !as_said {
+                return Err(format!("the model says {}, the answer is {got:?}", said.status));
+            }
+            let data = shown(op, &got.body);
+            if said.status == 200 && !said.data.is_null() && said.data != data {
+                return Err(format!("the model says {}, the answer shows {data}", said.data));
+            }
+            Ok(said.next)
+        }
+        Outcome::Unknown(Applied { effect: true, .. }) => match said.status {
+            200..400 => Ok(said.next),
+            status => Err(format!("the model says {status}, yet something was committed")),
+        },
+        Outcome::Unknown(Applied { other, .. }) => match said.used {
+            Some(used) if *other > 0 => Ok(used),
+            _ => Ok(before.clone()),
+        },
+    }
+}
+
+/// All orders of so many things.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    let mut out = vec![Vec::new()];
+    for thing in 0..count {
+        let mut longer = Vec::new();
+        for order in &out {
+            for place in 0..=order.len() {
+                let mut order: Vec<usize> = order.clone();
+                order.insert(place, thing);
+                longer.push(order);
+            }
+        }
+        out = longer;
+    }
+    out
+}
