@@ -46,10 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("agent", &["base", "client", "sops", "scan"]),
     ("k8s", &["base", "client", "agent"]),
     // The simulator runs the real core without a network.
-    (
-        "sim",
-        &["base", "crypto", "storage", "kernel", "system", "engines", "auth", "testkit"],
-    ),
+    ("sim", &["base", "crypto", "storage", "kernel", "system", "engines", "auth", "testkit"]),
     ("bench", &[]),
     // A disk that fails on demand: the one crate with `unsafe`, for tests only.
     ("storage-faultvfs", &[]),

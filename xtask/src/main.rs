@@ -25,7 +25,7 @@ usage: cargo xtask COMMAND
   test [ARGS]     install what the tests need, run all of them (ARGS go to `cargo test`)
   ci              formatting, lints, tests, release build, the README's commands
   bench [ARGS]    build the release binary and measure it (ARGS: see `cargo xtask bench --help`)
-  sim [ARGS]      run the simulator (ARGS: --seed N, --minutes M)
+  sim [ARGS]      run the simulator (ARGS: --seed N, --minutes M, --steps S)
   check           the checks that need no build: crate edges, licences, tidiness; lists open ends";
 
 fn main() -> ExitCode {

@@ -293,7 +293,7 @@ impl Node {
                 self.config.audit.clone(),
             )
             .await?,
-            queues: Queues::default(),
+            queues: Queues::new(&*self.rng),
             agenda: Agenda::default(),
             config: self.config.clone(),
             root_key: RwLock::new(root),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use strongroom_base::Rng;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::record::Scope;
@@ -16,16 +17,16 @@ pub struct Queues {
     hasher: ahash::RandomState,
 }
 
-impl Default for Queues {
-    fn default() -> Self {
+impl Queues {
+    /// Queues whose places nobody can foresee who does not know what `rng` drew.
+    pub fn new(rng: &dyn Rng) -> Self {
+        let seed = || u64::from_le_bytes(rng.array());
         Self {
             queues: (0..QUEUES).map(|_| Arc::default()).collect(),
-            hasher: ahash::RandomState::new(),
+            hasher: ahash::RandomState::with_seeds(seed(), seed(), seed(), seed()),
         }
     }
-}
 
-impl Queues {
     /// Waits for the turn at `record` of `scope`; the turn ends when the guard is dropped.
     pub async fn wait(&self, scope: Scope, record: &str) -> OwnedMutexGuard<()> {
         let index = self.hasher.hash_one((scope, record)) as usize % QUEUES;

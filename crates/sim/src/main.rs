@@ -12,19 +12,20 @@ const USAGE: &str = "usage: sim [--seed N] [--minutes M] [--steps S]";
 const STEPS: u64 = 600;
 
 struct Args {
+    /// The first seed; the only one unless there are minutes.
     seed: Option<u64>,
-    minutes: u64,
+    minutes: Option<u64>,
     steps: u64,
 }
 
 fn args() -> Result<Args, String> {
-    let mut args = Args { seed: None, minutes: 1, steps: STEPS };
+    let mut args = Args { seed: None, minutes: None, steps: STEPS };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         let value = words.next().and_then(|v| v.parse::<u64>().ok()).ok_or(USAGE)?;
         match word.as_str() {
             "--seed" => args.seed = Some(value),
-            "--minutes" => args.minutes = value,
+            "--minutes" => args.minutes = Some(value),
             "--steps" => args.steps = value,
             _ => return Err(USAGE.to_owned()),
         }
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let end = Instant::now() + Duration::from_secs(args.minutes * 60);
+    let minutes = args.minutes.unwrap_or(u64::from(args.seed.is_none()));
+    let end = Instant::now() + Duration::from_secs(minutes * 60);
     let (mut seed, mut seeds, mut requests) = (args.seed.unwrap_or(1), 0, 0);
     let (mut crashes, mut unknown) = (0, 0);
     loop {
@@ -59,7 +61,7 @@ fn main() -> ExitCode {
                 return ExitCode::FAILURE;
             }
         }
-        if args.seed.is_some() || Instant::now() >= end {
+        if Instant::now() >= end {
             break;
         }
         seed += 1;

@@ -217,6 +217,15 @@ impl Model {
         let mut next = self.clone();
         let mut used = None;
         match who {
+            // A wrapping token may unwrap and nothing else; what it tries is its one use.
+            Who::Token(caller) if self.wraps.contains_key(&caller) => {
+                let live = self.wraps.get(&caller).is_some_and(|w| w.expires > now);
+                if live {
+                    next.wraps.remove(&caller);
+                    used = Some(next.clone());
+                }
+                return said(403, Value::Null, next, used);
+            }
             Who::Token(caller) => {
                 if !self.is_live(caller, now) {
                     return said(403, Value::Null, next, None);
@@ -232,7 +241,8 @@ impl Model {
                     used = Some(next.clone());
                 }
                 let path = path.split('?').next().unwrap_or(path);
-                let slash = if matches!(op, Op::List { .. }) && !path.ends_with('/') { "/" } else { "" };
+                let slash =
+                    if matches!(op, Op::List { .. }) && !path.ends_with('/') { "/" } else { "" };
                 let path = format!("{path}{slash}");
                 let allowed =
                     self.tokens.get(&caller).is_some_and(|t| self.may(t, &path, op.capability()));
@@ -418,6 +428,9 @@ impl Model {
                 (204, Value::Null)
             }
             (Op::Revoke { token }, _) => {
+                if self.wraps.get(token).is_some_and(|w| w.expires > now) {
+                    self.wraps.remove(token);
+                }
                 if self.is_live(*token, now) {
                     if self.tokens.get(token).is_some_and(|t| t.batch) {
                         return (400, Value::Null);
@@ -427,6 +440,10 @@ impl Model {
                 (204, Value::Null)
             }
             (Op::RevokeOrphan { token }, _) => {
+                if self.wraps.get(token).is_some_and(|w| w.expires > now) {
+                    self.wraps.remove(token);
+                    return (204, Value::Null);
+                }
                 let batch = self.tokens.get(token).is_some_and(|t| t.batch);
                 if batch || !self.is_live(*token, now) {
                     return (400, Value::Null);

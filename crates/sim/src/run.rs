@@ -15,7 +15,7 @@ use crate::dice::Dice;
 use crate::disk::{Applied, Mood, turns};
 use crate::machine::{Machine, send};
 use crate::model::{Model, Policy, Said, caps, shown};
-use crate::ops::{Op, Wire, Who};
+use crate::ops::{Op, Who, Wire};
 
 /// What a run does.
 #[derive(Clone, Copy, Debug)]
@@ -63,17 +63,24 @@ pub struct Report {
 
 /// Runs a seed twice; the traces must be equal.
 pub fn run_twice(plan: Plan) -> Result<Report, Failure> {
-    let first = run(plan)?;
-    let second = run(plan)?;
+    let (first, trace) = traced(plan)?;
+    let (second, other) = traced(plan)?;
     if first == second {
         return Ok(first);
     }
-    let what = format!("two runs of one seed differ: {first:?}, {second:?}");
-    Err(Failure { seed: plan.seed, step: plan.steps, what, history: Vec::new() })
+    let differs = trace.iter().zip(&other).find(|(one, two)| one != two);
+    let history = differs.map(|(one, two)| vec![one.clone(), two.clone()]).unwrap_or_default();
+    let what = "two runs of one seed differ".to_owned();
+    Err(Failure { seed: plan.seed, step: plan.steps, what, history })
 }
 
 /// Runs a seed once.
 pub fn run(plan: Plan) -> Result<Report, Failure> {
+    traced(plan).map(|(report, _)| report)
+}
+
+/// Runs a seed once; tells also its requests, answers and audit lines.
+fn traced(plan: Plan) -> Result<(Report, Vec<String>), Failure> {
     let failed = |what: String| Failure { seed: plan.seed, step: 0, what, history: Vec::new() };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
@@ -90,7 +97,13 @@ pub fn run(plan: Plan) -> Result<Report, Failure> {
         runtime.block_on(async {
             let mut run = Run::start(plan).await.map_err(failed)?;
             match run.all(plan.steps).await {
-                Ok(()) => Ok(run.report()),
+                Ok(()) => {
+                    let report = run.report();
+                    let log = run.machine.medium.contents();
+                    let log = String::from_utf8_lossy(&log);
+                    run.history.extend(log.lines().map(str::to_owned));
+                    Ok((report, run.history))
+                }
                 Err(what) => {
                     let history = run.history.split_off(run.history.len().saturating_sub(40));
                     Err(Failure { seed: plan.seed, step: run.step, what, history })
@@ -357,8 +370,9 @@ impl Run {
                 self.ledger.power_cut();
             }
             for (asked, outcome) in batch.iter().zip(&outcomes) {
-                if let Outcome::Unknown(Applied { effect: true, .. }) = outcome {
-                    let due = Due { success: true, lasting: true };
+                let told = self.ledger.0.contains_key(&asked.number);
+                if let (Outcome::Unknown(Applied { effect: true, .. }), false) = (outcome, told) {
+                    let due = Due { success: true, lasting: true, hidden: false };
                     // Its line is moved to the log at the next start.
                     self.ledger.0.insert(asked.number, due);
                 }
@@ -378,11 +392,14 @@ impl Run {
             return Ok(Outcome::Unknown(applied));
         };
         self.note(asked, &format!("{} {}", got.status, got.body));
-        let success = got.status < 400;
+        // A deleted version is 404 with what is left of it: an answer, not a failure.
+        let success = got.status < 400 || !got.body["data"].is_null();
         if !success {
             no_canary("an error", got.body.to_string().as_bytes())?;
         }
-        self.ledger.0.insert(asked.number, Due { success, lasting: success && applied.effect });
+        let due =
+            Due { success, lasting: success && applied.effect, hidden: !success && applied.effect };
+        self.ledger.0.insert(asked.number, due);
         if got.status >= 500 {
             if !applied.failed {
                 return Err(format!("{asked:?} answers {got:?} without a fault"));
@@ -395,19 +412,15 @@ impl Run {
             .into_iter()
             .chain([&data["secret_id"]])
             .find_map(Value::as_str);
-        if let Some(text) = text {
+        // A renewal shows the text of the token that was there.
+        if let (Some(text), false) = (text, matches!(asked.op, Op::RenewSelf { .. })) {
             self.texts.insert(asked.number, text.to_owned());
         }
         Ok(Outcome::Answered(got))
     }
 
     /// Some order of the requests must explain all the answers.
-    fn agree(
-        &mut self,
-        batch: &[Asked],
-        outcomes: &[Outcome],
-        now: i64,
-    ) -> Result<(), String> {
+    fn agree(&mut self, batch: &[Asked], outcomes: &[Outcome], now: i64) -> Result<(), String> {
         let paths: Vec<String> = batch.iter().map(|asked| self.wire(asked).1.path).collect();
         let mut after: Vec<Model> = Vec::new();
         let mut reason = String::new();
@@ -420,7 +433,7 @@ impl Run {
                     for world in &worlds {
                         let said =
                             world.step(asked.number, asked.who, &asked.op, &paths[*index], now);
-                        match fits(&asked.op, said, outcome, world) {
+                        match fits(&asked.op, said, outcome, world, batch.len() > 1) {
                             Ok(model) => next.push(model),
                             Err(why) => reason = format!("{asked:?}: {why}"),
                         }
@@ -446,7 +459,13 @@ impl Run {
         let dice = self.dice.clone();
         let now = self.machine.now().unwrap_or_default();
         let world = self.worlds.first().cloned().unwrap_or_default();
-        let live = world.live_tokens(now);
+        // What a failing disk kept from everybody is there, but nobody can name it.
+        let told = |numbers: Vec<u64>| -> Vec<u64> {
+            numbers.into_iter().filter(|n| self.texts.contains_key(n)).collect()
+        };
+        let live = told(world.live_tokens(now));
+        let wraps = told(world.wrapping_tokens());
+        let secrets = told(world.secret_ids());
         let mut known: Vec<u64> = self.texts.keys().copied().collect();
         known.reverse();
         known.truncate(40);
@@ -463,7 +482,10 @@ impl Run {
         };
         let (who, op) = match dice.roll(if together { 80 } else { 100 }) {
             0..=39 => (client(&dice), self.draw_kv(&dice)),
-            40..=47 => (client(&dice), self.draw_token(&dice)),
+            40..=47 => {
+                let who = client(&dice);
+                (who, self.draw_token(&dice, who))
+            }
             48..=51 => {
                 let ops = [
                     Op::LookupSelf,
@@ -481,7 +503,6 @@ impl Run {
                 (client(&dice), Op::Wrap { value, ttl: 20 + dice.roll(200) as i64 })
             }
             60..=66 => {
-                let wraps = world.wrapping_tokens();
                 let wrap = dice.pick(&wraps).or(dice.pick(&known)).copied().unwrap_or_default();
                 let own = wraps.contains(&wrap) && dice.one_in(2);
                 let who = if own { Who::Wrapping(wrap) } else { Who::Root };
@@ -490,7 +511,6 @@ impl Run {
             67..=69 => (Who::Root, Op::SecretId { uses: dice.roll(3) as i64 }),
             70..=75 => {
                 let secret = dice.pick(&known).copied().unwrap_or_default();
-                let secrets = world.secret_ids();
                 let secret = dice.pick(&secrets).copied().unwrap_or(secret);
                 (Who::Nobody, Op::Login { secret })
             }
@@ -539,10 +559,15 @@ impl Run {
         POLICIES.iter().copied().filter(|_| dice.one_in(2)).collect()
     }
 
-    fn draw_token(&self, dice: &Dice) -> Op {
+    fn draw_token(&self, dice: &Dice, who: Who) -> Op {
         let batch = dice.one_in(6);
+        let mut policies = self.draw_policies(dice);
+        if who == Who::Root && policies.is_empty() {
+            // Without policies it would be another root token.
+            policies.push("p0");
+        }
         Op::CreateToken {
-            policies: self.draw_policies(dice),
+            policies,
             ttl: 30 + dice.roll(900) as i64,
             explicit_max: if dice.one_in(4) && !batch { 40 + dice.roll(300) as i64 } else { 0 },
             uses: if dice.one_in(4) && !batch { 1 + dice.roll(4) as i64 } else { 0 },
@@ -584,12 +609,20 @@ fn everything(pattern: &'static str) -> Policy {
 }
 
 /// The model after an operation whose outcome this is; why not, if the model says otherwise.
-fn fits(op: &Op, said: Said, outcome: &Outcome, before: &Model) -> Result<Model, String> {
+/// One of several at a time may learn late that its token is gone: any refusal will do then.
+fn fits(
+    op: &Op,
+    said: Said,
+    outcome: &Outcome,
+    before: &Model,
+    together: bool,
+) -> Result<Model, String> {
     match outcome {
         Outcome::Answered(got) => {
             let status = got.status;
             let as_said = match said.status {
                 0 => (400..500).contains(&status) && status != 403,
+                403 if together => status == 403 || status == 400,
                 want => want == status,
             };
             if !as_said {
