@@ -112,7 +112,7 @@ impl Query<ExplainRefusal> for System {
         let namespace_of = |path: &Json| table.namespaces.get(path.as_str().unwrap_or(""));
         let namespace = namespace_of(&line["request"]["namespace"]["path"]);
         let within = namespace.is_some_and(|n| n.is_within(&cx.request.namespace));
-        if !own && !(within && callers::may(cx, &caller, Capability::Read, &path).await?) {
+        if !(own || within && callers::may(cx, &caller, Capability::Read, &path).await?) {
             // Whether there is such a refusal is nobody else's business.
             return Err(Error::not_found());
         }
