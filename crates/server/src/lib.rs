@@ -14,3 +14,5 @@ pub mod service;
 pub mod up;
 
 pub use strongroom_kernel::clock;
+/// What the command line says too when it is called by the other's name.
+pub use strongroom_kernel::node::VAULT_VERSION;

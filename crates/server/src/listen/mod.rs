@@ -18,6 +18,7 @@
 //! Deliberately absent: a task, a timer or a lock per request. A request on a kept-alive
 //! connection costs one boxed future and a few uncontended atomic stores beside hyper's work.
 
+mod any_client;
 mod body;
 mod connection;
 mod forwarded;

@@ -525,6 +525,64 @@ async fn client_certificates_reach_the_service() {
     }
 }
 
+/// Vault takes certificates of X.509 version 1 too, and a client that has one may want nothing of
+/// it; but whoever shows a certificate has to have its key.
+#[tokio::test]
+async fn client_certificates_of_version_1() {
+    let provider = rustls::crypto::aws_lc_rs::default_provider();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        for (key_file, expect) in [("client.key", true), ("server.key", false)] {
+            let (folder, options) = with_tls(ClientCertificates::Ask, "one.test");
+            let (listeners, _) = start(options).await;
+            let file = |name: &str| folder.path().join(name);
+            let key = PrivateKeyDer::from_pem_file(file(key_file)).unwrap();
+            let key = provider.key_provider.load_private_key(key).unwrap();
+            let certificate =
+                version_1(&CertificateDer::from_pem_file(file("client.pem")).unwrap());
+            let shown = rustls::sign::CertifiedKey::new(vec![certificate], key);
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_file(file("ca.pem")).unwrap()).unwrap();
+            let config = ClientConfig::builder_with_provider(Arc::new(provider.clone()))
+                .with_protocol_versions(&[version])
+                .unwrap()
+                .with_root_certificates(roots)
+                .with_client_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(shown)));
+            let name = ServerName::try_from("one.test").unwrap();
+            let stream = connect(&listeners).await;
+            let answer = async {
+                let stream =
+                    TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()?;
+                let (mut sender, connection) =
+                    http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await.ok()?;
+                tokio::spawn(connection);
+                Some(text(sender.send_request(request("GET", "/", 0)).await.ok()?).await.1)
+            }
+            .await;
+            let served = answer.is_some_and(|seen| seen.ends_with("certificates=1"));
+            assert_eq!(served, expect, "{version:?} {key_file}");
+        }
+    }
+}
+
+/// The certificate without what version 1 has not: the version's number and the extensions. Its
+/// signature fits no more, which nobody looks at.
+fn version_1(certificate: &CertificateDer<'_>) -> CertificateDer<'static> {
+    use super::any_client::element;
+    let wrap = |content: &[u8]| {
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[0x30, 0x82], &length[..], content].concat()
+    };
+    let signed = element(element(certificate).unwrap().content).unwrap();
+    let (mut fields, mut rest) = (Vec::new(), signed.content);
+    while let Some(field) = element(rest) {
+        if ![0xa0, 0xa3].contains(&field.tag) {
+            fields.extend(field.whole);
+        }
+        rest = field.rest;
+    }
+    wrap(&[&wrap(&fields), signed.rest].concat()).into()
+}
+
 #[tokio::test]
 async fn http2_over_tls() {
     let (folder, options) = with_tls(ClientCertificates::Ask, "one.test");

@@ -163,7 +163,7 @@ fn dispatch<'w>(
     let wants_help = words.iter().take_while(|word| *word != "--").any(|word| is_help(word));
     match words.first().map(String::as_str) {
         Some("-v" | "-version" | "--version") => {
-            ui.say(&version_line());
+            ui.say(&version_line(&program));
             return 0;
         }
         Some("-autocomplete-install" | "--autocomplete-install") => {
@@ -276,7 +276,11 @@ fn warn_of_late_flags(args: &[String], ui: &mut Ui<'_>) {
     }
 }
 
-/// What `version` prints.
-pub fn version_line() -> String {
-    format!("Strongroom v{VERSION}")
+/// What `version` prints. Called as `vault` it names first the version of Vault it stands for, as
+/// `sys/health` does: scripts and client libraries take from it what they may ask for.
+pub fn version_line(program: &str) -> String {
+    match program {
+        "vault" => format!("Vault v{} (Strongroom v{VERSION})", strongroom_server::VAULT_VERSION),
+        _ => format!("Strongroom v{VERSION}"),
+    }
 }

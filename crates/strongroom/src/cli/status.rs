@@ -241,7 +241,8 @@ fn status_document(seal: &Json, leader: &Json) -> Json {
 }
 
 fn version(cx: &mut Context<'_, '_>) -> Outcome {
-    cx.ui.say(&super::version_line());
+    let line = super::version_line(cx.program());
+    cx.ui.say(&line);
     Ok(())
 }
 

@@ -21,6 +21,8 @@ struct Run {
     env: Vec<(String, String)>,
     stdin: String,
     typed: Option<String>,
+    /// The name the program is called by; empty stands for its own.
+    program: &'static str,
 }
 
 impl Run {
@@ -56,7 +58,7 @@ impl Run {
                 0
             };
             let world = World {
-                program: "strongroom".into(),
+                program: if self.program.is_empty() { "strongroom" } else { self.program }.into(),
                 program_path: "/opt/strongroom".into(),
                 env: &env,
                 stdin: Box::new(self.stdin.as_bytes()),
@@ -156,6 +158,11 @@ fn help_and_unknown_commands() {
     assert_eq!((early.code, early.err.contains("after the subcommand")), (1, true));
     let version = run.words(&["-version"]);
     assert!(version.out.starts_with("Strongroom v"), "{}", version.out);
+    let as_vault = Run { program: "vault", ..Run::default() };
+    for words in [["-version"], ["version"]] {
+        let version = as_vault.words(&words);
+        assert!(version.out.starts_with("Vault v1."), "{}", version.out);
+    }
 }
 
 #[test]
