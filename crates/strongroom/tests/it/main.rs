@@ -1,3 +1,4 @@
 //! The one integration-test binary of the product.
 
 mod cli;
+mod hvac;
