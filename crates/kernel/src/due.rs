@@ -8,7 +8,7 @@ use crate::record::{Id, prefix_end};
 
 /// What falls due, in [`crate::record::indexes::DUE`]: by kind first, so that a backlog of one does
 /// not stand in the way of the other.
-pub mod due {
+pub mod kinds {
     /// A token expires.
     pub const TOKEN: u8 = 1;
     /// A lease expires, or its revocation is tried again.

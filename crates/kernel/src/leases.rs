@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_base::{Error, Json, Result, Timestamp};
 use zeroize::Zeroize;
 
-use crate::due::{due, due_key, link, links};
+use crate::due::{due_key, kinds, link, links};
 use crate::ids;
 use crate::namespaces::Namespace;
 use crate::node::Services;
@@ -328,12 +328,12 @@ fn irrevocable(lease: &Lease) -> [u8; 17] {
 
 /// The due entry holds the mount, so that a mount that is busy is passed over without a read.
 fn put_due(tx: &Tx, at: Timestamp, lease: &Lease) {
-    let key = due_key(at, due::LEASE, lease.id);
+    let key = due_key(at, kinds::LEASE, lease.id);
     tx.put_index(indexes::DUE, &key, &lease.mount.0.to_be_bytes());
 }
 
 fn delete_due(tx: &Tx, lease: &Lease) {
-    tx.delete_index(indexes::DUE, &due_key(lease.due, due::LEASE, lease.id));
+    tx.delete_index(indexes::DUE, &due_key(lease.due, kinds::LEASE, lease.id));
 }
 
 fn past_maximum() -> Error {

@@ -26,7 +26,7 @@ use strongroom_storage::{Change, Key};
 
 pub use lifetime::{Bounds, Lifetime, lifetime, normalise_policies};
 
-use crate::due::{due, due_key, link, links, links_from};
+use crate::due::{due_key, kinds, link, links, links_from};
 use crate::ids;
 use crate::plug::TokenParams;
 use crate::record::{
@@ -437,7 +437,7 @@ impl Tokens {
         token.mac = self.mac(text.expose_secret());
         root.put_row(rows::TOKENS, token.id, &token)?;
         if !token.expires.is_zero() {
-            tx.put_index(indexes::DUE, &due_key(token.expires, due::TOKEN, token.id), &[]);
+            tx.put_index(indexes::DUE, &due_key(token.expires, kinds::TOKEN, token.id), &[]);
         }
         if token.parent != 0 {
             tx.put_index(indexes::LINKS, &link(links::CHILD, token.parent, token.id), &[]);
@@ -461,10 +461,10 @@ impl Tokens {
         tx.write(Scope::ROOT).put_row(rows::TOKENS, token.id, token)?;
         if before != token.expires {
             if !before.is_zero() {
-                tx.delete_index(indexes::DUE, &due_key(before, due::TOKEN, token.id));
+                tx.delete_index(indexes::DUE, &due_key(before, kinds::TOKEN, token.id));
             }
             if !token.expires.is_zero() {
-                tx.put_index(indexes::DUE, &due_key(token.expires, due::TOKEN, token.id), &[]);
+                tx.put_index(indexes::DUE, &due_key(token.expires, kinds::TOKEN, token.id), &[]);
             }
         }
         Ok(())
@@ -488,7 +488,7 @@ impl Tokens {
         let root = tx.write(Scope::ROOT);
         root.delete_row(rows::TOKENS, token.id);
         if !token.expires.is_zero() {
-            tx.delete_index(indexes::DUE, &due_key(token.expires, due::TOKEN, token.id));
+            tx.delete_index(indexes::DUE, &due_key(token.expires, kinds::TOKEN, token.id));
         }
         if token.parent != 0 {
             tx.delete_index(indexes::LINKS, &link(links::CHILD, token.parent, token.id));

@@ -1,6 +1,9 @@
 //! An in-process node for tests: the real kernel on memory storage, with a clock and randomness
 //! that the test owns. It stays out of the release graph.
 
+// A test that cannot be set up fails.
+#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 

@@ -276,18 +276,16 @@ fn request(w: &mut Writer<'_>, entry: &Entry<'_>, accessor: &str) {
     if !entry.shown_headers.is_empty() {
         w.name("headers").raw("{");
         for (name, hashed) in entry.shown_headers {
-            for (_, value) in entry.headers.iter().filter(|(n, _)| n == name) {
-                w.name(name).raw("[");
-                if *hashed {
-                    w.out.push(b'"');
-                    put_hmac(&mut w.out, w.key, value.as_bytes());
-                    w.out.push(b'"');
-                } else {
-                    w.text(value);
-                }
-                w.raw("]");
-                break;
+            let Some((_, value)) = entry.headers.iter().find(|(n, _)| n == name) else { continue };
+            w.name(name).raw("[");
+            if *hashed {
+                w.out.push(b'"');
+                put_hmac(&mut w.out, w.key, value.as_bytes());
+                w.out.push(b'"');
+            } else {
+                w.text(value);
             }
+            w.raw("]");
         }
         w.raw("}");
     }

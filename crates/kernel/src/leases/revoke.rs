@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use strongroom_base::{Error, ErrorKind, Result, Timestamp};
 
 use super::{Lease, Leases, delete_due, irrevocable, put_due};
-use crate::due::{due, due_key, due_until};
+use crate::due::{due_key, due_until, kinds};
 use crate::mounts::{MountEntry, MountTable};
 use crate::node::Services;
 use crate::pipeline::{CatchPanic, background};
@@ -105,12 +105,12 @@ impl Leases {
 
     /// Hands due leases to workers of their mounts. Answers whether there is more to look at.
     async fn start_due(&self, services: &Arc<Services>, now: Timestamp) -> Result<bool> {
-        let (start, end) = due_until(due::LEASE, now);
+        let (start, end) = due_until(kinds::LEASE, now);
         let from = self.running.state.lock().cursor.unwrap_or(start);
         let page = self.due(&from, &end, PAGE).await?;
         let mut state = self.running.state.lock();
         state.cursor = match page.last() {
-            Some((at, id, _)) if page.len() == PAGE => Some(due_key(*at, due::LEASE, id + 1)),
+            Some((at, id, _)) if page.len() == PAGE => Some(due_key(*at, kinds::LEASE, id + 1)),
             _ => None,
         };
         for (at, id, mount) in page {
@@ -180,7 +180,7 @@ impl Leases {
                     Err(e) => return self.failed(id, at, &e).await,
                 },
                 // Renewed, revoked or marked anew: another entry stands for it now.
-                None => tx.delete_index(indexes::DUE, &due_key(at, due::LEASE, id)),
+                None => tx.delete_index(indexes::DUE, &due_key(at, kinds::LEASE, id)),
             }
             match tx.commit().await {
                 Ok(_) => {

@@ -8,7 +8,7 @@ use strongroom_storage::{Change, Key};
 
 use super::prefixes::RevokedPrefix;
 use super::{CustomId, Token, Tokens};
-use crate::due::{due, due_entry, due_key, due_until, link, link_ids, links};
+use crate::due::{due_entry, due_key, due_until, kinds, link, link_ids, links};
 use crate::mounts::MountTable;
 use crate::node::Services;
 use crate::pipeline::CubbyholeEntry;
@@ -48,7 +48,7 @@ impl Tokens {
 
     /// Revokes up to `limit` tokens whose time is over. Answers how many it looked at.
     async fn expire(&self, services: &Services, now: Timestamp, limit: usize) -> Result<usize> {
-        let (from, to) = due_until(due::TOKEN, now);
+        let (from, to) = due_until(kinds::TOKEN, now);
         let page = self.store.storage.scan_index(indexes::DUE, &from, &to, limit).done().await;
         let entries: Vec<_> =
             page.map_err(storage_error)?.iter().filter_map(|(key, _)| due_entry(key)).collect();
@@ -66,7 +66,7 @@ impl Tokens {
                         _ => {}
                     }
                     // A renewed token has another entry; this one is spent in any case.
-                    tx.delete_index(indexes::DUE, &due_key(*at, due::TOKEN, *id));
+                    tx.delete_index(indexes::DUE, &due_key(*at, kinds::TOKEN, *id));
                 }
                 Ok(())
             })
