@@ -181,8 +181,7 @@ impl Flags {
 pub fn parse(table: &[&Flag], words: &[String]) -> Result<(Flags, Vec<String>), String> {
     let mut flags = Flags::default();
     let mut rest = words.iter();
-    loop {
-        let Some(word) = rest.as_slice().first() else { break };
+    while let Some(word) = rest.as_slice().first() {
         if word == "--" {
             rest.next();
             break;

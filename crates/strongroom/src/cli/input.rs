@@ -62,11 +62,7 @@ fn shown(word: &str) -> String {
     }
 }
 
-fn add<'s>(
-    data: &mut JsonMap,
-    stdin: &mut Option<&'s mut dyn Read>,
-    word: &str,
-) -> Result<(), String> {
+fn add(data: &mut JsonMap, stdin: &mut Option<&mut dyn Read>, word: &str) -> Result<(), String> {
     if word.is_empty() {
         return Ok(());
     }

@@ -108,7 +108,7 @@ impl Globals {
         };
         let mut rest = words.into_iter();
         let mut format_next = false;
-        while let Some(word) = rest.next() {
+        for word in rest.by_ref() {
             if word == "--" {
                 found.words.push(word);
                 break;
