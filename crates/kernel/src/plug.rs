@@ -1235,7 +1235,7 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
                 let rest = route.pattern.strip_prefix(path);
                 rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
             };
-            route.root_namespace_only |= paths.iter().any(|path| at_or_below(&path));
+            route.root_namespace_only |= paths.iter().any(at_or_below);
         }
         self
     }
