@@ -484,7 +484,14 @@ impl AuditLog {
 
     /// Moves what lies in the outbox after a crash, unless the log has it already.
     async fn recover_outbox(&self, present: &std::collections::BTreeSet<u64>) -> Result<()> {
-        for (id, lines) in self.outbox.left_over(&self.store).await? {
+        let left = self.outbox.left_over(&self.store).await?;
+        let mut present = present.clone();
+        if let Some((missing, _)) = left.iter().find(|(id, _)| !present.contains(id)) {
+            // The outbox was not emptied for a long time: its lines may lie further back.
+            verify::add_older_outbox(&*self.medium, &mut present, *missing)
+                .map_err(cannot_record)?;
+        }
+        for (id, lines) in left {
             if !present.contains(&id) {
                 let index = self.push(&lines, Some(id), None)?;
                 self.settle(index).await?;

@@ -11,6 +11,9 @@ use strongroom_crypto::sign;
 use super::READ_BYTES;
 use super::medium::{Medium, Segment};
 
+/// Segments that are read to find a log's end.
+const SEGMENTS_AT_END: usize = 2;
+
 /// Where a log ends.
 pub(super) struct End {
     /// The last whole line's index; 0 for an empty log.
@@ -21,7 +24,7 @@ pub(super) struct End {
     pub segment_bytes: u64,
     /// Is there a segment?
     pub has_segment: bool,
-    /// Outbox ids that the last two segments hold.
+    /// Outbox ids that the last segments hold.
     pub outbox: BTreeSet<u64>,
 }
 
@@ -105,7 +108,7 @@ pub(super) fn find_end(medium: &dyn Medium) -> io::Result<End> {
         has_segment: !segments.is_empty(),
         outbox: BTreeSet::new(),
     };
-    let skip = segments.len().saturating_sub(2);
+    let skip = segments.len().saturating_sub(SEGMENTS_AT_END);
     for (i, segment) in segments.iter().enumerate().skip(skip) {
         let whole = each_line(medium, segment, |line| {
             if let Some(facts) = facts(line) {
@@ -124,6 +127,29 @@ pub(super) fn find_end(medium: &dyn Medium) -> io::Result<End> {
         }
     }
     Ok(end)
+}
+
+/// Adds the outbox ids of older segments than those that [`find_end`] read, back to where `missing`
+/// must stand if it is in the log. Ids rise along the log, but for requests under way together: one
+/// segment more is read for those.
+pub(super) fn add_older_outbox(
+    medium: &dyn Medium,
+    present: &mut BTreeSet<u64>,
+    missing: u64,
+) -> io::Result<()> {
+    let segments = medium.segments()?;
+    let mut one_more = true;
+    for segment in segments.iter().rev().skip(SEGMENTS_AT_END) {
+        if present.first().is_some_and(|oldest| *oldest < missing) && !std::mem::take(&mut one_more)
+        {
+            break;
+        }
+        each_line(medium, segment, |line| {
+            present.extend(facts(line).and_then(|facts| facts.outbox));
+            true
+        })?;
+    }
+    Ok(())
 }
 
 /// The line with this index.
