@@ -5,6 +5,7 @@ use strongroom_base::{Error, Json, Result, fields};
 use strongroom_kernel::plug::{Command, Op, Query, ReadCx, Reply, Verb, WriteCx};
 
 use super::Kv;
+use super::value::Anything;
 
 macro_rules! hints {
     ($($op:ident, $verb:ident, $subcommand:literal);+) => {
@@ -14,6 +15,8 @@ macro_rules! hints {
                 pub struct $op {
                     /// The path.
                     path: String,
+                    /// Whatever was sent.
+                    body: Anything,
                 }
             }
             impl Op for $op {

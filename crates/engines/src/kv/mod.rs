@@ -45,6 +45,7 @@ pub struct Kv;
 /// The surface of `kv`: version 1, or with the option `version=2` version 2.
 pub fn spec() -> Spec {
     EngineSpec::new("kv", Class::Secret, open)
+        .query::<v1::ReadTop>("")
         .query::<v1::Read>("{path..}")
         .command::<v1::Write>("{path..}")
         .exists::<v1::Write>("{path..}")

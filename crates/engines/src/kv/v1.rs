@@ -19,6 +19,11 @@ fields! {
 }
 
 fields! {
+    /// Reads the top folder, where no secret can be.
+    pub struct ReadTop {}
+}
+
+fields! {
     /// Writes a secret: the body is the secret, and replaces what was there.
     pub struct Write {
         /// The secret's path.
@@ -71,12 +76,23 @@ macro_rules! ops {
 }
 ops!(Read, Write, Delete, List, Scan);
 
+impl Op for ReadTop {
+    type Reply = Json;
+    const VERB: Verb = Verb::Read;
+}
+
 /// The seconds that a secret says its readers may keep it; `None` leaves it to the mount.
 fn lifetime(value: &Json) -> Option<i64> {
     let said = value.get("ttl").or_else(|| value.get("lease"))?;
     match said {
         Json::Number(_) | Json::String(_) => Ttl::read(said).ok().map(|Ttl(seconds)| seconds),
         _ => None,
+    }
+}
+
+impl Query<ReadTop> for Kv {
+    async fn query(&self, _: &ReadCx<'_>, _: ReadTop) -> Result<Reply<Json>> {
+        Err(Error::not_found())
     }
 }
 

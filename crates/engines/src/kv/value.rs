@@ -64,6 +64,25 @@ impl Field for BodyText {
     }
 }
 
+/// Whatever the body holds: for operations that only say that there is nothing here.
+pub struct Anything;
+
+impl Field for Anything {
+    const KIND: FieldKind = FieldKind::Object;
+    const REQUIRED: bool = false;
+    const REST: bool = true;
+    fn read(_: &Json) -> Result<Self, &'static str> {
+        Ok(Self)
+    }
+    fn take(
+        _: &FieldSource<'_>,
+        _: &'static str,
+        _: &'static [&'static str],
+    ) -> Result<Self, FieldError> {
+        Ok(Self)
+    }
+}
+
 /// The object that KV shows for a value.
 pub fn to_object(representation: Representation, bytes: &[u8]) -> Result<Json> {
     let damaged = || Error::internal("a stored value is not what it is marked as");

@@ -18,6 +18,7 @@ async fn a_write_replaces_what_was_there() {
         ("WRITE", "plain/a", json!(null), 400, json!(null)),
         ("WRITE", "plain/a/", json!({"x": 1}), 400, json!(null)),
         ("READ", "plain/a/", json!(null), 404, json!(null)),
+        ("READ", "plain", json!(null), 404, json!(null)),
         ("PATCH", "plain/a", json!({"x": 1}), 405, json!(null)),
         ("WRITE", "plain/a/b/c", json!({"x": 1}), 204, json!(null)),
         ("LIST", "plain", json!(null), 200, json!({"keys": ["a", "a/"]})),

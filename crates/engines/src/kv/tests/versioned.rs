@@ -426,8 +426,9 @@ async fn paths_that_are_no_endpoints_get_a_hint() {
         ("READ", "secret/data", top),
         ("WRITE", "secret/metadata", top),
     ] {
-        let got = room.call(method, path, json!({})).await;
+        let got = room.call(method, path, json!({"x": 1})).await;
         assert_eq!(got.status, 404, "{method} {path}");
+        assert_eq!(got.body["warnings"].as_array().map(Vec::len), Some(1), "{method} {path}");
         let warning = got.body["warnings"][0].as_str().unwrap_or_default();
         assert!(warning.starts_with(text), "{method} {path}: {got:?}");
     }
