@@ -3,6 +3,7 @@
 use super::command::{Command, Fail, Outcome, Prints};
 use super::context::Context;
 use super::data::clean_path;
+use super::deleted::{deleted, restore};
 use super::flags::Flag;
 use super::login::method_help;
 use super::mounts::*;
@@ -77,6 +78,28 @@ Lists the auth methods with their paths.
     )
     .prints(Prints::FORMATS)
     .flags(DETAILED),
+    Command::new(
+        "auth deleted",
+        "",
+        "List auth methods that can be restored",
+        "
+Lists what was disabled within the last seven days, with the IDs that \"auth restore\" takes.
+
+    $ {bin} auth deleted",
+        |cx| deleted(cx, Family::Auth),
+    )
+    .prints(Prints::FORMATS),
+    Command::new(
+        "auth restore",
+        "ID [PATH]",
+        "Bring a deleted auth method back",
+        "
+Brings back what was disabled, with all it held, at its old path or at PATH. Tokens and leases
+that it had given out stay revoked.
+
+    $ {bin} auth restore 3f0c2a52-… userpass/",
+        restore,
+    ),
     Command::new(
         "auth move",
         "SOURCE DESTINATION",

@@ -8,6 +8,7 @@ mod command;
 mod complete;
 mod context;
 mod data;
+mod deleted;
 mod explain;
 pub mod flags;
 pub mod gotext;

@@ -1,6 +1,7 @@
 //! `secrets`: which engines are mounted where.
 
 use super::command::{Command, Prints};
+use super::deleted::{deleted, restore};
 use super::flags::Flag;
 use super::mounts::*;
 
@@ -54,7 +55,8 @@ Mounts an engine at -path, or at its type's name.
         "PATH",
         "Unmount a secrets engine and delete its data",
         "
-Unmounts an engine, revokes its leases and deletes what it stored.
+Unmounts an engine, revokes its leases and, after seven days in which \"secrets restore\" brings it
+back, deletes what it stored.
 
     $ {bin} secrets disable team/",
         |cx| disable(cx, Family::Secrets),
@@ -72,6 +74,28 @@ Lists the engines with their paths.
     )
     .prints(Prints::FORMATS)
     .flags(DETAILED),
+    Command::new(
+        "secrets deleted",
+        "",
+        "List secrets engines that can be restored",
+        "
+Lists what was disabled within the last seven days, with the IDs that \"secrets restore\" takes.
+
+    $ {bin} secrets deleted",
+        |cx| deleted(cx, Family::Secrets),
+    )
+    .prints(Prints::FORMATS),
+    Command::new(
+        "secrets restore",
+        "ID [PATH]",
+        "Bring a deleted secrets engine back",
+        "
+Brings back what was disabled, with all it held, at its old path or at PATH. Tokens and leases
+that it had given out stay revoked.
+
+    $ {bin} secrets restore 3f0c2a52-… team/",
+        restore,
+    ),
     Command::new(
         "secrets move",
         "SOURCE DESTINATION",
