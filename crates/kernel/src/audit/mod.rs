@@ -464,6 +464,9 @@ impl AuditLog {
             index + 1
         };
         self.settle(index).await?;
+        // First the lines, then what says that they are there: a power cut in between must not look
+        // like lines taken away, nor leave a gap of indexes.
+        self.medium.sync().map_err(cannot_record)?;
         let head = Head { index: index + 1 };
         self.store.transact(|tx| async move { tx.write(Scope::ROOT).put_named(0, "", &head) }).await
     }
