@@ -1,6 +1,7 @@
 //! `strongroom-sim [--seed N] [--minutes M] [--steps S]`: runs seeds until the time is over, each
 //! twice. A finding prints its seed, the last requests, and how to see it again.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let end = Instant::now() + Duration::from_secs(minutes * 60);
     let (mut seed, mut seeds, mut requests) = (args.seed.unwrap_or(1), 0, 0);
     let (mut crashes, mut unknown) = (0, 0);
+    let mut answers: BTreeMap<(String, u16), u64> = BTreeMap::new();
     loop {
         match run_twice(Plan { seed, steps: args.steps }) {
             Ok(report) => {
@@ -54,6 +56,9 @@ fn main() -> ExitCode {
                 requests += report.requests;
                 crashes += report.crashes;
                 unknown += report.unknown;
+                for (answer, count) in report.answers {
+                    *answers.entry(answer).or_default() += count;
+                }
             }
             Err(failure) => {
                 eprintln!("{failure}");
@@ -65,6 +70,9 @@ fn main() -> ExitCode {
             break;
         }
         seed += 1;
+    }
+    for ((operation, status), count) in answers {
+        println!("{operation:16} {status} {count:8}");
     }
     println!(
         "{seeds} seeds without a finding: {requests} requests, {crashes} crashes, {unknown} \

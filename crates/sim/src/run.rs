@@ -49,7 +49,7 @@ impl std::fmt::Display for Failure {
 }
 
 /// What a good run saw.
-#[derive(Debug, PartialEq, Eq, Clone, Copy, Default)]
+#[derive(Debug, PartialEq, Eq, Clone, Default)]
 pub struct Report {
     /// The hash of all requests, answers and audit lines.
     pub trace: [u8; 32],
@@ -59,6 +59,8 @@ pub struct Report {
     pub crashes: u64,
     /// Requests whose outcome nobody was told.
     pub unknown: u64,
+    /// How often each operation was answered with each status.
+    pub answers: BTreeMap<(String, u16), u64>,
 }
 
 /// Runs a seed twice; the traces must be equal.
@@ -175,6 +177,7 @@ struct Run {
     unknown: u64,
     trace: Sha256,
     history: Vec<String>,
+    answers: BTreeMap<(String, u16), u64>,
     failing: bool,
 }
 
@@ -192,6 +195,7 @@ impl Run {
             unknown: 0,
             trace: Sha256::new(),
             history: Vec::new(),
+            answers: BTreeMap::new(),
             failing: false,
         };
         let wire = Wire {
@@ -228,6 +232,7 @@ impl Run {
             requests: self.number,
             crashes: self.crashes,
             unknown: self.unknown,
+            answers: self.answers.clone(),
         }
     }
 
@@ -392,6 +397,9 @@ impl Run {
             return Ok(Outcome::Unknown(applied));
         };
         self.note(asked, &format!("{} {}", got.status, got.body));
+        let name = format!("{:?}", asked.op);
+        let name = name.split([' ', '{']).next().unwrap_or_default().to_owned();
+        *self.answers.entry((name, got.status)).or_default() += 1;
         // A deleted version is 404 with what is left of it: an answer, not a failure.
         let success = got.status < 400 || !got.body["data"].is_null();
         if !success {
@@ -469,13 +477,13 @@ impl Run {
         let mut known: Vec<u64> = self.texts.keys().copied().collect();
         known.reverse();
         known.truncate(40);
-        let someone = |dice: &Dice| match (dice.roll(6), dice.pick(&live), dice.pick(&known)) {
+        let someone = |dice: &Dice| match (dice.roll(12), dice.pick(&live), dice.pick(&known)) {
             (0, _, Some(n)) => *n,
             (_, Some(n), _) => *n,
             (_, None, Some(n)) => *n,
             _ => 0,
         };
-        let client = |dice: &Dice| match dice.roll(6) {
+        let client = |dice: &Dice| match dice.roll(3) {
             0 => Who::Root,
             _ if known.is_empty() => Who::Root,
             _ => Who::Token(someone(dice)),
@@ -502,6 +510,7 @@ impl Run {
                 let value = self.canary(&dice);
                 (client(&dice), Op::Wrap { value, ttl: 20 + dice.roll(200) as i64 })
             }
+            60..=66 if wraps.is_empty() && !dice.one_in(8) => (client(&dice), self.draw_kv(&dice)),
             60..=66 => {
                 let wrap = dice.pick(&wraps).or(dice.pick(&known)).copied().unwrap_or_default();
                 let own = wraps.contains(&wrap) && dice.one_in(2);
@@ -583,8 +592,10 @@ impl Run {
         }
         let mut rules = Vec::new();
         for pattern in PATTERNS {
-            if dice.one_in(3) {
-                let bits = match dice.roll(5) {
+            // Broad rules are common, so that much is allowed; narrow ones take away and add.
+            let common = matches!(pattern, "kv/*" | "kw/*" | "auth/token/create");
+            if if common { !dice.one_in(3) } else { dice.one_in(5) } {
+                let bits = match dice.roll(if common { 12 } else { 4 }) {
                     0 => caps::DENY,
                     1 => 1 << dice.roll(4),
                     _ => caps::READ | caps::WRITE | caps::DELETE | caps::LIST,
@@ -600,7 +611,7 @@ impl Run {
 
     fn draw_mount(&self, dice: &Dice) -> Op {
         let mount = dice.text(&MOUNTS);
-        if dice.one_in(2) { Op::Disable { mount } } else { Op::Enable { mount } }
+        if dice.one_in(4) { Op::Disable { mount } } else { Op::Enable { mount } }
     }
 }
 
