@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use strongroom_kernel::audit::medium::{Medium, Segment};
@@ -50,17 +51,30 @@ pub struct SimStorage {
     dice: Dice,
     mood: Mutex<Mood>,
     applied: Mutex<BTreeMap<u64, Applied>>,
+    /// Commits that were made to fail.
+    faults: AtomicU64,
 }
 
 impl SimStorage {
     /// A disk over `inner`.
     pub fn new(inner: Arc<MemoryStorage>, dice: Dice) -> Arc<Self> {
-        Arc::new(Self { inner, dice, mood: Mutex::default(), applied: Mutex::default() })
+        Arc::new(Self {
+            inner,
+            dice,
+            mood: Mutex::default(),
+            applied: Mutex::default(),
+            faults: AtomicU64::new(0),
+        })
     }
 
     /// Sets how it behaves.
     pub fn set_mood(&self, mood: Mood) {
         *self.mood.lock() = mood;
+    }
+
+    /// How many commits were made to fail.
+    pub fn faults(&self) -> u64 {
+        self.faults.load(Ordering::Relaxed)
     }
 
     /// The truth about a request.
@@ -122,6 +136,7 @@ impl SimStorage {
         let hidden = fault.as_ref().map(|fault| fault.applied);
         let changes = !commit.changes.is_empty();
         if let Some(fault) = fault {
+            self.faults.fetch_add(1, Ordering::Relaxed);
             self.inner.fail_next(fault);
         }
         let before = self.inner.revision();

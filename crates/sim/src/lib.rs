@@ -15,6 +15,7 @@
 mod check;
 mod dice;
 mod disk;
+mod giver;
 mod machine;
 mod model;
 mod ops;

@@ -21,6 +21,7 @@ use strongroom_testkit::{Got, MemorySinks, SimRng, render};
 
 use crate::dice::Dice;
 use crate::disk::{REQUEST, SimMedium, SimStorage};
+use crate::giver;
 use crate::ops::Wire;
 
 /// Bytes of an audit segment: small, so that segments end while the core works.
@@ -55,6 +56,8 @@ pub struct Machine {
     pub disk: Arc<SimStorage>,
     /// Its audit log.
     pub medium: Arc<SimMedium>,
+    /// What the server gives credentials of.
+    pub outside: giver::Shared,
     /// The first root token.
     pub root: String,
     hands: Arc<Hands>,
@@ -74,7 +77,8 @@ impl Machine {
         let rng = SimRng::new(seed);
         let disk = SimStorage::new(MemoryStorage::new(), dice.clone());
         let medium = Arc::new(SimMedium::default());
-        let node = boot(&disk, &medium, &hands, &rng).await?;
+        let outside = giver::Shared::default();
+        let node = boot(&disk, &medium, &hands, &rng, &outside).await?;
         let now = hands.now();
         let plan = SharePlan::new(3, 2, &[], now).map_err(|e| e.to_string())?;
         let made = node
@@ -86,6 +90,7 @@ impl Machine {
             node,
             disk,
             medium,
+            outside,
             root: made.root_token.expose_secret().clone(),
             hands,
             rng,
@@ -120,7 +125,7 @@ impl Machine {
         self.hands = Hands::new(self.expected.max(self.hands.now().0));
         self.expected = self.hands.now().0;
         self.boots += 1;
-        self.node = boot(&self.disk, &self.medium, &self.hands, &self.rng).await?;
+        self.node = boot(&self.disk, &self.medium, &self.hands, &self.rng, &self.outside).await?;
         self.unseal().await
     }
 
@@ -152,6 +157,7 @@ impl Machine {
     pub async fn tick(&self) {
         if let Ok(services) = self.node.active() {
             strongroom_kernel::reconcile::run_due(&services).await;
+            services.leases.idle().await;
         }
     }
 
@@ -199,11 +205,13 @@ async fn boot(
     medium: &Arc<SimMedium>,
     hands: &Arc<Hands>,
     rng: &Arc<SimRng>,
+    outside: &giver::Shared,
 ) -> Result<Arc<Node>, String> {
     let specs = strongroom_system::specs()
         .into_iter()
         .chain(strongroom_auth::registry::specs())
-        .chain(strongroom_engines::registry::specs());
+        .chain(strongroom_engines::registry::specs())
+        .chain([giver::spec(outside.clone())]);
     let mut registry = Registry::new(specs);
     registry.node = strongroom_system::node_ops::spec();
     let config = KernelConfig {

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use strongroom_base::time::NANOS_PER_SECOND;
 
+use crate::giver::{LEASE_MAX, TTLS};
 use crate::ops::{LOGIN_TTL, Op, Who};
 
 /// Capabilities as bits.
@@ -24,6 +25,9 @@ pub mod caps {
     /// `deny`
     pub const DENY: u8 = 16;
 }
+
+/// Any answer will do: what is revoked already may be cleared away or not yet.
+pub const ANY: u16 = 1;
 
 /// The longest life of a token: 768 h.
 const MAX_TTL: i64 = 768 * 3_600;
@@ -94,6 +98,17 @@ struct Wrapped {
     expires: i64,
 }
 
+/// A lease of a credential.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Lease {
+    issued: i64,
+    expires: i64,
+    /// The token it ends with; `None` is the root token.
+    token: Option<u64>,
+    /// A batch token's leases are not renewed.
+    renewable: bool,
+}
+
 /// The AppRole mount.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct AppRole {
@@ -109,13 +124,14 @@ pub struct Model {
     policies: BTreeMap<&'static str, Policy>,
     tokens: BTreeMap<u64, Token>,
     wraps: BTreeMap<u64, Wrapped>,
+    leases: BTreeMap<u64, Lease>,
     approle: Option<AppRole>,
     user: Option<Vec<&'static str>>,
 }
 
 /// What the model says of an operation.
 pub struct Said {
-    /// The status; 0 is any refusal but that of policy (400, 404).
+    /// The status; 0 is any refusal but that of policy (400, 404), [`ANY`] what is not decided.
     pub status: u16,
     /// What the answer shows, as [`shown`] picks it; null where nothing is compared.
     pub data: Value,
@@ -133,6 +149,7 @@ pub fn shown(op: &Op, body: &Value) -> Value {
         Op::Get { .. } => json!([data["data"]["v"], data["metadata"]["version"]]),
         Op::List { .. } => data["keys"].clone(),
         Op::LookupSelf => json!([data["ttl"], data["policies"]]),
+        Op::Give { .. } | Op::RenewLease { .. } => body["lease_duration"].clone(),
         Op::RenewSelf { .. } => body["auth"]["lease_duration"].clone(),
         Op::CreateToken { .. } | Op::Login { .. } | Op::UserLogin { .. } => {
             json!([body["auth"]["lease_duration"], body["auth"]["policies"]])
@@ -263,7 +280,7 @@ impl Model {
         }
         let before = next.clone();
         let (status, data) = next.effect(number, who, op, now);
-        if status >= 400 || status == 0 {
+        if status >= 400 || status <= ANY {
             return said(status, Value::Null, before, used);
         }
         said(status, data, next, used)
@@ -308,6 +325,9 @@ impl Model {
                 Some(wrapped) if wrapped.expires > now => (200, json!(wrapped.value)),
                 _ => (0, Value::Null),
             },
+            Op::Give { .. } | Op::RenewLease { .. } | Op::RevokeLease { .. } => {
+                self.lease(number, who, op, now)
+            }
             Op::Rotate => (204, Value::Null),
             Op::SetUser { policies } => {
                 self.user = Some(policies.clone());
@@ -327,6 +347,55 @@ impl Model {
             | Op::SecretId { .. }
             | Op::Login { .. } => self.approle(number, op, now),
             _ => self.tokens(number, who, op, now),
+        }
+    }
+
+    /// Numbers of leases.
+    pub fn leases(&self) -> Vec<u64> {
+        self.leases.keys().copied().collect()
+    }
+
+    /// Must the credential of this lease still be there?
+    pub fn holds_lease(&self, number: u64, now: i64) -> bool {
+        self.leases.get(&number).is_some_and(|lease| {
+            lease.expires > now && lease.token.is_none_or(|token| self.is_live(token, now))
+        })
+    }
+
+    fn lease(&mut self, number: u64, who: Who, op: &Op, now: i64) -> (u16, Value) {
+        match op {
+            Op::Give { role } => {
+                let ttl = TTLS.iter().find(|(name, _)| name == role).map_or(0, |(_, ttl)| *ttl);
+                let mut expires = now + ttl * NANOS_PER_SECOND;
+                let mut token = None;
+                let mut renewable = true;
+                if let Who::Token(caller) = who
+                    && let Some(own) = self.tokens.get(&caller)
+                {
+                    token = Some(caller);
+                    if own.batch {
+                        token = own.parent;
+                        renewable = false;
+                        expires = expires.min(own.expires);
+                    }
+                }
+                self.leases.insert(number, Lease { issued: now, expires, token, renewable });
+                (200, json!((expires - now) / NANOS_PER_SECOND))
+            }
+            Op::RenewLease { lease, increment } if self.holds_lease(*lease, now) => {
+                let Some(lease) = self.leases.get_mut(lease) else { return (0, Value::Null) };
+                if !lease.renewable {
+                    return (400, Value::Null);
+                }
+                let end = lease.issued + LEASE_MAX * NANOS_PER_SECOND;
+                lease.expires = (now + increment * NANOS_PER_SECOND).min(end);
+                (200, json!((lease.expires - now) / NANOS_PER_SECOND))
+            }
+            Op::RevokeLease { lease } if self.holds_lease(*lease, now) => {
+                self.leases.remove(lease);
+                (204, Value::Null)
+            }
+            _ => (ANY, Value::Null),
         }
     }
 

@@ -80,6 +80,12 @@ pub enum Op {
     DeleteUser,
     /// The user logs in, with the password or without.
     UserLogin { right: bool },
+    /// Asks for a credential.
+    Give { role: &'static str },
+    /// Renews its lease.
+    RenewLease { lease: u64, increment: i64 },
+    /// Revokes its lease.
+    RevokeLease { lease: u64 },
     /// Gives the key ring a new term.
     Rotate,
 }
@@ -202,6 +208,14 @@ impl Op {
             Self::UserLogin { right } => {
                 let password = if *right { "abc" } else { "wrong" };
                 wire("WRITE", "auth/userpass/login/bob", json!({ "password": password }))
+            }
+            Self::Give { role } => wire("WRITE", format!("db/creds/{role}"), none()),
+            Self::RenewLease { lease, increment } => {
+                let body = json!({"lease_id": text(*lease), "increment": increment});
+                wire("WRITE", "sys/leases/renew", body)
+            }
+            Self::RevokeLease { lease } => {
+                wire("WRITE", "sys/leases/revoke", json!({ "lease_id": text(*lease) }))
             }
             Self::Rotate => wire("WRITE", "sys/rotate", none()),
         }
