@@ -94,7 +94,7 @@ unsafe extern "C" fn open(
         let Some(real_open) = (*base).xOpen else { return ffi::SQLITE_ERROR };
         let code = real_open(base, name, file, flags, out_flags);
         let Some(path) = path_of(name).filter(|_| code == ffi::SQLITE_OK) else { return code };
-        registered.faults.opened(&path);
+        registered.faults.opened(&path, file as usize);
         let real = (*file).pMethods;
         let mut methods = *real;
         methods.xRead = Some(read);
@@ -158,6 +158,9 @@ unsafe extern "C" fn write(
     let (Ok(len), Ok(offset)) = (usize::try_from(count), usize::try_from(at)) else {
         return ffi::SQLITE_IOERR_WRITE;
     };
+    if let Some(hook) = faults.hook(&path) {
+        hook();
+    }
     // SAFETY: SQLite hands in `count` readable bytes.
     let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), len) };
     match faults.write(&path, offset, bytes) {
@@ -184,7 +187,7 @@ unsafe extern "C" fn truncate(file: *mut sqlite3_file, size: sqlite3_int64) -> c
 unsafe extern "C" fn sync(file: *mut sqlite3_file, _flags: c_int) -> c_int {
     let Some((faults, path, _)) = known(file) else { return ffi::SQLITE_IOERR };
     // The real file needs no sync: the model says what survives.
-    match faults.sync(&path) {
+    match faults.sync(&path, file as usize) {
         Verdict::Go => ffi::SQLITE_OK,
         Verdict::Full | Verdict::Fail => ffi::SQLITE_IOERR_FSYNC,
     }
@@ -194,6 +197,7 @@ unsafe extern "C" fn close(file: *mut sqlite3_file) -> c_int {
     let Some(opened) = OPEN.lock().as_mut().and_then(|open| open.remove(&(file as usize))) else {
         return ffi::SQLITE_IOERR;
     };
+    opened.faults.closed(&opened.path, file as usize);
     // SAFETY: the real table is put back before the real method sees the file, and ours, which
     // came from a box, is freed after its last use: nobody else has this file's address.
     unsafe {

@@ -14,7 +14,7 @@ use model::Dice;
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use strongroom_storage::{SqliteOptions, SqliteStorage, Storage, StorageError};
 use strongroom_storage_faultvfs::{Fault, Faults, register};
 use tempfile::TempDir;
@@ -221,6 +221,76 @@ fn power_cuts_while_opening() {
         drop(store);
         SqliteStorage::verify(&bed.path()).expect("a sound store");
     }
+}
+
+const DATA: &str = "/strongroom.db";
+
+/// Brings the store to where a checkpoint is copying pages, and batches came that are not in it; it
+/// goes on when the answer is used. SQLite will not sync what it copies but count it as moved.
+fn overtake_a_checkpoint(bed: &mut Bed, store: &Arc<SqliteStorage>) -> mpsc::Sender<()> {
+    let (copying, copies) = mpsc::channel();
+    let (go_on, goes_on) = mpsc::channel();
+    bed.faults.at_write_to(DATA, move || {
+        copying.send(()).expect("the test waits");
+        goes_on.recv().expect("the test lets it go on");
+    });
+    while copies.try_recv().is_err() {
+        assert!(bed.live(store));
+    }
+    assert!(bed.live(store));
+    go_on
+}
+
+/// When the sync of the checkpoint after an overtaken one fails, the pages of both are lost; one
+/// after that, which copies only what is not counted as moved, must not let go of the log.
+#[test]
+fn a_failed_sync_takes_what_an_overtaken_checkpoint_left_unsynced() {
+    let mut bed = Bed::new("overtaken", 1);
+    let store = bed.open().expect("a new store");
+    let go_on = overtake_a_checkpoint(&mut bed, &store);
+    bed.faults.fail_sync_of(DATA);
+    go_on.send(()).expect("a checkpoint waits");
+    while bed.faults.happened() == 0 {
+        assert!(bed.live(&store));
+    }
+    // Until the log has begun anew over what it held then.
+    let syncs = bed.faults.syncs_of(DATA);
+    while bed.faults.syncs_of(DATA) == syncs {
+        assert!(bed.live(&store));
+    }
+    assert!(bed.live(&store));
+    drop(bed.cut_power_and_check(store));
+    SqliteStorage::verify(&bed.path()).expect("a sound store");
+}
+
+/// The same, where the checkpoint after is the one that ends the store.
+#[test]
+fn an_end_over_a_failed_sync_leaves_the_log_to_the_next_start() {
+    let mut bed = Bed::new("ended", 1);
+    let store = bed.open().expect("a new store");
+    let go_on = overtake_a_checkpoint(&mut bed, &store);
+    bed.faults.fail_sync_of(DATA);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    std::thread::scope(|scope| {
+        let ending = Arc::clone(&store);
+        scope.spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build();
+            runtime.expect("a runtime").block_on(ending.close());
+        });
+        // The end has begun when nothing is taken any more.
+        loop {
+            let n = bed.acknowledged[0] + 1;
+            let commit = model::commit(&store, 0, n, store.next_id()).expect("a read");
+            match runtime.block_on(store.commit(commit)) {
+                Ok(_) => bed.acknowledged[0] = n,
+                Err(error) => break assert!(matches!(error, StorageError::Closed), "{error}"),
+            }
+        }
+        go_on.send(()).expect("a checkpoint waits");
+    });
+    assert_eq!(bed.faults.happened(), 1);
+    drop(bed.cut_power_and_check(store));
+    SqliteStorage::verify(&bed.path()).expect("a sound store");
 }
 
 /// The tests above would be worthless if they held on a disk whose syncs do nothing.

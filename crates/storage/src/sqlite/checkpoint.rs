@@ -2,15 +2,23 @@
 //!
 //! First without stopping anyone (PASSIVE); then, with the writer held for the few pages that came
 //! meanwhile, so that the log begins anew (RESTART). A log whose file grew far beyond its bound is
-//! cut (TRUNCATE). A checkpoint that fails loses nothing: what it was to move is still in the log,
-//! and the next one writes all of it again.
+//! cut (TRUNCATE).
+//!
+//! A checkpoint that found no room loses nothing: what it was to move is still in the log, and the
+//! next one tries again. After one that failed to write or sync the store is reopened, and never is
+//! the open log checkpointed again. For SQLite syncs the data file only with the newest frame: a
+//! checkpoint that a batch overtakes copies pages and counts them as moved, and only the next one's
+//! sync makes them durable. If that sync fails, the pages of both are lost, but later checkpoints
+//! would copy those of the second alone and then let go of the log. The count lies in the index of
+//! the log, which ends with its last connection; so reopening, and nothing else, copies all of the
+//! log again.
 
-use super::error::plain;
+use super::error::{plain, sort};
 use super::schema::{self, Use};
 use super::{PAGE_BYTES, Shared};
 use crate::StorageError;
 use parking_lot::{Condvar, Mutex};
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -72,10 +80,20 @@ pub(super) fn run(shared: Arc<Shared>) {
             shared.readers.forbid_snapshots(true);
             let result = if shared.failure().is_none() { checkpoint(&shared) } else { Ok(()) };
             shared.readers.forbid_snapshots(false);
+            // While a reopening waits, so that it is never undone by an older failure.
+            if let Err(why @ StorageError::Poisoned(_)) = &result {
+                shared.fail(why.clone());
+            }
             result
         };
-        if let Err(error) = result {
-            tracing::warn!(%error, "a checkpoint failed; it will be repeated");
+        match result {
+            Ok(()) => {}
+            Err(error @ StorageError::Poisoned(_)) => {
+                tracing::warn!(%error, "a checkpoint failed; the store is reopened");
+                // The writer may have nothing to do, and it is the one that reopens.
+                shared.queue.nudge();
+            }
+            Err(error) => tracing::warn!(%error, "a checkpoint failed; it will be repeated"),
         }
         shared.checkpoints.done();
     }
@@ -85,7 +103,10 @@ fn checkpoint(shared: &Shared) -> Result<(), StorageError> {
     let vfs = shared.options.vfs.as_deref();
     let connection = schema::connect(&shared.data, vfs, Use::Checkpoints, CACHE_BYTES)?;
     let what = format!("moving the log into {}", shared.data.display());
-    let failed = |e: rusqlite::Error| plain(&what, &e);
+    let failed = |e: rusqlite::Error| match e.sqlite_error_code() {
+        Some(ErrorCode::SystemIoFailure) => sort(&what, &e).1,
+        _ => plain(&what, &e),
+    };
     once(&connection, "PASSIVE").map_err(failed)?;
     connection.busy_timeout(READERS_PATIENCE).map_err(failed)?;
     let _gate = shared.gate.lock();

@@ -12,26 +12,35 @@ use super::writer::Opened;
 use super::{Shared, checkpoint, wal};
 use crate::{Change, StorageError};
 use rusqlite::Connection;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Opens the store's files for the first time, and makes them where there are none.
 pub(super) fn open(shared: &Shared) -> Result<Opened, StorageError> {
-    prepare(shared)?;
+    let last_end = shared.folder.last_end()?;
+    prepare(shared, last_end)?;
     wal::check(&shared.wal)?;
+    if last_end == LastEnd::Crash {
+        // The last server may have ended over a failed sync.
+        match rewrite_log(shared) {
+            // Sooner this than a server that cannot start on a full disk.
+            Ok(()) | Err(StorageError::Full) => {}
+            Err(StorageError::Poisoned(why)) => return Err(StorageError::Io(why)),
+            Err(error) => return Err(error),
+        }
+    }
     let opened = connect(shared)?;
     shared.folder.mark(true)?;
     Ok(opened)
 }
 
 /// Is what the folder holds a store, whole, or may one be made there?
-fn prepare(shared: &Shared) -> Result<(), StorageError> {
+fn prepare(shared: &Shared, last_end: LastEnd) -> Result<(), StorageError> {
     let folder = &shared.folder;
     // Left-overs of a start or a recovery that was interrupted.
     folder::remove(&folder.data_new())?;
     folder::remove(&folder.wal_copy())?;
-    let last_end = folder.last_end()?;
     let log = folder::found(&shared.wal)?.map(|m| m.len());
     let data = folder::found(&shared.data)?;
     let missing = |path: &std::path::Path, why: &str| {
@@ -165,8 +174,9 @@ pub(super) fn reopen(shared: &Arc<Shared>) -> Result<Opened, StorageError> {
 
 /// Replaces the log by a synced copy of itself.
 fn rewrite_log(shared: &Shared) -> Result<(), StorageError> {
-    let failed = |e: std::io::Error| {
-        StorageError::Poisoned(format!("copying {}: {}", shared.wal.display(), e.kind()))
+    let failed = |e: std::io::Error| match e.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StorageError::Full,
+        kind => StorageError::Poisoned(format!("copying {}: {kind}", shared.wal.display())),
     };
     if folder::found(&shared.wal)?.is_none() {
         return Ok(());
@@ -176,10 +186,13 @@ fn rewrite_log(shared: &Shared) -> Result<(), StorageError> {
     folder::create_private(&copy)?;
     let mut from = std::fs::File::open(&shared.wal).map_err(failed)?;
     let mut to = std::fs::OpenOptions::new().write(true).open(&copy).map_err(failed)?;
-    std::io::copy(&mut from, &mut to)
-        .and_then(|_| to.flush())
-        .and_then(|()| to.sync_all())
-        .map_err(failed)?;
+    let copied =
+        std::io::copy(&mut from, &mut to).and_then(|_| to.flush()).and_then(|()| to.sync_all());
+    if let Err(error) = copied {
+        // A part of a copy only takes room.
+        folder::remove(&copy)?;
+        return Err(failed(error));
+    }
     folder::rename(&copy, &shared.wal)?;
     shared.folder.sync()
 }
@@ -188,7 +201,13 @@ fn rewrite_log(shared: &Shared) -> Result<(), StorageError> {
 pub(super) fn close(shared: &Shared, opened: Opened) {
     shared.checkpoints.end();
     let _running = shared.checkpoints.running.lock();
+    let doubt = shared.failure();
     shared.fail(StorageError::Closed);
+    if let Some(error) = doubt {
+        // Only the next start may move what the log holds: it moves all of it.
+        tracing::warn!(%error, "the log was not moved at the end; the next start will");
+        return;
+    }
     match checkpoint::once(&opened.connection, "TRUNCATE") {
         Ok(true) => {
             drop(opened);

@@ -9,6 +9,7 @@
 //!   name afterwards;
 //! * a commit that is refused leaves nothing: it is validated before it is applied, and where
 //!   applying fails the whole batch is rolled back;
+//! * nothing is written to files, or acknowledged in them, that a failed checkpoint left in doubt;
 //! * a COMMIT that failed with an unknown outcome is never repeated: the store is reopened.
 
 use super::Shared;
@@ -164,7 +165,9 @@ impl Writer<'_> {
     ) -> Result<Option<Revision>, (Severity, StorageError)> {
         let revision = self.shared.revision.load(Ordering::Acquire) + 1;
         let mut requests = requests.into_iter();
-        let mut outcome = self.statements.begin().map_err(|e| sort("beginning", &e));
+        let mut outcome = self
+            .undoubted()
+            .and_then(|()| self.statements.begin().map_err(|e| sort("beginning", &e)));
         for request in requests.by_ref() {
             let units = request.units();
             let mut commit = request.commit;
@@ -191,10 +194,16 @@ impl Writer<'_> {
         }
         self.statements.commit().map_err(|e| sort("committing", &e))?;
         self.still_linked().map_err(|why| (Severity::Poisons, why))?;
+        self.undoubted()?;
         if let Some(end) = ids {
             self.shared.ids.reserved(end);
         }
         Ok(Some(revision))
+    }
+
+    /// Did a checkpoint fail meanwhile, and leave the files in doubt?
+    fn undoubted(&self) -> Result<(), (Severity, StorageError)> {
+        self.shared.failure().map_or(Ok(()), |why| Err((Severity::Poisons, why)))
     }
 
     fn validate(&self, revision: Revision, commit: &Commit) -> Result<(), StorageError> {
