@@ -34,6 +34,7 @@ usage: strongroom-bench --binary PATH [options]
   --rounds R           measurements of each workload; the middle one counts (default 3)
   --connections N      kept-alive connections (default 16)
   --only A,B           only workloads whose name contains one of these
+  --accept-loop PATH   the server crate's `responder` example, to set beside the bare one
   --dir PATH           where data lies while measuring (default: the temporary folder)
   --json FILE          also write the figures as JSON
   --no-restart         leave out start-up, kill -9 and memory";
@@ -42,6 +43,7 @@ usage: strongroom-bench --binary PATH [options]
 pub struct Options {
     binary: PathBuf,
     peer: Option<PathBuf>,
+    accept_loop: Option<PathBuf>,
     sizes: Vec<usize>,
     peer_size: usize,
     measure: Duration,
@@ -73,6 +75,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
     let mut options = Options {
         binary: PathBuf::new(),
         peer: None,
+        accept_loop: None,
         sizes: vec![1000],
         peer_size: 1000,
         measure: Duration::from_secs(4),
@@ -96,6 +99,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         match arg.as_str() {
             "--binary" => binary = Some(PathBuf::from(value)),
             "--peer" => options.peer = Some(value.into()),
+            "--accept-loop" => options.accept_loop = Some(value.into()),
             "--sizes" => {
                 let sizes: Result<Vec<usize>, _> = value.split(',').map(str::parse).collect();
                 options.sizes = sizes.map_err(|_| "--sizes takes numbers".to_owned())?;

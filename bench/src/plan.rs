@@ -61,7 +61,10 @@ const WORKS: &[Work] = &[
 pub fn run(options: &Options) -> Result<(), String> {
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let mut report = Report::default();
-    let responder = Subject::new(Kind::Responder, &own, options)?;
+    let mut limits = vec![Subject::new(Kind::Responder, &own, options)?];
+    if let Some(binary) = &options.accept_loop {
+        limits.push(Subject::new(Kind::Loop, binary, options)?);
+    }
     let mut ours = Subject::new(Kind::Strongroom, &options.binary, options)?;
     memory(&mut report, &ours, "idle");
     let mut peer = match &options.peer {
@@ -75,8 +78,8 @@ pub fn run(options: &Options) -> Result<(), String> {
     for (i, &size) in options.sizes.iter().enumerate() {
         ours.fill(size)?;
         let others = if i == 0 { peer.as_ref() } else { None };
-        let limit = if i == 0 { Some(&responder) } else { None };
-        workloads(&mut report, options, &ours, others, limit);
+        let limits: &[Subject] = if i == 0 { &limits } else { &[] };
+        workloads(&mut report, options, &ours, others, limits);
         memory(&mut report, &ours, &format!("with {size} secrets"));
     }
     extras(&mut report, options, &ours);
@@ -102,15 +105,15 @@ fn workloads(
     options: &Options,
     ours: &Subject,
     peer: Option<&Subject>,
-    responder: Option<&Subject>,
+    limits: &[Subject],
 ) {
     let wanted = |work: Work| {
         options.only.is_empty()
             || options.only.iter().any(|word| work.name().contains(word.as_str()))
     };
     let mut plan: Vec<(Work, Vec<&Subject>)> = Vec::new();
-    if let Some(responder) = responder {
-        plan.push((Work::Respond, vec![responder]));
+    if !limits.is_empty() {
+        plan.push((Work::Respond, limits.iter().collect()));
     }
     for work in WORKS.iter().copied().filter(|work| wanted(*work)) {
         plan.push((work, std::iter::once(ours).chain(peer).collect()));

@@ -23,6 +23,8 @@ pub enum Kind {
     Peer,
     /// The bare responder.
     Responder,
+    /// Our accept loop, answering a fixed text.
+    Loop,
 }
 
 impl Kind {
@@ -32,7 +34,13 @@ impl Kind {
             Self::Strongroom => "strongroom",
             Self::Peer => "peer",
             Self::Responder => "responder",
+            Self::Loop => "accept-loop",
         }
+    }
+
+    /// Does it answer a fixed text, whatever is asked?
+    pub fn is_fixed(self) -> bool {
+        matches!(self, Self::Responder | Self::Loop)
     }
 }
 
@@ -80,7 +88,7 @@ impl Server {
             root: String::new(),
         };
         server.start()?;
-        if kind != Kind::Responder {
+        if !kind.is_fixed() {
             server.initialise()?;
         }
         Ok(server)
@@ -97,6 +105,7 @@ impl Server {
         let mut command = Command::new(&self.binary);
         match self.kind {
             Kind::Responder => command.args(["responder", &self.address.to_string()]),
+            Kind::Loop => command.arg(self.address.to_string()),
             _ => command
                 .arg("server")
                 .arg(format!("-config={}", self.folder.join("config.hcl").display())),
@@ -227,7 +236,7 @@ fn config(kind: Kind, folder: &Path, port: u16, cluster_port: u16) -> String {
     let data = folder.join("data");
     let data = data.display();
     match kind {
-        Kind::Responder => String::new(),
+        Kind::Responder | Kind::Loop => String::new(),
         Kind::Strongroom => format!(
             "storage \"file\" {{ path = \"{data}\" }}\n\
              listener \"tcp\" {{ address = \"127.0.0.1:{port}\" tls_disable = true }}\n\

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     http::{Connection, request},
-    server::{Kind, Server},
+    server::Server,
 };
 
 /// Bytes of a secret's value.
@@ -144,7 +144,7 @@ path "auth/token/create" { capabilities = ["create", "update"] }
 
 /// Makes the policy, the caller's token and the AppRole.
 pub fn prepare(server: &Server) -> Result<Material, String> {
-    if server.kind == Kind::Responder {
+    if server.kind.is_fixed() {
         return Ok(Material::default());
     }
     let root = &server.root;
@@ -170,7 +170,7 @@ pub fn prepare(server: &Server) -> Result<Material, String> {
 
 /// Writes secrets until there are `count`, and with the first of them the wide folder.
 pub fn fill(server: &Server, material: &mut Material, count: usize) -> Result<(), String> {
-    if server.kind == Kind::Responder {
+    if server.kind.is_fixed() {
         return Ok(());
     }
     if material.secrets == 0 {
