@@ -4,7 +4,29 @@ use crate::workspace::{Source, Workspace};
 
 /// What is wrong.
 pub fn check(workspace: &Workspace) -> Vec<String> {
-    workspace.sources.iter().flat_map(check_source).collect()
+    let mut wrong: Vec<String> = workspace.sources.iter().flat_map(check_source).collect();
+    wrong.extend(check_kinds(workspace));
+    wrong
+}
+
+/// Records of namespaces are told apart by their kinds: no two types have one.
+fn check_kinds(workspace: &Workspace) -> Vec<String> {
+    let mut seen = std::collections::BTreeMap::new();
+    let mut wrong = Vec::new();
+    let namespaced = |path: &str| {
+        path.starts_with("crates/kernel/src/") || path.starts_with("crates/system/src/")
+    };
+    for source in workspace.sources.iter().filter(|s| namespaced(&s.path)) {
+        let kinds = source.text.lines().filter_map(|line| {
+            line.trim().strip_prefix("const KIND: u8 = ")?.strip_suffix(';')?.parse::<u8>().ok()
+        });
+        for kind in kinds.filter(|kind| *kind >= 200) {
+            if let Some(other) = seen.insert(kind, &source.path) {
+                wrong.push(format!("{}: kind {kind} is that of a record in {other}", source.path));
+            }
+        }
+    }
+    wrong
 }
 
 /// Words that belong to one machine or one package registry. They are put together here, so that

@@ -29,6 +29,22 @@ const HEADER_BYTES: usize = 1 + 4 + 12;
 /// keys derived per scope, so this is well before the limit.
 pub const TERM_USES_MAX: u64 = 1 << 31;
 
+/// Encryptions reserved on disk at a time: a crash forgets none, it counts up to so many too many.
+pub const USES_BLOCK: u64 = 1 << 22;
+
+/// How many encryptions under a term are accounted for on disk.
+#[derive(Serialize, Deserialize, Clone, Copy, Default, Debug)]
+pub struct KeyUses {
+    /// The term.
+    pub term: u32,
+    /// Encryptions, those in memory only included.
+    pub uses: u64,
+}
+
+impl crate::record::Record for KeyUses {
+    const KIND: u8 = 252;
+}
+
 /// One term's key.
 #[derive(Serialize, Deserialize, Clone)]
 pub struct TermKey {
@@ -157,9 +173,16 @@ impl Barrier {
         self.ring.read().terms.last().map_or((0, Timestamp::ZERO), |t| (t.term, t.created))
     }
 
-    /// Encryptions under the active term since it was loaded.
+    /// Encryptions under the active term; after a restart, at least so many.
     pub fn uses(&self) -> u64 {
         self.uses.load(Ordering::Relaxed)
+    }
+
+    /// Goes on counting from what was reserved on disk for the active term.
+    pub fn resume_uses(&self, reserved: &KeyUses) {
+        if reserved.term == self.active_term().0 {
+            self.uses.fetch_max(reserved.uses, Ordering::Relaxed);
+        }
     }
 
     fn scope(&self, scope: Scope) -> Arc<ScopeKeys> {

@@ -11,7 +11,7 @@ use strongroom_storage::{Change, Storage};
 use crate::audit::medium::Medium;
 use crate::audit::sinks::SinkFactory;
 use crate::audit::{AuditLog, AuditOptions};
-use crate::barrier::{Barrier, KeyRing};
+use crate::barrier::{Barrier, KeyRing, KeyUses};
 use crate::identity::Identity;
 use crate::leases::Leases;
 use crate::lockout::Lockouts;
@@ -277,6 +277,9 @@ impl Node {
         let Some(ring) = seal::open_ring(&self.storage, &root).await? else { return Ok(false) };
         let barrier = Arc::new(Barrier::new(ring, self.rng.clone()));
         let store = Store::new(self.storage.clone(), barrier, self.clock.clone(), self.rng.clone());
+        if let Some(reserved) = store.begin().read(Scope::ROOT).named::<KeyUses>(0, "").await? {
+            store.barrier.resume_uses(&reserved);
+        }
         let cluster = store.begin().read(Scope::ROOT).named::<Cluster>(0, "").await?;
         let services = Services {
             router: Router::new(store.clone(), self.registry.clone()),

@@ -174,6 +174,7 @@ async fn keep_key_ring(services: &Arc<Services>) -> Result<Progress> {
     if services.store.barrier.uses() > crate::barrier::TERM_USES_MAX {
         services.rotate().await?;
     }
+    services.reserve_uses().await?;
     Ok(Progress::Done)
 }
 

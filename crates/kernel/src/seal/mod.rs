@@ -84,6 +84,20 @@ impl Drop for ShareKey {
     }
 }
 
+/// The encrypted shares of the last rekey that asked for a copy: fingerprint of the public key →
+/// OpenPGP messages, hex.
+#[derive(Serialize, Deserialize)]
+pub struct RekeyBackup {
+    /// Of the rekey.
+    pub nonce: String,
+    /// The shares.
+    pub keys: std::collections::BTreeMap<String, Vec<String>>,
+}
+
+impl Record for RekeyBackup {
+    const KIND: u8 = 251;
+}
+
 /// The name of the key ring's record.
 pub const KEYRING: &[u8] = b"keyring";
 /// The name of the share set's record.

@@ -4,6 +4,7 @@ use strongroom_base::{Error, Result, Secret, SecretBytes};
 
 use super::ceremony::SharePlan;
 use super::{AUTO, RootKey, ShareKey, Shares, open_ring, put_meta, put_ring, put_shares, root_key};
+use crate::barrier::{KeyUses, USES_BLOCK};
 use crate::node::Services;
 use crate::record::Scope;
 
@@ -19,6 +20,21 @@ impl Services {
         tx.commit().await?;
         self.store.barrier.install(ring);
         Ok(self.store.barrier.active_term().0)
+    }
+
+    /// Accounts on disk for encryptions to come, well before those accounted for are used up. A
+    /// block lasts for longer than lies between two calls.
+    pub async fn reserve_uses(&self) -> Result<()> {
+        let barrier = &self.store.barrier;
+        let (term, uses) = (barrier.active_term().0, barrier.uses());
+        let tx = self.store.begin();
+        let root = tx.write(Scope::ROOT);
+        let reserved = root.named::<KeyUses>(0, "").await?.unwrap_or_default();
+        if reserved.term == term && uses + USES_BLOCK / 2 < reserved.uses {
+            return Ok(());
+        }
+        root.put_named(0, "", &KeyUses { term, uses: uses + USES_BLOCK })?;
+        tx.commit().await.map(|_| ())
     }
 
     /// Does `k` combine from the shares in force?

@@ -2,17 +2,19 @@
 //! by those in force. Without an automatic seal the shares are unseal keys, beside one they are
 //! recovery keys; there is one share set either way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 use strongroom_base::{Error, Result, SecretBytes, SecretString, fields};
 use strongroom_kernel::node::{Node, Services};
 use strongroom_kernel::plug::{NodeCall, NodeOp, Op, Reply, Verb};
+use strongroom_kernel::record::Scope;
 use strongroom_kernel::seal::ceremony::{
     Authority, Progress, RekeyPlan, RekeyStatus, RekeyUpdate, RekeyVerifyStatus, RekeyVerifyUpdate,
     Share,
 };
-use strongroom_kernel::seal::{self, Shares};
+use strongroom_kernel::seal::{self, RekeyBackup, Shares};
 
 /// The services and the share set of an open store whose key ceremonies are served.
 pub(super) async fn open(node: &Arc<Node>) -> Result<(Arc<Services>, Shares)> {
@@ -179,12 +181,28 @@ impl NodeOp for UpdateRekey {
             }
             done
         };
+        if done.backup {
+            keep_backup(&services, &done).await?;
+        }
         if !done.verification_required {
             put_in_force(node, &services, &new).await?;
         }
         done.complete = true;
         Ok(Reply::data(RekeyAnswer::Done(done)).bare())
     }
+}
+
+/// Keeps a copy of the encrypted shares (`sys/rekey/backup`).
+async fn keep_backup(services: &Arc<Services>, done: &RekeyUpdate) -> Result<()> {
+    let mut keys = BTreeMap::<String, Vec<String>>::new();
+    for (fingerprint, share) in done.pgp_fingerprints.iter().flatten().zip(&done.keys) {
+        keys.entry(fingerprint.clone()).or_default().push(share.clone());
+    }
+    let backup = &RekeyBackup { nonce: done.nonce.clone(), keys };
+    services
+        .store
+        .transact(|tx| async move { tx.write(Scope::ROOT).put_named(0, "", backup) })
+        .await
 }
 
 /// The new shares count from here on.

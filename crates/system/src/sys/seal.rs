@@ -1,9 +1,16 @@
 //! Sealing, and new terms of the key ring (API pages "/sys/seal", "/sys/rotate",
 //! "/sys/key-status"). Unsealing and the ceremonies of key holders are node operations.
 
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use strongroom_base::{Error, Result, fields};
 use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
+
+use strongroom_kernel::record::Scope;
+use strongroom_kernel::seal::RekeyBackup;
 
 use super::System;
 
@@ -16,6 +23,10 @@ pub fn add_seal(spec: EngineSpec<System>) -> EngineSpec<System> {
         .command::<Rotate>("rotate/keyring")
         .query::<ReadRotation>("rotate/config")
         .query::<ReadRotation>("rotate/keyring/config")
+        .query::<ReadRekeyBackup>("rekey/backup")
+        .command::<DeleteRekeyBackup>("rekey/backup")
+        .query::<ReadRekeyBackup>("rekey/recovery-key-backup")
+        .command::<DeleteRekeyBackup>("rekey/recovery-key-backup")
 }
 
 /// These concern the whole store.
@@ -147,5 +158,113 @@ impl Query<ReadRotation> for System {
             interval: 0,
         })
         .flat())
+    }
+}
+
+fields! {
+    /// Reads the encrypted shares that the last rekey kept a copy of.
+    pub struct ReadRekeyBackup {}
+}
+
+/// `sys/rekey/backup`.
+#[derive(Serialize)]
+pub struct RekeyBackupView {
+    nonce: String,
+    keys: BTreeMap<String, Vec<String>>,
+    keys_base64: BTreeMap<String, Vec<String>>,
+}
+
+impl Op for ReadRekeyBackup {
+    type Reply = RekeyBackupView;
+    const VERB: Verb = Verb::Read;
+    const RULE: Rule = Rule::Sudo;
+}
+
+impl Query<ReadRekeyBackup> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: ReadRekeyBackup) -> Result<Reply<RekeyBackupView>> {
+        let backup = cx.kernel_tx().read(Scope::ROOT).named::<RekeyBackup>(0, "").await?;
+        let backup = backup.ok_or_else(|| Error::bad_request("no backed-up keys found"))?;
+        let base64 = |share: &String| hex::decode(share).map(|b| STANDARD.encode(b));
+        let keys_base64 = backup
+            .keys
+            .iter()
+            .map(|(fingerprint, shares)| {
+                let shares = shares.iter().map(base64).collect::<Result<Vec<_>, _>>();
+                shares.map(|shares| (fingerprint.clone(), shares))
+            })
+            .collect::<Result<_, _>>()
+            .map_err(Error::internal)?;
+        let view = RekeyBackupView { nonce: backup.nonce, keys: backup.keys, keys_base64 };
+        Ok(Reply::data(view).flat())
+    }
+}
+
+fields! {
+    /// Deletes the copy of the encrypted shares.
+    pub struct DeleteRekeyBackup {}
+}
+
+impl Op for DeleteRekeyBackup {
+    type Reply = ();
+    const VERB: Verb = Verb::Delete;
+    const RULE: Rule = Rule::Sudo;
+}
+
+impl Command<DeleteRekeyBackup> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, _: DeleteRekeyBackup) -> Result<Reply<()>> {
+        cx.kernel_tx().write(Scope::ROOT).delete_named::<RekeyBackup>(0, "");
+        Ok(Reply::none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use strongroom_kernel::barrier::USES_BLOCK;
+    use strongroom_kernel::reconcile::run_due;
+    use strongroom_testkit::TestNode;
+
+    #[tokio::test]
+    async fn encryptions_are_counted_over_restarts_and_by_term() {
+        let node = TestNode::start(crate::specs()).await;
+        run_due(&node.services()).await;
+        node.node.seal();
+        node.unseal().await;
+        assert!(node.services().store.barrier.uses() >= USES_BLOCK);
+        assert_eq!(node.root("WRITE", "sys/rotate", Value::Null).await.status, 204);
+        let services = node.services();
+        assert!(services.store.barrier.uses() < USES_BLOCK, "a new term begins anew");
+        assert_eq!(services.store.barrier.active_term().0, 2);
+        let status = node.root("READ", "sys/key-status", Value::Null).await;
+        assert_eq!(status.data()["term"], 2);
+        // What was written under the first term stays readable.
+        let policy = node.root("READ", "sys/policies/acl/default", Value::Null).await;
+        assert_eq!(policy.status, 200);
+    }
+
+    #[tokio::test]
+    async fn sealing_is_for_sudo_and_ends_everything() {
+        let node = TestNode::start(crate::specs()).await;
+        node.root(
+            "WRITE",
+            "sys/policies/acl/p",
+            json!({"policy": "path \"sys/*\" {capabilities=[\"update\"]}"}),
+        )
+        .await;
+        let made = node.root("WRITE", "auth/token/create", json!({"policies": ["p"]})).await;
+        let weak = made.token();
+        assert_eq!(node.call("WRITE", "sys/seal", &weak, Value::Null).await.status, 403);
+        assert_eq!(node.root("WRITE", "sys/seal", Value::Null).await.status, 204);
+        let refused = node.root("READ", "sys/mounts", Value::Null).await;
+        assert_eq!((refused.status, refused.errors().as_str()), (503, "Vault is sealed"));
+    }
+
+    #[tokio::test]
+    async fn no_backup_of_shares_without_a_rekey_that_asked_for_one() {
+        let node = TestNode::start(crate::specs()).await;
+        let none = node.root("READ", "sys/rekey/backup", Value::Null).await;
+        assert_eq!((none.status, none.errors().as_str()), (400, "no backed-up keys found"));
+        assert_eq!(node.root("DELETE", "sys/rekey/backup", Value::Null).await.status, 204);
+        assert_eq!(node.call("READ", "sys/rekey/backup", "", Value::Null).await.status, 403);
     }
 }
