@@ -1,0 +1,179 @@
+//! What an operation gets to know and to work with: the request, and one mount's records.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use strongroom_base::{JsonMap, Result, Rng, SecretString, Timestamp};
+
+use super::{Rights, Verb};
+use crate::mounts::Mount;
+use crate::namespaces::Namespace;
+use crate::node::Services;
+use crate::policy::Capability;
+use crate::record::{ReadView, Tx, WriteView};
+use crate::tokens::Token;
+
+/// Where a request came from.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// The address; none for a unix socket.
+    pub ip: Option<IpAddr>,
+    /// The port.
+    pub port: u16,
+    /// The verified or presented client certificate chain (DER), leaf first.
+    pub certificates: Arc<Vec<Vec<u8>>>,
+}
+
+/// What an operation may know of the request around it.
+pub struct Request {
+    /// A UUID.
+    pub id: String,
+    /// Guarded time at its start.
+    pub now: Timestamp,
+    /// The namespace it addresses.
+    pub namespace: Arc<Namespace>,
+    /// The mount it addresses.
+    pub mount: Arc<Mount>,
+    /// The verb.
+    pub verb: Verb,
+    /// The path below the mount.
+    pub path: String,
+    /// The mount's path and the path below it.
+    pub full_path: String,
+    /// Where it came from.
+    pub peer: Peer,
+    /// The caller's token; none on open paths.
+    pub token: Option<Arc<Token>>,
+    /// The token's text as it came: only for the operations that wrap or revoke it.
+    pub token_text: Option<Arc<SecretString>>,
+    /// The wrap TTL asked for, in seconds.
+    pub wrap_ttl: Option<i64>,
+    /// Request headers that the mount lets through, lower-case names.
+    pub headers: Vec<(String, String)>,
+    /// Query parameters, of requests that have a body besides.
+    pub query: Vec<(String, String)>,
+    /// The caller's rights; none on open paths.
+    pub rights: Option<Rights>,
+}
+
+impl Request {
+    /// The caller's entity, or "".
+    pub fn entity_id(&self) -> &str {
+        self.token.as_ref().map_or("", |t| t.entity_id.as_str())
+    }
+
+    /// May the caller do this at another path of the namespace? See [`Rights::allow`].
+    pub fn may(&self, path: &str, capability: Capability, fields: Option<&JsonMap>) -> bool {
+        self.rights.as_ref().is_some_and(|rights| rights.allow(path, capability, fields))
+    }
+
+    /// The caller's display name, or "".
+    pub fn display_name(&self) -> &str {
+        self.token.as_ref().map_or("", |t| t.display_name.as_str())
+    }
+
+    /// A header that the mount lets through.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, v)| v.as_str())
+    }
+}
+
+/// The context of a query: one mount, read-only.
+pub struct ReadCx<'a> {
+    pub(crate) tx: &'a Tx,
+    pub(crate) services: &'a Arc<Services>,
+    /// The request.
+    pub request: &'a Request,
+}
+
+impl<'a> ReadCx<'a> {
+    /// The mount's records.
+    pub fn view(&self) -> ReadView<'a> {
+        self.tx.read(self.request.mount.scope)
+    }
+
+    /// Guarded time at the request's start.
+    pub fn now(&self) -> Timestamp {
+        self.request.now
+    }
+
+    /// Randomness.
+    pub fn rng(&self) -> &'a dyn Rng {
+        &*self.services.store.rng
+    }
+
+    /// The mount's TTLs in seconds, with the system's where it has none: (default, maximum).
+    pub fn ttls(&self) -> (i64, i64) {
+        self.services.config.mount_ttls(&self.request.mount)
+    }
+
+    /// A password by the policy called `name` of the request's namespace; `None` where there is no
+    /// such policy.
+    pub async fn password(&self, name: &str) -> Result<Option<SecretString>> {
+        let view = self.tx.read(self.request.namespace.scope);
+        let policy = crate::password_policy::read(&view, name).await?;
+        Ok(policy.map(|policy| policy.generate(self.rng())))
+    }
+
+    /// The kernel's services: for the `system` crate alone (a test looks for other uses).
+    pub fn kernel(&self) -> &'a Arc<Services> {
+        self.services
+    }
+
+    /// The whole transaction: for the `system` crate alone.
+    pub fn kernel_tx(&self) -> &'a Tx {
+        self.tx
+    }
+}
+
+/// The context of a command: one mount, one transaction.
+pub struct WriteCx<'a> {
+    pub(crate) read: ReadCx<'a>,
+    /// Keys of what must happen after the commit.
+    pub(crate) after: Vec<AfterCommit>,
+    pub(crate) _queue: Option<tokio::sync::OwnedMutexGuard<()>>,
+}
+
+/// Something the kernel does once the transaction is durable.
+pub type AfterCommit = Box<dyn FnOnce(&Arc<Services>) + Send + Sync>;
+
+impl<'a> std::ops::Deref for WriteCx<'a> {
+    type Target = ReadCx<'a>;
+    fn deref(&self) -> &ReadCx<'a> {
+        &self.read
+    }
+}
+
+impl<'a> WriteCx<'a> {
+    /// The mount's records, to change.
+    pub fn edit(&self) -> WriteView<'a> {
+        self.read.tx.write(self.read.request.mount.scope)
+    }
+
+    /// Another mount of this plug-in's type in the same namespace, and its records to change: for
+    /// operations that carry something over. The caller must ask for the rights on it.
+    pub async fn sibling(&self, path: &str) -> Result<Option<(Arc<Mount>, WriteView<'a>)>> {
+        let table = self.read.services.router.table().await?;
+        let own = &self.read.request.mount;
+        let entry = table.at(self.read.request.namespace.scope, path);
+        let entry = entry.filter(|e| e.mount.kind == own.kind && e.mount.class == own.class);
+        Ok(entry.map(|e| (e.mount.clone(), self.read.tx.write(e.mount.scope))))
+    }
+
+    /// Waits for its turn among the commands that name the same record, before reading it: they
+    /// then do not conflict. At most once per command.
+    pub async fn queue(&mut self, record: &str) {
+        if self._queue.is_none() {
+            let scope = self.read.request.mount.scope;
+            self._queue = Some(self.read.services.queues.wait(scope, record).await);
+            self.read.tx.refresh();
+            // What was committed meanwhile is no conflict: nothing of it has been read yet.
+            self.read.tx.renew();
+        }
+    }
+
+    /// Runs `action` once the transaction is durable.
+    pub fn after_commit(&mut self, action: impl FnOnce(&Arc<Services>) + Send + Sync + 'static) {
+        self.after.push(Box::new(action));
+    }
+}

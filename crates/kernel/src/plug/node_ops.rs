@@ -1,0 +1,79 @@
+//! Operations on the node itself, served in any state of its life.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use strongroom_base::{Error, FieldSource, FieldSpec, Json, Result, SecretString};
+use strongroom_storage::BoxFuture;
+
+use super::{Op, Peer, Reply, Verb};
+use crate::node::Node;
+
+/// An operation on the node itself, served in any state of its life, without a token: initialising,
+/// unsealing, health. They lie below the root namespace's `sys/`.
+pub trait NodeOp: Op {
+    /// Carries it out.
+    fn run(
+        self,
+        node: &Arc<Node>,
+        call: &NodeCall<'_>,
+    ) -> impl Future<Output = Result<Reply<Self::Reply>>> + Send;
+}
+
+/// What a node operation may know of the request around it.
+pub struct NodeCall<'a> {
+    /// Where it came from.
+    pub peer: &'a Peer,
+    /// A token, if one came along: some operations let its holder do more.
+    pub token: Option<&'a SecretString>,
+    /// Query parameters.
+    pub query: &'a [(String, String)],
+    /// The verb.
+    pub verb: Verb,
+}
+
+pub(crate) type NodeFn = Box<
+    dyn for<'a> Fn(
+            &'a Arc<Node>,
+            &'a NodeCall<'a>,
+            FieldSource<'a>,
+        ) -> BoxFuture<'a, Result<Reply<Json>>>
+        + Send
+        + Sync,
+>;
+
+/// The node operations of this binary.
+#[derive(Default)]
+pub struct NodeSpec {
+    routes: Vec<(&'static str, Verb, &'static [FieldSpec], NodeFn)>,
+}
+
+impl NodeSpec {
+    /// Adds an operation at a path below `/v1/`, literal.
+    pub fn op<O: NodeOp>(mut self, path: &'static str) -> Self {
+        let run: NodeFn = Box::new(|node, call, source| {
+            Box::pin(async move { O::decode(&source)?.run(node, call).await?.into_json() })
+        });
+        self.routes.push((path, O::VERB, O::SPECS, run));
+        self
+    }
+
+    /// The operation at a path; `Err` where the path is one of the node's but not with this verb.
+    pub(crate) fn find(
+        &self,
+        path: &str,
+        verb: Verb,
+    ) -> Option<Result<(&'static [FieldSpec], &NodeFn)>> {
+        let path = path.trim_end_matches('/');
+        let mut other = false;
+        for (at, v, fields, run) in &self.routes {
+            if *at == path {
+                if *v == verb {
+                    return Some(Ok((fields, run)));
+                }
+                other = true;
+            }
+        }
+        other.then(|| Err(Error::unsupported()))
+    }
+}
