@@ -117,7 +117,7 @@ impl Authenticated {
         let (Some(route), Some(role)) = (spec.routes.get(*index), &spec.role) else {
             return Ok(None);
         };
-        let request = super::request_of(self, entry);
+        let request = super::execute::request_of(self, entry);
         let services = &self.admitted.services;
         let tx = services.store.begin();
         let cx = ReadCx { tx: &tx, services, request: &request };
@@ -131,7 +131,7 @@ impl Authenticated {
         let (Some(spec), Some(engine)) = (&entry.spec, &entry.engine) else { return true };
         let Some(route) = spec.routes.get(*index) else { return true };
         let Some(exists) = spec.exists_for(route) else { return true };
-        let request = super::request_of(self, entry);
+        let request = super::execute::request_of(self, entry);
         let services = &self.admitted.services;
         let tx = services.store.begin();
         let cx = ReadCx { tx: &tx, services, request: &request };

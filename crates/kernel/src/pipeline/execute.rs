@@ -7,10 +7,11 @@ use std::task::{Context, Poll};
 
 use strongroom_base::{Error, FieldSource, Json, Result};
 
-use super::{Authenticated, Authorised, Executed, Refused, Target, request_of};
+use super::{Authenticated, Authorised, Executed, Refused, Target};
 use crate::identity::LoggedIn;
 use crate::leases::Leased;
 use crate::lockout::LockoutRule;
+use crate::mounts::MountEntry;
 use crate::node::Services;
 use crate::plug::{AfterCommit, AuthBlock, Grant, Handler, ReadCx, Reply, Request, Route, WriteCx};
 use crate::record::Tx;
@@ -270,5 +271,35 @@ impl<T> Future for CatchPanic<'_, T> {
             // The payload may hold anything, so it is dropped unread.
             Err(_) => Poll::Ready(Err(Error::internal("an operation panicked"))),
         }
+    }
+}
+
+/// What an operation sees of the call.
+pub(super) fn request_of(caller: &Authenticated, entry: &MountEntry) -> Request {
+    let admitted = &caller.admitted;
+    let passed = &entry.mount.config.passthrough_request_headers;
+    let system = entry.mount.class == crate::plug::Class::System;
+    let headers = admitted
+        .call
+        .headers
+        .iter()
+        .filter(|(name, _)| system || passed.iter().any(|p| p.eq_ignore_ascii_case(name)))
+        .cloned()
+        .collect();
+    Request {
+        id: admitted.id.clone(),
+        now: admitted.started,
+        namespace: admitted.namespace.clone(),
+        mount: entry.mount.clone(),
+        verb: admitted.call.verb,
+        path: admitted.below.clone(),
+        full_path: admitted.path.clone(),
+        peer: admitted.call.peer.clone(),
+        token: caller.token.clone(),
+        token_text: caller.token_text.clone(),
+        wrap_ttl: admitted.call.wrap_ttl,
+        headers,
+        query: admitted.call.query.clone(),
+        rights: None,
     }
 }

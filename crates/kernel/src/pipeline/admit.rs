@@ -1,0 +1,164 @@
+//! First step: the namespace, mount and route of a call, and the quotas.
+
+use std::sync::Arc;
+
+use strongroom_base::{Error, Result};
+
+use super::{Admitted, Answer, Call, Target};
+use crate::namespaces::canonical;
+use crate::node::Services;
+use crate::plug::{Handler, Matched, Route, Rule, Verb};
+use crate::quotas::{Asked, Verdict};
+
+/// Finds namespace, mount and quota. What fails here names no resource of the store.
+pub(super) async fn admit(
+    services: Arc<Services>,
+    call: Call,
+    id: String,
+) -> Result<Admitted, (String, Error)> {
+    let started = services.store.now();
+    let found = async {
+        let table = services.router.table().await?;
+        let header = canonical(&call.namespace)?;
+        let root = table.namespaces.get("").cloned().ok_or_else(Error::sealed)?;
+        // An unknown namespace is told like any unknown path: only whom policy lets.
+        let (namespace, prefix) = table.namespaces.split(&root, &header);
+        let (namespace, path) = if prefix.is_empty() {
+            let (n, p) = table.namespaces.split(&namespace, call.path.as_str());
+            (n, p.to_owned())
+        } else {
+            (namespace, format!("{prefix}{}", call.path.as_str()))
+        };
+        Ok::<_, Error>((table, namespace, path))
+    };
+    let (table, namespace, mut path) = match found.await {
+        Ok(found) => found,
+        Err(e) => return Err((id, e)),
+    };
+    // Lists name folders: policy and engines see one spelling, with the slash.
+    if matches!(call.verb, Verb::List | Verb::Scan) && !path.ends_with('/') {
+        path.push('/');
+    }
+    let live = table.namespaces.is_live(namespace.scope);
+    let entry = if live { table.find(namespace.scope, &path) } else { None };
+    let (entry, below) = match entry {
+        Some((entry, below)) => (Some(entry.clone()), below.to_owned()),
+        None => (None, String::new()),
+    };
+    let shown_headers = services.audit.headers();
+    Ok(Admitted {
+        services,
+        table,
+        call,
+        id,
+        started,
+        namespace,
+        path,
+        entry,
+        below,
+        written: None,
+        rate: None,
+        shown_headers,
+        waits_for_role: false,
+    })
+}
+
+impl Admitted {
+    /// Asks the quotas, then goes on.
+    pub(super) async fn limit_and_run(mut self) -> Answer {
+        match self.limit().await {
+            Ok(Verdict { refused: None, .. }) => self.run().await,
+            Ok(Verdict { refused: Some(error), audited: true, .. }) => {
+                self.refuse(error.into()).await
+            }
+            Ok(Verdict { refused: Some(error), .. }) => {
+                Answer { rate: self.rate, ..Answer::failure(self.id, error) }
+            }
+            Err(error) => self.refuse(error.into()).await,
+        }
+    }
+
+    /// Asks the quotas, but for logins whose role decides.
+    async fn limit(&mut self) -> Result<Verdict> {
+        if let Some(entry) = &self.entry
+            && entry.spec.as_ref().is_some_and(|s| s.role.is_some())
+            && self.services.quotas.waits_for_role(entry.mount.scope).await?
+            && let Target::Route { index, .. } = self.target()
+            && self.route(index).is_some_and(|r| matches!(r.handler, Handler::Login(_)))
+        {
+            self.waits_for_role = true;
+            return Ok(Verdict::default());
+        }
+        self.count(None).await
+    }
+
+    /// Has the quotas count the request.
+    pub(super) async fn count(&mut self, role: Option<&str>) -> Result<Verdict> {
+        let asked = Asked {
+            namespaces: &self.table.namespaces,
+            namespace: &self.namespace,
+            mount: self.entry.as_deref(),
+            path: &self.path,
+            below: &self.below,
+            role,
+            peer: &self.call.peer,
+        };
+        let mut verdict = self.services.quotas.admit(&asked).await?;
+        self.rate = verdict.headers;
+        if let Some(refused) = &mut verdict.refused {
+            let path = self.call.path.as_str();
+            refused.public = vec![format!("request path {path:?}: rate limit quota exceeded")];
+        }
+        Ok(verdict)
+    }
+
+    /// The route of a target.
+    pub(super) fn route(&self, index: usize) -> Option<&Route> {
+        self.entry.as_ref()?.spec.as_ref()?.routes.get(index)
+    }
+
+    /// Finds the route, and brings the path into the one spelling that policy judges and the
+    /// operation sees.
+    pub(super) fn resolve(&mut self) -> Target {
+        let target = self.target();
+        let Target::Route { index, captures } = &target else { return target };
+        let spec = self.entry.as_ref().and_then(|e| e.spec.clone());
+        let route = self.route(*index);
+        let folded =
+            spec.as_ref().zip(route).and_then(|(s, route)| s.one_spelling(route, &self.below));
+        let Some(folded) = folded else { return target };
+        let Some(above) = self.path.strip_suffix(&self.below) else { return target };
+        let path = format!("{above}{folded}");
+        self.written = Some(std::mem::replace(&mut self.path, path));
+        self.below = folded;
+        let mut resolved = self.target();
+        if let (Target::Route { captures: folded, .. }, Some(spec)) = (&mut resolved, &spec) {
+            spec.show_case(folded, captures.clone());
+        }
+        resolved
+    }
+
+    /// Is something at `path` (of the request's namespace) root-protected?
+    pub(super) fn is_root_protected(&self, path: &str) -> bool {
+        let Some((entry, below)) = self.table.find(self.namespace.scope, path) else {
+            return false;
+        };
+        [Verb::Read, Verb::List].into_iter().any(|verb| {
+            let found = entry.spec.as_ref().map(|spec| spec.find(below, verb));
+            matches!(found, Some(Matched::Route(route, _)) if route.rule == Rule::Sudo)
+        })
+    }
+
+    fn target(&self) -> Target {
+        let spec = self.entry.as_ref().and_then(|e| e.spec.as_ref());
+        let Some(spec) = spec else { return Target::Nothing };
+        match spec.find(&self.below, self.call.verb) {
+            Matched::Route(route, captures) => {
+                let index = spec.routes.iter().position(|r| std::ptr::eq(r, route));
+                index.map_or(Target::Nothing, |index| Target::Route { index, captures })
+            }
+            Matched::OtherVerb => Target::OtherVerb,
+            Matched::Nothing => Target::Nothing,
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Operations on the node itself.
+
+use std::sync::Arc;
+
+use super::authorise::read_body;
+use super::{Answer, Call, CatchPanic};
+use crate::audit::{Entry, Outcome};
+use crate::namespaces::Namespace;
+use crate::node::Node;
+use crate::plug::Verb;
+
+/// Carries an operation on the node itself out. It is recorded where there is a log to record it
+/// in: while the node is active.
+pub(super) async fn run(
+    node: &Arc<Node>,
+    call: &Call,
+    id: String,
+    fields: &'static [strongroom_base::FieldSpec],
+    run: &crate::plug::NodeFn,
+) -> Answer {
+    let started = node.clock.now();
+    let raw = match read_body(call) {
+        Ok(raw) => raw,
+        Err(e) => return Answer::failure(id, e),
+    };
+    let source = strongroom_base::FieldSource::new(&[], &raw, fields);
+    let about = crate::plug::NodeCall {
+        peer: &call.peer,
+        token: call.token.as_ref(),
+        query: &call.query,
+        verb: call.verb,
+    };
+    let mut result = CatchPanic::new(run(node, &about, source)).await;
+    if call.verb == Verb::Write
+        && let Ok(services) = node.active()
+    {
+        let root = Namespace::root();
+        let recorded = services
+            .audit
+            .record(&Entry {
+                id: &id,
+                started,
+                verb: call.verb,
+                namespace: &root,
+                mount: None,
+                path: call.path.as_str(),
+                peer: &call.peer,
+                headers: &call.headers,
+                shown_headers: &[],
+                accessor: "",
+                token: None,
+                token_text: call.token.as_ref(),
+                identity_policies: &[],
+                fields: &raw,
+                wrap_ttl: None,
+                granting: &[],
+                trace: None,
+                outcome: match &result {
+                    Ok(reply) => Outcome::Reply(reply),
+                    Err(e) => Outcome::Refused(e),
+                },
+            })
+            .await;
+        if let Err(e) = recorded {
+            result = Err(e);
+        }
+    }
+    Answer {
+        request_id: id,
+        mount_kind: "system".to_owned(),
+        result,
+        lease: None,
+        explain: None,
+        rate: None,
+    }
+}

@@ -1,0 +1,146 @@
+//! Last step: what was done or refused is recorded, with its effects, before it is answered.
+
+use strongroom_base::{ErrorKind, Json, RawFields};
+
+use super::{Admitted, Answer, Authenticated, Executed, Refused, Target};
+use crate::audit::{Entry, Outcome};
+
+/// How often an operation is run when others get in the way.
+const ATTEMPTS_MAX: u32 = 32;
+
+impl Admitted {
+    /// Records a refusal before the caller was known.
+    pub(super) async fn refuse(self, refused: Refused) -> Answer {
+        let caller = Authenticated {
+            admitted: self,
+            target: Target::Nothing,
+            token: None,
+            entity: None,
+            token_text: None,
+            accessor: String::new(),
+            last_use: false,
+        };
+        caller.refuse(refused, &RawFields::default()).await
+    }
+}
+
+impl Authenticated {
+    /// Records a refusal; the answer's own failure is what recording says, if it fails.
+    pub(super) async fn refuse(self, mut refused: Refused, fields: &RawFields) -> Answer {
+        let services = self.admitted.services.clone();
+        // Whose policies they were decides who may read their rules.
+        let namespaces = &self.admitted.table.namespaces;
+        let home = self.token.as_ref().and_then(|t| namespaces.of_scope(t.namespace));
+        if let (Some(trace), Some(home)) = (&mut refused.trace, home) {
+            trace["policy_namespace"] = home.path.as_str().into();
+        }
+        let entry =
+            self.entry(fields, &[], refused.trace.as_deref(), Outcome::Refused(&refused.error));
+        let recorded = services.audit.record(&entry).await;
+        self.finish_uses().await;
+        let rate = self.admitted.rate;
+        let mount_kind = self.admitted.mount_kind();
+        let (result, explain) = match recorded {
+            Ok(explain) => {
+                let denied = refused.error.kind == ErrorKind::PermissionDenied;
+                (Err(refused.error), denied.then_some(explain))
+            }
+            Err(e) => (Err(e), None),
+        };
+        Answer { request_id: self.admitted.id, mount_kind, result, lease: None, explain, rate }
+    }
+
+    /// What the audit log gets to see.
+    fn entry<'a>(
+        &'a self,
+        fields: &'a RawFields,
+        granting: &'a [String],
+        trace: Option<&'a Json>,
+        outcome: Outcome<'a>,
+    ) -> Entry<'a> {
+        let admitted = &self.admitted;
+        Entry {
+            id: &admitted.id,
+            started: admitted.started,
+            verb: admitted.call.verb,
+            namespace: &admitted.namespace,
+            mount: admitted.entry.as_ref().map(|e| &*e.mount),
+            path: &admitted.path,
+            peer: &admitted.call.peer,
+            headers: &admitted.call.headers,
+            shown_headers: &self.admitted.shown_headers.0,
+            accessor: &self.accessor,
+            token: self.token.as_deref(),
+            token_text: self.token_text.as_deref(),
+            identity_policies: self.entity.as_ref().map_or(&[], |e| &e.policies),
+            fields,
+            wrap_ttl: admitted.call.wrap_ttl,
+            granting,
+            trace,
+            outcome,
+        }
+    }
+}
+
+impl Executed {
+    /// Records and commits; runs again what another transaction got in the way of.
+    pub(super) async fn record(self) -> Answer {
+        let Self { authorised, done } = self;
+        let caller = &authorised.caller;
+        let services = caller.admitted.services.clone();
+        let outcome = Outcome::Reply(&done.reply);
+        let entry = caller.entry(&authorised.fields, &authorised.granting, None, outcome);
+        let recorded = if done.tx.has_changes() {
+            match services.audit.record_in(&done.tx, &entry) {
+                Ok(recorded) => match done.tx.commit().await {
+                    Ok(_) => {
+                        services.audit.committed(recorded).await;
+                        Ok(())
+                    }
+                    Err(e) => Err(e),
+                },
+                Err(e) => Err(e),
+            }
+        } else {
+            match done.tx.commit().await {
+                Ok(_) => services.audit.record(&entry).await.map(|_| ()),
+                Err(e) => Err(e),
+            }
+        };
+        match recorded {
+            Ok(()) => {
+                for action in done.after {
+                    action(&services);
+                }
+                let mount_kind = caller.admitted.mount_kind();
+                let rate = caller.admitted.rate;
+                caller.finish_uses().await;
+                Answer {
+                    request_id: authorised.caller.admitted.id,
+                    mount_kind,
+                    result: Ok(done.reply),
+                    lease: done.lease,
+                    explain: None,
+                    rate,
+                }
+            }
+            Err(e) if e.kind == ErrorKind::Conflict && done.attempt < ATTEMPTS_MAX => {
+                let attempt = done.attempt + 1;
+                // Its turn among the commands on one record ends first: the next run asks for one
+                // again, and would wait for itself.
+                drop(done);
+                match Box::pin(authorised.execute_again(attempt)).await {
+                    Ok(executed) => Box::pin(executed.record()).await,
+                    Err((authorised, refused)) => {
+                        let fields = authorised.fields;
+                        authorised.caller.refuse(refused, &fields).await
+                    }
+                }
+            }
+            Err(e) => {
+                let fields = authorised.fields;
+                authorised.caller.refuse(e.into(), &fields).await
+            }
+        }
+    }
+}
