@@ -1,4 +1,4 @@
-//! The only build helper: `cargo xtask test | ci | bench | sim | check`.
+//! The only build helper: `cargo xtask test | ci | bench | sim | mutants | check`.
 //!
 //! It exists so that a clean clone with git, a C compiler and Rust can build, check and measure
 //! everything with one command, and so that a second run is quick: tools and build products lie
@@ -10,6 +10,7 @@
 mod cache;
 mod edges;
 mod licences;
+mod mutants;
 mod readme;
 mod stages;
 mod tidy;
@@ -26,6 +27,7 @@ usage: cargo xtask COMMAND
   ci              formatting, lints, tests, release build, the README's commands
   bench [ARGS]    build the release binary and measure it (ARGS: see `cargo xtask bench --help`)
   sim [ARGS]      run the simulator (ARGS: --seed N, --minutes M, --steps S)
+  mutants [NAMES] plant bugs in a copy of the tree; each must be caught
   check           the checks that need no build: crate edges, licences, tidiness; lists open ends";
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Some("ci") => ci(&mut stages),
         Some("bench") => bench(&mut stages, &rest),
         Some("sim") => sim(&mut stages, &rest),
+        Some("mutants") => mutants::run(&rest),
         Some("check") => check(),
         _ => Err(USAGE.to_owned()),
     };
