@@ -36,8 +36,17 @@ fn main() {
     std::process::exit(cli::run(words.collect(), world));
 }
 
+/// Asks on the terminal. Without one, a line of the standard input is the answer, so that a
+/// script can hand a password over without naming it in its arguments.
 fn ask(prompt: &str) -> std::io::Result<String> {
-    rpassword::prompt_password(prompt)
+    rpassword::prompt_password(prompt).or_else(|error| {
+        let stdin = std::io::stdin();
+        let mut line = String::new();
+        if stdin.is_terminal() || stdin.read_line(&mut line)? == 0 {
+            return Err(error);
+        }
+        Ok(line)
+    })
 }
 
 fn random(buffer: &mut [u8]) -> std::io::Result<()> {

@@ -179,16 +179,22 @@ fn candidates(words: &[String], last: &str) -> Vec<String> {
     found
 }
 
-/// Commands whose first argument is a path of the API, and those whose is a secret's.
-fn takes_path(name: &str) -> bool {
-    matches!(name, "read" | "write" | "patch" | "delete" | "list" | "scan")
-        || (name.starts_with("kv ") && name != "kv enable-versioning")
+/// Is a command's argument, counted from 0, a path of the API or of a secret?
+fn takes_path(name: &str, argument: usize) -> bool {
+    match name {
+        "read" | "write" | "patch" | "delete" | "list" | "scan" => argument == 0,
+        "kv enable-versioning" => false,
+        "kv mv" | "kv cp" => argument < 2,
+        "kv search" => argument == 1,
+        _ => argument == 0 && name.starts_with("kv "),
+    }
 }
 
 /// Mounts and names below them, if a server answers in time.
 fn names_from_server(words: &[String], last: &str, world: &World<'_>) -> Option<Vec<String>> {
     let (command, rest) = super::resolve(words)?;
-    if !takes_path(command.name) || rest.iter().any(|word| !word.starts_with('-')) {
+    let argument = rest.iter().filter(|word| !word.starts_with('-')).count();
+    if !takes_path(command.name, argument) {
         return None;
     }
     let env = Environment::new(world.env);
@@ -247,7 +253,19 @@ mod tests {
         assert_eq!(complete("completion z"), ["zsh"]);
         assert!(complete("").contains(&"operator".to_owned()));
         assert!(complete("kv get secret/").is_empty());
+        assert_eq!(complete("kv mv -r"), ["-recursive"]);
         assert!(!complete("server -dev").contains(&"-dev-ha".to_owned()), "hidden flags stay so");
+    }
+
+    #[test]
+    fn paths_are_asked_of_the_server_where_one_belongs() {
+        for (name, arguments) in
+            [("read", 0..1), ("kv get", 0..1), ("kv mv", 0..2), ("kv search", 1..2), ("why", 0..0)]
+        {
+            for n in 0..3 {
+                assert_eq!(takes_path(name, n), arguments.contains(&n), "{name} {n}");
+            }
+        }
     }
 
     #[test]

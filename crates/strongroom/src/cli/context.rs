@@ -100,9 +100,9 @@ impl<'c, 'w> Context<'c, 'w> {
         Environment::new(self.world.env)
     }
 
-    /// The request a dry run stopped at.
-    pub fn preview(self) -> Option<Prepared> {
-        self.http.and_then(|http| http.preview)
+    /// The request a dry run stopped at, and the policy it needs if the command told.
+    pub fn preview(self) -> Option<(Prepared, Option<String>)> {
+        self.http.and_then(|http| Some((http.preview?, http.policy)))
     }
 
     /// Complains unless there are exactly `n` arguments.
@@ -174,8 +174,9 @@ impl<'c, 'w> Context<'c, 'w> {
             |error| {
                 Fail::usage(super::table::wrap(
                     &format!(
-                        "Could not read from the terminal: {error}. Outside a terminal give - as \
-                         the argument and write the value to stdin, or give @FILE."
+                        "There is no terminal to ask on ({}). Write the value to the standard \
+                         input, or give it as @FILE where an argument can stand.",
+                        io_reason(&error)
                     ),
                     0,
                 ))

@@ -18,6 +18,8 @@ pub struct Http {
     pub client: Client,
     /// The request a dry run stopped at.
     pub preview: Option<Prepared>,
+    /// The policy that request needs, where it is another than its path and verb tell.
+    pub policy: Option<String>,
     dry: Option<DryRun>,
     runtime: tokio::runtime::Runtime,
 }
@@ -26,7 +28,7 @@ impl Http {
     /// Over a client.
     pub fn new(client: Client, dry: Option<DryRun>) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        Ok(Self { client, preview: None, dry, runtime })
+        Ok(Self { client, preview: None, policy: None, dry, runtime })
     }
 
     /// Sends a request, unless this is a dry run.
@@ -110,6 +112,15 @@ pub fn show(dry: DryRun, prepared: &Prepared, program: &str) -> String {
     }
 }
 
+/// A policy's rules as people write them.
+pub fn rules(rules: &[(String, &[&str])]) -> String {
+    let rule = |(path, capabilities): &(String, &[&str])| {
+        let quoted: Vec<String> = capabilities.iter().map(|c| format!("\"{c}\"")).collect();
+        format!("path \"{path}\" {{\n  capabilities = [{}]\n}}", quoted.join(", "))
+    };
+    rules.iter().map(rule).collect::<Vec<_>>().join("\n")
+}
+
 fn curl(prepared: &Prepared, program: &str) -> String {
     let mut words = vec!["curl".to_owned()];
     if prepared.method != "GET" {
@@ -142,8 +153,7 @@ fn policy(prepared: &Prepared) -> String {
     if needs_sudo(&prepared.path) {
         capabilities.push("sudo");
     }
-    let quoted: Vec<String> = capabilities.iter().map(|c| format!("\"{c}\"")).collect();
-    format!("path \"{}\" {{\n  capabilities = [{}]\n}}", prepared.path, quoted.join(", "))
+    rules(&[(prepared.path.clone(), &capabilities)])
 }
 
 /// Paths that ask for `sudo` beside the capability (Vault API documentation, "root protected").

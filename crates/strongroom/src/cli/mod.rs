@@ -229,9 +229,10 @@ fn dispatch<'w>(
     let mut context = Context::new(ui, world, flags, args, dry);
     let outcome = action(&mut context);
     match (dry, context.preview()) {
-        (Some(dry), Some(prepared)) => {
+        (Some(dry), Some((prepared, policy))) => {
             ui.drop_held();
-            ui.say(&http::show(dry, &prepared, &program));
+            let told = policy.filter(|_| dry == http::DryRun::Policy);
+            ui.say(&told.unwrap_or_else(|| http::show(dry, &prepared, &program)));
             0
         }
         (Some(_), None) => {

@@ -4,3 +4,4 @@
 
 mod cli;
 mod hvac;
+mod live;

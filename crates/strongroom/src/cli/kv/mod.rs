@@ -3,6 +3,8 @@
 
 mod metadata;
 mod read;
+mod relocate;
+mod search;
 mod target;
 mod write;
 
@@ -17,6 +19,11 @@ const MOUNT: Flag = Flag::text(
      argument begins with the mount, as in secret/my/app.",
 );
 const MOUNT_ONLY: &[Flag] = &[MOUNT];
+const RELOCATE: &[Flag] = &[
+    MOUNT,
+    Flag::bool("recursive", "Take a folder with all that is in it.").alias(&["r"]).default("false"),
+    Flag::text("to-mount", "The store that the destination is in, if not that of -mount."),
+];
 
 /// The commands of this folder.
 pub const COMMANDS: &[Command] = &[
@@ -168,6 +175,66 @@ Lists all secrets below a path.
     )
     .prints(Prints::FORMATS)
     .flags(MOUNT_ONLY),
+    Command::new(
+        "kv mv",
+        "SOURCE DESTINATION",
+        "Move a secret, or a folder",
+        "
+Moves a secret with all its versions, settings and labels; with -recursive a folder and all that
+is in it. Nothing is overwritten, and the secret is at one place or the other at any moment. A
+destination that ends with a slash is the folder that takes the secret under its own name.
+
+    $ {bin} kv mv secret/app/db secret/app/postgres
+    $ {bin} kv mv secret/app/db archive/2025/
+    $ {bin} kv mv -mount=secret -recursive app shop
+    $ {bin} kv mv -mount=secret -to-mount=archive app/db old/db
+
+It needs \"read\" (or the capability \"move\") and \"delete\" on the source, and \"create\" on the
+destination.",
+        relocate::mv,
+    )
+    .prints(Prints::FORMATS)
+    .flags(RELOCATE),
+    Command::new(
+        "kv cp",
+        "SOURCE DESTINATION",
+        "Copy a secret, or a folder",
+        "
+Copies a secret with all its versions, settings and labels; with -recursive a folder and all that
+is in it. Nothing is overwritten. The copy is a secret of its own from then on. A destination that
+ends with a slash is the folder that takes the copy under the same name.
+
+    $ {bin} kv cp secret/app/db secret/app/db-before
+    $ {bin} kv cp secret/app/db archive/2025/
+    $ {bin} kv cp -mount=secret -recursive app app-staging
+
+It needs \"read\" (or the capability \"move\") on the source, and \"create\" on the destination.",
+        relocate::cp,
+    )
+    .prints(Prints::FORMATS)
+    .flags(RELOCATE),
+    Command::new(
+        "kv search",
+        "TEXT [PATH]",
+        "Find secrets by a part of their path or field names",
+        "
+Finds the secrets whose path contains a text, whatever its case; with -fields also those that
+have a field of such a name. Values are never searched. Without PATH and -mount it looks into
+every versioned store that your token may search.
+
+    $ {bin} kv search postgres
+    $ {bin} kv search -fields passw secret/shop
+    $ {bin} kv search -mount=secret db
+
+A path is shown only if you may list its folder, a field's name only if you may read the secret.",
+        search::search,
+    )
+    .prints(Prints::FORMATS)
+    .flags(&[
+        MOUNT,
+        Flag::bool("fields", "Look at the names of fields, too.").default("false"),
+        Flag::int("limit", "At most this many matches of each store."),
+    ]),
     Command::new(
         "kv enable-versioning",
         "PATH",

@@ -19,9 +19,15 @@ pub struct Target {
 }
 
 impl Target {
-    /// Finds the target of a command's one path argument.
+    /// Finds the target of a command's first argument.
     pub fn find(cx: &mut Context<'_, '_>) -> Result<Self, Fail> {
-        let given = clean_path(cx.arg(0));
+        let given = cx.arg(0).to_owned();
+        Self::find_path(cx, &given)
+    }
+
+    /// Finds the target of a path as it was given.
+    pub fn find_path(cx: &mut Context<'_, '_>, given: &str) -> Result<Self, Fail> {
+        let given = clean_path(given);
         let mount_flag = cx.flags.text("mount").map(clean_path).filter(|mount| !mount.is_empty());
         let asked = mount_flag.clone().unwrap_or_else(|| given.clone());
         let (mount, versioned) = preflight(cx.http()?, &asked)?;
@@ -47,6 +53,27 @@ impl Target {
     /// The API path under which names are listed.
     pub fn names(&self) -> String {
         if self.versioned { self.branch("metadata") } else { self.path.clone() }
+    }
+
+    /// The API path of another place in a mount, under one of the store's branches.
+    pub fn place(mount: &str, branch: &str, within: &str) -> String {
+        join_path(&[mount, branch, within])
+    }
+
+    /// The mount's path as it stands in the given one, with its slash.
+    pub fn mount_path(&self) -> String {
+        split(&self.path, &self.mount).0.to_owned()
+    }
+
+    /// The secret's path within its mount.
+    pub fn within(&self) -> &str {
+        split(&self.path, &self.mount).1
+    }
+
+    /// Mount and secret together, as people write it.
+    pub fn whole(&self) -> String {
+        let (mount, within) = split(&self.path, &self.mount);
+        format!("{mount}{within}")
     }
 
     /// Complains about a store without versions.
@@ -87,19 +114,24 @@ fn preflight(http: &mut Http, path: &str) -> Result<(String, bool), Fail> {
 
 /// Puts a branch's name between the mount and the rest of a path.
 fn add_branch(path: &str, mount: &str, branch: &str) -> String {
-    let bare = mount.trim_end_matches('/');
-    if path == bare {
-        return join_path(&[bare, branch]);
-    }
+    let (mount, rest) = split(path, mount);
+    join_path(&[mount, branch, rest])
+}
+
+/// A path's mount, with its slash, and the rest.
+fn split<'a>(path: &'a str, mount: &'a str) -> (&'a str, &'a str) {
     // The mount's path may begin with namespaces that the given path leaves out.
-    let mut mount = mount;
+    let mut inner = mount;
     loop {
-        if let Some(rest) = path.strip_prefix(mount) {
-            return join_path(&[mount, branch, rest]);
+        if path == inner.trim_end_matches('/') {
+            return (inner, "");
         }
-        match mount.split_once('/') {
-            Some((_, inner)) if !inner.is_empty() => mount = inner,
-            _ => return join_path(&[mount, branch, path]),
+        if let Some(rest) = path.strip_prefix(inner) {
+            return (inner, rest);
+        }
+        match inner.split_once('/') {
+            Some((_, next)) if !next.is_empty() => inner = next,
+            _ => return (mount, path),
         }
     }
 }
