@@ -58,7 +58,8 @@ fn route_help(path: &str, pattern: &str, routes: &[&Route]) -> String {
     text
 }
 
-fn method_name(verb: Verb) -> &'static str {
+/// The HTTP method of a verb.
+pub fn method_name(verb: Verb) -> &'static str {
     match verb {
         Verb::Read => "GET",
         Verb::Write => "POST",

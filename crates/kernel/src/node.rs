@@ -12,6 +12,8 @@ use crate::audit::medium::Medium;
 use crate::audit::sinks::SinkFactory;
 use crate::audit::{AuditLog, AuditOptions};
 use crate::barrier::{Barrier, KeyRing, KeyUses};
+use crate::flight::InFlight;
+use crate::host::{Host, NoHost};
 use crate::identity::Identity;
 use crate::leases::Leases;
 use crate::lockout::Lockouts;
@@ -44,6 +46,10 @@ pub struct KernelConfig {
     pub cluster_addr: String,
     /// `cluster_name` as configured.
     pub cluster_name: String,
+    /// What only the process around the kernel knows.
+    pub host: Arc<dyn Host>,
+    /// This node as one of the integrated storage, where that is configured.
+    pub raft: Option<RaftNode>,
     /// Is `sys/raw` served?
     pub raw_storage_endpoint: bool,
     /// Are `sys/rekey` and `sys/generate-root` served without a token, as Vault does?
@@ -58,6 +64,15 @@ pub struct KernelConfig {
     pub user_lockout_of: std::collections::BTreeMap<String, crate::mounts::UserLockout>,
 }
 
+/// The only node of an integrated storage.
+#[derive(Clone, Debug, Default)]
+pub struct RaftNode {
+    /// Its name.
+    pub id: String,
+    /// Its cluster address: `host:port`.
+    pub address: String,
+}
+
 impl Default for KernelConfig {
     fn default() -> Self {
         Self {
@@ -66,6 +81,8 @@ impl Default for KernelConfig {
             api_addr: String::new(),
             cluster_addr: String::new(),
             cluster_name: String::new(),
+            host: Arc::new(NoHost),
+            raft: None,
             raw_storage_endpoint: false,
             unauthenticated_key_ceremonies: true,
             sanitized: serde_json::Value::Null,
@@ -163,6 +180,8 @@ pub struct Node {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub rng: Arc<dyn Rng>,
+    /// The requests that are being served.
+    pub in_flight: Arc<InFlight>,
     life: ArcSwap<Life>,
     /// One change of life at a time.
     changing: tokio::sync::Mutex<()>,
@@ -209,6 +228,7 @@ impl Node {
             sinks,
             clock,
             rng,
+            in_flight: Arc::default(),
             life: ArcSwap::from_pointee(life),
             changing: tokio::sync::Mutex::new(()),
             ceremonies: Mutex::default(),
@@ -306,6 +326,10 @@ impl Node {
             store,
         };
         services.router.table().await?;
+        if let Err(e) = crate::versions::note(&services.store).await {
+            // A store that can't be written may still be read.
+            tracing::warn!(error = %e, "the version's first start was not noted");
+        }
         self.life.store(Arc::new(Life::Active(Arc::new(services))));
         Ok(true)
     }

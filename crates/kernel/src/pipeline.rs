@@ -38,6 +38,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use strongroom_base::{Error, Json, RawFields, RequestPath, Result, SecretString, Timestamp};
 
+use crate::flight::{Boarded, Flight};
 use crate::identity::EntityState;
 use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::{Namespace, canonical};
@@ -111,6 +112,8 @@ struct Admitted {
     shown_headers: Arc<crate::audit::AuditedHeaders>,
     /// Quotas count it once its role is known.
     waits_for_role: bool,
+    /// Its place on the list of requests in flight.
+    flight: Boarded,
 }
 
 /// The route that a call's path leads to.
@@ -179,6 +182,14 @@ impl From<Error> for Refused {
 /// Carries a call out.
 pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
     let id = node.rng.uuid();
+    let flight = node.in_flight.enter(Flight {
+        id: id.clone(),
+        started: node.clock.now(),
+        peer: call.peer.clone(),
+        path: call.path.as_str().to_owned(),
+        verb: call.verb,
+        client: Default::default(),
+    });
     // A path that is no node operation with this verb may still be an ordinary one.
     if let Some(Ok((fields, run))) = node.registry.node.find(call.path.as_str(), call.verb)
         && canonical(&call.namespace).is_ok_and(|n| n.is_empty())
@@ -189,7 +200,7 @@ pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
         Ok(services) => services,
         Err(e) => return Answer::failure(id, e),
     };
-    match admit::admit(services, call, id).await {
+    match admit::admit(services, call, id, flight).await {
         Ok(admitted) => admitted.limit_and_run().await,
         Err((id, e)) => Answer::failure(id, e),
     }

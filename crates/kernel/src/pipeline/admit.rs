@@ -5,6 +5,7 @@ use std::sync::Arc;
 use strongroom_base::{Error, Result};
 
 use super::{Admitted, Answer, Call, Target};
+use crate::flight::Boarded;
 use crate::namespaces::canonical;
 use crate::node::Services;
 use crate::plug::{Handler, Matched, Route, Rule, Verb};
@@ -15,6 +16,7 @@ pub(super) async fn admit(
     services: Arc<Services>,
     call: Call,
     id: String,
+    flight: Boarded,
 ) -> Result<Admitted, (String, Error)> {
     let started = services.store.now();
     let found = async {
@@ -60,6 +62,7 @@ pub(super) async fn admit(
         rate: None,
         shown_headers,
         waits_for_role: false,
+        flight,
     })
 }
 

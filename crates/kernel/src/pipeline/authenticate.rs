@@ -58,6 +58,11 @@ impl Authenticated {
         if !token.batch {
             self.accessor = services.tokens.accessor(token.id);
         }
+        let client = match token.entity_id.as_str() {
+            "" => &self.accessor,
+            entity => entity,
+        };
+        self.admitted.flight.of_client(client);
         self.token = Some(token);
         Ok(())
     }

@@ -416,6 +416,8 @@ async fn a_deleted_namespaces_leases_and_tokens_are_revoked_before_it_goes() {
     // threat GHSA-vv66-6rp4-wr4f
     let (node, outside) = start().await;
     settle(&node).await;
+    // The key ring's accounts are opened.
+    run_due(&node.services()).await;
     let before = records(&node).await;
     let scope = make_namespace(&node).await;
     let services = node.services();

@@ -1,6 +1,7 @@
 //! The `sys/` mount: one file per noun, and here the list of them.
 
 mod audit;
+mod browsers;
 mod callers;
 mod capabilities;
 mod deleted_mounts;
@@ -25,9 +26,11 @@ mod paging;
 mod password_policies;
 mod plugins;
 mod policies;
+mod process;
 mod quotas;
 #[cfg(test)]
 mod quotas_tests;
+mod raft;
 mod remount;
 mod seal;
 mod tools;
@@ -40,6 +43,7 @@ mod wrapping;
 #[cfg(test)]
 mod wrapping_tests;
 
+pub use process::in_flight;
 use strongroom_base::SecretString;
 use strongroom_kernel::plug::{Class, EngineSpec, Spec};
 
@@ -80,6 +84,7 @@ const ROOT_NAMESPACE_ONLY: &[&str] = &[
     "storage",
     "strongroom/audit",
     "unseal",
+    "version-history",
 ];
 
 /// The surface of `sys/`.
@@ -103,6 +108,9 @@ pub fn spec() -> Spec {
     let spec = seal::add_seal(spec);
     let spec = observe::add_observe(spec);
     let spec = audit::add_audit(spec);
+    let spec = browsers::add_browsers(spec);
+    let spec = process::add_process(spec);
+    let spec = raft::add_raft(spec);
     spec.root_namespace_only(ROOT_NAMESPACE_ONLY)
         .docs("Control, policy and debugging of this server.")
         .build()

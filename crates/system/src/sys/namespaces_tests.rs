@@ -103,6 +103,8 @@ async fn each_is_a_room_of_its_own() {
 #[tokio::test]
 async fn deletion_ends_all_at_once_and_leaves_nothing() {
     let node = testing::node().await;
+    // The key ring's accounts are opened.
+    settle(&node).await;
     let before = testing::records(&node).await;
     make(&node, "", "team").await;
     make(&node, "team", "web").await;
