@@ -4,10 +4,12 @@
 
 pub mod audit_verify;
 pub mod config;
+mod cors;
 pub mod dev;
 pub mod diagnose;
 pub mod listen;
 pub mod logging;
+mod machine;
 pub mod real;
 pub mod run;
 pub mod service;

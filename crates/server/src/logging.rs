@@ -7,6 +7,7 @@
 //! Invariant: a follower that is slow loses lines; it never holds the server up.
 
 use std::{
+    collections::BTreeMap,
     fmt::{self, Write as _},
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
@@ -26,6 +27,7 @@ use tracing::{
 };
 use tracing_subscriber::{
     Registry,
+    filter::Targets,
     fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, format::Writer},
     layer::SubscriberExt,
     registry::LookupSpan,
@@ -38,20 +40,71 @@ use crate::config::{Log, LogFormat, LogLevel};
 const FOLLOW_LINES: usize = 512;
 
 /// The running log.
+#[derive(Clone)]
 pub struct Logging {
-    level: reload::Handle<LevelFilter, Registry>,
+    filter: reload::Handle<Targets, Registry>,
+    levels: Arc<Mutex<Levels>>,
     sink: Arc<Sink>,
 }
 
-impl LogLevel {
-    fn filter(self) -> LevelFilter {
-        match self {
-            Self::Error => LevelFilter::ERROR,
-            Self::Warn => LevelFilter::WARN,
-            Self::Info => LevelFilter::INFO,
-            Self::Debug => LevelFilter::DEBUG,
-            Self::Trace => LevelFilter::TRACE,
+/// The parts of the server whose log level can be set apart (`sys/loggers`): the module
+/// `strongroom_` with dots for colons. What a part's children are set to wins over its own.
+const LOGGERS: &[&str] = &[
+    "adapters",
+    "auth",
+    "doors",
+    "engines",
+    "kernel",
+    "kernel.audit",
+    "kernel.leases",
+    "kernel.pipeline",
+    "kernel.reconcile",
+    "server",
+    "server.listen",
+    "storage",
+    "system",
+];
+
+/// How much the log tells.
+#[derive(Clone, Debug)]
+struct Levels {
+    /// As configured.
+    configured: LogLevel,
+    /// Of everything that is not set apart.
+    base: LogLevel,
+    /// Of parts.
+    parts: BTreeMap<&'static str, LogLevel>,
+}
+
+impl Levels {
+    fn of(&self, logger: &str) -> LogLevel {
+        let mut name = logger;
+        loop {
+            if let Some(level) = self.parts.get(name) {
+                return *level;
+            }
+            let Some((parent, _)) = name.rsplit_once('.') else { return self.base };
+            name = parent;
         }
+    }
+
+    fn filter(&self) -> Targets {
+        let mut filter = Targets::new().with_default(filter_of(self.base));
+        for (name, level) in &self.parts {
+            let target = format!("strongroom_{}", name.replace('.', "::"));
+            filter = filter.with_target(target, filter_of(*level));
+        }
+        filter
+    }
+}
+
+fn filter_of(level: LogLevel) -> LevelFilter {
+    match level {
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
+        LogLevel::Trace => LevelFilter::TRACE,
     }
 }
 
@@ -69,21 +122,56 @@ impl Logging {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, impl Subscriber + Send + Sync + use<>), String> {
         let sink = Arc::new(Sink::open(log, clock.clone())?);
-        let level = log.level.unwrap_or(LogLevel::Info).filter();
-        let (level, handle) = reload::Layer::new(level);
+        let configured = log.level.unwrap_or(LogLevel::Info);
+        let levels = Levels { configured, base: configured, parts: BTreeMap::new() };
+        let (level, filter) = reload::Layer::new(levels.filter());
+        let levels = Arc::new(Mutex::new(levels));
         let format = Lines { json: log.format == Some(LogFormat::Json), clock };
         let lines = tracing_subscriber::fmt::layer()
             .event_format(format)
             .with_writer(SharedSink(sink.clone()))
             .with_ansi(false);
         let subscriber = tracing_subscriber::registry().with(level).with(lines);
-        Ok((Self { level: handle, sink }, subscriber))
+        Ok((Self { filter, levels, sink }, subscriber))
     }
 
-    /// Logs as much as `level` says from now on.
+    /// The configuration says `level` from now on, and so does all of the log.
     pub fn set_level(&self, level: LogLevel) {
+        let mut levels = self.levels.lock();
+        *levels = Levels { configured: level, base: level, parts: BTreeMap::new() };
+        self.apply(&levels);
+    }
+
+    /// The parts that can be set apart, and how much each tells now.
+    pub fn loggers(&self) -> Vec<(String, LogLevel)> {
+        let levels = self.levels.lock();
+        LOGGERS.iter().map(|name| ((*name).to_owned(), levels.of(name))).collect()
+    }
+
+    /// Sets a part, or everything; without a level, to what the configuration says. False where
+    /// there is no such part.
+    pub fn set_logger(&self, logger: Option<&str>, level: Option<LogLevel>) -> bool {
+        let mut levels = self.levels.lock();
+        let level = level.unwrap_or(levels.configured);
+        match logger {
+            None => {
+                levels.base = level;
+                levels.parts.clear();
+            }
+            Some(logger) => {
+                let Some(name) = LOGGERS.iter().find(|name| **name == logger) else {
+                    return false;
+                };
+                levels.parts.insert(name, level);
+            }
+        }
+        self.apply(&levels);
+        true
+    }
+
+    fn apply(&self, levels: &Levels) {
         // It fails only if the subscriber is gone, and then nobody logs.
-        let _ = self.level.modify(|filter| *filter = level.filter());
+        let _ = self.filter.reload(levels.filter());
     }
 
     /// Opens the file again, after somebody moved it away.
@@ -397,6 +485,41 @@ mod tests {
             "{\"@level\":\"debug\",\"@message\":\"after\",\"@module\":\"server.logging.tests\",\
              \"@timestamp\":\"2023-11-14T22:13:20Z\",\"n\":\"1\"}\n"
         );
+    }
+
+    #[test]
+    fn parts_are_set_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log { level: Some(LogLevel::Warn), ..log(folder.path()) };
+        let text = lines(log, Arc::default(), |logging| {
+            let tell = |n: u32| {
+                debug!(target: "strongroom_kernel::audit::sinks", n, "audit");
+                debug!(target: "strongroom_kernel::node", n, "kernel");
+                debug!(target: "hyper", n, "other");
+            };
+            let level = |name: &str| {
+                let all = logging.loggers();
+                all.into_iter().find(|(n, _)| n == name).map(|(_, level)| level)
+            };
+            assert!(!logging.set_logger(Some("nope"), None));
+            tell(0);
+            assert!(logging.set_logger(Some("kernel.audit"), Some(LogLevel::Debug)));
+            tell(1);
+            assert_eq!(level("kernel.audit"), Some(LogLevel::Debug));
+            assert_eq!(level("kernel"), Some(LogLevel::Warn));
+            assert!(logging.set_logger(Some("kernel"), Some(LogLevel::Trace)));
+            assert_eq!(level("kernel.leases"), Some(LogLevel::Trace));
+            tell(2);
+            assert!(logging.set_logger(Some("kernel.audit"), None));
+            tell(3);
+            assert!(logging.set_logger(None, Some(LogLevel::Debug)));
+            tell(4);
+            assert!(logging.set_logger(None, None));
+            tell(5);
+            assert_eq!(level("kernel"), Some(LogLevel::Warn));
+        });
+        let told: Vec<&str> = text.lines().map(|l| l.split(": ").nth(1).unwrap()).collect();
+        assert_eq!(told, ["audit", "audit", "kernel", "kernel", "audit", "kernel", "other"]);
     }
 
     #[test]

@@ -12,8 +12,9 @@ use strongroom_adapters::seals::static_key::{NamedKey, StaticSeal};
 use strongroom_base::{Clock, Rng, Timestamp};
 use strongroom_kernel::audit::AuditOptions;
 use strongroom_kernel::audit::medium::{Medium, MemoryMedium};
+use strongroom_kernel::host::{Host, MachineView};
 use strongroom_kernel::mounts::UserLockout;
-use strongroom_kernel::node::{KernelConfig, Node};
+use strongroom_kernel::node::{KernelConfig, Node, RaftNode};
 use strongroom_kernel::plug::Registry;
 use strongroom_kernel::seal::Seal;
 use strongroom_storage::Storage;
@@ -152,7 +153,7 @@ async fn serve(
     // Addresses and certificates first: what is wrong with them is told before the store opens.
     let bound = Bound::bind(config.listeners.clone()).await.map_err(|e| e.to_string())?;
     let storage = open_storage(&config)?;
-    let node = build_node(&config, storage.clone()).await?;
+    let node = build_node(&config, storage.clone(), &log).await?;
     if let Some(file) = &config.pid_file {
         std::fs::write(file, format!("{}\n", std::process::id()))
             .map_err(|e| format!("{}: {e}", file.display()))?;
@@ -266,6 +267,7 @@ pub fn open_storage(config: &ServerConfig) -> Result<Arc<dyn Storage>, StartErro
 async fn build_node(
     config: &ServerConfig,
     storage: Arc<dyn Storage>,
+    log: &Logging,
 ) -> Result<Arc<Node>, StartError> {
     let rng: Arc<dyn Rng> = Arc::new(RealRng);
     let clock = Arc::new(GuardedClock::new(Arc::new(RealClock::new())));
@@ -279,6 +281,8 @@ async fn build_node(
         api_addr: config.api_addr.clone().unwrap_or_default(),
         cluster_addr: config.cluster_addr.clone().unwrap_or_default(),
         cluster_name: config.cluster_name.clone().unwrap_or_default(),
+        host: Arc::new(Process { log: log.clone() }),
+        raft: raft_node(config),
         raw_storage_endpoint: config.raw_storage_endpoint,
         unauthenticated_key_ceremonies: !closed,
         sanitized: config.sanitized.clone(),
@@ -295,6 +299,44 @@ async fn build_node(
     Node::new(storage, Arc::new(registry()), seal, Arc::new(kernel), medium, sinks, clock, rng)
         .await
         .map_err(|e| e.to_string())
+}
+
+/// This process, as the kernel knows it.
+struct Process {
+    log: Logging,
+}
+
+impl std::fmt::Debug for Process {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Process")
+    }
+}
+
+impl Host for Process {
+    fn machine(&self) -> MachineView {
+        crate::machine::view()
+    }
+
+    fn loggers(&self) -> Vec<(String, LogLevel)> {
+        self.log.loggers()
+    }
+
+    fn set_log_level(&self, logger: Option<&str>, level: Option<LogLevel>) -> bool {
+        self.log.set_logger(logger, level)
+    }
+}
+
+/// The node of an integrated storage, if that is configured.
+fn raft_node(config: &ServerConfig) -> Option<RaftNode> {
+    let config::Storage::Folder { kind: "raft", node_id, .. } = &config.storage else {
+        return None;
+    };
+    let address = config.cluster_addr.as_deref().unwrap_or_default();
+    let address = address.split_once("://").map_or(address, |(_, rest)| rest);
+    Some(RaftNode {
+        id: node_id.clone().unwrap_or_else(real::host_name),
+        address: address.trim_end_matches('/').to_owned(),
+    })
 }
 
 /// Lockout by type of auth method; `all` stands for those that are not named.

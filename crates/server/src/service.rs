@@ -3,17 +3,33 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, header};
 use strongroom_base::Error;
 use strongroom_doors::vault;
 use strongroom_kernel::node::Node;
-use strongroom_kernel::pipeline::handle;
+use strongroom_kernel::pipeline::{Answer, handle};
 use strongroom_kernel::plug;
+use strongroom_kernel::web::Cors;
+use strongroom_system::sys::{in_flight, open_metrics};
 
-use crate::listen::{HeldBody, Peer, ReplyBody, RequestBody, Service, Standing};
+use crate::cors;
+use crate::listen::{DoorRules, HeldBody, Peer, ReplyBody, RequestBody, Service, Standing};
 
 /// Bodies up to this many bytes are read without asking whether the token is good.
 const SMALL_BODY_BYTES: u64 = 64 * 1024;
+
+/// What the user interface's answers carry unless something else is set.
+const UI_HEADERS: &[(&str, &str)] = &[
+    ("service-worker-allowed", "/"),
+    ("x-content-type-options", "nosniff"),
+    (
+        "content-security-policy",
+        "default-src 'none'; connect-src 'self'; img-src 'self' data:; script-src 'self'; \
+         style-src 'unsafe-inline' 'self'; form-action 'none'; frame-ancestors 'none'; \
+         font-src 'self'",
+    ),
+];
 
 /// The service of all listeners.
 pub struct Doors {
@@ -28,10 +44,46 @@ impl Doors {
 
     async fn answer(&self, request: Request<RequestBody>, peer: &Peer) -> Response<Bytes> {
         let (parts, body) = request.into_parts();
-        if !parts.uri.path().starts_with("/v1/") {
-            return outside(&parts.method, parts.uri.path());
-        }
         let rules = &peer.listener.rules;
+        let cross_origin = match self.cors(rules, &parts).await {
+            cors::Verdict::Silent => HeaderMap::new(),
+            cors::Verdict::Allowed(headers) => headers,
+            cors::Verdict::Answered(response) => return response,
+        };
+        let mut response = self.serve(&parts, body, peer).await;
+        response.headers_mut().extend(cross_origin);
+        response
+    }
+
+    /// What the settings say of a request by a page of another origin.
+    async fn cors(&self, rules: &DoorRules, parts: &Parts) -> cors::Verdict {
+        if !parts.headers.contains_key(header::ORIGIN) {
+            return cors::Verdict::Silent;
+        }
+        let judge = |cors: &Cors| cors::judge(cors, &parts.method, &parts.headers);
+        if let Some(own) = &rules.cors {
+            return judge(&cors::of_listener(own));
+        }
+        // A sealed store's settings are not known; then no answer carries a header.
+        let Ok(services) = self.node.active() else { return cors::Verdict::Silent };
+        match strongroom_kernel::web::cors(&services.store).await {
+            Ok(cors) => judge(&cors),
+            Err(e) => cors::Verdict::Answered(vault::failure(&e)),
+        }
+    }
+
+    async fn serve(&self, parts: &Parts, body: RequestBody, peer: &Peer) -> Response<Bytes> {
+        let rules = &peer.listener.rules;
+        if let Some(response) = self.by_rule(rules, parts).await {
+            return response;
+        }
+        if !parts.uri.path().starts_with("/v1/") {
+            let mut response = outside(&parts.method, parts.uri.path());
+            if parts.uri.path().starts_with("/ui") {
+                self.add_ui_headers(response.headers_mut()).await;
+            }
+            return response;
+        }
         if rules.require_request_header
             && parts.headers.get("x-vault-request").is_none_or(|v| v != "true")
         {
@@ -39,7 +91,7 @@ impl Doors {
                 "missing required 'X-Vault-Request' header",
             ));
         }
-        let mut head = match vault::parse_head(&parts, kernel_peer(peer)) {
+        let mut head = match vault::parse_head(parts, kernel_peer(peer)) {
             Ok(head) => head,
             Err(e) => return vault::failure(&e),
         };
@@ -63,6 +115,56 @@ impl Doors {
             *response.body_mut() = Bytes::new();
         }
         response
+    }
+
+    /// What a listener serves, or does not, whoever asks.
+    async fn by_rule(&self, rules: &DoorRules, parts: &Parts) -> Option<Response<Bytes>> {
+        let metrics = parts.uri.path() == "/v1/sys/metrics";
+        if metrics && rules.disallow_metrics || !metrics && rules.metrics_only {
+            return Some(outside(&parts.method, "/"));
+        }
+        if parts.method != Method::GET {
+            return None;
+        }
+        let open = if metrics && (rules.unauthenticated_metrics_access || rules.metrics_only) {
+            let format = parts.uri.query().unwrap_or_default().split('&');
+            let format = format.filter_map(|pair| pair.strip_prefix("format=")).next();
+            match self.node.active() {
+                Ok(services) => open_metrics(&services, format).await,
+                Err(e) => Err(e),
+            }
+        } else if rules.unauthenticated_in_flight_access
+            && parts.uri.path() == "/v1/sys/in-flight-req"
+        {
+            in_flight(&self.node).map(|all| plug::Reply::data(all).bare())
+        } else {
+            return None;
+        };
+        Some(vault::render(&Answer {
+            request_id: String::new(),
+            mount_kind: "system".to_owned(),
+            result: open,
+            lease: None,
+            explain: None,
+            rate: None,
+        }))
+    }
+
+    /// The headers of the user interface's answers: its own, and those that are set beside or in
+    /// place of them.
+    async fn add_ui_headers(&self, headers: &mut HeaderMap) {
+        for (name, value) in UI_HEADERS {
+            headers.insert(*name, HeaderValue::from_static(value));
+        }
+        let Ok(services) = self.node.active() else { return };
+        let Ok(set) = strongroom_kernel::web::ui_headers(&services.store).await else { return };
+        for (name, values) in &set.headers {
+            let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
+            headers.remove(&name);
+            for value in values.iter().filter_map(|value| HeaderValue::from_str(value).ok()) {
+                headers.append(name.clone(), value);
+            }
+        }
     }
 
     /// Does the request carry a token that is good now?

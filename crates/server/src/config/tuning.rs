@@ -3,26 +3,13 @@
 
 use std::path::PathBuf;
 
+pub use strongroom_kernel::host::LogLevel;
+
 use super::{
     last,
     stanza::{Findings, Stanza},
 };
 use crate::listen::Limits;
-
-/// How much is logged.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum LogLevel {
-    /// Failures only.
-    Error,
-    /// And what should be looked at.
-    Warn,
-    /// And the life of the server.
-    Info,
-    /// And each request's way.
-    Debug,
-    /// And everything.
-    Trace,
-}
 
 const LEVELS: &[(&str, LogLevel)] = &[
     ("trace", LogLevel::Trace),
@@ -34,25 +21,6 @@ const LEVELS: &[(&str, LogLevel)] = &[
     ("err", LogLevel::Error),
     ("error", LogLevel::Error),
 ];
-
-impl LogLevel {
-    /// Reads Vault's names.
-    pub fn parse(text: &str) -> Option<Self> {
-        let text = text.trim();
-        LEVELS.iter().find(|(name, _)| name.eq_ignore_ascii_case(text)).map(|(_, level)| *level)
-    }
-
-    /// The name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
 
 /// How a log line is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -59,7 +59,10 @@ pub async fn seal_status(node: &Arc<Node>) -> Result<SealStatus> {
         cluster_name,
         cluster_id,
         recovery_seal: node.auto_seal.is_some(),
-        storage_type: node.storage.kind(),
+        storage_type: match &node.config.raft {
+            Some(_) => "raft",
+            None => node.storage.kind(),
+        },
     })
 }
 

@@ -43,6 +43,7 @@ mod wrapping;
 #[cfg(test)]
 mod wrapping_tests;
 
+pub use observe::open_metrics;
 pub use process::in_flight;
 use strongroom_base::SecretString;
 use strongroom_kernel::plug::{Class, EngineSpec, Spec};

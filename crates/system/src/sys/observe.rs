@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, fields};
 use strongroom_kernel::identity::Directory;
-use strongroom_kernel::node::VAULT_VERSION;
+use strongroom_kernel::node::{Services, VAULT_VERSION};
 use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
 
 use super::System;
@@ -70,8 +70,7 @@ impl Metric {
 }
 
 /// All metrics; those of one name stand together.
-async fn metrics(cx: &ReadCx<'_>) -> Result<Vec<Metric>> {
-    let services = cx.kernel();
+async fn metrics(services: &Services) -> Result<Vec<Metric>> {
     let table = services.router.table().await?;
     let storage = services.store.storage.counters();
     let last = services.audit.last_index();
@@ -157,14 +156,20 @@ fn in_json(metrics: &[Metric], now: &str) -> Json {
             "Samples": [] })
 }
 
+/// The metrics without asking who wants them: for listeners that are configured so.
+pub async fn open_metrics(services: &Services, format: Option<&str>) -> Result<Reply<Json>> {
+    let metrics = metrics(services).await?;
+    let now = services.store.now().to_string();
+    match format {
+        Some("prometheus") => Ok(Reply::raw(PROMETHEUS, prometheus(&metrics).into_bytes())),
+        None | Some("") => Ok(Reply::data(in_json(&metrics, &now)).bare()),
+        Some(_) => Err(Error::bad_request("metric response format is not supported")),
+    }
+}
+
 impl Query<ReadMetrics> for System {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadMetrics) -> Result<Reply<Json>> {
-        let metrics = metrics(cx).await?;
-        match op.format.as_deref() {
-            Some("prometheus") => Ok(Reply::raw(PROMETHEUS, prometheus(&metrics).into_bytes())),
-            None | Some("") => Ok(Reply::data(in_json(&metrics, &cx.now().to_string())).bare()),
-            Some(_) => Err(Error::bad_request("metric response format is not supported")),
-        }
+        open_metrics(cx.kernel(), op.format.as_deref()).await
     }
 }
 
