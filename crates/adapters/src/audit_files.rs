@@ -8,8 +8,13 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use strongroom_kernel::audit::medium::{Medium, Segment};
+use strongroom_storage::reserve::{Reserve, is_full};
+
+/// The file with the public key of the log's signatures.
+const KEY: &str = "public-key";
 
 struct Newest {
+    first: u64,
     file: File,
     bytes: u64,
 }
@@ -18,17 +23,28 @@ struct Newest {
 pub struct AuditFiles {
     folder: PathBuf,
     newest: Mutex<Option<Newest>>,
+    reserve: Reserve,
+    /// The public key, for a folder that has to be made again.
+    key: Mutex<Option<String>>,
 }
 
 impl AuditFiles {
-    /// Opens, or makes, the folder.
-    pub fn open(folder: &Path) -> io::Result<Self> {
+    /// Opens, or makes, the folder, and keeps `reserve_bytes` of the disk back for the day it is
+    /// full.
+    pub fn open(folder: &Path, reserve_bytes: u64) -> io::Result<Self> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let files = Self { folder: folder.to_owned(), newest: Mutex::new(None) };
+        let reserve = Reserve::new(folder.join("reserve"), reserve_bytes);
+        let files = Self {
+            folder: folder.to_owned(),
+            newest: Mutex::new(None),
+            reserve,
+            key: Mutex::default(),
+        };
         if let Some(last) = files.segments()?.last() {
-            let mut file = OpenOptions::new().append(true).open(files.path(last.first))?;
+            let mut file =
+                OpenOptions::new().read(true).append(true).open(files.path(last.first))?;
             file.seek(SeekFrom::End(0))?;
-            *files.newest.lock() = Some(Newest { file, bytes: last.bytes });
+            *files.newest.lock() = Some(Newest { first: last.first, file, bytes: last.bytes });
         }
         Ok(files)
     }
@@ -40,10 +56,16 @@ impl AuditFiles {
     fn sync_folder(&self) -> io::Result<()> {
         File::open(&self.folder)?.sync_all()
     }
-}
 
-impl Medium for AuditFiles {
-    fn append(&self, lines: &[u8]) -> io::Result<()> {
+    /// Writes, and once more with the room that was kept back, if the disk is full.
+    fn with_reserve<T>(&self, write: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match write() {
+            Err(e) if is_full(&e) && self.reserve.spend() => write(),
+            written => written,
+        }
+    }
+
+    fn write(&self, lines: &[u8]) -> io::Result<()> {
         // One writer at a time by contract: the lock is only for the borrow checker, and for a
         // sync that comes in between.
         let mut newest = self.newest.lock();
@@ -61,23 +83,67 @@ impl Medium for AuditFiles {
         }
     }
 
+    /// Somebody removed the newest file: what it held is still ours to read, and is written again
+    /// under its name.
+    fn put_back(&self, newest: &mut Newest) -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
+        let (first, again) = (newest.first, self.folder.join("again"));
+        let _ = fs::remove_file(&again);
+        let file =
+            OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&again)?;
+        let (mut from, mut to) = (&newest.file, &file);
+        from.seek(SeekFrom::Start(0))?;
+        let copied = io::copy(&mut from.take(newest.bytes), &mut to).and_then(|_| {
+            file.sync_all()?;
+            fs::hard_link(&again, self.path(first))
+        });
+        fs::remove_file(&again)?;
+        copied?;
+        self.sync_folder()?;
+        newest.file = file;
+        if let Some(key) = &*self.key.lock() {
+            fs::write(self.folder.join(KEY), key)?;
+        }
+        tracing::error!(
+            file = %self.path(first).display(),
+            "the audit log's newest file was removed; it was written again"
+        );
+        Ok(())
+    }
+
+    fn begin_file(&self, first: u64) -> io::Result<()> {
+        let path = self.path(first);
+        if let Some(newest) = &*self.newest.lock() {
+            newest.file.sync_data()?;
+        }
+        let file =
+            OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)?;
+        self.sync_folder()?;
+        *self.newest.lock() = Some(Newest { first, file, bytes: 0 });
+        Ok(())
+    }
+}
+
+impl Medium for AuditFiles {
+    fn append(&self, lines: &[u8]) -> io::Result<()> {
+        self.with_reserve(|| self.write(lines))
+    }
+
     fn sync(&self) -> io::Result<()> {
-        let file = match &*self.newest.lock() {
-            Some(newest) => newest.file.try_clone()?,
+        let file = match &mut *self.newest.lock() {
+            Some(newest) => {
+                if newest.file.metadata()?.nlink() == 0 {
+                    self.put_back(newest)?;
+                }
+                newest.file.try_clone()?
+            }
             None => return Ok(()),
         };
         file.sync_data()
     }
 
     fn begin(&self, first: u64) -> io::Result<()> {
-        if let Some(newest) = &*self.newest.lock() {
-            newest.file.sync_data()?;
-        }
-        let file =
-            OpenOptions::new().append(true).create_new(true).mode(0o600).open(self.path(first))?;
-        self.sync_folder()?;
-        *self.newest.lock() = Some(Newest { file, bytes: 0 });
-        Ok(())
+        self.with_reserve(|| self.begin_file(first))
     }
 
     fn segments(&self) -> io::Result<Vec<Segment>> {
@@ -118,8 +184,19 @@ impl Medium for AuditFiles {
         fs::remove_file(self.path(first))
     }
 
+    fn is_full(&self) -> bool {
+        self.reserve.is_spent()
+    }
+
+    fn look_for_room(&self) {
+        self.reserve.restore();
+    }
+
     fn publish_key(&self, key: &str) -> io::Result<()> {
-        fs::write(self.folder.join("public-key"), format!("{key}\n"))
+        let text = format!("{key}\n");
+        fs::write(self.folder.join(KEY), &text)?;
+        *self.key.lock() = Some(text);
+        Ok(())
     }
 }
 
@@ -130,14 +207,14 @@ mod tests {
     #[test]
     fn segments_outlive_the_process_and_torn_ends_are_cut() {
         let folder = tempfile::tempdir().unwrap();
-        let files = AuditFiles::open(folder.path()).unwrap();
+        let files = AuditFiles::open(folder.path(), 0).unwrap();
         assert!(files.append(b"x\n").is_err(), "no segment yet");
         files.begin(1).unwrap();
         files.append(b"one\n").unwrap();
         files.begin(2).unwrap();
         files.append(b"two\nto").unwrap();
         drop(files);
-        let files = AuditFiles::open(folder.path()).unwrap();
+        let files = AuditFiles::open(folder.path(), 0).unwrap();
         files.truncate(4).unwrap();
         files.append(b"three\n").unwrap();
         files.sync().unwrap();
@@ -147,5 +224,25 @@ mod tests {
         assert_eq!(firsts, [1, 2]);
         files.remove(1).unwrap();
         assert_eq!(files.segments().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_removed_file_is_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let below = folder.path().join("audit");
+        let files = AuditFiles::open(&below, 0).unwrap();
+        files.begin(1).unwrap();
+        files.append(b"one\n").unwrap();
+        fs::remove_dir_all(&below).unwrap();
+        files.append(b"two\n").unwrap();
+        files.sync().unwrap();
+        files.append(b"three\n").unwrap();
+        assert_eq!(files.read(1, 0, 100).unwrap(), b"one\ntwo\nthree\n");
+        assert_eq!(fs::read_dir(&below).unwrap().count(), 1);
+        // Where something else stands under the name now, that is not touched.
+        fs::remove_file(files.path(1)).unwrap();
+        fs::write(files.path(1), "other").unwrap();
+        assert!(files.sync().is_err());
+        assert_eq!(fs::read(files.path(1)).unwrap(), b"other");
     }
 }

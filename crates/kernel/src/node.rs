@@ -139,6 +139,14 @@ pub struct Services {
     pub cluster: Cluster,
 }
 
+impl Services {
+    /// Has this node's disk only the room left that is kept back for revocation, sealing and the
+    /// repair of the audit log?
+    pub fn is_full(&self) -> bool {
+        self.audit.is_full() || self.store.storage.is_full()
+    }
+}
+
 /// The cluster's name and id, made at initialisation.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Cluster {

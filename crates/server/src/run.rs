@@ -173,6 +173,7 @@ async fn serve(
     for address in listeners.addresses() {
         tracing::info!(%address, storage = config.storage.kind(), "listening");
     }
+    tracing::info!("ready: all listeners are open");
     if let Some(banner) = banner {
         banner.print(&listeners);
     }
@@ -257,7 +258,9 @@ pub fn open_storage(config: &ServerConfig) -> Result<Arc<dyn Storage>, StartErro
     match &config.storage {
         config::Storage::Memory => Ok(MemoryStorage::new()),
         config::Storage::Folder { path, .. } => {
-            let storage = SqliteStorage::open(path, SqliteOptions::default())
+            let reserve_bytes = config.own.storage_reserve_bytes;
+            let options = SqliteOptions { reserve_bytes, ..SqliteOptions::default() };
+            let storage = SqliteStorage::open(path, options)
                 .map_err(|e| format!("{}: {e}", path.display()))?;
             Ok(storage)
         }
@@ -359,7 +362,9 @@ fn audit_medium(config: &ServerConfig) -> Result<Arc<dyn Medium>, StartError> {
             return Ok(Arc::new(MemoryMedium::new(MEMORY_AUDIT_BYTES)));
         }
     };
-    let files = AuditFiles::open(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+    let reserve = config.own.audit_reserve_bytes;
+    let files =
+        AuditFiles::open(&folder, reserve).map_err(|e| format!("{}: {e}", folder.display()))?;
     Ok(Arc::new(files))
 }
 

@@ -19,6 +19,7 @@
 pub mod conformance;
 pub mod memory;
 mod recent;
+pub mod reserve;
 pub mod sqlite;
 
 pub use memory::MemoryStorage;
@@ -304,6 +305,11 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Is the store fit to serve? The reason if not (poisoned, full, damaged).
     fn health(&self) -> Result<(), StorageError>;
+
+    /// Was the disk found full, and has only what room was kept back for that? Cheap.
+    fn is_full(&self) -> bool {
+        false
+    }
 
     /// Ends the store: takes no more commits, finishes those it took, closes the files.
     fn close<'a>(&'a self) -> BoxFuture<'a, ()>;

@@ -37,10 +37,12 @@ pub trait Medium: Send + Sync + 'static {
     fn truncate(&self, bytes: u64) -> io::Result<()>;
     /// Removes a segment that is not the newest.
     fn remove(&self, first: u64) -> io::Result<()>;
-    /// Gives the space held back for a full disk free; true if there was some.
-    fn release_reserve(&self) -> bool {
+    /// Was the disk found full, and has only what room was kept back for that?
+    fn is_full(&self) -> bool {
         false
     }
+    /// Keeps room back again, if there is some.
+    fn look_for_room(&self) {}
     /// Writes the public key of the log's signatures beside it.
     fn publish_key(&self, _pem: &str) -> io::Result<()> {
         Ok(())

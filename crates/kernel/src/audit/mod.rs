@@ -16,6 +16,7 @@ pub mod sinks;
 pub mod verify;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -176,6 +177,8 @@ pub struct AuditLog {
     /// The running sinks.
     pub sinks: Sinks,
     outbox: Outbox,
+    /// Refusals that a full disk has kept out of the log.
+    unrecorded: AtomicU64,
     /// Headers shown; changed by [`AuditLog::set_headers`].
     headers: ArcSwap<AuditedHeaders>,
 }
@@ -221,6 +224,7 @@ impl AuditLog {
             factory,
             sinks: Sinks::default(),
             outbox: Outbox::default(),
+            unrecorded: AtomicU64::new(0),
             headers: ArcSwap::from_pointee(headers),
         });
         if !end.has_segment {
@@ -263,7 +267,14 @@ impl AuditLog {
     }
 
     /// Records a request that changed nothing. Answers the explain id of its line.
+    ///
+    /// On a full disk the room that is left is for effects: what was refused is only counted, or
+    /// strangers could use it up.
     pub async fn record(&self, entry: &Entry<'_>) -> Result<String> {
+        if matches!(entry.outcome, Outcome::Refused(_)) && self.is_full() {
+            self.unrecorded.fetch_add(1, Ordering::Relaxed);
+            return Ok(String::new());
+        }
         let lines = self.render(entry);
         let index = self.push(&lines, None, entry.trace)?;
         self.settle(index).await?;
@@ -419,8 +430,19 @@ impl AuditLog {
         written
     }
 
+    /// Is only the room left that was kept back for a full disk?
+    pub fn is_full(&self) -> bool {
+        self.medium.is_full()
+    }
+
+    /// Refusals that a full disk has kept out of the log since the start.
+    pub fn unrecorded(&self) -> u64 {
+        self.unrecorded.load(Ordering::Relaxed)
+    }
+
     /// Work of each second: sync, signed head, outbox, retention.
     pub async fn tick(&self, now: Timestamp) -> Result<()> {
+        self.medium.look_for_room();
         self.sign_head(now, false).await?;
         let durable = self.outbox.moved_below();
         let written = {

@@ -69,6 +69,9 @@ pub(super) async fn admit(
 impl Admitted {
     /// Asks the quotas, then goes on.
     pub(super) async fn limit_and_run(mut self) -> Answer {
+        if self.services.is_full() && !self.may_use_reserve() {
+            return Answer::failure(self.id, disk_full());
+        }
         match self.limit().await {
             Ok(Verdict { refused: None, .. }) => self.run().await,
             Ok(Verdict { refused: Some(error), audited: true, .. }) => {
@@ -79,6 +82,12 @@ impl Admitted {
             }
             Err(error) => self.refuse(error.into()).await,
         }
+    }
+
+    /// Is this served on a full disk?
+    pub(super) fn may_use_reserve(&self) -> bool {
+        let Target::Route { index, .. } = self.target() else { return false };
+        self.route(index).is_some_and(|route| route.on_full_disk)
     }
 
     /// Asks the quotas, but for logins whose role decides.
@@ -164,4 +173,12 @@ impl Admitted {
             Matched::Nothing => Target::Nothing,
         }
     }
+}
+
+/// The refusal of what must not use the room that is kept back.
+pub(super) fn disk_full() -> Error {
+    Error::unavailable(
+        "the disk is full: until there is room, only revocation, sealing and the repair of the \
+         audit log are served",
+    )
 }

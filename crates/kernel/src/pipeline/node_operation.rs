@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::admit::disk_full;
 use super::authorise::read_body;
 use super::{Answer, Call, CatchPanic};
 use crate::audit::{Entry, Outcome};
@@ -19,6 +20,9 @@ pub(super) async fn run(
     run: &crate::plug::NodeFn,
 ) -> Answer {
     let started = node.clock.now();
+    if call.verb == Verb::Write && node.active().is_ok_and(|services| services.is_full()) {
+        return Answer::failure(id, disk_full());
+    }
     let raw = match read_body(call) {
         Ok(raw) => raw,
         Err(e) => return Answer::failure(id, e),

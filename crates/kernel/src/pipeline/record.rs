@@ -1,6 +1,6 @@
 //! Last step: what was done or refused is recorded, with its effects, before it is answered.
 
-use strongroom_base::{ErrorKind, Json, RawFields};
+use strongroom_base::{Error, ErrorKind, Json, RawFields};
 
 use super::{Admitted, Answer, Authenticated, Executed, Refused, Target};
 use crate::audit::{Entry, Outcome};
@@ -43,7 +43,7 @@ impl Authenticated {
         let (result, explain) = match recorded {
             Ok(explain) => {
                 let denied = refused.error.kind == ErrorKind::PermissionDenied;
-                (Err(refused.error), denied.then_some(explain))
+                (Err(refused.error), Some(explain).filter(|id| denied && !id.is_empty()))
             }
             Err(e) => (Err(e), None),
         };
@@ -124,7 +124,10 @@ impl Executed {
                     rate,
                 }
             }
-            Err(e) if e.kind == ErrorKind::Conflict && done.attempt < ATTEMPTS_MAX => {
+            Err(e)
+                if done.attempt < ATTEMPTS_MAX && e.kind == ErrorKind::Conflict
+                    || done.attempt == 0 && found_full(&e) && caller.admitted.may_use_reserve() =>
+            {
                 let attempt = done.attempt + 1;
                 // Its turn among the commands on one record ends first: the next run asks for one
                 // again, and would wait for itself.
@@ -143,4 +146,10 @@ impl Executed {
             }
         }
     }
+}
+
+/// Did the storage find its disk full?
+fn found_full(error: &Error) -> bool {
+    let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref());
+    matches!(cause, Some(strongroom_storage::StorageError::Full))
 }

@@ -16,6 +16,8 @@ pub struct Route {
     pub rule: Rule,
     /// Is it served in the root namespace only?
     pub root_namespace_only: bool,
+    /// Is it served on a full disk, from the room that is kept back?
+    pub on_full_disk: bool,
     /// Its fields.
     pub fields: &'static [FieldSpec],
     /// What it does.
@@ -55,6 +57,7 @@ impl Route {
             verb: O::VERB,
             rule: O::RULE,
             root_namespace_only: O::ROOT_NAMESPACE_ONLY,
+            on_full_disk: false,
             fields: O::SPECS,
             help: O::HELP,
             handler,

@@ -304,14 +304,28 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
     /// All routes at or below these paths are about the whole server: every namespace but the root
     /// refuses them.
     pub fn root_namespace_only(mut self, paths: &[&str]) -> Self {
-        for route in &mut self.spec.routes {
-            let at_or_below = |path: &&str| {
-                let rest = route.pattern.strip_prefix(path);
-                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-            };
-            route.root_namespace_only |= paths.iter().any(at_or_below);
+        for route in self.at_or_below(paths) {
+            route.root_namespace_only = true;
         }
         self
+    }
+
+    /// All routes at or below these paths are served on a full disk, too: they take something away,
+    /// or repair.
+    pub fn on_full_disk(mut self, paths: &[&str]) -> Self {
+        for route in self.at_or_below(paths) {
+            route.on_full_disk = true;
+        }
+        self
+    }
+
+    fn at_or_below(&mut self, paths: &[&str]) -> impl Iterator<Item = &mut Route> {
+        self.spec.routes.iter_mut().filter(move |route| {
+            paths.iter().any(|path| {
+                let rest = route.pattern.strip_prefix(path);
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            })
+        })
     }
 
     /// Help text of the mount.

@@ -245,6 +245,8 @@ pub struct OwnSettings {
     pub audit_file_bytes: u64,
     /// Bytes of disk kept free for the audit log's end on a full disk.
     pub audit_reserve_bytes: u64,
+    /// Bytes of disk kept free for the storage on a full disk.
+    pub storage_reserve_bytes: u64,
     /// Folders below which file audit devices may be enabled by API; absent: everywhere.
     pub audit_file_dirs: Vec<PathBuf>,
     /// May recovery shares open the store beside an automatic seal?
@@ -263,6 +265,7 @@ impl Default for OwnSettings {
             audit_retention: None,
             audit_file_bytes: 64 * 1024 * 1024,
             audit_reserve_bytes: 16 * 1024 * 1024,
+            storage_reserve_bytes: 16 * 1024 * 1024,
             audit_file_dirs: Vec::new(),
             recovery_opens: true,
             mount_undelete: 7 * 24 * 3600,
@@ -280,6 +283,7 @@ impl OwnSettings {
         for (setting, key) in [
             (&mut self.audit_file_bytes, "audit_file_bytes"),
             (&mut self.audit_reserve_bytes, "audit_reserve_bytes"),
+            (&mut self.storage_reserve_bytes, "storage_reserve_bytes"),
         ] {
             *setting = stanza.count(key).unwrap_or(*setting);
         }

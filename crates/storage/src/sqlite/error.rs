@@ -21,6 +21,8 @@ pub(super) fn sort(what: &str, error: &rusqlite::Error) -> (Severity, StorageErr
     };
     match code {
         ErrorCode::DiskFull => (Severity::Refused, StorageError::Full),
+        // The index of the log could not grow; the connection is not to be used again.
+        _ if extended == ffi::SQLITE_IOERR_SHMSIZE => (Severity::Poisons, StorageError::Full),
         ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
             (Severity::Refused, StorageError::ReadOnly)
         }

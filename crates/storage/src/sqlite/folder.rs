@@ -93,6 +93,11 @@ impl Folder {
         self.path.join(format!("{DATA}-new"))
     }
 
+    /// Where room is kept back for a full disk.
+    pub(super) fn reserve(&self) -> PathBuf {
+        self.path.join("reserve")
+    }
+
     /// Where a recovery copies the log.
     pub(super) fn wal_copy(&self) -> PathBuf {
         self.path.join(format!("{DATA}-wal-copy"))

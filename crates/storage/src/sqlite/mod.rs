@@ -20,6 +20,7 @@ mod wal;
 mod writer;
 
 use crate::recent::Recent;
+use crate::reserve::Reserve;
 use crate::{
     BoxFuture, Change, Commit, Counters, IndexKey, IndexTable, Key, Listener, Page, Read, Revision,
     Role, RowTable, Storage, StorageError, Value,
@@ -52,6 +53,8 @@ pub struct SqliteOptions {
     pub log_bytes: u64,
     /// The SQLite VFS to use: for fault injection in tests.
     pub vfs: Option<String>,
+    /// Bytes of disk kept back for the day it is full; 0 keeps none.
+    pub reserve_bytes: u64,
 }
 
 impl Default for SqliteOptions {
@@ -62,6 +65,7 @@ impl Default for SqliteOptions {
             reader_cache_bytes: 1 << 20,
             log_bytes: 16 << 20,
             vfs: None,
+            reserve_bytes: 0,
         }
     }
 }
@@ -93,6 +97,7 @@ struct Shared {
     checkpoint_at: AtomicU64,
     failure: RwLock<Option<StorageError>>,
     full: AtomicBool,
+    reserve: Reserve,
     commits: AtomicU64,
     batches: AtomicU64,
     conflicts: AtomicU64,
@@ -131,6 +136,7 @@ impl SqliteStorage {
     pub fn open(path: &Path, options: SqliteOptions) -> Result<Arc<Self>, StorageError> {
         let folder = Folder::open(path)?;
         let (data, wal) = (folder.data(), folder.wal());
+        let reserve = Reserve::new(folder.reserve(), options.reserve_bytes);
         let shared = Arc::new(Shared {
             cache: Cache::new(options.cache_bytes),
             recent: Mutex::new(Recent::starting_at(0)),
@@ -145,6 +151,7 @@ impl SqliteStorage {
             checkpoint_at: AtomicU64::new(options.log_bytes / PAGE_BYTES),
             failure: RwLock::default(),
             full: AtomicBool::new(false),
+            reserve,
             commits: AtomicU64::new(0),
             batches: AtomicU64::new(0),
             conflicts: AtomicU64::new(0),
@@ -153,7 +160,11 @@ impl SqliteStorage {
             data,
             wal,
         });
-        let opened = recovery::open(&shared)?;
+        let opened = match recovery::open(&shared) {
+            // What has to be written to open the store is little.
+            Err(StorageError::Full) if shared.reserve.spend() => recovery::open(&shared)?,
+            opened => opened?,
+        };
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             std::thread::Builder::new()
                 .name(name.to_owned())
@@ -310,9 +321,15 @@ impl Storage for SqliteStorage {
     fn health(&self) -> Result<(), StorageError> {
         match self.shared.failure() {
             Some(why) => Err(why),
-            None if self.shared.full.load(Ordering::Relaxed) => Err(StorageError::Full),
+            None if self.shared.full.load(Ordering::Relaxed) || self.is_full() => {
+                Err(StorageError::Full)
+            }
             None => Ok(()),
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.shared.reserve.is_spent()
     }
 
     fn close<'a>(&'a self) -> BoxFuture<'a, ()> {

@@ -27,6 +27,8 @@ use std::time::Duration;
 
 /// How long a failed store waits before it tries again to open.
 const REOPEN_EVERY: Duration = Duration::from_millis(500);
+/// How often a full disk is looked at for room.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The opened files, as the writer has them.
 pub(super) struct Opened {
@@ -78,6 +80,9 @@ fn reopen(shared: &Arc<Shared>, files: Option<Opened>) -> State {
     match recovery::reopen(shared) {
         Ok(opened) => State::Serving(opened),
         Err(why) => {
+            if matches!(why, StorageError::Full) {
+                shared.reserve.spend();
+            }
             shared.fail(why);
             State::Shut
         }
@@ -112,7 +117,8 @@ fn serve(shared: &Arc<Shared>, opened: &Opened) -> Served {
         Err(e) => return Served::Failed(sort("preparing", &e).1),
     };
     loop {
-        match shared.queue.take(None) {
+        let patience = shared.reserve.is_spent().then_some(LOOK_EVERY);
+        match shared.queue.take(patience) {
             Work::Batch(requests) => {
                 if let Err(why) = writer.batch(requests) {
                     return Served::Failed(why);
@@ -120,6 +126,9 @@ fn serve(shared: &Arc<Shared>, opened: &Opened) -> Served {
             }
             Work::Nothing => {}
             Work::End => return Served::Ended,
+        }
+        if patience.is_some() {
+            shared.reserve.restore();
         }
     }
 }
@@ -281,6 +290,8 @@ impl Writer<'_> {
         self.shared.revision.fetch_add(1, Ordering::AcqRel);
         if matches!(why, StorageError::Full) {
             self.shared.full.store(true, Ordering::Relaxed);
+            // Before the answers: whoever may use the room finds it.
+            self.shared.reserve.spend();
         }
         if let Some(poisoned) = &poisoned {
             // Before the answers, so that whoever hears of it finds the store unfit.

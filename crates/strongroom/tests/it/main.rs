@@ -3,5 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cli;
+mod disk;
+mod drain;
 mod hvac;
 mod live;
+mod product;

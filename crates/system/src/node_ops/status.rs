@@ -128,7 +128,8 @@ impl NodeOp for ReadHealth {
     async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<Health>> {
         let life = node.life();
         // A store that cannot write serves nobody: load balancers must see it.
-        let storage_fails = node.storage.health().is_err();
+        let storage_fails =
+            node.storage.health().is_err() || node.active().is_ok_and(|s| s.is_full());
         let (initialized, sealed, cluster, code, default) = match &*life {
             Life::Uninitialised => (false, true, None, self.uninitcode, 501),
             Life::Sealed => (true, true, None, self.sealedcode, 503),

@@ -88,6 +88,20 @@ const ROOT_NAMESPACE_ONLY: &[&str] = &[
     "version-history",
 ];
 
+/// What is served on a full disk from the room that is kept back: revocation, sealing, and the
+/// repair of the audit log (design §8).
+const ON_FULL_DISK: &[&str] = &[
+    "audit",
+    "leases/revoke",
+    "leases/revoke-force",
+    "leases/revoke-prefix",
+    "revoke",
+    "revoke-force",
+    "revoke-prefix",
+    "seal",
+    "step-down",
+];
+
 /// The surface of `sys/`.
 pub fn spec() -> Spec {
     let spec = EngineSpec::new("system", Class::System, |_| Ok(System));
@@ -113,6 +127,7 @@ pub fn spec() -> Spec {
     let spec = process::add_process(spec);
     let spec = raft::add_raft(spec);
     spec.root_namespace_only(ROOT_NAMESPACE_ONLY)
+        .on_full_disk(ON_FULL_DISK)
         .docs("Control, policy and debugging of this server.")
         .build()
 }

@@ -100,6 +100,16 @@ async fn metrics(services: &Services) -> Result<Vec<Metric>> {
             "1 while the audit log cannot be written.",
             u64::from(services.audit.health().is_err()),
         ),
+        Metric::gauge(
+            "strongroom_disk_full",
+            "1 while only the room is left that is kept back for a full disk.",
+            u64::from(services.is_full()),
+        ),
+        Metric::counter(
+            "strongroom_audit_unrecorded",
+            "Refusals that a full disk kept out of the audit log.",
+            services.audit.unrecorded(),
+        ),
         Metric::counter("strongroom_audit_lines", "Lines of this node's audit log.", last),
     ];
     for (path, status) in &sinks {

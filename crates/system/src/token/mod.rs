@@ -52,6 +52,7 @@ pub fn spec() -> Spec {
         .exists::<roles::PutRole>("roles/{role_name}")
         .command::<roles::DeleteRole>("roles/{role_name}")
         .command::<accessors::Tidy>("tidy")
+        .on_full_disk(&["revoke", "revoke-self", "revoke-accessor", "revoke-orphan"])
         .docs("Tokens: the credential that every other auth method ends in.")
         .build()
 }
