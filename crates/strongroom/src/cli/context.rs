@@ -49,6 +49,13 @@ impl<'w> World<'w> {
         self.err.take().unwrap_or_else(|| Box::new(std::io::sink()))
     }
 
+    /// Where the id of the last refusal is kept, so that `why` needs no argument.
+    fn refusal_file(&self) -> Option<PathBuf> {
+        let state = (self.env)("XDG_STATE_HOME").filter(|folder| !folder.is_empty());
+        let state = state.map(PathBuf::from).or_else(|| Some(self.home()?.join(".local/state")))?;
+        Some(state.join("strongroom/last-refusal"))
+    }
+
     /// The user's home.
     pub fn home(&self) -> Option<PathBuf> {
         (self.env)("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
@@ -93,6 +100,20 @@ impl<'c, 'w> Context<'c, 'w> {
     /// The outputs and the machine at once.
     pub fn ui_and_world(&mut self) -> (&mut Ui<'w>, &mut World<'w>) {
         (self.ui, self.world)
+    }
+
+    /// Keeps the id of a refusal for the next `why`.
+    pub fn remember_refusal(&self, id: &str) {
+        let Some(file) = self.world.refusal_file() else { return };
+        // It is a convenience: where it cannot be kept, the id on the screen is enough.
+        let _ = file.parent().map(std::fs::create_dir_all);
+        let _ = std::fs::write(file, id);
+    }
+
+    /// The id of the last refusal that this command line met.
+    pub fn last_refusal(&self) -> Option<String> {
+        let id = std::fs::read_to_string(self.world.refusal_file()?).ok()?;
+        Some(id.trim().to_owned()).filter(|id| !id.is_empty())
     }
 
     /// The environment.

@@ -26,13 +26,15 @@ use super::table::{table, wrap};
 pub const COMMANDS: &[Command] = &[
     Command::new(
         "why",
-        "ID",
+        "[ID]",
         "Explain why a request was refused",
         "
 Each refusal carries an id, which this command line prints. \"why\" tells which rules were
-looked at, which one missed or denied, and the smallest rule that would allow it.
+looked at, which one missed or denied, and the smallest rule that would allow it. Without an id
+it is about the last refusal that this command line met.
 
-    $ {bin} why 7Yk2…
+    $ {bin} why
+    $ {bin} why Q6Bb1wCvi8jp60Auha--sw
 
 You see what your own policies let you see: whose request it was, not what it carried.",
         why,
@@ -43,7 +45,8 @@ You see what your own policies let you see: whose request it was, not what it ca
         "VERB PATH",
         "Tell whether someone may do something, and why",
         "
-Asks before anyone tries. VERB is read, list, create, update, patch, delete, scan or sudo.
+Asks before anyone tries. VERB is read, list, create, update, patch, delete, scan, sudo
+or move; or write for create and update.
 Without a flag it is about the current token.
 
     $ {bin} can read secret/data/app
@@ -63,8 +66,13 @@ Exit code 0: yes, 2: no.",
 ];
 
 fn why(cx: &mut Context<'_, '_>) -> Outcome {
-    cx.expect_args(1)?;
-    let id = cx.arg(0).to_owned();
+    cx.expect_args_between(0, 1, "0 or 1")?;
+    let id = match cx.arg(0) {
+        "" => cx.last_refusal().ok_or_else(|| {
+            Fail::usage("No refusal is remembered here: give the id that came with it")
+        })?,
+        id => id.to_owned(),
+    };
     let answer = cx.http()?.document(Request::get(format!("sys/explain/{id}")));
     let decision = answer.map_err(|error| match error.status() {
         Some(404) => Fail::remote("No decision is known under this id"),
@@ -98,7 +106,47 @@ fn can(cx: &mut Context<'_, '_>) -> Outcome {
     let decision = answer.map_err(|e| Fail::server("Error explaining", &e))?;
     let allowed = decision.get("allowed").and_then(Json::as_bool).unwrap_or_default();
     print(cx, &decision)?;
-    if allowed { Ok(()) } else { Err(Fail::quiet(2)) }
+    if allowed {
+        return Ok(());
+    }
+    if let Some(hint) = cx.ui.is_table().then(|| versioned_hint(cx, &path)).flatten() {
+        cx.ui.say(&hint);
+    }
+    Err(Fail::quiet(2))
+}
+
+/// What lies below a versioned store's mount in the paths of policies.
+const BRANCHES: [&str; 12] = [
+    "config",
+    "copy",
+    "data",
+    "delete",
+    "destroy",
+    "detailed-metadata",
+    "metadata",
+    "move",
+    "search",
+    "subkeys",
+    "undelete",
+    "",
+];
+
+/// Tells who named a secret as people do, and not as policies do, what its path is.
+fn versioned_hint(cx: &mut Context<'_, '_>, path: &str) -> Option<String> {
+    let request = Request::get(format!("sys/internal/ui/mounts/{path}"));
+    let answer = cx.http().ok()?.send_aside(request).ok()?.envelope().ok()??;
+    let mount = answer.datum("path")?.as_str()?;
+    if answer.datum("options")?.get("version")?.as_str() != Some("2") {
+        return None;
+    }
+    let below = path.strip_prefix(mount)?;
+    if BRANCHES.contains(&below.split('/').next().unwrap_or_default()) {
+        return None;
+    }
+    Some(format!(
+        "\n{mount} keeps versions: policies name this secret {mount}data/{below}, and its lists \
+         and\nsettings {mount}metadata/{below}."
+    ))
 }
 
 fn print(cx: &mut Context<'_, '_>, decision: &Json) -> Outcome {
@@ -140,13 +188,18 @@ fn describe(decision: &Json) -> String {
     }
     let policies = words(decision, "policies");
     if !policies.is_empty() {
-        out.push_str(&format!("\n\nPolicies of the caller: {policies}"));
+        out.push_str(&format!("\n\nPolicies: {policies}"));
     }
     let none = Vec::new();
     let rules = decision.get("rules").and_then(Json::as_array).unwrap_or(&none);
-    // The default policy alone has a dozen rules for other paths.
+    // The default policy alone has a dozen rules for other paths; and of what is allowed, nobody
+    // asks which rules do not count.
     let (other, near): (Vec<&Json>, Vec<&Json>) =
-        rules.iter().partition(|rule| text(rule, "standing") == "path_differs");
+        rules.iter().partition(|rule| match text(rule, "standing").as_str() {
+            "path_differs" => true,
+            "expired" | "no_template_value" => allowed,
+            _ => false,
+        });
     if !near.is_empty() {
         let rows: Vec<Vec<String>> = near.iter().map(|rule| rule_row(rule)).collect();
         out.push_str("\n\n");
@@ -212,7 +265,7 @@ mod tests {
         assert_eq!(
             describe(&decision),
             "Denied: read secret/data/app in namespace team/\nno rule grants read\n\n\
-             Policies of the caller: default, dev\n\n\
+             Policies: default, dev\n\n\
              Policy    Line    Path             Capabilities    Outcome\n\
              ------    ----    ----             ------------    -------\n\
              dev       3       secret/data/*    list            decided\n\

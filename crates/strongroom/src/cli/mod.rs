@@ -228,6 +228,9 @@ fn dispatch<'w>(
     ui.hold(dry.is_some());
     let mut context = Context::new(ui, world, flags, args, dry);
     let outcome = action(&mut context);
+    if let Some(id) = outcome.as_ref().err().and_then(|fail| fail.explain.as_deref()) {
+        context.remember_refusal(id);
+    }
     match (dry, context.preview()) {
         (Some(dry), Some((prepared, policy))) => {
             ui.drop_held();
@@ -247,8 +250,10 @@ fn dispatch<'w>(
 
 fn finish(outcome: Outcome, ui: &mut Ui<'_>, program: &str) -> i32 {
     let Err(fail) = outcome else { return 0 };
-    if !fail.text.is_empty() {
-        ui.error(&fail.text);
+    // What follows a refusal stands one blank line below it, however the server ends its text.
+    let text = if fail.explain.is_some() { fail.text.trim_end() } else { &fail.text };
+    if !text.is_empty() {
+        ui.error(text);
     }
     if let Some(id) = fail.explain {
         ui.note(&format!("\nTo see which rule decided: {program} why {id}"));
