@@ -30,15 +30,47 @@ pub fn audit_verify(files: &[PathBuf], key: Option<&Path>) -> i32 {
 }
 
 fn read(files: &[PathBuf], key: Option<&Path>) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let files = segments(files)?;
     let mut text = Vec::new();
-    for file in files {
+    for file in &files {
         text.extend(bytes(file)?);
     }
     let beside = || files.first().and_then(|f| f.parent()).map(|folder| folder.join(KEY_FILE));
     let key_file = key.map(Path::to_path_buf).or_else(beside).unwrap_or_default();
-    let key = String::from_utf8(bytes(&key_file)?).ok();
+    let missing = key.is_none() && !key_file.exists();
+    let key = bytes(&key_file).map_err(|problem| match missing {
+        true => "no public key lies beside the log: name its file by -key".to_owned(),
+        false => problem,
+    })?;
+    let key = String::from_utf8(key).ok();
     let key = key.and_then(|text| hex::decode(text.trim()).ok());
     Ok((text, key.ok_or_else(|| format!("{} holds no public key", key_file.display()))?))
+}
+
+/// The files, with those of a folder in its stead: their names order them.
+fn segments(given: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for path in given {
+        if !path.is_dir() {
+            files.push(path.clone());
+            continue;
+        }
+        let told = |error| format!("{}: {error}", path.display());
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(told)? {
+            let name = entry.map_err(told)?.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with("audit-") && name.ends_with(".log") {
+                found.push(path.join(&*name));
+            }
+        }
+        if found.is_empty() {
+            return Err(format!("{} holds no audit log", path.display()));
+        }
+        found.sort();
+        files.extend(found);
+    }
+    Ok(files)
 }
 
 fn bytes(file: &Path) -> Result<Vec<u8>, String> {
@@ -69,11 +101,28 @@ mod tests {
         std::fs::write(&log, "").unwrap();
         let files = [log];
         let problem = read(&files, None).unwrap_err();
-        assert!(problem.contains(KEY_FILE), "{problem}");
+        assert!(problem.contains("name its file by -key"), "{problem}");
+        let named = folder.path().join("other-key");
+        assert!(read(&files, Some(&named)).unwrap_err().contains("other-key"));
         std::fs::write(folder.path().join(KEY_FILE), "not hex").unwrap();
         assert!(read(&files, None).unwrap_err().contains("holds no public key"));
         std::fs::write(folder.path().join(KEY_FILE), "00ff\n").unwrap();
         assert_eq!(read(&files, None).unwrap().1, [0, 255]);
+    }
+
+    #[test]
+    fn a_folder_stands_for_its_segments_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().to_path_buf();
+        assert!(segments(std::slice::from_ref(&path)).unwrap_err().contains("holds no audit log"));
+        for name in ["audit-0000000000000020.log", "public-key", "audit-0000000000000001.log"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let single = PathBuf::from("b.log");
+        let found = segments(&[single.clone(), path.clone()]).unwrap();
+        let at = |name: &str| path.join(name);
+        let first = at("audit-0000000000000001.log");
+        assert_eq!(found, [single, first, at("audit-0000000000000020.log")]);
     }
 
     #[test]

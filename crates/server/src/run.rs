@@ -102,7 +102,8 @@ pub fn start_log(options: &RunOptions, config: &ServerConfig) -> Result<Logging,
     let mut log = config.log.clone();
     let said = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     if let Some(text) = said(&options.log_level) {
-        let level = LogLevel::parse(&text).ok_or("-log-level is unknown")?;
+        let level =
+            LogLevel::parse(&text).ok_or("-log-level must be trace, debug, info, warn or error")?;
         log.level = Some(level);
     }
     if let Some(text) = said(&options.log_format) {

@@ -24,7 +24,7 @@ Every node keeps an audit log of its own. Devices get copies of it.
 
     $ {bin} audit list
     $ {bin} audit enable file file_path=/var/log/strongroom/audit.log
-    $ {bin} audit verify /var/lib/strongroom/audit/current.log",
+    $ {bin} audit verify /var/lib/strongroom/audit",
     ),
     Command::new(
         "audit enable",
@@ -66,13 +66,15 @@ Lists the audit devices. Exit code 2 if there are none.
     .flags(&[Flag::bool("detailed", "Show the devices' options, too.").default("false")]),
     Command::new(
         "audit verify",
-        "FILE...",
+        "FILE|FOLDER...",
         "Check that an audit log is whole and unchanged",
         "
 Checks the chain of hashes and the signatures of a node's own audit log. It needs no
-server, only the public key that belongs to the log.
+server, only the public key that belongs to the log. A folder stands for the files of the
+log in it.
 
-    $ {bin} audit verify /var/lib/strongroom/audit/000001.log",
+    $ {bin} audit verify /var/lib/strongroom/audit
+    $ {bin} audit verify -key=public-key audit-0000000000000001.log",
         verify,
     )
     .local()
