@@ -25,6 +25,7 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
   test [ARGS]     install what the tests need, run all of them (ARGS go to `cargo test`)
   ci              formatting, lints, tests, release build, the README's commands
+  readme          the release build and the README's commands alone
   bench [ARGS]    build the release binary and measure it (ARGS: see `cargo xtask bench --help`)
   sim [ARGS]      run the simulator (ARGS: --seed N, --minutes M, --steps S)
   mutants [NAMES] plant bugs in a copy of the tree; each must be caught
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let done = match command.as_deref() {
         Some("test") => test(&mut stages, &rest),
         Some("ci") => ci(&mut stages),
+        Some("readme") => readme(&mut stages),
         Some("bench") => bench(&mut stages, &rest),
         Some("sim") => sim(&mut stages, &rest),
         Some("mutants") => mutants::run(&rest),
@@ -68,11 +70,15 @@ fn ci(stages: &mut Stages) -> Result<(), String> {
     let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     stages.command("lints", cache::cargo(&lints))?;
     test(stages, &[])?;
-    let release = ["build", "--release", "--locked", "--package", "strongroom"];
-    stages.command("release build", cache::cargo(&release))?;
-    stages.run("the README's commands", readme::check)?;
+    readme(stages)?;
     stages.report();
     Ok(())
+}
+
+fn readme(stages: &mut Stages) -> Result<(), String> {
+    let release = ["build", "--release", "--locked", "--package", "strongroom"];
+    stages.command("release build", cache::cargo(&release))?;
+    stages.run("the README's commands", readme::check)
 }
 
 fn bench(stages: &mut Stages, args: &[String]) -> Result<(), String> {

@@ -21,7 +21,8 @@ pub fn install() -> Result<Vec<(OsString, OsString)>, String> {
     Ok(vec![("STRONGROOM_TEST_PYTHON".into(), python.into_os_string())])
 }
 
-fn has(program: &str) -> bool {
+/// Is a program on the search path?
+pub fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
