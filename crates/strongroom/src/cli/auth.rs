@@ -83,7 +83,7 @@ Lists the auth methods with their paths.
         "",
         "List auth methods that can be restored",
         "
-Lists what was disabled within the last seven days, with the IDs that \"auth restore\" takes.
+Lists what was disabled within the last seven days, with the paths and IDs that \"auth restore\" takes.
 
     $ {bin} auth deleted",
         |cx| deleted(cx, Family::Auth),
@@ -91,14 +91,15 @@ Lists what was disabled within the last seven days, with the IDs that \"auth res
     .prints(Prints::FORMATS),
     Command::new(
         "auth restore",
-        "ID [PATH]",
+        "PATH|ID [NEW PATH]",
         "Bring a deleted auth method back",
         "
-Brings back what was disabled, with all it held, at its old path or at PATH. Tokens and leases
+Brings back what was disabled, with all it held, at its old path or at NEW PATH. Tokens and leases
 that it had given out stay revoked.
 
-    $ {bin} auth restore 3f0c2a52-… userpass/",
-        restore,
+    $ {bin} auth restore userpass/
+    $ {bin} auth restore 3f0c2a52-… userpass-old/",
+        |cx| restore(cx, Family::Auth),
     ),
     Command::new(
         "auth move",

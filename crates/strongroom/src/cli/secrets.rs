@@ -79,7 +79,7 @@ Lists the engines with their paths.
         "",
         "List secrets engines that can be restored",
         "
-Lists what was disabled within the last seven days, with the IDs that \"secrets restore\" takes.
+Lists what was disabled within the last seven days, with the paths and IDs that \"secrets restore\" takes.
 
     $ {bin} secrets deleted",
         |cx| deleted(cx, Family::Secrets),
@@ -87,14 +87,15 @@ Lists what was disabled within the last seven days, with the IDs that \"secrets 
     .prints(Prints::FORMATS),
     Command::new(
         "secrets restore",
-        "ID [PATH]",
+        "PATH|ID [NEW PATH]",
         "Bring a deleted secrets engine back",
         "
-Brings back what was disabled, with all it held, at its old path or at PATH. Tokens and leases
+Brings back what was disabled, with all it held, at its old path or at NEW PATH. Tokens and leases
 that it had given out stay revoked.
 
-    $ {bin} secrets restore 3f0c2a52-… team/",
-        restore,
+    $ {bin} secrets restore team/
+    $ {bin} secrets restore 3f0c2a52-… team-old/",
+        |cx| restore(cx, Family::Secrets),
     ),
     Command::new(
         "secrets move",

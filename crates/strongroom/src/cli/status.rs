@@ -89,7 +89,8 @@ fn status(cx: &mut Context<'_, '_>) -> Outcome {
 pub fn print_seal_status(cx: &mut Context<'_, '_>, seal: &Json) -> Outcome {
     let leader = match cx.http()?.document(Request::get("sys/leader").unwrapped()) {
         Ok(leader) => leader,
-        Err(error) if error.is_sealed() => json!({"ha_enabled": true}),
+        // A sealed server does not tell; Vault's command line takes it for one of several.
+        Err(error) if error.is_sealed() => json!({}),
         Err(error) => return Err(Fail::server("Error checking leader status", &error)),
     };
     if !cx.ui.is_table() {
@@ -167,6 +168,9 @@ fn server_rows(seal: &Json) -> Vec<(String, String)> {
 }
 
 fn leader_rows(leader: &Json, sealed: bool) -> Vec<(String, String)> {
+    if leader.get("ha_enabled").is_none() {
+        return Vec::new();
+    }
     let enabled = flag(leader, "ha_enabled");
     let mut rows = vec![("HA Enabled".to_owned(), enabled.to_string())];
     if enabled && !sealed {
@@ -223,7 +227,8 @@ fn status_document(seal: &Json, leader: &Json) -> Json {
     for name in ["recovery_seal_type", "storage_type"] {
         all.extend(filled(seal, name).map(|value| (name.to_owned(), value)));
     }
-    all.insert("ha_enabled".into(), flag(leader, "ha_enabled").into());
+    let enabled = leader.get("ha_enabled").and_then(Json::as_bool).unwrap_or(true);
+    all.insert("ha_enabled".into(), enabled.into());
     for name in [
         "is_self",
         "active_time",
@@ -359,6 +364,7 @@ mod tests {
             "Seal Type=shamir|Initialized=true|Sealed=true|Total Shares=5|Threshold=3|\
              Unseal Progress=1/3|Unseal Nonce=abc|Version=1.0|Storage Type=file|HA Enabled=true"
         );
+        assert!(!rows(&seal, &json!({})).contains("HA Enabled"), "a sealed server does not tell");
     }
 
     #[test]

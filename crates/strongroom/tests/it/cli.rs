@@ -150,7 +150,7 @@ fn help_and_unknown_commands() {
     assert!(typo.err.contains("Did you mean \"strongroom status\"?"), "{}", typo.err);
     let group = run.words(&["kv"]);
     assert_eq!(group.code, 1);
-    assert!(group.err.contains("Subcommands:\n    delete "), "{}", group.err);
+    assert!(group.err.contains("Subcommands:\n    cp "), "{}", group.err);
     let deep = run.words(&["kv", "metadata", "get", "-h"]);
     assert_eq!(deep.code, 0);
     assert!(deep.out.contains("  -mount=<string>\n"), "{}", deep.out);

@@ -193,3 +193,43 @@ fn secrets_are_found_by_paths_and_field_names() {
     assert_eq!(refused.code, 2);
     assert!(refused.err.contains("Code: 403"), "{}", refused.err);
 }
+
+#[test]
+fn what_was_disabled_comes_back_by_its_path() {
+    let dev = Dev::start();
+    dev.ok(&["kv", "put", "secret/app", "a=1"]);
+    dev.ok(&["secrets", "disable", "secret"]);
+    dev.refused(&[
+        ("secrets restore nothing", 2, "Nothing of that path or ID can be restored\n"),
+        ("auth restore secret", 2, "Nothing of that path or ID can be restored\n"),
+    ]);
+    dev.check(&[
+        ("secrets restore secret/", "Success! Restored at: secret/\n"),
+        ("kv get -field=a secret/app", "1"),
+        ("secrets deleted", "Nothing that could be restored.\n"),
+    ]);
+}
+
+#[test]
+fn why_needs_no_id_after_a_refusal() {
+    let dev = Dev::start();
+    let none = dev.run(&["why"]);
+    assert_eq!(none.code, 1);
+    assert!(none.err.contains("No refusal is remembered here"), "{}", none.err);
+    let reader = dev.token("reader", "path \"secret/data/app\" { capabilities = [\"read\"] }");
+    let refused = dev.run_as(&reader, &["kv", "put", "secret/app", "a=1"]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("permission denied\n\nTo see which rule"), "{}", refused.err);
+    let why = dev.ok(&["why"]);
+    assert!(why.starts_with("Denied: create secret/data/app\n"), "{why}");
+    assert!(why.contains("capabilities = [\"create\"]"), "{why}");
+    std::fs::write(dev.home.path().join("token"), &reader).unwrap();
+    for (path, code, says) in [
+        ("secret/data/app", 0, "Allowed: read secret/data/app\n"),
+        ("secret/app", 2, "policies name this secret secret/data/app, and its lists"),
+    ] {
+        let can = dev.run(&["can", "-token-file=token", "read", path]);
+        assert_eq!(can.code, code, "{}", can.err);
+        assert!(can.out.contains(says), "{}", can.out);
+    }
+}
