@@ -8,3 +8,4 @@ mod drain;
 mod hvac;
 mod live;
 mod product;
+mod vaultrs_client;
