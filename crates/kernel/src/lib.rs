@@ -14,6 +14,7 @@ pub mod identity;
 mod ids;
 pub mod leases;
 pub mod lockout;
+mod mount;
 pub mod mounts;
 pub mod namespaces;
 pub mod node;

@@ -178,3 +178,8 @@ impl NamespaceTable {
         self.by_path.values()
     }
 }
+
+/// The namespace suffix of tokens and lease ids outside the root namespace.
+pub fn suffix(namespace: &Namespace) -> String {
+    if namespace.is_root() { String::new() } else { format!(".{}", namespace.id) }
+}

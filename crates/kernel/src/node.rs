@@ -1,6 +1,8 @@
 //! A node's life: uninitialised, sealed, or active. What needs keys lives only inside the last, and
 //! dropping it wipes them.
 
+mod rekey;
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;

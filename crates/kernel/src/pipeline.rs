@@ -22,7 +22,6 @@ mod record;
 mod rights;
 mod wrap;
 
-pub(crate) use authorise::denied_by_policy;
 pub(crate) use execute::CatchPanic;
 pub use execute::auth_block;
 pub(crate) use inner::background;
@@ -44,6 +43,7 @@ use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::{Namespace, canonical};
 use crate::node::{Node, Services};
 use crate::plug::{Captures, Peer, Reply, Rights, Verb};
+use crate::policy::DeniedTrace;
 use crate::quotas::RateHeaders;
 use crate::tokens::Token;
 
@@ -156,18 +156,6 @@ struct Refused {
     error: Error,
     trace: Option<Box<Json>>,
 }
-
-/// What an explanation of a denial needs, on its way in the error's cause.
-#[derive(Debug)]
-struct DeniedTrace(Json);
-
-impl std::fmt::Display for DeniedTrace {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("denied by policy")
-    }
-}
-
-impl std::error::Error for DeniedTrace {}
 
 impl From<Error> for Refused {
     fn from(mut error: Error) -> Self {

@@ -11,6 +11,7 @@
 
 mod clean;
 mod lifetime;
+mod params;
 mod prefixes;
 
 use std::collections::BTreeMap;
@@ -24,11 +25,13 @@ use strongroom_base::limits::TOKEN_BYTES_MAX;
 use strongroom_base::{Error, Result, SecretString, Timestamp};
 use strongroom_storage::{Change, Key};
 
-pub use lifetime::{Bounds, Lifetime, lifetime, normalise_policies};
+pub use crate::namespaces::suffix;
+pub use crate::policy::normalise_policies;
+pub use lifetime::{Bounds, Lifetime, lifetime};
+pub use params::TokenParams;
 
 use crate::due::{due_key, kinds, link, links, links_from};
 use crate::ids;
-use crate::plug::TokenParams;
 use crate::record::{
     Derived, Id, Record, Scope, Store, Tx, decode, encode, indexes, row_key, rows,
 };
@@ -514,11 +517,6 @@ impl Tokens {
         }
         Ok(out)
     }
-}
-
-/// The namespace suffix of tokens and lease ids outside the root namespace.
-pub fn suffix(namespace: &crate::namespaces::Namespace) -> String {
-    if namespace.is_root() { String::new() } else { format!(".{}", namespace.id) }
 }
 
 /// An error for operations on a token that is not there.

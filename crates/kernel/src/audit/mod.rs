@@ -31,7 +31,7 @@ use self::medium::Medium;
 use self::outbox::Outbox;
 pub use self::outbox::Recorded;
 use self::sinks::{Device, SinkFactory, Sinks};
-use crate::mounts::Mount;
+use crate::mount::Mount;
 use crate::namespaces::Namespace;
 use crate::plug::{Peer, Reply, Verb};
 use crate::record::{Record, Scope, Store, Tx};

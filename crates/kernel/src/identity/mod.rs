@@ -7,9 +7,11 @@
 //! * entities and groups never hold the `root` policy (threats: CVE-2025-5999, CVE-2024-9180).
 
 mod directory;
+mod login;
 mod stored;
 
 pub use directory::Directory;
+pub use login::GrantAlias;
 pub use stored::{Alias, Entity, Group, alias_key};
 
 use std::sync::Arc;
@@ -18,12 +20,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use strongroom_base::{Error, Result, Timestamp};
 use strongroom_storage::{Change, IndexKey, Key};
 
-use crate::mounts::Mount;
+use crate::mount::Mount;
 use crate::namespaces::Namespace;
-use crate::plug::GrantAlias;
+use crate::namespaces::suffix;
+use crate::policy::normalise_policies;
 use crate::policy::{AliasView, EntityView, GroupView, IdentityView};
 use crate::record::{Derived, Record, Scope, Store, Tx, indexes};
-use crate::tokens::{normalise_policies, suffix};
 
 /// Entities remembered.
 const STATES_MAX: usize = 50_000;

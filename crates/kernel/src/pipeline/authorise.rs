@@ -2,9 +2,9 @@
 
 use strongroom_base::{Error, ErrorKind, Json, RawFields, Result};
 
-use super::{Authenticated, Authorised, Call, DeniedTrace, Refused, Target, policy_prefix, rights};
+use super::{Authenticated, Authorised, Call, Refused, Target, policy_prefix, rights};
 use crate::plug::{Rights, Rule, Verb};
-use crate::policy::{Acl, Capability, Denial, Standing};
+use crate::policy::{Capability, Denial, denied_by_policy};
 
 impl Authenticated {
     /// Asks policy about the path, then reads the body and asks about its parameters.
@@ -181,17 +181,4 @@ pub(super) fn read_body(call: &Call) -> Result<RawFields> {
         }
     }
     Ok(fields)
-}
-
-/// The 403 of policy, in the form that Vault's clients print, with what the explanation needs.
-pub(crate) fn denied_by_policy(acl: &Acl, ask: &crate::policy::Request<'_>) -> Error {
-    let error =
-        Error::new(ErrorKind::PermissionDenied, "1 error occurred:\n\t* permission denied\n\n");
-    let mut trace = acl.explain(ask);
-    // The rules for other paths say nothing of this one, and can be many.
-    trace.rules.retain(|rule| rule.standing != Standing::PathDiffers);
-    match serde_json::to_value(&trace) {
-        Ok(trace) => error.because(DeniedTrace(trace)),
-        Err(_) => error,
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use strongroom_base::{JsonMap, Result, Rng, SecretString, Timestamp};
 
 use super::{Rights, Verb};
-use crate::mounts::Mount;
+use crate::mount::Mount;
 use crate::namespaces::Namespace;
 use crate::node::Services;
 use crate::policy::Capability;

@@ -21,12 +21,15 @@ use serde::Serialize;
 use strongroom_base::fields::Fields;
 use strongroom_base::{FieldSource, Json, RawFields, Result};
 
-use crate::mounts::Mount;
+use crate::mount::Mount;
 use crate::policy::Capability;
 use crate::tokens::Token;
 
+pub use crate::identity::GrantAlias;
+pub use crate::mount::Class;
+pub use crate::tokens::TokenParams;
 pub use context::{AfterCommit, Peer, ReadCx, Request, WriteCx};
-pub use grant::{Grant, GrantAlias, TokenParams};
+pub use grant::Grant;
 pub use handler::{AliasFn, Engine, Handler};
 pub(crate) use node_ops::NodeFn;
 pub use node_ops::{NodeCall, NodeOp, NodeSpec};
@@ -34,7 +37,7 @@ pub use registry::Registry;
 pub use reply::{AuthBlock, NewLease, Reply, Shape, WrapInfo};
 pub use rights::{ListRight, Rights};
 pub use route::{Captures, Matched, Route};
-pub use spec::{Class, EngineSpec, Spec};
+pub use spec::{EngineSpec, Spec};
 
 /// What a caller wants to do with a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Class, NodeSpec, Spec};
+use super::{NodeSpec, Spec};
+use crate::mount::Class;
 
 /// All plug-ins of this binary, by class and type.
 #[derive(Default)]

@@ -34,7 +34,7 @@ impl Rights {
         let mut ask = crate::policy::Request::new(&path, capability);
         ask.wrap_ttl_seconds = self.wrap_ttl;
         ask.fields = fields;
-        crate::pipeline::denied_by_policy(&self.acl, &ask)
+        crate::policy::denied_by_policy(&self.acl, &ask)
     }
 
     /// Takes out of a list's answer what the deciding rule hides; `needs_sudo` says whether a path

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
 use strongroom_base::{Error, Result};
 
 use super::handler::{
@@ -13,18 +12,7 @@ use super::{
     AliasFn, Captures, Command, Exists, LeaseKind, Login, Matched, NeedsFn, Op, Query, Reconcile,
     Renew, ResolveRole, Route, Rule, Verb,
 };
-use crate::mounts::Mount;
-
-/// Is the plug-in a secrets engine, an auth method, or built in?
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Class {
-    /// Mounted anywhere.
-    Secret,
-    /// Mounted below `auth/`.
-    Auth,
-    /// One per namespace, made with it.
-    System,
-}
+use crate::mount::{Class, Mount};
 
 /// A plug-in's whole surface, erased.
 pub struct Spec {

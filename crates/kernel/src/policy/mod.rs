@@ -19,6 +19,7 @@ mod acl;
 mod builtin;
 mod capability;
 mod decide;
+mod denied;
 mod keys_filter;
 mod name;
 mod parameters;
@@ -35,9 +36,10 @@ pub use acl::Acl;
 pub use builtin::{DEFAULT_TEXT, RESPONSE_WRAPPING_TEXT};
 pub use capability::{Capabilities, Capability};
 pub use decide::{Decision, Denial, Request};
+pub(crate) use denied::{DeniedTrace, denied_by_policy};
 pub use keys_filter::KeysFilter;
 pub use name::{
-    DEFAULT, POLICY_NAME_BYTES_MAX, PolicyName, RESPONSE_WRAPPING, ROOT, normalise_names,
+    DEFAULT, POLICY_NAME_BYTES_MAX, PolicyName, RESPONSE_WRAPPING, ROOT, normalise_policies,
 };
 pub use parse::{Parameters, Policy};
 pub use suggest::Suggestion;

@@ -93,20 +93,12 @@ impl fmt::Display for PolicyName {
     }
 }
 
-/// A list of names: each normalised, sorted, empty ones and repetitions dropped. With `root` in it
-/// no other name means anything, so `root` stays alone, as Vault has it.
-pub fn normalise_names<T: AsRef<str>>(names: &[T]) -> Result<Vec<PolicyName>> {
-    let mut list = Vec::with_capacity(names.len());
-    for name in names {
-        let name = name.as_ref();
-        if !name.trim().is_empty() {
-            list.push(PolicyName::parse(name)?);
-        }
-    }
-    if let Some(root) = list.iter().find(|name| name.is_root()) {
-        return Ok(vec![root.clone()]);
-    }
-    list.sort_unstable();
-    list.dedup();
-    Ok(list)
+/// Policies in one spelling: trimmed, lower case, without repeats, sorted (threats: CVE-2025-5999,
+/// CVE-2024-9180).
+pub fn normalise_policies(policies: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut out: Vec<String> =
+        policies.into_iter().map(|p| p.trim().to_lowercase()).filter(|p| !p.is_empty()).collect();
+    out.sort();
+    out.dedup();
+    out
 }

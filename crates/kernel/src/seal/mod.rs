@@ -8,7 +8,6 @@
 //! K also lies inside the barrier, so that the root key can be wrapped again without the shares.
 
 pub mod ceremony;
-mod rekey;
 
 use std::sync::Arc;
 

@@ -3,16 +3,6 @@
 use strongroom_base::Timestamp;
 use strongroom_base::time::NANOS_PER_SECOND;
 
-/// Policies in one spelling: trimmed, lower case, without repeats, sorted (threats: CVE-2025-5999,
-/// CVE-2024-9180).
-pub fn normalise_policies(policies: impl IntoIterator<Item = String>) -> Vec<String> {
-    let mut out: Vec<String> =
-        policies.into_iter().map(|p| p.trim().to_lowercase()).filter(|p| !p.is_empty()).collect();
-    out.sort();
-    out.dedup();
-    out
-}
-
 /// What bounds a token's or lease's life, in seconds; 0 is "not set".
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bounds {
@@ -164,12 +154,5 @@ mod tests {
         {
             assert_eq!(human(seconds), text);
         }
-    }
-
-    #[test]
-    fn policy_names_have_one_spelling() {
-        // threats CVE-2025-5999, CVE-2024-9180
-        let names = [" Root", "ROOT", "b", "", "a"].map(String::from);
-        assert_eq!(normalise_policies(names), ["a", "b", "root"]);
     }
 }

@@ -2,11 +2,14 @@
 
 use strongroom_base::{Error, Result, Secret, SecretBytes};
 
-use super::ceremony::SharePlan;
-use super::{AUTO, RootKey, ShareKey, Shares, open_ring, put_meta, put_ring, put_shares, root_key};
+use super::Services;
 use crate::barrier::{KeyUses, USES_BLOCK};
-use crate::node::Services;
 use crate::record::Scope;
+use crate::seal::ceremony::SharePlan;
+use crate::seal::{
+    AUTO, RootKey, ShareKey, Shares, open_ring, put_meta, put_ring, put_shares, root_from_key,
+    root_key,
+};
 
 impl Services {
     /// Adds a term to the key ring: new records are encrypted under it, old ones stay readable.
@@ -39,7 +42,7 @@ impl Services {
 
     /// Does `k` combine from the shares in force?
     pub async fn is_share_key(&self, set: &Shares, k: &[u8]) -> Result<bool> {
-        let Some(root) = super::root_from_key(set, k) else { return Ok(false) };
+        let Some(root) = root_from_key(set, k) else { return Ok(false) };
         Ok(open_ring(&self.store.storage, &root).await?.is_some())
     }
 
