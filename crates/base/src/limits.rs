@@ -2,9 +2,9 @@
 
 /// Bytes of a request body (`max_request_size` of Vault's listener: 32 MiB).
 pub const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
-/// Nesting of a JSON body (OpenBao's `max_request_json_object_depth`… observed default 300 in
-/// Vault 1.20: `max_json_depth`).
-pub const JSON_DEPTH_MAX: usize = 300;
+/// Nesting of a JSON body. What was taken must be readable again inside an answer's envelope and an
+/// audit line, by parsers that stop at 127 levels (serde_json's, and those of some clients).
+pub const JSON_DEPTH_MAX: usize = 100;
 /// Values (strings, numbers, members, elements) of a JSON body taken together.
 pub const JSON_VALUES_MAX: usize = 500_000;
 /// Members of one JSON object.

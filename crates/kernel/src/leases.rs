@@ -296,7 +296,9 @@ impl Leases {
         now: Timestamp,
         forced: bool,
     ) -> Result<()> {
-        if lease.revoked && lease.due <= now && (lease.forced || !forced) {
+        // What is due is the reconciler's already, and may be at its engine: another mark would
+        // have it taken back twice.
+        if lease.due <= now && (lease.forced || !forced) {
             return Ok(());
         }
         delete_due(tx, &lease);

@@ -12,12 +12,13 @@ use parking_lot::Mutex;
 use strongroom_base::{ErrorKind, Result, Timestamp};
 use strongroom_storage::{BoxFuture, Change, RowTable};
 
+use crate::audit::background::Effect;
 use crate::mounts::{Mount, MountEntry, MountTable, TOP};
 use crate::namespaces::Namespace;
 use crate::node::Services;
 use crate::pipeline::CatchPanic;
 use crate::plug::{Peer, ReadCx, Request, Verb, WriteCx};
-use crate::record::{Scope, Store, indexes, prefix_end, rows, storage_error};
+use crate::record::{Scope, Store, Tx, indexes, prefix_end, rows, storage_error};
 
 /// How long a disabled mount can be brought back, in seconds.
 pub const MOUNT_RECOVERY_SECONDS: i64 = 7 * 24 * 3_600;
@@ -255,7 +256,7 @@ async fn remove_mount(
     let tx = services.store.begin();
     tx.write(namespace).delete_named::<Mount>(TOP, mount.record_name());
     services.leases.forget_mount(&tx, namespace, mount.scope);
-    tx.commit().await?;
+    record_removal(services, &tx, Some(&entry.namespace), Some(mount), &mount.path).await?;
     Ok(Progress::More)
 }
 
@@ -298,8 +299,32 @@ async fn remove_namespace(
     }
     let tx = services.store.begin();
     tx.write(namespace.parent).delete_named::<Namespace>(TOP, namespace.name());
-    tx.commit().await?;
+    record_removal(services, &tx, Some(namespace), None, &namespace.path).await?;
     Ok(Progress::More)
+}
+
+/// Commits the end of a mount's or namespace's removal with its audit lines.
+async fn record_removal(
+    services: &Services,
+    tx: &Tx,
+    namespace: Option<&Namespace>,
+    mount: Option<&Mount>,
+    path: &str,
+) -> Result<()> {
+    let effect = Effect {
+        reason: "it was deleted",
+        operation: "remove",
+        namespace,
+        mount,
+        path,
+        lease_id: "",
+        accessors: &[],
+        error: None,
+    };
+    let recorded = services.audit.record_effect_in(tx, &effect)?;
+    tx.commit().await?;
+    services.audit.committed(recorded).await;
+    Ok(())
 }
 
 /// Row tables that hold records of scopes.

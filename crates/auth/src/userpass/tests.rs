@@ -142,3 +142,60 @@ async fn no_login_gives_the_root_policy() {
         assert!(got.body["auth"].is_null());
     }
 }
+
+#[tokio::test]
+async fn a_denial_with_capitals_means_every_spelling() {
+    // threat: where a name is case-insensitive, a deny can't be passed by another spelling
+    let node = node().await;
+    node.policy(
+        "p",
+        r#"path "auth/userpass/users/*" { capabilities = ["read", "update", "list"] }
+           path "auth/userpass/users/Bob" { capabilities = ["deny"] }
+           path "auth/userpass/users/Eve*" { capabilities = ["deny"] }
+           path "AUTH/userpass/users/ann" { capabilities = ["deny"] }"#,
+    )
+    .await;
+    for name in ["ann", "bob", "boby", "eve", "p"] {
+        let body = json!({ "password_hash": HASH_OF_ABC, "token_policies": "p" });
+        assert_eq!(write(&node, &format!("users/{name}"), body).await.status, 204);
+    }
+    let token = login(&node, "p", "abc").await.token();
+    for (path, status) in [
+        ("users/ann", 200),
+        ("users/bob", 403),
+        ("users/Bob", 403),
+        ("users/BOB", 403),
+        ("users/bob/password", 405),
+        ("users/boby", 200),
+        ("users/eve", 403),
+        ("users/EVE", 403),
+        ("users/evelyn", 403),
+    ] {
+        let got = node.call("READ", &format!("auth/userpass/{path}"), &token, Value::Null).await;
+        assert_eq!(got.status, status, "{path}");
+        assert_eq!(got.explain.is_some(), status == 403, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_servers_lockout_holds_where_the_mount_says_nothing() {
+    use strongroom_kernel::mounts::UserLockout;
+    use strongroom_kernel::node::KernelConfig;
+    let rule = |threshold| UserLockout { threshold: Some(threshold), ..UserLockout::default() };
+    let all = KernelConfig { user_lockout: rule(2), ..KernelConfig::default() };
+    let mut by_type = all.clone();
+    by_type.user_lockout_of.insert("userpass".to_owned(), rule(3));
+    for (config, failures) in [(all, 2), (by_type, 3)] {
+        let node = TestNode::start_with([super::spec()], config).await;
+        node.mount("userpass", "auth/userpass/").await;
+        write(&node, "users/bob", json!({ "password_hash": HASH_OF_ABC })).await;
+        for _ in 1..failures {
+            assert_eq!(login(&node, "bob", "wrong").await.status, 400);
+        }
+        assert_eq!(login(&node, "bob", "abc").await.status, 200, "{failures}: not yet");
+        for _ in 0..failures {
+            assert_eq!(login(&node, "bob", "wrong").await.status, 400);
+        }
+        assert_eq!(login(&node, "bob", "abc").await.status, 403, "{failures}");
+    }
+}

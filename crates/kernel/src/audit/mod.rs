@@ -9,6 +9,7 @@
 //! * every line's hash covers the line before it, and heads of the chain are signed;
 //! * no lock is held across I/O: whoever finds no writer at work writes, for all who wait.
 
+pub mod background;
 pub mod medium;
 mod outbox;
 mod render;

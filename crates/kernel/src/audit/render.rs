@@ -43,23 +43,23 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    fn new(key: &'a HmacKey) -> Self {
+    pub(super) fn new(key: &'a HmacKey) -> Self {
         Self { out: Vec::with_capacity(2_048), key }
     }
 
-    fn raw(&mut self, text: &str) -> &mut Self {
+    pub(super) fn raw(&mut self, text: &str) -> &mut Self {
         self.out.extend_from_slice(text.as_bytes());
         self
     }
 
-    fn text(&mut self, text: &str) -> &mut Self {
+    pub(super) fn text(&mut self, text: &str) -> &mut Self {
         // Writing into memory does not fail.
         let _ = serde_json::to_writer(&mut self.out, text);
         self
     }
 
     /// `,"name":` or `"name":` after an opening brace.
-    fn name(&mut self, name: &str) -> &mut Self {
+    pub(super) fn name(&mut self, name: &str) -> &mut Self {
         if !matches!(self.out.last(), Some(b'{') | None) {
             self.out.push(b',');
         }
@@ -68,7 +68,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A text member, left out where it is empty.
-    fn member(&mut self, name: &str, text: &str) -> &mut Self {
+    pub(super) fn member(&mut self, name: &str, text: &str) -> &mut Self {
         if !text.is_empty() {
             self.name(name).text(text);
         }
@@ -91,7 +91,7 @@ impl<'a> Writer<'a> {
         self
     }
 
-    fn flag(&mut self, name: &str, flag: bool) -> &mut Self {
+    pub(super) fn flag(&mut self, name: &str, flag: bool) -> &mut Self {
         self.name(name).raw(if flag { "true" } else { "false" })
     }
 
@@ -102,6 +102,17 @@ impl<'a> Writer<'a> {
                 self.out.push(b',');
             }
             self.text(text);
+        }
+        self.raw("]")
+    }
+
+    /// A list of HMACs.
+    pub(super) fn hashed_texts(&mut self, texts: &[String]) -> &mut Self {
+        self.raw("[");
+        for (i, text) in texts.iter().enumerate() {
+            self.raw(if i > 0 { ",\"" } else { "\"" });
+            put_hmac(&mut self.out, self.key, text.as_bytes());
+            self.raw("\"");
         }
         self.raw("]")
     }

@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use strongroom_base::{Error, ErrorKind, Result, Timestamp};
 
 use super::{Lease, Leases, delete_due, irrevocable, put_due};
+use crate::audit::Recorded;
+use crate::audit::background::Effect;
 use crate::due::{due_key, due_until, kinds};
 use crate::mounts::{MountEntry, MountTable};
 use crate::node::Services;
@@ -171,19 +173,24 @@ impl Leases {
             let now = self.store.now();
             let lease = self.read(&tx, id).await?.filter(|lease| lease.due == at);
             let mut after = Vec::new();
+            let mut recorded = None;
             match &lease {
                 Some(lease) => match self.ask_engine(services, &tx, lease, now).await {
                     Ok(done) => {
                         after = done;
                         self.remove(&tx, lease);
+                        recorded = Some(self.record(services, &tx, lease, None).await?);
                     }
-                    Err(e) => return self.failed(id, at, &e).await,
+                    Err(e) => return self.failed(services, id, at, &e).await,
                 },
                 // Renewed, revoked or marked anew: another entry stands for it now.
                 None => tx.delete_index(indexes::DUE, &due_key(at, kinds::LEASE, id)),
             }
             match tx.commit().await {
                 Ok(_) => {
+                    if let Some(recorded) = recorded {
+                        services.audit.committed(recorded).await;
+                    }
                     after.into_iter().for_each(|action| action(services));
                     return Ok(());
                 }
@@ -194,19 +201,52 @@ impl Leases {
         Err(Error::unavailable("a revocation kept conflicting with other requests"))
     }
 
+    /// The audit lines of an attempt.
+    async fn record(
+        &self,
+        services: &Services,
+        tx: &Tx,
+        lease: &Lease,
+        error: Option<&str>,
+    ) -> Result<Recorded> {
+        let table = services.router.table().await?;
+        let entry = table.of_scope(lease.mount).or_else(|| table.of_gone(lease.mount));
+        let namespace = table.namespaces.of_scope(lease.namespace);
+        let lease_id = namespace.map(|n| self.text(lease, n)).unwrap_or_default();
+        let effect = Effect {
+            reason: if lease.revoked { "revoked" } else { "expired" },
+            operation: "revoke",
+            namespace: namespace.map(|n| &**n),
+            mount: entry.map(|e| &*e.mount),
+            path: &lease.path,
+            lease_id: &lease_id,
+            accessors: &[],
+            error,
+        };
+        services.audit.record_effect_in(tx, &effect)
+    }
+
     /// Notes a failed attempt: the next is later, at a time that is not the same for all.
-    async fn failed(&self, id: Id, at: Timestamp, error: &Error) -> Result<()> {
+    async fn failed(
+        &self,
+        services: &Services,
+        id: Id,
+        at: Timestamp,
+        error: &Error,
+    ) -> Result<()> {
         let text = error.public.join("; ");
         let jitter = u16::from_be_bytes(self.store.rng.array());
         let text = &text;
-        self.store
+        let recorded = self
+            .store
             .transact(|tx| async move {
                 let Some(mut lease) = self.read(&tx, id).await?.filter(|l| l.due == at) else {
-                    return Ok(());
+                    return Ok(None);
                 };
+                let recorded = self.record(services, &tx, &lease, Some(text)).await?;
                 if lease.forced {
                     self.remove(&tx, &lease);
-                    return Ok(());
+                    return Ok(Some(recorded));
                 }
                 delete_due(&tx, &lease);
                 lease.attempts = lease.attempts.saturating_add(1);
@@ -216,9 +256,14 @@ impl Leases {
                 if lease.is_irrevocable() {
                     tx.put_index(indexes::LINKS, &irrevocable(&lease), &[]);
                 }
-                tx.write(Scope::ROOT).put_row(rows::LEASES, id, &lease)
+                tx.write(Scope::ROOT).put_row(rows::LEASES, id, &lease)?;
+                Ok(Some(recorded))
             })
-            .await
+            .await?;
+        if let Some(recorded) = recorded {
+            services.audit.committed(recorded).await;
+        }
+        Ok(())
     }
 }
 

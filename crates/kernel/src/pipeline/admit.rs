@@ -150,6 +150,12 @@ impl Admitted {
         resolved
     }
 
+    /// Does the case of a name in this route's path not matter?
+    pub(super) fn ignores_case(&self, route: &Route) -> bool {
+        let spec = self.entry.as_ref().and_then(|e| e.spec.as_ref());
+        spec.is_some_and(|spec| spec.ignores_case(route))
+    }
+
     /// Is something at `path` (of the request's namespace) root-protected?
     pub(super) fn is_root_protected(&self, path: &str) -> bool {
         let Some((entry, below)) = self.table.find(self.namespace.scope, path) else {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use strongroom_base::{Error, ErrorKind, FieldSource, RawFields, Result};
+use strongroom_base::{Error, ErrorKind, FieldSource, Json, RawFields, Result, SecretString};
 
+use super::authorise::read_body;
 use super::{Admitted, Authenticated, Refused, Target};
 use crate::plug::{ReadCx, Rule};
 use crate::tokens::Token;
@@ -32,10 +33,32 @@ impl Admitted {
         match caller.identify().await {
             Ok(()) => Ok(caller),
             Err(e) if rule == Rule::Wrapping && e.kind == ErrorKind::PermissionDenied => {
-                let text = "wrapping token is not valid or does not exist";
-                Err((caller.admitted, Error::bad_request(text).into()))
+                let refusal = caller.admitted.refuse_unwrapping(caller.token_text.as_deref()).await;
+                Err((caller.admitted, refusal.into()))
             }
             Err(e) => Err((caller.admitted, e.into())),
+        }
+    }
+}
+
+impl Admitted {
+    /// What is told to whom unwraps without a token that is good: whether the wrapping token is,
+    /// which anybody who has it may ask anyway (observed: bao 2.6.2).
+    async fn refuse_unwrapping(&self, own: Option<&SecretString>) -> Error {
+        let fields = match read_body(&self.call) {
+            Ok(fields) => fields,
+            Err(e) => return e,
+        };
+        let given = fields.get("token").and_then(Json::as_str).filter(|text| !text.is_empty());
+        let given = given.map(|text| SecretString::new(text.to_owned()));
+        let Some(text) = given.as_ref().or(own) else {
+            let text = "error validating wrapping token: token is empty";
+            return Error::new(ErrorKind::PermissionDenied, text);
+        };
+        match self.services.tokens.check(text, self.started).await {
+            Ok(Some(token)) if !token.wraps.is_empty() => Error::denied(),
+            Ok(_) => Error::bad_request("wrapping token is not valid or does not exist"),
+            Err(e) => e,
         }
     }
 }

@@ -55,6 +55,7 @@ impl Authenticated {
             return Ok((granting, fields, Some(held)));
         }
         let capability = self.capability().await;
+        let ignores_case = route.is_some_and(|r| admitted.ignores_case(r));
         let mut ask = crate::policy::Request {
             path: &path,
             capability,
@@ -77,6 +78,15 @@ impl Authenticated {
         }
         if !decision.allowed {
             return Err(denied_by_policy(&acl, &ask).into());
+        }
+        if ignores_case {
+            // A denial means the name, whatever capitals it is written with.
+            let above = path.strip_suffix(admitted.below.as_str()).unwrap_or_default();
+            let fixed = above.matches('/').count();
+            let named = crate::policy::Request { path: &path, ..ask };
+            if let Some(acl) = acl.denies_whatever_case(&named, fixed) {
+                return Err(denied_by_policy(&acl, &named).into());
+            }
         }
         let mut fields = read_body(&self.admitted.call)?;
         ask.fields = Some(&fields.map.0);

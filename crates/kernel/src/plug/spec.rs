@@ -92,6 +92,12 @@ impl Spec {
         route.fold_case(path, &self.case_insensitive)
     }
 
+    /// Are there names in the route's paths whose case does not matter?
+    pub fn ignores_case(&self, route: &Route) -> bool {
+        !self.case_insensitive.is_empty()
+            && route.capture_names().iter().any(|name| self.case_insensitive.contains(name))
+    }
+
     /// Gives `folded` the captures of `written` whose case operations show.
     pub fn show_case(&self, folded: &mut Captures, written: Captures) {
         for (folded, written) in folded.iter_mut().zip(written) {

@@ -8,9 +8,11 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use strongroom_base::{Error, Result, Timestamp};
 
 use super::capability::{Capabilities, Capability};
+use super::decide::{Denial, Request};
 use super::parse::{Parameters, Permissions, Policy, Rule};
 use super::pattern::Pattern;
 use super::template::IdentityView;
@@ -28,6 +30,10 @@ pub struct Acl {
     segmented: Vec<usize>,
     pub(super) skipped: Vec<Skipped>,
     valid_until: Option<Timestamp>,
+    /// Does some rule's path hold a capital letter?
+    capitals: bool,
+    /// Copies with paths in lower case, by the number of segments that keep their case.
+    folded: Mutex<Vec<(usize, Arc<Acl>)>>,
 }
 
 /// All rules for one pattern, merged.
@@ -106,6 +112,8 @@ impl Acl {
                 segmented: Vec::new(),
                 skipped: Vec::new(),
                 valid_until: None,
+                capitals: false,
+                folded: Mutex::default(),
             },
             by_pattern: HashMap::new(),
         };
@@ -135,6 +143,8 @@ impl Acl {
                 segmented: Vec::new(),
                 skipped: self.skipped.clone(),
                 valid_until: self.valid_until,
+                capitals: false,
+                folded: Mutex::default(),
             },
         };
         let index = builder.acl.policies.len();
@@ -145,6 +155,55 @@ impl Acl {
         }
         builder.acl.policies.push(extra);
         builder.finish()
+    }
+
+    /// Does a rule deny what `request` asks, where the case of names does not matter: of all
+    /// segments of the path but the first `fixed`? Answers the rules that say so. A denial written
+    /// with capitals holds for every spelling of the name that it means.
+    pub fn denies_whatever_case(&self, request: &Request<'_>, fixed: usize) -> Option<Arc<Self>> {
+        if !self.capitals {
+            return None;
+        }
+        let acl = self.with_lower_case(fixed);
+        let path = lower_after(request.path, fixed);
+        let denial = acl.decide_path(&Request { path: &path, ..*request }).denial;
+        (denial == Some(Denial::Deny)).then_some(acl)
+    }
+
+    /// The same rules with their paths in lower case, but for the first `fixed` segments. Rules
+    /// that become the same path become one.
+    fn with_lower_case(&self, fixed: usize) -> Arc<Self> {
+        let mut folded = self.folded.lock();
+        if let Some((_, acl)) = folded.iter().find(|(segments, _)| *segments == fixed) {
+            return acl.clone();
+        }
+        let mut builder = Builder {
+            acl: Self {
+                policies: self.policies.clone(),
+                root: self.root,
+                rules: Vec::new(),
+                exact: HashMap::with_hasher(ahash::RandomState::with_seeds(1, 2, 3, 4)),
+                globs: Vec::new(),
+                segmented: Vec::new(),
+                skipped: self.skipped.clone(),
+                valid_until: self.valid_until,
+                capitals: false,
+                folded: Mutex::default(),
+            },
+            by_pattern: HashMap::new(),
+        };
+        for rule in &self.rules {
+            let written = lower_after(&rule.pattern.written(), fixed);
+            if let Some(pattern) = Pattern::parse(&written) {
+                builder.merge_compiled(pattern, rule);
+            }
+        }
+        let acl = Arc::new(builder.finish());
+        // Mounts lie at few depths; the bound is for who makes policies of many.
+        if folded.len() < FOLDED_MAX {
+            folded.push((fixed, acl.clone()));
+        }
+        acl
     }
 
     /// Does it hold the root policy?
@@ -262,6 +321,22 @@ impl Acl {
     }
 }
 
+/// Copies in lower case that one set of rules keeps.
+const FOLDED_MAX: usize = 8;
+
+fn has_capitals(path: &str) -> bool {
+    path.chars().any(char::is_uppercase)
+}
+
+/// `path` in lower case, but for its first `fixed` segments.
+fn lower_after(path: &str, fixed: usize) -> String {
+    let segments = path.split('/').enumerate().map(|(i, segment)| match i < fixed {
+        true => segment.to_owned(),
+        false => segment.to_lowercase(),
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
 struct Builder {
     acl: Acl,
     by_pattern: HashMap<String, usize>,
@@ -299,6 +374,20 @@ impl Builder {
         self.acl.skipped.push(Skipped { source, why });
     }
 
+    fn merge_compiled(&mut self, pattern: Pattern, rule: &Compiled) {
+        let known = self.by_pattern.get(&pattern.written()).copied();
+        match known.and_then(|index| self.acl.rules.get_mut(index)) {
+            Some(existing) => {
+                existing.sources.extend(rule.sources.iter().copied());
+                merge_permissions(&mut existing.permissions, &rule.permissions);
+            }
+            None => {
+                self.by_pattern.insert(pattern.written(), self.acl.rules.len());
+                self.acl.rules.push(Compiled { pattern, ..rule.clone() });
+            }
+        }
+    }
+
     fn merge(&mut self, pattern: Pattern, rule: &Rule, source: Source) {
         let known = self.by_pattern.get(&pattern.written()).copied();
         match known.and_then(|index| self.acl.rules.get_mut(index)) {
@@ -331,6 +420,7 @@ impl Builder {
         acl.segmented = segmented;
         globs.sort_by(|a, b| acl.rules[*a].pattern.text.cmp(&acl.rules[*b].pattern.text));
         acl.globs = link_prefixes(&acl.rules, &globs);
+        acl.capitals = acl.rules.iter().any(|rule| has_capitals(&rule.pattern.text));
         acl
     }
 }

@@ -8,6 +8,8 @@ use strongroom_storage::{Change, Key};
 
 use super::prefixes::RevokedPrefix;
 use super::{CustomId, Token, Tokens};
+use crate::audit::Recorded;
+use crate::audit::background::Effect;
 use crate::due::{due_entry, due_key, due_until, kinds, link, link_ids, links};
 use crate::mounts::MountTable;
 use crate::node::Services;
@@ -56,22 +58,53 @@ impl Tokens {
             return Ok(0);
         }
         let (count, entries) = (entries.len(), &entries);
-        self.store
+        let recorded = self
+            .store
             .transact(|tx| async move {
+                let mut ended = Vec::new();
                 for (at, id) in entries {
                     match self.read(&tx, *id).await? {
                         Some(token) if token.is_expired(now) => {
                             self.retire(services, &tx, &token).await?;
+                            ended.push(*id);
                         }
                         _ => {}
                     }
                     // A renewed token has another entry; this one is spent in any case.
                     tx.delete_index(indexes::DUE, &due_key(*at, kinds::TOKEN, *id));
                 }
-                Ok(())
+                self.record(services, &tx, "expired", &ended)
             })
             .await?;
+        if let Some(recorded) = recorded {
+            services.audit.committed(recorded).await;
+        }
         Ok(count)
+    }
+
+    /// The audit lines of tokens that end without a request: one pair for those of a transaction.
+    fn record(
+        &self,
+        services: &Services,
+        tx: &Tx,
+        reason: &'static str,
+        ended: &[Id],
+    ) -> Result<Option<Recorded>> {
+        if ended.is_empty() {
+            return Ok(None);
+        }
+        let accessors: Vec<String> = ended.iter().map(|id| self.accessor(*id)).collect();
+        let effect = Effect {
+            reason,
+            operation: "revoke",
+            namespace: None,
+            mount: None,
+            path: "auth/token/",
+            lease_id: "",
+            accessors: &accessors,
+            error: None,
+        };
+        services.audit.record_effect_in(tx, &effect).map(Some)
     }
 
     /// Removes a token; it leaves work behind only where something hangs on it.
@@ -99,12 +132,15 @@ impl Tokens {
             let Some((id, _)) = link_ids(&key) else { continue };
             let namespace = value.as_ref().try_into().map_or(0, u32::from_be_bytes);
             loop {
-                let (items, finished) = self
+                let (items, finished, recorded) = self
                     .store
                     .transact(|tx| async move {
                         self.clean_one(services, &tx, id, Scope(namespace), now).await
                     })
                     .await?;
+                if let Some(recorded) = recorded {
+                    services.audit.committed(recorded).await;
+                }
                 done += items + 1;
                 if finished || done >= limit {
                     break;
@@ -117,7 +153,8 @@ impl Tokens {
         Ok(done)
     }
 
-    /// One step for one revoked token. Answers how many items it removed and whether it was all.
+    /// One step for one revoked token. Answers how many items it removed, whether it was all, and
+    /// the lines of the children that went with it.
     async fn clean_one(
         &self,
         services: &Services,
@@ -125,17 +162,21 @@ impl Tokens {
         id: Id,
         namespace: Scope,
         now: Timestamp,
-    ) -> Result<(usize, bool)> {
+    ) -> Result<(usize, bool, Option<Recorded>)> {
         let orphaned = link(links::ORPHANED, id, 0);
         let keeps_children = tx.get_index(indexes::LINKS, &orphaned).await?.is_some();
         let children = self.linked(tx, links::CHILD, id, STEP).await?;
+        let mut ended = Vec::new();
         for child in &children {
             match self.read(tx, *child).await? {
                 Some(mut token) if keeps_children => {
                     (token.parent, token.orphan) = (0, true);
                     self.update(tx, &token, token.expires)?;
                 }
-                Some(token) => self.revoke(tx, &token),
+                Some(token) => {
+                    self.revoke(tx, &token);
+                    ended.push(*child);
+                }
                 None => {}
             }
             tx.delete_index(indexes::LINKS, &link(links::CHILD, id, *child));
@@ -155,7 +196,8 @@ impl Tokens {
             tx.delete_index(indexes::LINKS, &link(links::REVOKED, id, 0));
             tx.delete_index(indexes::LINKS, &orphaned);
         }
-        Ok((items, finished))
+        let recorded = self.record(services, tx, "its parent was revoked", &ended)?;
+        Ok((items, finished, recorded))
     }
 
     /// Keys of up to `limit` entries of a token's cubbyhole.
@@ -230,16 +272,24 @@ impl Tokens {
         if ids.is_empty() {
             return Ok(());
         }
-        self.store
+        let recorded = self
+            .store
             .transact(|tx| async move {
+                let mut ended = Vec::new();
                 for id in ids {
                     if let Some(token) = self.read(&tx, *id).await? {
                         self.retire(services, &tx, &token).await?;
+                        ended.push(*id);
                     }
                 }
-                Ok(())
+                let reason = "its mount, namespace or path was revoked";
+                self.record(services, &tx, reason, &ended)
             })
-            .await
+            .await?;
+        if let Some(recorded) = recorded {
+            services.audit.committed(recorded).await;
+        }
+        Ok(())
     }
 
     /// Have all tokens of the mounts and namespaces that `table` knows as gone been revoked?

@@ -107,7 +107,14 @@ impl Query<ExplainRefusal> for System {
         let path = format!("{PATH}/{}", op.id);
         refuse_denied(cx, &caller, Capability::Read, &path).await?;
         let hash = audit.hash(&cx.kernel().tokens.accessor(caller.token.id));
-        let own = !caller.token.batch && line["auth"]["accessor"].as_str() == Some(hash.as_str());
+        let own = if caller.token.batch {
+            // A batch token has no accessor: its own text is what the line knows it by.
+            let text = cx.request.token_text.as_ref();
+            let hash = text.map(|text| audit.hash(text.expose_secret()));
+            hash.is_some() && line["auth"]["client_token"].as_str() == hash.as_deref()
+        } else {
+            line["auth"]["accessor"].as_str() == Some(hash.as_str())
+        };
         let table = cx.kernel().router.table().await?;
         let namespace_of = |path: &Json| table.namespaces.get(path.as_str().unwrap_or(""));
         let namespace = namespace_of(&line["request"]["namespace"]["path"]);

@@ -151,3 +151,19 @@ async fn a_denial_of_explanations_holds() {
     let body = json!({"capability": "read", "path": "sys/mounts"});
     assert_eq!(node.call("WRITE", "sys/explain", &shut, body).await.status, 403);
 }
+
+#[tokio::test]
+async fn a_batch_token_may_ask_about_its_own_refusal() {
+    let node = start().await;
+    put_policy(&node, "dev", DEV).await;
+    let batch = async || {
+        let fields = json!({"policies": ["dev"], "type": "batch", "ttl": "1h"});
+        node.root("WRITE", "auth/token/create", fields).await.token()
+    };
+    let (own, other) = (batch().await, batch().await);
+    let id = denied(&node, &own, "secret/data/app").await;
+    for (token, status) in [(own, 200), (other, 404)] {
+        let got = node.call("READ", &format!("sys/explain/{id}"), &token, Value::Null).await;
+        assert_eq!(got.status, status, "{got:?}");
+    }
+}

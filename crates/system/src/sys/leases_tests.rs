@@ -524,3 +524,68 @@ async fn leases_of_a_namespace_are_not_there_for_others() {
     let got = node.root("WRITE", "auth/token/lookup", json!({"token": text})).await;
     assert_eq!(got.status, 200);
 }
+
+/// The audit log's lines of what nobody asked for.
+fn background(node: &TestNode) -> Vec<Value> {
+    let text = String::from_utf8(node.audit.contents()).expect("a text");
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    lines.filter(|line| line["request"]["data"]["reason"].is_string()).collect()
+}
+
+#[tokio::test]
+async fn what_ends_by_itself_stands_in_the_audit_log() {
+    let (node, outside) = start().await;
+    let short = token(&node, json!({ "policies": ["all"], "ttl": "5m" })).await;
+    let parent = token(&node, json!({ "policies": ["all"], "ttl": "1h" })).await;
+    let got = node.call("WRITE", "auth/token/create", &parent, json!({ "ttl": "30m" })).await;
+    let child = got.body["auth"]["accessor"].as_str().expect("an accessor").to_owned();
+    let got = node.call("WRITE", "db/creds/a", &short, json!({})).await;
+    let lease = got.body["lease_id"].clone();
+    let look = node.call("READ", "auth/token/lookup-self", &short, Value::Null).await;
+    let accessor = look.data()["accessor"].as_str().expect("an accessor").to_owned();
+    settle(&node).await;
+    assert_eq!(background(&node), [] as [Value; 0]);
+
+    let hash = |text: &str| json!(node.services().audit.hash(text));
+    let pair = |reason: &str, lines: &[Value]| -> Vec<Value> {
+        let about = |line: &&Value| line["request"]["data"]["reason"] == reason;
+        let found: Vec<Value> = lines.iter().filter(about).cloned().collect();
+        let types: Vec<&str> = found.iter().filter_map(|line| line["type"].as_str()).collect();
+        assert_eq!(types, ["request", "response"], "{reason}: {lines:?}");
+        assert_eq!(found[0]["request"], found[1]["request"]);
+        found
+    };
+    // A token's time is over, and its lease goes with it; the outside does not answer at first.
+    outside.lock().down = true;
+    node.clock.advance(300);
+    settle(&node).await;
+    let lines = background(&node);
+    let token = pair("expired", &lines);
+    assert_eq!(token[0]["request"]["data"]["accessors"], json!([hash(&accessor)]));
+    let failed = pair("revoked", &lines);
+    assert_eq!(failed[0]["request"]["data"]["lease_id"], lease);
+    assert_eq!(failed[0]["request"]["mount_point"], "db/");
+    assert_eq!(failed[0]["request"]["operation"], "revoke");
+    assert_eq!(failed[0]["error"], Value::Null);
+    assert_eq!(failed[1]["error"], "the outside is down");
+    outside.lock().down = false;
+    node.clock.advance(60);
+    settle(&node).await;
+    let lines = background(&node);
+    assert_eq!(lines.len(), 6);
+    assert_eq!(lines[5]["request"]["data"]["lease_id"], lease);
+    assert_eq!(lines[5]["error"], Value::Null);
+    assert!(outside.lock().credentials.is_empty());
+
+    // A parent goes, and its child with it.
+    let got = node.call("WRITE", "auth/token/revoke-self", &parent, Value::Null).await;
+    assert_eq!(got.status, 204);
+    settle(&node).await;
+    let gone = pair("its parent was revoked", &background(&node));
+    assert_eq!(gone[0]["request"]["data"]["accessors"], json!([hash(&child)]));
+
+    let log = node.audit.contents();
+    let key = node.services().audit.public_key();
+    let key = hex::decode(key).expect("a key");
+    assert!(strongroom_kernel::audit::verify::verify(&log, Some(&key)).is_ok());
+}

@@ -504,6 +504,21 @@ async fn a_move_takes_the_content_and_ends_the_tokens() {
                 "path already in use at \"b/\"",
             ),
             (
+                // Into itself, and onto itself.
+                "WRITE",
+                "sys/remount",
+                json!({"from": "a", "to": "a/in"}),
+                400,
+                "path already in use at \"a/\"",
+            ),
+            (
+                "WRITE",
+                "sys/remount",
+                json!({"from": "a", "to": "a"}),
+                400,
+                "path already in use at \"a/\"",
+            ),
+            (
                 "WRITE",
                 "sys/remount",
                 json!({"from": "a", "to": "../x"}),

@@ -129,9 +129,8 @@ impl Command<Remount> for System {
             .named::<Mount>(TOP, &from.path)
             .await?
             .ok_or_else(|| Error::bad_request(format!("no matching mount at {:?}", from.path)))?;
-        // The mount itself is not in its own way: it leaves before it comes.
-        source.delete_named::<Mount>(TOP, &from.path);
-        match others_in_the_way(cx, &from, &to).await? {
+        // The mount stands in its own way too: it can't move into itself.
+        match conflict(tx, to.namespace.scope, &to.path).await? {
             None => {}
             Some(Conflict::Mount(other)) => {
                 let used = format!("{}{}", to.namespace.path, other.path);
@@ -141,6 +140,7 @@ impl Command<Remount> for System {
                 return Err(Error::bad_request(format!("path already in use at {name:?}")));
             }
         }
+        source.delete_named::<Mount>(TOP, &from.path);
         mount.path.clone_from(&to.path);
         mount.renewed = Some(cx.now());
         tx.write(to.namespace.scope).put_named(TOP, &to.path, &mount)?;
@@ -201,13 +201,4 @@ fn check_places(from: &Place, to: &Place) -> Result<()> {
         return Err(Error::bad_request(format!("cannot remount to destination {:?}", to.path)));
     }
     Ok(())
-}
-
-/// What stands in the way at the new place, the moving mount left out.
-async fn others_in_the_way(cx: &ReadCx<'_>, from: &Place, to: &Place) -> Result<Option<Conflict>> {
-    let found = conflict(cx.kernel_tx(), to.namespace.scope, &to.path).await?;
-    let same_namespace = from.namespace.scope == to.namespace.scope;
-    Ok(found.filter(
-        |found| !matches!(found, Conflict::Mount(m) if same_namespace && m.path == from.path),
-    ))
 }

@@ -182,7 +182,10 @@ impl Op for LookupOwn {
 
 async fn look_up(cx: &ReadCx<'_>, token: Option<SecretString>) -> Result<Reply<WrappingView>> {
     let text = token.as_ref().or(cx.request.token_text.as_deref());
-    let Some(text) = text else { return Err(invalid()) };
+    let text = text.ok_or_else(|| {
+        let text = "error validating wrapping token: token is empty";
+        Error::new(ErrorKind::PermissionDenied, text)
+    })?;
     Ok(view(find(cx, Some(text)).await?.ok_or_else(invalid)?))
 }
 
