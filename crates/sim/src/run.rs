@@ -1,5 +1,7 @@
 //! One run: a seed's requests, faults and checks, in order.
 
+mod draw;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::sync::Arc;
@@ -10,13 +12,13 @@ use strongroom_crypto::digest::Sha256;
 use strongroom_testkit::Got;
 use tokio::task::JoinHandle;
 
-use crate::check::{CANARY, Due, Ledger, check, no_canary};
+use crate::check::{Due, Ledger, check, no_canary};
 use crate::dice::Dice;
 use crate::disk::{Applied, Mood, turns};
-use crate::giver::TTLS;
 use crate::machine::{Machine, send};
-use crate::model::{ANY, Model, Policy, Said, caps, shown};
+use crate::model::{ANY, Model, Said, shown};
 use crate::ops::{Op, Who, Wire};
+use draw::everything;
 
 /// What a run does.
 #[derive(Clone, Copy, Debug)]
@@ -133,22 +135,6 @@ impl Write for Captured {
         Ok(())
     }
 }
-
-const PATHS: [&str; 5] = ["a", "b", "a/x", "a/y", "b/z/z"];
-const MOUNTS: [&str; 2] = ["kv", "kw"];
-const POLICIES: [&str; 4] = ["p0", "p1", "p2", "p3"];
-const PATTERNS: [&str; 10] = [
-    "db/*",
-    "kv/*",
-    "kv/data/*",
-    "kv/data/a",
-    "kv/data/a/*",
-    "kv/metadata/*",
-    "kw/*",
-    "kw/data/b",
-    "auth/token/create",
-    "auth/token/*",
-];
 
 /// A request and who sent it.
 #[derive(Clone, Debug)]
@@ -522,172 +508,6 @@ impl Run {
         self.worlds = after;
         Ok(())
     }
-
-    /// A random request. Those that run together leave out what has no order of its own.
-    fn draw(&mut self, together: bool) -> Asked {
-        let dice = self.dice.clone();
-        let now = self.machine.now().unwrap_or_default();
-        let world = self.worlds.first().cloned().unwrap_or_default();
-        // What a failing disk kept from everybody is there, but nobody can name it.
-        let told = |numbers: Vec<u64>| -> Vec<u64> {
-            numbers.into_iter().filter(|n| self.texts.contains_key(n)).collect()
-        };
-        let live = told(world.live_tokens(now));
-        let wraps = told(world.wrapping_tokens());
-        let secrets = told(world.secret_ids());
-        let leases = told(world.leases());
-        let mut known: Vec<u64> = self.texts.keys().copied().collect();
-        known.reverse();
-        known.truncate(40);
-        let someone = |dice: &Dice| match (dice.roll(12), dice.pick(&live), dice.pick(&known)) {
-            (0, _, Some(n)) => *n,
-            (_, Some(n), _) => *n,
-            (_, None, Some(n)) => *n,
-            _ => 0,
-        };
-        let client = |dice: &Dice| match dice.roll(3) {
-            0 => Who::Root,
-            _ if known.is_empty() => Who::Root,
-            _ => Who::Token(someone(dice)),
-        };
-        let (who, op) = match dice.roll(if together { 80 } else { 100 }) {
-            0..=39 => (client(&dice), self.draw_kv(&dice)),
-            40..=47 => {
-                let who = client(&dice);
-                (who, self.draw_token(&dice, who))
-            }
-            48..=51 => {
-                let ops = [
-                    Op::LookupSelf,
-                    Op::RenewSelf { increment: 10 + dice.roll(500) as i64 },
-                    Op::RevokeSelf,
-                    Op::LookupSelf,
-                ];
-                let op = dice.pick(&ops).cloned().unwrap_or(Op::LookupSelf);
-                (Who::Token(someone(&dice)), op)
-            }
-            52..=55 => (Who::Root, Op::Revoke { token: someone(&dice) }),
-            56 => (Who::Root, Op::RevokeOrphan { token: someone(&dice) }),
-            57..=59 => {
-                let value = self.canary(&dice);
-                (client(&dice), Op::Wrap { value, ttl: 20 + dice.roll(200) as i64 })
-            }
-            60..=66 if wraps.is_empty() && !dice.one_in(8) => (client(&dice), self.draw_kv(&dice)),
-            60..=66 => {
-                let wrap = dice.pick(&wraps).or(dice.pick(&known)).copied().unwrap_or_default();
-                let own = wraps.contains(&wrap) && dice.one_in(2);
-                let who = if own { Who::Wrapping(wrap) } else { Who::Root };
-                (who, Op::Unwrap { wrap })
-            }
-            67..=69 => (Who::Root, Op::SecretId { uses: dice.roll(3) as i64 }),
-            70..=75 => {
-                let secret = dice.pick(&known).copied().unwrap_or_default();
-                let secret = dice.pick(&secrets).copied().unwrap_or(secret);
-                (Who::Nobody, Op::Login { secret })
-            }
-            76 | 77 => (client(&dice), Op::Give { role: dice.pick(&TTLS).map_or("", |(r, _)| r) }),
-            78 if !leases.is_empty() => {
-                let lease = dice.pick(&leases).copied().unwrap_or_default();
-                (Who::Root, Op::RenewLease { lease, increment: 60 + dice.roll(2_000) as i64 })
-            }
-            79 if !leases.is_empty() => {
-                let lease = dice.pick(&leases).copied().unwrap_or_default();
-                (Who::Root, Op::RevokeLease { lease })
-            }
-            76..=79 => (Who::Root, self.draw_policy(&dice)),
-            80..=92 => (Who::Root, self.draw_policy(&dice)),
-            93 => (Who::Root, self.draw_mount(&dice)),
-            94 => (Who::Root, Op::Rotate),
-            95 | 96 => (Who::Nobody, Op::UserLogin { right: !dice.one_in(3) }),
-            97 => (Who::Root, Op::SetRole { policies: self.draw_policies(&dice) }),
-            98 => {
-                let set = Op::SetUser { policies: self.draw_policies(&dice) };
-                (Who::Root, if dice.one_in(4) { Op::DeleteUser } else { set })
-            }
-            _ => {
-                let ops = [Op::DisableAppRole, Op::EnableAppRole, Op::EnableAppRole];
-                (Who::Root, dice.pick(&ops).cloned().unwrap_or(Op::EnableAppRole))
-            }
-        };
-        self.ask(who, op)
-    }
-
-    fn canary(&self, dice: &Dice) -> String {
-        format!("{CANARY}-{}-{}", self.number + 1, dice.roll(1 << 30))
-    }
-
-    fn draw_kv(&self, dice: &Dice) -> Op {
-        let (mount, path) = (dice.text(&MOUNTS), dice.text(&PATHS));
-        let version = dice.roll(4);
-        match dice.roll(12) {
-            0..=3 => {
-                let cas = if dice.one_in(2) { Some(dice.roll(4)) } else { None };
-                Op::Put { mount, path, value: self.canary(dice), cas }
-            }
-            4..=7 => Op::Get { mount, path, version },
-            8 => Op::DeleteLatest { mount, path },
-            9 => {
-                let verb = dice.text(&["delete", "undelete", "destroy"]);
-                Op::Versions { mount, path, verb, version: version.max(1) }
-            }
-            10 if dice.one_in(3) => Op::DeleteSecret { mount, path },
-            _ => Op::List { mount, folder: dice.text(&["", "a/", "b/", "b/z/"]) },
-        }
-    }
-
-    fn draw_policies(&self, dice: &Dice) -> Vec<&'static str> {
-        POLICIES.iter().copied().filter(|_| dice.one_in(2)).collect()
-    }
-
-    fn draw_token(&self, dice: &Dice, who: Who) -> Op {
-        let batch = dice.one_in(6);
-        let mut policies = self.draw_policies(dice);
-        if who == Who::Root && policies.is_empty() {
-            // Without policies it would be another root token.
-            policies.push("p0");
-        }
-        Op::CreateToken {
-            policies,
-            ttl: 30 + dice.roll(900) as i64,
-            explicit_max: if dice.one_in(4) && !batch { 40 + dice.roll(300) as i64 } else { 0 },
-            uses: if dice.one_in(4) && !batch { 1 + dice.roll(4) as i64 } else { 0 },
-            orphan: dice.one_in(8),
-            batch,
-        }
-    }
-
-    fn draw_policy(&self, dice: &Dice) -> Op {
-        let name = dice.text(&POLICIES);
-        if dice.one_in(6) {
-            return Op::DeletePolicy { name };
-        }
-        let mut rules = Vec::new();
-        for pattern in PATTERNS {
-            // Broad rules are common, so that much is allowed; narrow ones take away and add.
-            let common = matches!(pattern, "kv/*" | "kw/*" | "db/*" | "auth/token/create");
-            if if common { !dice.one_in(3) } else { dice.one_in(5) } {
-                let bits = match dice.roll(if common { 12 } else { 4 }) {
-                    0 => caps::DENY,
-                    1 => 1 << dice.roll(4),
-                    _ => caps::READ | caps::WRITE | caps::DELETE | caps::LIST,
-                };
-                rules.push((pattern, bits));
-            }
-        }
-        if rules.is_empty() {
-            rules.push(("kv/*", caps::READ));
-        }
-        Op::SetPolicy { name, policy: Policy(rules) }
-    }
-
-    fn draw_mount(&self, dice: &Dice) -> Op {
-        let mount = dice.text(&MOUNTS);
-        if dice.one_in(4) { Op::Disable { mount } } else { Op::Enable { mount } }
-    }
-}
-
-fn everything(pattern: &'static str) -> Policy {
-    Policy(vec![(pattern, caps::READ | caps::WRITE | caps::DELETE | caps::LIST)])
 }
 
 /// The model after an operation whose outcome this is; why not, if the model says otherwise.
