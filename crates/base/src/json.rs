@@ -34,9 +34,53 @@ impl std::fmt::Display for BadJson {
     }
 }
 
+/// What a JSON text may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct JsonLimits {
+    /// Levels of nesting.
+    pub depth: usize,
+    /// Values of all kinds.
+    pub values: usize,
+    /// Strings, the names of members included.
+    pub strings: usize,
+    /// Members of one object.
+    pub members: usize,
+    /// Elements of one array.
+    pub elements: usize,
+    /// Bytes of one string.
+    pub string_bytes: usize,
+    /// Bytes that the tree may take in memory, as estimated.
+    pub memory: usize,
+}
+
+/// What nobody may pass, whatever is configured.
+pub const JSON_LIMITS: JsonLimits = JsonLimits {
+    depth: JSON_DEPTH_MAX,
+    values: JSON_VALUES_MAX,
+    strings: 2 * JSON_VALUES_MAX,
+    members: JSON_OBJECT_MEMBERS_MAX,
+    elements: JSON_ARRAY_ELEMENTS_MAX,
+    string_bytes: JSON_STRING_BYTES_MAX,
+    memory: usize::MAX,
+};
+
+impl Default for JsonLimits {
+    fn default() -> Self {
+        JSON_LIMITS
+    }
+}
+
+/// Bytes that a value takes in a tree beside its text.
+const VALUE_BYTES: usize = size_of::<Json>();
+
 /// Parses `bytes` after a scan has shown that the tree will be within the limits.
 pub fn parse_bounded(bytes: &[u8]) -> Result<Json, BadJson> {
-    scan(bytes)?;
+    parse_within(bytes, &JSON_LIMITS)
+}
+
+/// Parses `bytes` after a scan has shown that the tree will be within these limits.
+pub fn parse_within(bytes: &[u8], limits: &JsonLimits) -> Result<Json, BadJson> {
+    scan(bytes, limits)?;
     let mut de = serde_json::Deserializer::from_slice(bytes);
     let value = serde::Deserialize::deserialize(&mut de).map_err(|_| BadJson::Syntax)?;
     de.end().map_err(|_| BadJson::Syntax)?;
@@ -44,9 +88,9 @@ pub fn parse_bounded(bytes: &[u8]) -> Result<Json, BadJson> {
 }
 
 /// One pass that counts, without building anything.
-fn scan(bytes: &[u8]) -> Result<(), BadJson> {
+fn scan(bytes: &[u8], limits: &JsonLimits) -> Result<(), BadJson> {
     let mut stack: Vec<(u8, usize)> = Vec::new();
-    let mut values = 1_usize;
+    let (mut values, mut strings, mut memory) = (1_usize, 0_usize, VALUE_BYTES);
     let mut i = 0;
     while let Some(&byte) = bytes.get(i) {
         match byte {
@@ -61,16 +105,22 @@ fn scan(bytes: &[u8]) -> Result<(), BadJson> {
                         None => return Err(BadJson::Syntax),
                     }
                 }
-                if i - start > JSON_STRING_BYTES_MAX {
+                strings += 1;
+                memory += VALUE_BYTES + (i - start);
+                if i - start > limits.string_bytes
+                    || strings > limits.strings
+                    || memory > limits.memory
+                {
                     return Err(BadJson::TooMany);
                 }
             }
             b'{' | b'[' => {
-                if stack.len() == JSON_DEPTH_MAX {
+                if stack.len() >= limits.depth {
                     return Err(BadJson::TooDeep);
                 }
                 stack.push((byte, 1));
                 values += 1;
+                memory += VALUE_BYTES;
             }
             b'}' | b']' => {
                 stack.pop().ok_or(BadJson::Syntax)?;
@@ -79,9 +129,9 @@ fn scan(bytes: &[u8]) -> Result<(), BadJson> {
                 let (open, count) = stack.last_mut().ok_or(BadJson::Syntax)?;
                 *count += 1;
                 values += 1;
-                let most =
-                    if *open == b'{' { JSON_OBJECT_MEMBERS_MAX } else { JSON_ARRAY_ELEMENTS_MAX };
-                if *count > most || values > JSON_VALUES_MAX {
+                memory += VALUE_BYTES;
+                let most = if *open == b'{' { limits.members } else { limits.elements };
+                if *count > most || values > limits.values || memory > limits.memory {
                     return Err(BadJson::TooMany);
                 }
             }
@@ -152,6 +202,33 @@ mod tests {
             parse_bounded(list(JSON_ARRAY_ELEMENTS_MAX + 1).as_bytes()),
             Err(BadJson::TooMany)
         );
+    }
+
+    #[test]
+    fn narrower_limits_each_count() {
+        let text = br#"{"a":["x","y",{"b":1,"c":2}]}"#;
+        assert!(parse_within(text, &JSON_LIMITS).is_ok());
+        for (limits, refused) in [
+            (JsonLimits { depth: 2, ..JSON_LIMITS }, BadJson::TooDeep),
+            (JsonLimits { values: 4, ..JSON_LIMITS }, BadJson::TooMany),
+            (JsonLimits { strings: 4, ..JSON_LIMITS }, BadJson::TooMany),
+            (JsonLimits { members: 1, ..JSON_LIMITS }, BadJson::TooMany),
+            (JsonLimits { elements: 2, ..JSON_LIMITS }, BadJson::TooMany),
+            (JsonLimits { string_bytes: 1, ..JSON_LIMITS }, BadJson::TooMany),
+            (JsonLimits { memory: 300, ..JSON_LIMITS }, BadJson::TooMany),
+        ] {
+            assert_eq!(parse_within(text, &limits), Err(refused), "{limits:?}");
+        }
+        let wide = JsonLimits {
+            depth: 3,
+            values: 8,
+            strings: 5,
+            members: 2,
+            elements: 3,
+            string_bytes: 2,
+            memory: 2_000,
+        };
+        assert!(parse_within(text, &wide).is_ok());
     }
 
     #[test]

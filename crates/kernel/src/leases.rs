@@ -261,7 +261,7 @@ impl Leases {
             let request = background(&*services.store.rng, &entry, &lease.path, now);
             let tx = cx.kernel_tx();
             let read = ReadCx { tx, services: &services, request: &request };
-            let mut inner = WriteCx { read, after: Vec::new(), _queue: None };
+            let mut inner = WriteCx::new(read);
             let held = renew(&**engine, &mut inner, &lease.internal()?, life.ttl).await?;
             let after = inner.after;
             cx.after.extend(after);

@@ -24,7 +24,7 @@ use crate::plug::{Class, Registry};
 use crate::policies::{Policies, PolicyRecord};
 use crate::queues::Queues;
 use crate::quotas::Quotas;
-use crate::reconcile::Agenda;
+use crate::reconcile::{Agenda, MOUNT_RECOVERY_SECONDS};
 use crate::record::{Record, Scope, Store};
 use crate::seal::{self, RootKey, Seal};
 use crate::tokens::{NewToken, Tokens};
@@ -60,6 +60,12 @@ pub struct KernelConfig {
     pub sanitized: serde_json::Value,
     /// The audit log.
     pub audit: AuditOptions,
+    /// May audit devices be enabled by the API?
+    pub api_audit: bool,
+    /// May recovery shares open the store beside an automatic seal?
+    pub recovery_opens: bool,
+    /// Seconds for which a disabled mount can be brought back.
+    pub mount_undelete: i64,
     /// Lockout of users, where neither the auth mount nor its type says anything.
     pub user_lockout: crate::mounts::UserLockout,
     /// Lockout of users by type of auth method, where the mount says nothing.
@@ -89,6 +95,9 @@ impl Default for KernelConfig {
             unauthenticated_key_ceremonies: true,
             sanitized: serde_json::Value::Null,
             audit: AuditOptions::default(),
+            api_audit: true,
+            recovery_opens: true,
+            mount_undelete: MOUNT_RECOVERY_SECONDS,
             user_lockout: Default::default(),
             user_lockout_of: Default::default(),
         }

@@ -35,7 +35,10 @@ pub use wrap::{
 use std::sync::Arc;
 
 use bytes::Bytes;
+use strongroom_base::json::JsonLimits;
 use strongroom_base::{Error, Json, RawFields, RequestPath, Result, SecretString, Timestamp};
+
+use tokio::time::Instant;
 
 use crate::flight::{Boarded, Flight};
 use crate::identity::EntityState;
@@ -67,6 +70,17 @@ pub struct Call {
     pub headers: Vec<(String, String)>,
     /// Where it came from.
     pub peer: Peer,
+    /// What it may take of the server.
+    pub bounds: Bounds,
+}
+
+/// What one call may take of the server. The default is what nobody may pass.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bounds {
+    /// When it is given up, if nothing of it is on its way into the storage by then.
+    pub deadline: Option<Instant>,
+    /// What its body may hold.
+    pub json: JsonLimits,
 }
 
 impl Call {

@@ -20,7 +20,7 @@ use crate::pipeline::CatchPanic;
 use crate::plug::{Peer, ReadCx, Request, Verb, WriteCx};
 use crate::record::{Scope, Store, Tx, indexes, prefix_end, rows, storage_error};
 
-/// How long a disabled mount can be brought back, in seconds.
+/// How long a disabled mount can be brought back if nothing else is set, in seconds.
 pub const MOUNT_RECOVERY_SECONDS: i64 = 7 * 24 * 3_600;
 /// Records removed in one transaction.
 const REMOVALS_MAX: usize = 500;
@@ -192,7 +192,7 @@ async fn reconcile_mount(
     let request = request_of(services, entry, now);
     let tx = services.store.begin();
     let read = ReadCx { tx: &tx, services, request: &request };
-    let mut cx = WriteCx { read, after: Vec::new(), _queue: None };
+    let mut cx = WriteCx::new(read);
     let more = run(&**engine, &mut cx).await?;
     let after = std::mem::take(&mut cx.after);
     drop(cx);
@@ -228,7 +228,7 @@ async fn remove_mounts(services: &Arc<Services>, now: Timestamp) -> Result<Progr
     let table = services.router.table().await?;
     for entry in table.deleted() {
         let deleted = entry.mount.deleted.unwrap_or(now);
-        if deleted.plus_seconds(MOUNT_RECOVERY_SECONDS) <= now
+        if deleted.plus_seconds(services.config.mount_undelete) <= now
             && remove_mount(services, &table, entry).await? == Progress::More
         {
             return Ok(Progress::More);

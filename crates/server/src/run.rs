@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
 use strongroom_adapters::audit_files::AuditFiles;
 use strongroom_adapters::audit_sinks::AuditSinks;
 use strongroom_adapters::seals::static_key::{NamedKey, StaticSeal};
 use strongroom_base::{Clock, Rng, Timestamp};
 use strongroom_kernel::audit::AuditOptions;
 use strongroom_kernel::audit::medium::{Medium, MemoryMedium};
+use strongroom_kernel::audit::sinks::Declared;
 use strongroom_kernel::host::{Host, MachineView};
 use strongroom_kernel::mounts::UserLockout;
 use strongroom_kernel::node::{KernelConfig, Node, RaftNode};
@@ -26,7 +28,7 @@ use crate::config::{self, LogFormat, LogLevel, SealKind, ServerConfig};
 use crate::listen::{Bound, Listeners};
 use crate::logging::Logging;
 use crate::real::{self, RealClock, RealRng, Signals, environment};
-use crate::service::Doors;
+use crate::service::{DoorSettings, Doors};
 
 /// Threads that serve requests, for each core: reads run on them, and one that waits for the disk
 /// must not hold up the others.
@@ -48,6 +50,8 @@ pub struct RunOptions {
     pub log_format: Option<String>,
     /// The log's file.
     pub log_file: Option<PathBuf>,
+    /// Bytes, seconds and number of the log's files.
+    pub log_rotate: (Option<u64>, Option<u64>, Option<u64>),
 }
 
 /// Why a server could not start: a text for people, several lines if need be.
@@ -63,7 +67,12 @@ pub fn registry() -> Registry {
 }
 
 /// Runs `server` until it is told to stop. The exit code: 0 after an orderly end.
-pub fn server(options: RunOptions) -> i32 {
+pub fn server(mut options: RunOptions) -> i32 {
+    if let Some(dev) = &mut options.dev
+        && let Err(why) = crate::dev::make_certificate(dev, RealClock::new().now())
+    {
+        return report(Err(why));
+    }
     report(load(&options).and_then(|(config, warnings)| {
         let log = start_log(&options, &config)?;
         for warning in warnings {
@@ -113,6 +122,10 @@ pub fn start_log(options: &RunOptions, config: &ServerConfig) -> Result<Logging,
     if let Some(file) = &options.log_file {
         log.file = Some(file.clone());
     }
+    let (bytes, seconds, files) = options.log_rotate;
+    log.rotate_bytes = bytes.or(log.rotate_bytes);
+    log.rotate_seconds = seconds.or(log.rotate_seconds);
+    log.rotate_files_max = files.or(log.rotate_files_max);
     Logging::start(&log, Arc::new(RealClock::new()))
 }
 
@@ -135,13 +148,38 @@ pub fn run(
         tracing::warn!("{weakness}");
     }
     real::raise_open_files();
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads((cores * THREADS_PER_CORE).max(4))
+        .worker_threads(threads())
         .enable_all()
         .build()
         .map_err(|e| format!("the threads could not be started: {e}"))?;
     runtime.block_on(serve(config, configs, log, setup))
+}
+
+/// Threads that serve requests.
+fn threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    (cores * THREADS_PER_CORE).max(4)
+}
+
+/// One thread always has time to read what comes, so that whoever is next is known.
+fn door_settings(config: &ServerConfig) -> DoorSettings {
+    let mut headers = Vec::new();
+    let mut tell = |on: bool, name: &'static str, value: &str| {
+        if let (true, Ok(value)) = (on, HeaderValue::from_str(value)) {
+            headers.push((HeaderName::from_static(name), value));
+        }
+    };
+    tell(config.response_header_hostname, "x-vault-hostname", &real::host_name());
+    if let Some(node) = raft_node(config) {
+        tell(config.response_header_node_id, "x-vault-raft-node-id", &node.id);
+    }
+    DoorSettings {
+        places: threads() - 1,
+        waiting_max: config.limits.connections_max,
+        max_request_duration: Duration::from_secs(config.default_max_request_duration),
+        headers,
+    }
 }
 
 async fn serve(
@@ -169,7 +207,8 @@ async fn serve(
         Some(Setup::Dev(options)) => Some(crate::dev::prepare(&node, options).await?),
         Some(Setup::Up(options)) => Some(crate::up::prepare(&node, options).await?),
     };
-    let listeners = bound.serve(config.limits, Arc::new(Doors::new(node.clone())));
+    let listeners =
+        bound.serve(config.limits, Arc::new(Doors::new(node.clone(), door_settings(&config))));
     let background = tokio::spawn(background(node.clone()));
     for address in listeners.addresses() {
         tracing::info!(%address, storage = config.storage.kind(), "listening");
@@ -294,7 +333,11 @@ async fn build_node(
             segment_bytes: config.own.audit_file_bytes,
             retention: config.own.audit_retention.map(|s| s as i64),
             sync_each: config.own.audit_sync_reads,
+            devices: config.audits.iter().map(declared).collect(),
         },
+        api_audit: config.allow_api_audit,
+        recovery_opens: config.own.recovery_opens,
+        mount_undelete: config.own.mount_undelete as i64,
         user_lockout: lockouts(config).remove("all").unwrap_or_default(),
         user_lockout_of: lockouts(config),
     };
@@ -303,6 +346,15 @@ async fn build_node(
     Node::new(storage, Arc::new(registry()), seal, Arc::new(kernel), medium, sinks, clock, rng)
         .await
         .map_err(|e| e.to_string())
+}
+
+fn declared(device: &config::AuditDevice) -> Declared {
+    Declared {
+        kind: device.kind.clone(),
+        path: format!("{}/", device.path),
+        description: device.description.clone(),
+        options: device.options.clone(),
+    }
 }
 
 /// This process, as the kernel knows it.

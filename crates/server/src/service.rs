@@ -1,6 +1,7 @@
 //! What answers requests: the doors before the kernel.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -8,12 +9,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Status
 use strongroom_base::Error;
 use strongroom_doors::vault;
 use strongroom_kernel::node::Node;
-use strongroom_kernel::pipeline::{Answer, handle};
-use strongroom_kernel::plug;
+use strongroom_kernel::pipeline::{Answer, Bounds, handle};
+use strongroom_kernel::plug::{self, Reply};
 use strongroom_kernel::web::Cors;
 use strongroom_system::sys::{in_flight, open_metrics};
 
+use tokio::time::Instant;
+
 use crate::cors;
+use crate::listen::fair::{Crowded, Gate};
 use crate::listen::{DoorRules, HeldBody, Peer, ReplyBody, RequestBody, Service, Standing};
 
 /// Bodies up to this many bytes are read without asking whether the token is good.
@@ -34,12 +38,27 @@ const UI_HEADERS: &[(&str, &str)] = &[
 /// The service of all listeners.
 pub struct Doors {
     node: Arc<Node>,
+    gate: Gate,
+    settings: DoorSettings,
+}
+
+/// What all listeners' doors are told.
+pub struct DoorSettings {
+    /// Requests that may be worked on at once.
+    pub places: usize,
+    /// Requests that may wait for that.
+    pub waiting_max: usize,
+    /// The longest time for one request, where its listener says nothing.
+    pub max_request_duration: Duration,
+    /// Headers of every answer.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Doors {
     /// Doors to `node`.
-    pub fn new(node: Arc<Node>) -> Self {
-        Self { node }
+    pub fn new(node: Arc<Node>, settings: DoorSettings) -> Self {
+        let gate = Gate::new(settings.places, settings.waiting_max);
+        Self { node, gate, settings }
     }
 
     async fn answer(&self, request: Request<RequestBody>, peer: &Peer) -> Response<Bytes> {
@@ -52,6 +71,7 @@ impl Doors {
         };
         let mut response = self.serve(&parts, body, peer).await;
         response.headers_mut().extend(cross_origin);
+        response.headers_mut().extend(self.settings.headers.iter().cloned());
         response
     }
 
@@ -91,10 +111,16 @@ impl Doors {
                 "missing required 'X-Vault-Request' header",
             ));
         }
+        if let Some(refused) = refuse_head(rules, parts) {
+            return refused;
+        }
         let mut head = match vault::parse_head(parts, kernel_peer(peer)) {
             Ok(head) => head,
             Err(e) => return vault::failure(&e),
         };
+        let limit = rules.max_request_duration.unwrap_or(self.settings.max_request_duration);
+        let deadline = Instant::now() + limit;
+        head.call.bounds = Bounds { deadline: Some(deadline), json: rules.json };
         // The place in the budget is held until the answer: the body lives as long.
         let mut _held = HeldBody::default();
         if !body.is_empty() {
@@ -110,7 +136,18 @@ impl Doors {
             }
         }
         let head_only = head.head_only;
-        let mut response = vault::render(&handle(&self.node, head.call).await);
+        let redacts = self.redacts(rules, &head).await;
+        let work = self.gate.run(&peer.flow, handle(&self.node, head.call));
+        let mut answer = match work.await {
+            Ok(answer) => answer,
+            Err(Crowded) => {
+                return vault::failure(&Error::unavailable("too many requests wait; try again"));
+            }
+        };
+        if redacts {
+            redact(rules, &mut answer);
+        }
+        let mut response = vault::render(&answer);
         if head_only {
             *response.body_mut() = Bytes::new();
         }
@@ -167,6 +204,13 @@ impl Doors {
         }
     }
 
+    /// Is the answer one that tells strangers of this server, and is something of it left out?
+    async fn redacts(&self, rules: &DoorRules, head: &vault::Head) -> bool {
+        (rules.redact_addresses || rules.redact_cluster_name || rules.redact_version)
+            && OPEN_STATUS.contains(&head.call.path.as_str())
+            && !self.knows(head).await
+    }
+
     /// Does the request carry a token that is good now?
     async fn knows(&self, head: &vault::Head) -> bool {
         let (Some(token), Ok(services)) = (&head.call.token, self.node.active()) else {
@@ -180,6 +224,33 @@ impl Doors {
 impl Service for Doors {
     async fn call(&self, request: Request<RequestBody>, peer: Arc<Peer>) -> Response<ReplyBody> {
         self.answer(request, &peer).await.map(ReplyBody::from)
+    }
+}
+
+/// What a listener refuses before anything is made of it.
+fn refuse_head(rules: &DoorRules, parts: &Parts) -> Option<Response<Bytes>> {
+    let token = parts.headers.get("x-vault-token");
+    let max = rules.token_bytes_max?;
+    (token.is_some_and(|token| token.len() > max))
+        .then(|| vault::failure(&Error::bad_request("the token is too long")))
+}
+
+/// Answers that name the server to strangers.
+const OPEN_STATUS: &[&str] = &["sys/health", "sys/leader", "sys/seal-status"];
+
+/// Empties what the listener does not tell strangers.
+fn redact(rules: &DoorRules, answer: &mut Answer) {
+    let Ok(Reply { data: Some(data), .. }) = &mut answer.result else { return };
+    for (on, names) in [
+        (rules.redact_addresses, &["leader_address", "leader_cluster_address"][..]),
+        (rules.redact_cluster_name, &["cluster_name"]),
+        (rules.redact_version, &["version", "build_date"]),
+    ] {
+        for name in names.iter().filter(|_| on) {
+            if let Some(value) = data.get_mut(name) {
+                *value = "".into();
+            }
+        }
     }
 }
 

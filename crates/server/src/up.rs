@@ -193,7 +193,8 @@ async fn set_up(node: &Arc<Node>, root: &str, password: &str) -> Result<(), Star
     Ok(())
 }
 
-fn make_folder(path: &Path) -> Result<(), StartError> {
+/// Makes a folder that only its owner can look into.
+pub fn make_folder(path: &Path) -> Result<(), StartError> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

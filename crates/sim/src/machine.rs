@@ -196,6 +196,7 @@ pub async fn send(node: Arc<Node>, number: u64, token: String, wire: Wire) -> Go
         wrap_ttl: wire.wrap_ttl,
         headers: Vec::new(),
         peer: Peer { ip: Some(address(number).into()), ..Peer::default() },
+        bounds: Default::default(),
     };
     render(REQUEST.scope(number, handle(&node, call)).await)
 }

@@ -63,6 +63,11 @@ fn serve(command: ServerCommand) -> i32 {
             log_level: options.log_level,
             log_format: options.log_format,
             log_file: options.log_file,
+            log_rotate: (
+                options.log_rotate.bytes,
+                options.log_rotate.seconds,
+                options.log_rotate.files_max,
+            ),
         }),
         ServerCommand::Up { data, address, root_token_file, log_level } => {
             up::up(UpOptions { data, address, root_token_file, log_level })
@@ -83,6 +88,8 @@ fn dev_options(options: cli::DevOptions) -> DevOptions {
         root_token: options.root_token,
         address: options.address,
         no_kv: options.no_kv,
+        tls: options.tls,
+        tls_dir: options.tls_dir,
         token_file: if options.no_store_token { None } else { kept() },
     }
 }

@@ -5,6 +5,8 @@
 //! Invariant: this is the one plug-in crate that may ask its context for the kernel's services and
 //! its whole transaction; no engine and no auth method does.
 
+#[cfg(test)]
+mod bounds_tests;
 pub mod cubbyhole;
 pub mod identity;
 pub mod node_ops;

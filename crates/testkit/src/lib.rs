@@ -15,7 +15,7 @@ use strongroom_kernel::audit::medium::MemoryMedium;
 use strongroom_kernel::audit::sinks::{Sink, SinkFactory};
 use strongroom_kernel::mounts;
 use strongroom_kernel::node::{InitRequest, KernelConfig, Life, Node, Services, class_of};
-use strongroom_kernel::pipeline::{Answer, Call, handle};
+use strongroom_kernel::pipeline::{Answer, Bounds, Call, handle};
 use strongroom_kernel::plug::{Peer, Registry, Shape, Spec, Verb};
 use strongroom_kernel::policies::PolicyRecord;
 use strongroom_kernel::record::Scope;
@@ -112,6 +112,8 @@ pub struct TestNode {
     pub shares: Vec<Vec<u8>>,
     /// The address requests come from.
     pub peer: Mutex<Peer>,
+    /// What requests may take.
+    pub bounds: Mutex<Bounds>,
 }
 
 /// An answer as a test looks at it: status and the body that Vault's door would send.
@@ -181,6 +183,7 @@ impl TestNode {
             storage,
             root: made.root_token.expose_secret().clone(),
             shares,
+            bounds: Mutex::default(),
             peer: Mutex::new(Peer { ip: Some([127, 0, 0, 1].into()), ..Peer::default() }),
         };
         test.unseal().await;
@@ -304,6 +307,7 @@ impl TestNode {
             wrap_ttl,
             headers: Vec::new(),
             peer: self.peer.lock().clone(),
+            bounds: *self.bounds.lock(),
         };
         render(handle(&self.node, call).await)
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
 use strongroom_base::limits::TOKEN_BYTES_MAX;
 use strongroom_base::{Error, RequestPath, Result, SecretString, parse_duration};
-use strongroom_kernel::pipeline::Call;
+use strongroom_kernel::pipeline::{Bounds, Call};
 use strongroom_kernel::plug::{Peer, Verb};
 
 /// A request without its body.
@@ -14,6 +14,9 @@ pub struct Head {
     /// HEAD: the answer's body is left out.
     pub head_only: bool,
 }
+
+/// Headers that say who asks for what.
+const ONCE: &[&str] = &["x-vault-token", "x-vault-namespace", "x-vault-wrap-ttl", "authorization"];
 
 /// Reads method, path, query and headers.
 pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
@@ -25,6 +28,13 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
     let query = parse_query(parts.uri.query().unwrap_or_default())?;
     let (verb, head_only) = verb(&parts.method, &query)?;
     let headers = &parts.headers;
+    // Given twice, such a header would mean one thing to us and maybe another to who stands before
+    // us.
+    for name in ONCE {
+        if headers.get_all(*name).iter().nth(1).is_some() {
+            return Err(Error::bad_request(format!("the header {name} is given more than once")));
+        }
+    }
     let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
     let wrap_ttl = match text("x-vault-wrap-ttl") {
         None | Some("") => None,
@@ -43,6 +53,7 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
         wrap_ttl,
         headers: plain_headers(headers),
         peer,
+        bounds: Bounds::default(),
     };
     Ok(Head { call, head_only })
 }
@@ -186,5 +197,8 @@ mod tests {
             assert!(head("GET", uri, &[]).is_err(), "{uri}");
         }
         assert!(head("GET", "/v1/a", &[("x-vault-wrap-ttl", "soon")]).is_err());
+        for name in ONCE {
+            assert!(head("GET", "/v1/a", &[(name, "1m"), (name, "1m")]).is_err(), "{name}");
+        }
     }
 }

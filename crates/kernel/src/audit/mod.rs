@@ -31,7 +31,7 @@ use tokio::sync::Notify;
 use self::medium::Medium;
 use self::outbox::Outbox;
 pub use self::outbox::Recorded;
-use self::sinks::{Device, SinkFactory, Sinks};
+use self::sinks::{Declared, Device, SinkFactory, Sinks, Unopened};
 use crate::mount::Mount;
 use crate::namespaces::Namespace;
 use crate::plug::{Peer, Reply, Verb};
@@ -95,11 +95,13 @@ pub struct AuditOptions {
     pub retention: Option<i64>,
     /// Make each query's lines durable before its answer leaves.
     pub sync_each: bool,
+    /// Devices that the configuration keeps.
+    pub devices: Vec<Declared>,
 }
 
 impl Default for AuditOptions {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, retention: None, sync_each: false }
+        Self { segment_bytes: 64 << 20, retention: None, sync_each: false, devices: Vec::new() }
     }
 }
 
@@ -232,14 +234,57 @@ impl AuditLog {
             log.begin_segment().map_err(cannot_record)?;
         }
         log.recover_outbox(&end.outbox).await?;
+        log.declare_devices().await?;
         let devices = log.store.begin().read(Scope::ROOT).all::<Device>(0).await?;
         for (_, device) in devices {
-            // A sink that cannot be opened now must not keep the store shut.
-            if let Err(e) = log.start_sink(&device) {
-                tracing::error!(device = %device.path, error = %e, "an audit device did not open");
-            }
+            log.start_sink(&device);
         }
         Ok(log)
+    }
+
+    /// Brings the records of the devices that the configuration keeps into line with it.
+    async fn declare_devices(&self) -> Result<()> {
+        let (declared, now, after) = (&self.options.devices, self.store.now(), self.last_index());
+        let tx = self.store.begin();
+        let root = tx.write(Scope::ROOT);
+        let known = root.all::<Device>(0).await?;
+        for (path, device) in known.iter().filter(|(_, device)| device.configured) {
+            if !declared.iter().any(|d| d.path == device.path) {
+                root.delete_named::<Device>(0, path);
+            }
+        }
+        for new in declared {
+            let old = known.iter().map(|(_, device)| device).find(|d| d.path == new.path);
+            if old.is_some_and(|old| !old.configured) {
+                tracing::error!(
+                    device = %new.path,
+                    "an audit device of the configuration was enabled by the API before: disable \
+                     it there first"
+                );
+                continue;
+            }
+            let same = old.is_some_and(|old| {
+                (&old.kind, &old.description, &old.options)
+                    == (&new.kind, &new.description, &new.options)
+            });
+            if !same {
+                let device = Device {
+                    kind: new.kind.clone(),
+                    path: new.path.clone(),
+                    description: new.description.clone(),
+                    options: new.options.clone(),
+                    local: false,
+                    created: old.map_or(now, |old| old.created),
+                    after: old.map_or(after, |old| old.after),
+                    configured: true,
+                };
+                root.put_named(0, &device.path, &device)?;
+            }
+        }
+        if tx.has_changes() {
+            tx.commit().await?;
+        }
+        Ok(())
     }
 
     /// The headers that the log shows.
@@ -569,12 +614,19 @@ impl AuditLog {
         self.factory.open(&device.kind, &device.options).map(|_| ())
     }
 
-    /// Starts a device.
-    pub fn start_sink(&self, device: &Device) -> Result<()> {
-        let sink = self.factory.open(&device.kind, &device.options)?;
+    /// Starts a device. One that cannot be opened now lags until it can.
+    pub fn start_sink(&self, device: &Device) {
+        let sink = self.factory.open(&device.kind, &device.options).unwrap_or_else(|e| {
+            tracing::error!(device = %device.path, error = %e, "an audit device did not open");
+            Box::new(Unopened {
+                factory: self.factory.clone(),
+                kind: device.kind.clone(),
+                options: device.options.clone(),
+                opened: None,
+            })
+        });
         let (store, medium) = (self.store.clone(), self.medium.clone());
         self.sinks.start(device, sink, store, medium, self.wrote.clone());
-        Ok(())
     }
 
     /// Ends a device.

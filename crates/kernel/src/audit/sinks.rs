@@ -34,6 +34,9 @@ pub struct Device {
     pub created: Timestamp,
     /// The line after which it begins.
     pub after: u64,
+    /// Is it kept by the configuration? The API cannot change it then.
+    #[serde(default)]
+    pub configured: bool,
 }
 
 impl Record for Device {
@@ -63,6 +66,41 @@ pub trait Sink: Send + 'static {
 pub trait SinkFactory: Send + Sync + 'static {
     /// Opens a sink; refuses options that are wrong or not allowed.
     fn open(&self, kind: &str, options: &BTreeMap<String, String>) -> Result<Box<dyn Sink>>;
+}
+
+/// A device that the configuration declares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// `file`, `syslog`, `socket`.
+    pub kind: String,
+    /// Path with a trailing slash.
+    pub path: String,
+    /// Free text.
+    pub description: String,
+    /// Options of the type.
+    pub options: BTreeMap<String, String>,
+}
+
+/// A device whose sink could not be opened yet: each attempt to write tries again, so that it
+/// lags, is seen to, and recovers.
+pub(super) struct Unopened {
+    pub factory: Arc<dyn SinkFactory>,
+    pub kind: String,
+    pub options: BTreeMap<String, String>,
+    pub opened: Option<Box<dyn Sink>>,
+}
+
+impl Sink for Unopened {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        match &mut self.opened {
+            Some(sink) => sink.write(lines),
+            None => {
+                let sink = self.factory.open(&self.kind, &self.options);
+                let sink = sink.map_err(|e| io::Error::other(e.to_string()))?;
+                self.opened.insert(sink).write(lines)
+            }
+        }
+    }
 }
 
 /// How a sink fares.
@@ -124,6 +162,12 @@ impl Sinks {
         if let Some(running) = self.running.lock().remove(path) {
             running.task.abort();
         }
+    }
+
+    /// How many sinks take no lines now.
+    pub fn failing(&self) -> usize {
+        let running = self.running.lock();
+        running.values().filter(|r| r.status.failing.load(Ordering::Relaxed)).count()
     }
 
     /// Every sink's path and status.

@@ -291,7 +291,7 @@ async fn revoke_in(
     let Some(revoke) = &spec.revoke_lease else { return Ok(Vec::new()) };
     let request = background(&*services.store.rng, entry, &lease.path, now);
     let read = ReadCx { tx, services, request: &request };
-    let mut cx = WriteCx { read, after: Vec::new(), _queue: None };
+    let mut cx = WriteCx::new(read);
     revoke(&**engine, &mut cx, &lease.internal()?).await?;
     Ok(cx.after)
 }

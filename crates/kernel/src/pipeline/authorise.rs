@@ -167,7 +167,7 @@ pub(super) fn read_body(call: &Call) -> Result<RawFields> {
     if !call.body.is_empty() {
         let first = call.body.iter().find(|b| !b.is_ascii_whitespace());
         if first == Some(&b'{') {
-            match strongroom_base::json::parse_bounded(&call.body) {
+            match strongroom_base::json::parse_within(&call.body, &call.bounds.json) {
                 Ok(Json::Object(map)) => fields = RawFields::from_map(map),
                 Ok(_) => return Err(Error::bad_request("the body must be a JSON object")),
                 Err(e) => return Err(Error::bad_request(e.to_string())),
@@ -183,10 +183,18 @@ pub(super) fn read_body(call: &Call) -> Result<RawFields> {
             fields.raw_body = call.body.to_vec().into();
         }
     }
-    if !matches!(call.verb, Verb::Write | Verb::Patch) {
-        for (name, value) in &call.query {
-            if !fields.map.0.contains_key(name) {
-                fields.map.0.insert(name.clone(), Json::String(value.clone()));
+    if !matches!(call.verb, Verb::Write | Verb::Patch) && !call.query.is_empty() {
+        // What the body says counts.
+        let of_body: Vec<String> = fields.map.0.keys().cloned().collect();
+        for (name, value) in call.query.iter().filter(|(name, _)| !of_body.contains(name)) {
+            let value = Json::String(value.clone());
+            match fields.map.0.get_mut(name) {
+                None => {
+                    fields.map.0.insert(name.clone(), value);
+                }
+                // Given more than once, it is a list, as in Vault.
+                Some(Json::Array(values)) => values.push(value),
+                Some(first) => *first = Json::Array(vec![first.take(), value]),
             }
         }
     }

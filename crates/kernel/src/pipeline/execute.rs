@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use strongroom_base::{Error, FieldSource, Json, Result};
+use tokio::time::Instant;
 
 use super::{Authenticated, Authorised, Executed, Refused, Target};
 use crate::identity::LoggedIn;
@@ -57,21 +58,27 @@ impl Authorised {
         };
         let request = Request { rights: self.rights.clone(), ..request_of(caller, entry) };
         let services = &admitted.services;
+        let deadline = admitted.call.bounds.deadline;
         let tx = services.store.begin();
         let source = FieldSource::new(captures, &self.fields, route.fields);
         let unknown = unknown_fields(route, &source);
         let read = ReadCx { tx: &tx, services, request: &request };
         let (mut reply, after, queue) = match &route.handler {
-            Handler::Query(run) => (run(&**engine, &read, source).await?, Vec::new(), None),
+            Handler::Query(run) => {
+                let reply = within(deadline, run(&**engine, &read, source)).await?;
+                (reply, Vec::new(), None)
+            }
             Handler::Command(run) => {
-                let mut cx = WriteCx { read, after: Vec::new(), _queue: None };
-                let reply = run(&**engine, &mut cx, source).await?;
+                let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
+                let reply = run(&**engine, &mut cx, source).await;
+                let reply = if cx.late { Err(took_too_long()) } else { reply }?;
                 (reply, cx.after, cx._queue)
             }
             Handler::Login(run) => {
-                let mut cx = WriteCx { read, after: Vec::new(), _queue: None };
+                let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
                 let counted = Counted::of(services, &request, route, &source)?;
-                let grant = counted.judge(run(&**engine, &mut cx, source).await)?;
+                let grant = run(&**engine, &mut cx, source).await;
+                let grant = if cx.late { Err(took_too_long()) } else { counted.judge(grant) }?;
                 let (after, queue) = (cx.after, cx._queue);
                 (caller.grant(&tx, &request, grant).await?, after, queue)
             }
@@ -101,6 +108,21 @@ impl Authorised {
         }
         Ok(done)
     }
+}
+
+/// Runs what only reads until the deadline. A command is not cut off: what it began outside of its
+/// transaction would stay without an answer. It only waits for its turn no longer than that.
+async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match deadline {
+        Some(deadline) => {
+            tokio::time::timeout_at(deadline, work).await.unwrap_or_else(|_| Err(took_too_long()))
+        }
+        None => work.await,
+    }
+}
+
+fn took_too_long() -> Error {
+    Error::unavailable("the request took longer than max_request_duration allows")
 }
 
 /// A login whose failures the lockout counts.

@@ -77,7 +77,7 @@ pub async fn renew_login(
         ..background(&*services.store.rng, entry, &token.path, cx.now())
     };
     let read = ReadCx { tx: cx.kernel_tx(), services: &services, request: &request };
-    let mut inner = WriteCx { read, after: Vec::new(), _queue: None };
+    let mut inner = WriteCx::new(read);
     let params = renew(&**engine, &mut inner, token).await?;
     let after = inner.after;
     cx.after.extend(after);

@@ -132,6 +132,10 @@ pub struct WriteCx<'a> {
     /// Keys of what must happen after the commit.
     pub(crate) after: Vec<AfterCommit>,
     pub(crate) _queue: Option<tokio::sync::OwnedMutexGuard<()>>,
+    /// When waiting for a turn ends.
+    pub(crate) deadline: Option<tokio::time::Instant>,
+    /// Its turn did not come in time: nothing of this transaction may be committed.
+    pub(crate) late: bool,
 }
 
 /// Something the kernel does once the transaction is durable.
@@ -145,6 +149,10 @@ impl<'a> std::ops::Deref for WriteCx<'a> {
 }
 
 impl<'a> WriteCx<'a> {
+    pub(crate) fn new(read: ReadCx<'a>) -> Self {
+        Self { read, after: Vec::new(), _queue: None, deadline: None, late: false }
+    }
+
     /// The mount's records, to change.
     pub fn edit(&self) -> WriteView<'a> {
         self.read.tx.write(self.read.request.mount.scope)
@@ -165,7 +173,12 @@ impl<'a> WriteCx<'a> {
     pub async fn queue(&mut self, record: &str) {
         if self._queue.is_none() {
             let scope = self.read.request.mount.scope;
-            self._queue = Some(self.read.services.queues.wait(scope, record).await);
+            let turn = self.read.services.queues.wait(scope, record);
+            self._queue = match self.deadline {
+                Some(deadline) => tokio::time::timeout_at(deadline, turn).await.ok(),
+                None => Some(turn.await),
+            };
+            self.late = self._queue.is_none();
             self.read.tx.refresh();
             // What was committed meanwhile is no conflict: nothing of it has been read yet.
             self.read.tx.renew();

@@ -8,6 +8,8 @@ use std::{
 use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 
+use strongroom_base::json::JsonLimits;
+
 use super::stanza::Stanza;
 use crate::listen::{
     Bind, CertificateHeader, CorsRules, Deadlines, Decoder, DoorRules, Forwarded, ListenerOptions,
@@ -139,19 +141,13 @@ fn read_rules(stanza: &Stanza<'_>) -> DoorRules {
             .seconds("max_request_duration")
             .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs),
-        max_request_json_memory: count(stanza, "max_request_json_memory"),
-        max_request_json_strings: count(stanza, "max_request_json_strings"),
-        max_json_depth: count(stanza, "max_json_depth"),
+        json: read_json_limits(stanza),
+        token_bytes_max: count(stanza, "max_token_header_size"),
         cors: read_cors(stanza),
         ..DoorRules::default()
     };
-    stanza.accept(&[
-        "disable_replication_status_endpoints",
-        "max_json_string_value_length",
-        "max_json_object_entry_count",
-        "max_json_array_element_count",
-        "max_token_header_size",
-    ]);
+    // There is no replication to tell of.
+    stanza.accept(&["disable_replication_status_endpoints"]);
     if stanza.has("chroot_namespace") {
         stanza.error_of("chroot_namespace", "is not built in yet");
     }
@@ -179,6 +175,22 @@ fn read_rules(stanza: &Stanza<'_>) -> DoorRules {
     let role = stanza.choice("role", &[("default", false), ("metrics_only", true)]);
     rules.metrics_only |= role.unwrap_or(false);
     rules
+}
+
+/// Limits narrow what nobody may pass; 0 and more than that are the default.
+fn read_json_limits(stanza: &Stanza<'_>) -> JsonLimits {
+    let mut limits = JsonLimits::default();
+    for (limit, key) in [
+        (&mut limits.memory, "max_request_json_memory"),
+        (&mut limits.strings, "max_request_json_strings"),
+        (&mut limits.depth, "max_json_depth"),
+        (&mut limits.string_bytes, "max_json_string_value_length"),
+        (&mut limits.members, "max_json_object_entry_count"),
+        (&mut limits.elements, "max_json_array_element_count"),
+    ] {
+        *limit = (*limit).min(count(stanza, key).unwrap_or(usize::MAX));
+    }
+    limits
 }
 
 fn count(stanza: &Stanza<'_>, key: &'static str) -> Option<usize> {

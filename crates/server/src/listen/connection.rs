@@ -25,6 +25,7 @@ use tokio::{
     sync::watch as channel,
 };
 
+use super::fair::Accounts;
 use super::{
     BodyBudget, ListenerOptions, Peer, PeerAddress, ReplyBody, RequestBody, Service, proxy,
     socket::{Socket, Stream, Transport},
@@ -40,6 +41,7 @@ pub struct Context<S> {
     pub registry: Arc<Registry>,
     pub budget: Arc<BodyBudget>,
     pub service: Arc<S>,
+    pub accounts: Arc<Accounts>,
 }
 
 /// How long the loop rests when the system refuses to accept (no descriptors left, for one).
@@ -112,7 +114,12 @@ async fn shake_hands<S>(
     {
         entry.assign(ip).map_err(|_| io::Error::other("too many connections of this peer"))?;
     }
-    let mut peer = Peer { address, tls: None, listener: context.options.clone() };
+    let mut peer = Peer {
+        address,
+        tls: None,
+        listener: context.options.clone(),
+        flow: entry.watch.flow.clone(),
+    };
     let stream = match &context.tls {
         None => Stream::plain(transport),
         Some(reloadable) => {
@@ -187,7 +194,10 @@ async fn answer<S: Service>(
     let (mut head, incoming) = request.into_parts();
     let peer = match &options.forwarded {
         None => Ok(peer),
-        Some(forwarded) => forwarded.apply(&mut head.headers, peer),
+        Some(forwarded) => {
+            let told = forwarded.apply(&mut head.headers, peer.clone());
+            told.map(|told| context.accounts.told(&peer, told))
+        }
     };
     let body = RequestBody::new(
         incoming,

@@ -183,6 +183,7 @@ mod tests {
         Arc::new(Peer {
             address: PeerAddress::Ip(address.parse().unwrap()),
             tls: None,
+            flow: Arc::default(),
             listener: Arc::new(ListenerOptions::plain("127.0.0.1:0")),
         })
     }

@@ -21,6 +21,7 @@
 mod any_client;
 mod body;
 mod connection;
+pub mod fair;
 mod forwarded;
 mod options;
 mod proxy;
@@ -110,6 +111,8 @@ pub struct Peer {
     pub tls: Option<PeerTls>,
     /// The listener it came in by.
     pub listener: Arc<ListenerOptions>,
+    /// Its account when turns are given.
+    pub flow: Arc<fair::Flow>,
 }
 
 /// Why listening could not begin.
@@ -155,6 +158,7 @@ impl Bound {
     pub fn serve<S: Service>(self, limits: Limits, service: Arc<S>) -> Listeners {
         let registry = Arc::new(Registry::new(limits.connections_max, limits.per_peer_max));
         let budget = Arc::new(BodyBudget::new(limits.stranger_bytes_max, limits.known_bytes_max));
+        let accounts = Arc::new(fair::Accounts::default());
         let (stop, stopped) = channel::channel(false);
         let mut tasks = vec![tokio::spawn(watch::reap(registry.clone(), stopped.clone()))];
         let (mut addresses, mut certificates) = (Vec::new(), Vec::new());
@@ -168,6 +172,7 @@ impl Bound {
                 registry: registry.clone(),
                 budget: budget.clone(),
                 service: service.clone(),
+                accounts: accounts.clone(),
             });
             tasks.push(tokio::spawn(accept(context, socket, stopped.clone())));
         }

@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+use strongroom_base::json::JsonLimits;
 use strongroom_base::limits::{BODY_BYTES_MAX, HEADER_BYTES_MAX};
 
 use super::{forwarded::Forwarded, proxy::ProxyPolicy, tls::TlsSource};
@@ -109,12 +110,10 @@ pub struct DoorRules {
     pub require_request_header: bool,
     /// Longest time for one request, if the listener sets one.
     pub max_request_duration: Option<Duration>,
-    /// JSON body: bytes all its values may take when parsed.
-    pub max_request_json_memory: Option<usize>,
-    /// JSON body: strings it may hold.
-    pub max_request_json_strings: Option<usize>,
-    /// JSON body: levels of nesting.
-    pub max_json_depth: Option<usize>,
+    /// What a JSON body may hold.
+    pub json: JsonLimits,
+    /// Bytes of a token in its header, if the listener narrows it.
+    pub token_bytes_max: Option<usize>,
     /// Leave addresses out of unauthenticated answers.
     pub redact_addresses: bool,
     /// Leave the cluster's name out of unauthenticated answers.

@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch as channel};
 
 use super::Deadlines;
+use super::fair::Flow;
 
 /// What a connection is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -78,6 +79,8 @@ pub struct Watch {
     ticks: Arc<Ticks>,
     deadlines: Deadlines,
     key: Mutex<Option<IpAddr>>,
+    /// Its account when turns are given.
+    pub flow: Arc<Flow>,
 }
 
 impl Watch {
@@ -92,6 +95,7 @@ impl Watch {
             ticks,
             deadlines,
             key: Mutex::new(None),
+            flow: Arc::default(),
         }
     }
 
@@ -245,11 +249,11 @@ pub struct Registry {
 struct Table {
     next: u64,
     watches: HashMap<u64, Arc<Watch>>,
-    per_peer: HashMap<IpAddr, usize>,
+    per_peer: HashMap<IpAddr, Arc<AtomicUsize>>,
 }
 
 /// One stranger may hold a whole IPv6 /64, so that is what counts as one peer.
-fn peer_key(address: IpAddr) -> IpAddr {
+pub(super) fn peer_key(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => {
             let mut octets = v6.octets();
@@ -284,7 +288,8 @@ impl Registry {
     ) -> Result<Entry, Refused> {
         let mut table = self.connections.lock();
         let key = address.map(peer_key);
-        let held = key.and_then(|key| table.per_peer.get(&key).copied()).unwrap_or(0);
+        let held = key.and_then(|key| table.held(&key));
+        let held = held.unwrap_or(0);
         if held >= self.per_peer_max {
             return Err(Refused::PeerFull);
         }
@@ -295,8 +300,7 @@ impl Registry {
         table.next += 1;
         let watch = Arc::new(Watch::new(self.ticks.clone(), deadlines));
         if let Some(key) = key {
-            *watch.key.lock() = Some(key);
-            *table.per_peer.entry(key).or_default() += 1;
+            table.count(&watch, key);
         }
         if self.draining.load(Relaxed) {
             watch.draining.store(true, Relaxed);
@@ -357,11 +361,24 @@ impl Registry {
 }
 
 impl Table {
+    /// Open connections of a peer.
+    fn held(&self, key: &IpAddr) -> Option<usize> {
+        self.per_peer.get(key).map(|count| count.load(Relaxed))
+    }
+
+    /// Counts a connection for its peer.
+    fn count(&mut self, watch: &Watch, key: IpAddr) {
+        let count = self.per_peer.entry(key).or_default();
+        count.fetch_add(1, Relaxed);
+        watch.flow.belongs_to(count.clone());
+        *watch.key.lock() = Some(key);
+    }
+
     /// Closes one idle connection of the peer that holds most. Its place is counted as free at
     /// once: the number of sockets passes the cap by those that are about to close.
     fn make_room(&mut self, newcomer_holds: usize) -> bool {
         let weight = |watch: &Watch| -> usize {
-            watch.key.lock().and_then(|key| self.per_peer.get(&key).copied()).unwrap_or(1)
+            watch.key.lock().and_then(|key| self.held(&key)).unwrap_or(1)
         };
         let victim = self
             .watches
@@ -388,12 +405,10 @@ impl Table {
     fn remove(&mut self, id: u64) -> Option<Arc<Watch>> {
         let watch = self.watches.remove(&id)?;
         if let Some(key) = *watch.key.lock()
-            && let Some(count) = self.per_peer.get_mut(&key)
+            && let Some(count) = self.per_peer.get(&key)
+            && count.fetch_sub(1, Relaxed) == 1
         {
-            *count -= 1;
-            if *count == 0 {
-                self.per_peer.remove(&key);
-            }
+            self.per_peer.remove(&key);
         }
         Some(watch)
     }
@@ -415,12 +430,10 @@ impl Entry {
         if !table.watches.contains_key(&self.id) {
             return Err(Refused::Full);
         }
-        let count = table.per_peer.entry(key).or_default();
-        if *count >= self.registry.per_peer_max {
+        if table.held(&key).is_some_and(|held| held >= self.registry.per_peer_max) {
             return Err(Refused::PeerFull);
         }
-        *count += 1;
-        *self.watch.key.lock() = Some(key);
+        table.count(&self.watch, key);
         Ok(())
     }
 }

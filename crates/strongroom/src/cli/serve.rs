@@ -54,8 +54,19 @@ pub struct ServerOptions {
     pub log_format: Option<String>,
     /// A file for the log.
     pub log_file: Option<PathBuf>,
-    /// Start in recovery mode.
-    pub recovery: bool,
+    /// Bytes, age and number of the log's files.
+    pub log_rotate: LogRotate,
+}
+
+/// When the log's file is put aside, over what the configuration says.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct LogRotate {
+    /// Bytes of one file.
+    pub bytes: Option<u64>,
+    /// Seconds of one file.
+    pub seconds: Option<u64>,
+    /// Files that are kept aside.
+    pub files_max: Option<u64>,
 }
 
 /// What dev mode takes.
@@ -73,8 +84,6 @@ pub struct DevOptions {
     pub tls: bool,
     /// Where that certificate goes.
     pub tls_dir: Option<PathBuf>,
-    /// With high availability, as far as one process can.
-    pub ha: bool,
 }
 
 /// The commands of this file.
@@ -102,8 +111,7 @@ To try things out, without anything being kept:
             .env("LOG_LEVEL"),
         Flag::text("log-format", "standard or json.").default("standard").env("LOG_FORMAT"),
         Flag::text("log-file", "File or folder to write the log to, too.").env("LOG_FILE"),
-        Flag::bool("recovery", "Start in recovery mode, to repair what keeps it from starting.")
-            .default("false"),
+        Flag::bool("recovery", "").hidden(),
         Flag::bool("exit-on-core-shutdown", "").hidden(),
         Flag::bool(
             "dev",
@@ -127,6 +135,13 @@ To try things out, without anything being kept:
         Flag::bool("dev-plugin-init", "").hidden(),
         Flag::bool("dev-four-cluster", "").hidden(),
         Flag::int("dev-latency", "").hidden(),
+        Flag::int("dev-latency-jitter", "").hidden(),
+        Flag::bool("dev-auto-seal", "").hidden(),
+        Flag::bool("dev-kv-v1", "").hidden(),
+        Flag::bool("dev-consul", "").hidden(),
+        Flag::bool("dev-skip-init", "").hidden(),
+        Flag::bool("dev-three-node", "").hidden(),
+        Flag::text("dev-cluster-json", "").hidden(),
         Flag::bool("combine-logs", "").hidden(),
         Flag::text("log-rotate-bytes", "").hidden(),
         Flag::text("log-rotate-duration", "").hidden(),
@@ -185,9 +200,67 @@ fn setting(cx: &Context<'_, '_>, flag: &str, variable: &str) -> Option<String> {
     given.or_else(|| cx.env().get(variable)).filter(|text| !text.is_empty())
 }
 
+/// Flags of Vault's that this server does not have, and what to do instead. They are refused: a
+/// flag without effect would be worse than none.
+const ABSENT: &[(&[&str], &str)] = &[
+    (
+        &["recovery"],
+        "there is no recovery mode: the store is repaired at its start, and \
+         `operator diagnose` tells what keeps it from starting",
+    ),
+    (&["dev-ha", "dev-consul"], "high availability is not built in yet"),
+    (&["dev-three-node", "dev-four-cluster", "dev-cluster-json"], "clusters are not built in yet"),
+    (
+        &["dev-plugin-dir", "dev-plugin-init"],
+        "there are no external plugins; all engines and methods are built in",
+    ),
+    (
+        &[
+            "dev-transactional",
+            "dev-leased-kv",
+            "dev-latency",
+            "dev-latency-jitter",
+            "dev-auto-seal",
+            "dev-kv-v1",
+            "dev-skip-init",
+        ],
+        "it is for the tests of another server",
+    ),
+    (&["combine-logs"], "the log goes to the error output, and to the file of -log-file"),
+    (&["disable-self-tests"], "there are no self-tests to leave out"),
+    (&["exit-on-core-shutdown"], "a sealed server stays, to be unsealed"),
+];
+
+fn refuse_absent(cx: &Context<'_, '_>) -> Outcome {
+    for (names, why) in ABSENT {
+        for name in *names {
+            let off = cx.flags.bool(name) == Some(false);
+            if cx.flags.given(name) && !off {
+                return Err(Fail::usage(format!("-{name}: {why}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Flags that need dev mode.
+const DEV_ONLY: &[&str] = &[
+    "dev-root-token-id",
+    "dev-listen-address",
+    "dev-no-store-token",
+    "dev-no-kv",
+    "dev-tls-cert-dir",
+];
+
 fn server(cx: &mut Context<'_, '_>) -> Outcome {
     cx.expect_args(0)?;
-    let options = server_options(cx);
+    refuse_absent(cx)?;
+    let options = server_options(cx)?;
+    if options.dev.is_none()
+        && let Some(name) = DEV_ONLY.iter().find(|name| cx.flags.given(name))
+    {
+        return Err(Fail::usage(format!("-{name} is for dev mode: give -dev, too")));
+    }
     if options.dev.is_none() && options.configs.is_empty() {
         return Err(Fail::usage(
             "Must specify at least one config path using -config, or -dev for a server that keeps \
@@ -197,10 +270,27 @@ fn server(cx: &mut Context<'_, '_>) -> Outcome {
     hand_over(cx, ServerCommand::Server(options))
 }
 
-fn server_options(cx: &Context<'_, '_>) -> ServerOptions {
+/// A number in a flag that Vault takes as a text.
+fn number(
+    cx: &Context<'_, '_>,
+    flag: &str,
+    read: impl Fn(&str) -> Option<u64>,
+) -> Result<Option<u64>, Fail> {
+    match cx.flags.text(flag).filter(|text| !text.is_empty()) {
+        None => Ok(None),
+        Some(text) => match read(text) {
+            Some(number) => Ok(Some(number)),
+            None => Err(Fail::usage(format!("-{flag} is not a number or time"))),
+        },
+    }
+}
+
+fn server_options(cx: &Context<'_, '_>) -> Result<ServerOptions, Fail> {
     let flags = &cx.flags;
+    let count = |text: &str| text.parse().ok();
+    let seconds = |text: &str| strongroom_base::parse_duration(text)?.try_into().ok();
     // As in Vault, a dev-only flag turns dev mode on by itself.
-    let wants_dev = flags.is("dev") || flags.is("dev-tls") || flags.is("dev-ha");
+    let wants_dev = flags.is("dev") || flags.is("dev-tls");
     let dev = wants_dev.then(|| DevOptions {
         root_token: setting(cx, "dev-root-token-id", "DEV_ROOT_TOKEN_ID"),
         address: setting(cx, "dev-listen-address", "DEV_LISTEN_ADDRESS"),
@@ -208,16 +298,19 @@ fn server_options(cx: &Context<'_, '_>) -> ServerOptions {
         no_kv: flags.is("dev-no-kv"),
         tls: flags.is("dev-tls"),
         tls_dir: flags.text("dev-tls-cert-dir").map(PathBuf::from),
-        ha: flags.is("dev-ha"),
     });
-    ServerOptions {
+    Ok(ServerOptions {
         configs: flags.list("config").into_iter().map(PathBuf::from).collect(),
         dev,
         log_level: setting(cx, "log-level", "LOG_LEVEL"),
         log_format: setting(cx, "log-format", "LOG_FORMAT"),
         log_file: setting(cx, "log-file", "LOG_FILE").map(PathBuf::from),
-        recovery: flags.is("recovery"),
-    }
+        log_rotate: LogRotate {
+            bytes: number(cx, "log-rotate-bytes", count)?,
+            seconds: number(cx, "log-rotate-duration", seconds)?,
+            files_max: number(cx, "log-rotate-max-files", count)?,
+        },
+    })
 }
 
 fn up(cx: &mut Context<'_, '_>) -> Outcome {

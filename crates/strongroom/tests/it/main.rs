@@ -6,6 +6,8 @@ mod cli;
 mod disk;
 mod drain;
 mod hvac;
+mod limits;
 mod live;
 mod product;
+mod sinks;
 mod vaultrs_client;

@@ -115,8 +115,15 @@ pub struct Health {
     cluster_name: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     cluster_id: String,
+    /// Audit devices that take no lines now. Requests do not wait for them.
+    #[serde(skip_serializing_if = "is_zero")]
+    audit_devices_failing: usize,
     echo_duration_ms: i64,
     clock_skew_ms: i64,
+}
+
+fn is_zero(number: &usize) -> bool {
+    *number == 0
 }
 
 impl Op for ReadHealth {
@@ -150,6 +157,10 @@ impl NodeOp for ReadHealth {
             enterprise: false,
             cluster_name,
             cluster_id,
+            audit_devices_failing: match &*life {
+                Life::Active(services) => services.audit.sinks.failing(),
+                _ => 0,
+            },
             echo_duration_ms: 0,
             clock_skew_ms: 0,
         };

@@ -34,6 +34,9 @@ impl NodeOp for Unseal {
             Life::Active(_) => return Ok(Reply::data(seal_status(node).await?).bare()),
             Life::Sealed => {}
         }
+        if node.auto_seal.is_some() && !node.config.recovery_opens {
+            return Err(Error::bad_request("the configuration lets the automatic seal alone open"));
+        }
         let now = node.clock.now();
         if self.reset == Some(true) {
             // There may be nothing to reset.

@@ -101,6 +101,12 @@ fn device_path(path: &str) -> Result<String> {
 impl Command<EnableDevice> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: EnableDevice) -> Result<Reply<()>> {
         root_namespace_only(cx)?;
+        if !cx.kernel().config.api_audit {
+            return Err(Error::bad_request(
+                "cannot enable audit device via API; use declarative, config-based audit device \
+                 management instead",
+            ));
+        }
         let path = device_path(&op.path)?;
         let root = cx.kernel_tx().write(Scope::ROOT);
         if root.named::<Device>(0, &path).await?.is_some() {
@@ -115,14 +121,11 @@ impl Command<EnableDevice> for System {
             local: op.local.unwrap_or(false),
             created: cx.now(),
             after: audit.last_index(),
+            configured: false,
         };
         audit.check_sink(&device)?;
         root.put_named(0, &device.path, &device)?;
-        cx.after_commit(move |services| {
-            if let Err(e) = services.audit.start_sink(&device) {
-                tracing::error!(device = %device.path, error = %e, "an audit device did not open");
-            }
-        });
+        cx.after_commit(move |services| services.audit.start_sink(&device));
         Ok(Reply::none())
     }
 }
@@ -146,7 +149,12 @@ impl Command<DisableDevice> for System {
         root_namespace_only(cx)?;
         let path = device_path(&op.path)?;
         let root = cx.kernel_tx().write(Scope::ROOT);
-        if root.named::<Device>(0, &path).await?.is_some() {
+        if let Some(device) = root.named::<Device>(0, &path).await? {
+            if device.configured {
+                return Err(Error::bad_request(
+                    "cannot disable configuration-managed audit device",
+                ));
+            }
             root.delete_named::<Device>(0, &path);
             cx.after_commit(move |services| services.audit.stop_sink(&path));
         }

@@ -198,7 +198,7 @@ impl Command<PurgeMount> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PurgeMount) -> Result<Reply<()>> {
         if let Some(mut mount) = recoverable(cx, &op.id).await? {
             // Its time is over now: the reconciler takes it, and nothing can bring it back.
-            let over = cx.now().plus_seconds(-MOUNT_RECOVERY_SECONDS);
+            let over = cx.now().plus_seconds(-cx.kernel().config.mount_undelete);
             mount.deleted = Some(over);
             let view = cx.kernel_tx().write(cx.request.namespace.scope);
             view.put_named(TOP, mount.record_name(), &mount)?;

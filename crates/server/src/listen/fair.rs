@@ -1,0 +1,417 @@
+//! Whose turn it is, when more is asked than the machine can do at once.
+//!
+//! It exists so that hundreds of greedy clients cannot starve a polite one. A request's work until
+//! it first waits for something (which is all of a read, and nearly all of a write) needs one of a
+//! few places; those who find none wait in a line, and the line is ordered by start-time fair
+//! queueing (Goyal, Vin, Cheng: "Start-time fair queueing", 1996): each connection is charged the
+//! time its requests took, times the number of connections that its peer has open, and whoever was
+//! charged least comes first. So a peer gets one share whatever the number of its connections, and
+//! whoever asks for less than its share finds the line empty before it.
+//!
+//! Invariant: the line is bounded; who comes beyond the bound is refused at once.
+//!
+//! Without load a request costs two uncontended locks and two readings of the clock.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::future::{Future, poll_fn};
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::task::{Poll, Waker};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::Peer;
+use super::watch::peer_key;
+
+/// What a request is charged until its cost is known, in nanoseconds.
+const GUESS: u64 = 50_000;
+
+/// A connection's account.
+#[derive(Debug, Default)]
+pub struct Flow {
+    /// The virtual time at which all it was charged for is paid.
+    paid: AtomicU64,
+    /// How many connections its peer has open.
+    share: OnceLock<Arc<AtomicUsize>>,
+}
+
+impl Flow {
+    /// The account of a peer with so many connections; what is set once stays.
+    pub(super) fn belongs_to(&self, connections: Arc<AtomicUsize>) {
+        let _ = self.share.set(connections);
+    }
+
+    fn weight(&self) -> u64 {
+        self.share.get().map_or(1, |share| share.load(Relaxed).max(1)) as u64
+    }
+}
+
+/// Accounts of addresses that trusted proxies tell: many clients share such a proxy's connections.
+#[derive(Default)]
+pub(super) struct Accounts(Mutex<HashMap<IpAddr, Arc<Flow>>>);
+
+/// Accounts kept; with more, all begin anew.
+const ACCOUNTS_MAX: usize = 4_096;
+
+impl Accounts {
+    /// The peer with the account of the address it was told to have.
+    pub(super) fn told(&self, before: &Peer, told: Arc<Peer>) -> Arc<Peer> {
+        let Some(address) = told.address.ip() else { return told };
+        if before.address.ip() == Some(address) {
+            return told;
+        }
+        let mut accounts = self.0.lock();
+        if accounts.len() >= ACCOUNTS_MAX {
+            accounts.clear();
+        }
+        let flow = accounts.entry(peer_key(address)).or_default().clone();
+        drop(accounts);
+        Arc::new(Peer { flow, ..Arc::unwrap_or_clone(told) })
+    }
+}
+
+/// The places, and the line before them.
+pub struct Gate {
+    line: Mutex<Line>,
+    waiting_max: usize,
+}
+
+struct Line {
+    /// The virtual time: the start of whoever went in last.
+    now: u64,
+    free: usize,
+    waiting: BinaryHeap<Reverse<Waiting>>,
+    arrivals: u64,
+}
+
+struct Waiting {
+    start: u64,
+    /// What its connection had paid for when it came: of two with one start, whoever asked for less
+    /// than its share comes first.
+    paid: u64,
+    arrival: u64,
+    seat: Arc<Seat>,
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+impl Eq for Waiting {}
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.start, self.paid, self.arrival).cmp(&(other.start, other.paid, other.arrival))
+    }
+}
+
+/// Where one who waits is called.
+#[derive(Default)]
+struct Seat {
+    called: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+/// The line is full.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Crowded;
+
+impl Line {
+    /// The start of a new request of `flow`, which is charged a guess for it; and what it had paid
+    /// for before.
+    fn charge(&mut self, flow: &Flow) -> (u64, u64) {
+        let paid = flow.paid.load(Relaxed);
+        let start = self.now.max(paid);
+        flow.paid.store(start.saturating_add(GUESS.saturating_mul(flow.weight())), Relaxed);
+        (start, paid)
+    }
+}
+
+impl Gate {
+    /// A gate with so many places, and a line of at most `waiting_max`.
+    pub fn new(places: usize, waiting_max: usize) -> Self {
+        let line = Line { now: 0, free: places.max(1), waiting: BinaryHeap::new(), arrivals: 0 };
+        Self { line: Mutex::new(line), waiting_max }
+    }
+
+    /// Runs `work` when it is the turn of `flow`; the place is given back as soon as the work waits
+    /// for something itself.
+    pub async fn run<F: Future>(&self, flow: &Flow, work: F) -> Result<F::Output, Crowded> {
+        let mut place = Some(self.enter(flow).await?);
+        let mut work = pin!(work);
+        let done = poll_fn(|cx| {
+            let polled = work.as_mut().poll(cx);
+            drop(place.take());
+            polled
+        });
+        Ok(done.await)
+    }
+
+    async fn enter<'a>(&'a self, flow: &'a Flow) -> Result<Place<'a>, Crowded> {
+        let seat = {
+            let mut line = self.line.lock();
+            if line.free == 0 && line.waiting.len() >= self.waiting_max {
+                return Err(Crowded);
+            }
+            let (start, paid) = line.charge(flow);
+            if line.free > 0 {
+                line.free -= 1;
+                line.now = line.now.max(start);
+                None
+            } else {
+                line.arrivals += 1;
+                let (arrival, seat) = (line.arrivals, Arc::new(Seat::default()));
+                line.waiting.push(Reverse(Waiting { start, paid, arrival, seat: seat.clone() }));
+                Some(seat)
+            }
+        };
+        if let Some(seat) = seat {
+            // Dropped while it waits, it hands on the call that comes to it.
+            let mut called = Called { gate: self, seat: &seat, taken: false };
+            poll_fn(|cx| {
+                if seat.called.load(Relaxed) {
+                    return Poll::Ready(());
+                }
+                let mut waker = seat.waker.lock();
+                if seat.called.load(Relaxed) {
+                    return Poll::Ready(());
+                }
+                *waker = Some(cx.waker().clone());
+                Poll::Pending
+            })
+            .await;
+            called.taken = true;
+        }
+        Ok(Place { gate: self, flow, began: Instant::now() })
+    }
+
+    /// Gives a place to whoever is next.
+    fn next(&self, line: &mut Line) {
+        match line.waiting.pop() {
+            Some(Reverse(next)) => {
+                line.now = line.now.max(next.start);
+                let waker = {
+                    let mut waker = next.seat.waker.lock();
+                    next.seat.called.store(true, Relaxed);
+                    waker.take()
+                };
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }
+            None => line.free += 1,
+        }
+    }
+
+    /// Gives a place back, whose use has cost so many nanoseconds.
+    fn leave(&self, flow: &Flow, cost: u64) {
+        let mut line = self.line.lock();
+        let weight = flow.weight();
+        let paid = flow.paid.load(Relaxed).saturating_add(cost.saturating_mul(weight));
+        flow.paid.store(paid.saturating_sub(GUESS.saturating_mul(weight)), Relaxed);
+        self.next(&mut line);
+    }
+}
+
+/// A place that is being used.
+struct Place<'a> {
+    gate: &'a Gate,
+    flow: &'a Flow,
+    began: Instant,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let cost = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.gate.leave(self.flow, cost);
+    }
+}
+
+/// One who waits.
+struct Called<'a> {
+    gate: &'a Gate,
+    seat: &'a Arc<Seat>,
+    taken: bool,
+}
+
+impl Drop for Called<'_> {
+    fn drop(&mut self) {
+        if self.taken {
+            return;
+        }
+        let mut line = self.gate.line.lock();
+        if self.seat.called.load(Relaxed) {
+            self.gate.next(&mut line);
+        } else {
+            line.waiting.retain(|Reverse(waiting)| !Arc::ptr_eq(&waiting.seat, self.seat));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// A line in which time passes only as requests take it: each is served to its end before the
+    /// next, and costs what it says.
+    struct Counter {
+        gate: Gate,
+        served: Vec<&'static str>,
+    }
+
+    impl Counter {
+        fn new() -> Self {
+            Self { gate: Gate::new(1, 10_000), served: Vec::new() }
+        }
+
+        fn arrive(&self, flow: &Flow) -> Arc<Seat> {
+            let mut line = self.gate.line.lock();
+            line.free = 0;
+            line.arrivals += 1;
+            let ((start, paid), arrival) = (line.charge(flow), line.arrivals);
+            let seat = Arc::new(Seat::default());
+            line.waiting.push(Reverse(Waiting { start, paid, arrival, seat: seat.clone() }));
+            seat
+        }
+
+        fn serve(&mut self, name: &'static str, flow: &Flow, cost: u64) {
+            self.gate.leave(flow, cost);
+            self.served.push(name);
+        }
+    }
+
+    fn of_peer(connections: usize) -> Vec<Flow> {
+        let share = Arc::new(AtomicUsize::new(connections));
+        let flow = || {
+            let flow = Flow::default();
+            flow.belongs_to(share.clone());
+            flow
+        };
+        (0..connections).map(|_| flow()).collect()
+    }
+
+    /// Serves whoever is called until `turns` are over: greedy connections come again at once,
+    /// and whenever `every` of their requests were served a polite one comes. Answers how many
+    /// requests each polite one had before it.
+    fn beside(greedy: &[Flow], polite: &Flow, cost: u64, every: usize, turns: usize) -> Vec<usize> {
+        let mut counter = Counter::new();
+        let mut seats: Vec<(usize, Arc<Seat>)> =
+            greedy.iter().enumerate().map(|(i, flow)| (i, counter.arrive(flow))).collect();
+        let (mut waits, mut waiting) = (Vec::new(), None);
+        {
+            let mut line = counter.gate.line.lock();
+            counter.gate.next(&mut line);
+        }
+        let mut since = 0;
+        for turn in 0..turns {
+            if turn % every == every - 1 && waiting.is_none() {
+                waiting = Some(counter.arrive(polite));
+                since = 0;
+            }
+            if waiting.as_ref().is_some_and(|seat| seat.called.load(Relaxed)) {
+                waiting = None;
+                waits.push(since);
+                counter.serve("polite", polite, cost);
+                continue;
+            }
+            let at = seats.iter().position(|(_, seat)| seat.called.load(Relaxed)).unwrap();
+            let (i, _) = seats.swap_remove(at);
+            // It asks again before it is done, so the line is never empty.
+            seats.push((i, counter.arrive(&greedy[i])));
+            counter.serve("greedy", &greedy[i], cost);
+            since += 1;
+        }
+        waits
+    }
+
+    #[test]
+    fn a_polite_client_waits_for_none_of_hundreds_of_greedy_ones() {
+        let polite = of_peer(1).remove(0);
+        for (connections, cost) in [(300, 40_000), (2_000, 40_000), (300, 2_000_000)] {
+            let greedy = of_peer(connections);
+            let waits = beside(&greedy, &polite, cost, 50, 20_000);
+            assert!(waits.len() > 300, "{}", waits.len());
+            // The one that is being served, and whoever it was called before.
+            assert!(waits.iter().all(|wait| *wait <= 2), "{connections}: {:?}", waits.iter().max());
+        }
+    }
+
+    #[test]
+    fn peers_share_whatever_the_number_of_their_connections() {
+        let (many, few) = (of_peer(100), of_peer(2));
+        let mut counter = Counter::new();
+        let flows: Vec<&Flow> = many.iter().chain(&few).collect();
+        let mut seats: Vec<(usize, Arc<Seat>)> =
+            flows.iter().enumerate().map(|(i, flow)| (i, counter.arrive(flow))).collect();
+        {
+            let mut line = counter.gate.line.lock();
+            counter.gate.next(&mut line);
+        }
+        for _ in 0..20_000 {
+            let at = seats.iter().position(|(_, seat)| seat.called.load(Relaxed)).unwrap();
+            let (i, _) = seats.swap_remove(at);
+            seats.push((i, counter.arrive(flows[i])));
+            let name = if i < many.len() { "many" } else { "few" };
+            counter.serve(name, flows[i], 40_000);
+        }
+        let of_few = counter.served.iter().filter(|name| **name == "few").count();
+        assert!((9_000..11_000).contains(&of_few), "{of_few} of 20000");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn places_are_few_come_back_and_the_line_is_bounded() {
+        let gate = Arc::new(Gate::new(1, 1));
+        let flow = Arc::new(Flow::default());
+        // Work that waits holds no place.
+        let (release, released) = oneshot::channel::<()>();
+        let (one, of) = (gate.clone(), flow.clone());
+        let waits = tokio::spawn(async move { one.run(&of, released).await });
+        tokio::task::yield_now().await;
+        assert_eq!(gate.run(&flow, async { 1 }).await, Ok(1));
+        release.send(()).unwrap();
+        assert!(waits.await.unwrap().is_ok());
+
+        // Work in its first step holds one; a second waits, a third is too many.
+        let place = gate.enter(&flow).await.unwrap();
+        let mut second = Box::pin(gate.run(&flow, async { 2 }));
+        assert!(tokio::time::timeout(Duration::ZERO, &mut second).await.is_err());
+        assert_eq!(gate.run(&flow, async { 3 }).await, Err(Crowded));
+        drop(place);
+        assert_eq!(second.await, Ok(2));
+
+        // Whoever gives up, called or not, leaves nothing behind.
+        for called in [false, true] {
+            let place = gate.enter(&flow).await.unwrap();
+            let mut second = Box::pin(gate.run(&flow, async { 4 }));
+            assert!(tokio::time::timeout(Duration::ZERO, &mut second).await.is_err());
+            if called {
+                drop(place);
+                drop(second);
+            } else {
+                drop(second);
+                drop(place);
+            }
+            assert_eq!(gate.run(&flow, async { 5 }).await, Ok(5));
+            assert_eq!(gate.line.lock().free, 1);
+        }
+        // A panic gives its place back.
+        let (one, of) = (gate.clone(), flow.clone());
+        let panics =
+            tokio::spawn(async move { one.run(&of, async { panic!("on purpose") }).await });
+        assert!(panics.await.is_err());
+        assert_eq!(gate.run(&flow, async { 6 }).await, Ok(6));
+    }
+}
