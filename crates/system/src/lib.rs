@@ -10,6 +10,8 @@ mod bounds_tests;
 pub mod cubbyhole;
 pub mod identity;
 pub mod node_ops;
+#[cfg(test)]
+mod surface;
 pub mod sys;
 #[cfg(test)]
 mod testing;

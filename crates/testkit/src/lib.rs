@@ -72,8 +72,17 @@ impl Rng for SimRng {
     }
 }
 
-/// Sinks of the type `file` that take every line and forget it.
+/// Sinks of the type `file` that take every line and forget it, and of the type `socket` that take
+/// none.
 pub struct MemorySinks;
+
+struct Stalled;
+
+impl Sink for Stalled {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::WouldBlock.into())
+    }
+}
 
 struct Discard;
 
@@ -91,6 +100,7 @@ impl SinkFactory for MemorySinks {
     ) -> strongroom_base::Result<Box<dyn Sink>> {
         match kind {
             "file" => Ok(Box::new(Discard)),
+            "socket" => Ok(Box::new(Stalled)),
             _ => Err(strongroom_base::Error::bad_request("unknown backend type")),
         }
     }

@@ -60,10 +60,10 @@ impl Parser<'_> {
 
     /// The rest of an item after its key.
     fn item(&mut self, key: Token, at: Position) -> Result<Item, Error> {
-        // A quoted key without a value may well be a value in the wrong place: it is not shown.
-        let (key, shown) = match key {
-            Token::Ident(key) => (key.clone(), format!("key '{key}'")),
-            Token::Text(key) => (key, "key".to_owned()),
+        // A key without a value may well be a value in the wrong place, or a file of another kind:
+        // no error shows it.
+        let key = match key {
+            Token::Ident(key) | Token::Text(key) => key,
             other => return Err(Error::new(at, format!("expected a key, got: {}", other.kind()))),
         };
         let mut labels = Vec::new();
@@ -91,7 +91,7 @@ impl Parser<'_> {
                 _ => {
                     return Err(Error::new(
                         here,
-                        format!("{shown} expected start of object ('{{') or assignment ('=')"),
+                        "key expected start of object ('{') or assignment ('=')".to_owned(),
                     ));
                 }
             }

@@ -1,6 +1,7 @@
 //! Where a node's audit log lies: segment files on the node's own disk, whatever the storage.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
@@ -55,12 +56,19 @@ pub struct MemoryMedium {
     segments: Mutex<Vec<(u64, Vec<u8>)>>,
     /// Bytes after which the oldest segment goes; 0 keeps all.
     bytes_max: usize,
+    /// Does it take no lines now?
+    broken: AtomicBool,
 }
 
 impl MemoryMedium {
     /// Segments of at most `bytes_max` bytes together (0: without bound).
     pub fn new(bytes_max: usize) -> Self {
-        Self { segments: Mutex::default(), bytes_max }
+        Self { bytes_max, ..Self::default() }
+    }
+
+    /// Lets it take no lines, or take them again: for tests of what then happens.
+    pub fn set_broken(&self, broken: bool) {
+        self.broken.store(broken, Ordering::SeqCst);
     }
 
     /// The whole log.
@@ -71,6 +79,9 @@ impl MemoryMedium {
 
 impl Medium for MemoryMedium {
     fn append(&self, lines: &[u8]) -> io::Result<()> {
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(io::Error::other("broken"));
+        }
         let mut segments = self.segments.lock();
         let all: usize = segments.iter().map(|(_, b)| b.len()).sum();
         if self.bytes_max > 0 && all > self.bytes_max && segments.len() > 1 {

@@ -58,6 +58,11 @@ impl NodeSpec {
         self
     }
 
+    /// All operations: their paths and verbs.
+    pub fn all(&self) -> impl Iterator<Item = (&'static str, Verb)> {
+        self.routes.iter().map(|(path, verb, ..)| (*path, *verb))
+    }
+
     /// The operation at a path; `Err` where the path is one of the node's but not with this verb.
     pub(crate) fn find(
         &self,

@@ -61,6 +61,11 @@ impl Spec {
         self.variants.iter().find(chosen).map(|(_, _, spec)| spec)
     }
 
+    /// Surfaces that a mount's options choose in place of this one.
+    pub fn variants(&self) -> impl Iterator<Item = (&'static str, &'static str, &Arc<Spec>)> {
+        self.variants.iter().map(|(option, value, spec)| (*option, *value, spec))
+    }
+
     /// Finds the operation for a path and verb.
     pub fn find(&self, path: &str, verb: Verb) -> Matched<'_> {
         let mut best: Option<(&Route, Captures, u64)> = None;

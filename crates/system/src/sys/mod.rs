@@ -1,6 +1,8 @@
 //! The `sys/` mount: one file per noun, and here the list of them.
 
 mod audit;
+#[cfg(test)]
+mod audit_tests;
 mod browsers;
 mod callers;
 mod capabilities;

@@ -61,7 +61,7 @@ fn what_is_refused_and_how() {
         ),
         // Ours from here.
         ("path \"a\" {", "At 1:11: object expected closing RBRACE got: EOF"),
-        ("not hcl", "At 1:8: key 'not' expected start of object ('{') or assignment ('=')"),
+        ("not hcl", "At 1:8: key expected start of object ('{') or assignment ('=')"),
         (
             "path \"a\" { capabilities = \"read\" }",
             "path \"a\": At 1:12: `capabilities` must be a list of strings, not a string",

@@ -1,0 +1,143 @@
+//! What is decided about each operation, as one list.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::{operations, verb_name};
+
+/// The list, beside this file. Each line: the operation, who may call it (`open` and `login` need
+/// no token; `token` needs policy; `sudo` needs sudo besides; `needs` policy on other paths;
+/// `wrapping` policy or a wrapping token; `node` is served in any state, without policy), and
+/// whether only the root namespace has it.
+const LIST: &str = include_str!("operations.txt");
+
+fn surface() -> String {
+    let mut lines = BTreeSet::new();
+    for operation in operations() {
+        let route = operation.route();
+        let root = if route.root_namespace_only { " root" } else { "" };
+        let (verb, mount, rule) = (operation.verb(), &operation.mount, operation.rule());
+        lines.insert(format!("{mount}{} {verb} {rule}{root}", route.pattern));
+    }
+    for (path, verb) in crate::node_ops::spec().all() {
+        lines.insert(format!("{path} {} node", verb_name(verb)));
+    }
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
+/// A new operation comes into the list with its rule, by `UPDATE_EXPECT=1` and a look at the
+/// difference.
+#[test]
+#[allow(clippy::disallowed_methods)]
+fn every_operation_is_decided_about() {
+    let surface = surface();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/surface/operations.txt");
+        std::fs::write(file, surface).expect("the list is written");
+        return;
+    }
+    for (have, want) in surface.lines().zip(LIST.lines()) {
+        assert_eq!(have, want, "operations.txt says something else; UPDATE_EXPECT=1 rewrites it");
+    }
+    assert_eq!(surface.lines().count(), LIST.lines().count());
+}
+
+/// The paths that Vault documents as root-protected ("Policies", "Root protected API endpoints"),
+/// as far as this server has them, with the verbs they protect.
+const ROOT_PROTECTED: &[&str] = &[
+    "auth/token/accessors LIST",
+    "sys/audit READ",
+    "sys/audit/{path..} WRITE",
+    "sys/audit/{path..} DELETE",
+    "sys/auth/{path..} READ",
+    "sys/auth/{path..} WRITE",
+    "sys/auth/{path..} DELETE",
+    "sys/auth/{path..}/tune READ",
+    "sys/auth/{path..}/tune WRITE",
+    "sys/config/auditing/request-headers READ",
+    "sys/config/auditing/request-headers/{header} READ",
+    "sys/config/auditing/request-headers/{header} WRITE",
+    "sys/config/auditing/request-headers/{header} DELETE",
+    "sys/config/cors READ",
+    "sys/config/cors WRITE",
+    "sys/config/cors DELETE",
+    "sys/config/ui/headers LIST",
+    "sys/config/ui/headers/{header} READ",
+    "sys/config/ui/headers/{header} WRITE",
+    "sys/config/ui/headers/{header} DELETE",
+    "sys/leases READ",
+    "sys/leases/lookup/{prefix..} LIST",
+    "sys/leases/revoke-force/{prefix..} WRITE",
+    "sys/leases/revoke-prefix/{prefix..} WRITE",
+    "sys/plugins/catalog/{type}/{name} READ",
+    "sys/plugins/catalog/{type}/{name} WRITE",
+    "sys/plugins/catalog/{type}/{name} DELETE",
+    "sys/remount WRITE",
+    "sys/revoke-force/{prefix..} WRITE",
+    "sys/revoke-prefix/{prefix..} WRITE",
+    "sys/rotate WRITE",
+    "sys/rotate/keyring WRITE",
+    "sys/seal WRITE",
+    "sys/step-down WRITE",
+];
+
+#[test]
+fn what_vault_protects_needs_sudo() {
+    for path in ROOT_PROTECTED {
+        let line = LIST.lines().find(|line| line.starts_with(&format!("{path} ")));
+        let line = line.unwrap_or_else(|| panic!("{path} is not served"));
+        assert!(line.contains(" sudo"), "{line}");
+    }
+}
+
+/// All that strangers reach: without a token, or before the token is judged by policy.
+const OPEN: &[&str] = &[
+    "auth/approle/login WRITE login",
+    "auth/userpass/login/{username} WRITE login",
+    "sys/explain WRITE open",
+    "sys/explain/{id} READ open",
+    "sys/generate-root/attempt DELETE node",
+    "sys/generate-root/attempt READ node",
+    "sys/generate-root/attempt WRITE node",
+    "sys/generate-root/update WRITE node",
+    "sys/health READ node",
+    "sys/init READ node",
+    "sys/init WRITE node",
+    "sys/internal/specs/openapi READ open",
+    "sys/internal/ui/mounts READ open",
+    "sys/internal/ui/mounts/{path..} READ open",
+    "sys/internal/ui/namespaces READ open",
+    "sys/internal/ui/resultant-acl READ open",
+    "sys/leader READ node",
+    "sys/rekey-recovery-key/init DELETE node",
+    "sys/rekey-recovery-key/init READ node",
+    "sys/rekey-recovery-key/init WRITE node",
+    "sys/rekey-recovery-key/update WRITE node",
+    "sys/rekey-recovery-key/verify DELETE node",
+    "sys/rekey-recovery-key/verify READ node",
+    "sys/rekey-recovery-key/verify WRITE node",
+    "sys/rekey/init DELETE node",
+    "sys/rekey/init READ node",
+    "sys/rekey/init WRITE node",
+    "sys/rekey/update WRITE node",
+    "sys/rekey/verify DELETE node",
+    "sys/rekey/verify READ node",
+    "sys/rekey/verify WRITE node",
+    "sys/seal-status READ node",
+    "sys/storage/raft/bootstrap/answer WRITE open root",
+    "sys/storage/raft/bootstrap/challenge WRITE open root",
+    "sys/storage/raft/join WRITE open root",
+    "sys/unseal WRITE node",
+    "sys/wrapping/lookup READ open",
+    "sys/wrapping/lookup WRITE open",
+];
+
+#[test]
+fn strangers_reach_these_and_nothing_else() {
+    let is_open = |line: &&str| {
+        let rule = line.split(' ').nth(2).unwrap_or_default();
+        matches!(rule, "open" | "login" | "node")
+    };
+    let open: Vec<&str> = LIST.lines().filter(is_open).collect();
+    assert_eq!(open, OPEN);
+}
