@@ -168,7 +168,8 @@ pub trait LeaseKind: Send + Sync {
         internal: &Json,
         seconds: i64,
     ) -> impl Future<Output = Result<i64>> + Send;
-    /// Takes the credential back.
+    /// Takes the credential back. It is asked again about one that is gone already when another
+    /// transaction got in the way of the commit, or the server died before it: that is no error.
     fn revoke_lease(
         &self,
         cx: &mut WriteCx<'_>,
