@@ -99,6 +99,7 @@ async fn with_headers(node: &TestNode, path: &str, headers: &[(&str, &str)], bod
         wrap_ttl: None,
         headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
         peer: Default::default(),
+        bounds: Default::default(),
     };
     render(handle(&node.node, call).await)
 }
