@@ -28,6 +28,8 @@ mod paging;
 mod password_policies;
 mod plugins;
 mod policies;
+#[cfg(test)]
+mod policies_tests;
 mod process;
 mod quotas;
 #[cfg(test)]

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use strongroom_base::limits::POLICY_BYTES_MAX;
-use strongroom_base::{Error, Result, Timestamp, fields};
+use strongroom_base::{Error, Result, Timestamp, Ttl, fields};
 use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
 use strongroom_kernel::policies::{PolicyRecord, settings};
 use strongroom_kernel::policy::{PolicyName, ROOT};
@@ -20,14 +20,18 @@ use super::System;
 pub fn add_policies(spec: EngineSpec<System>) -> EngineSpec<System> {
     spec.query::<ListAcl>("policies/acl")
         .query::<ReadAclList>("policies/acl")
-        .query::<ReadAcl>("policies/acl/{policy_name}")
-        .command::<PutAcl>("policies/acl/{policy_name}")
-        .command::<DeleteAcl>("policies/acl/{policy_name}")
+        .query::<ListAclBelow>("policies/acl/{policy_name..}")
+        .command::<PatchAcl>("policies/acl/{policy_name..}")
+        .query::<ListDetailed>("policies/detailed/acl")
+        .query::<ListDetailedBelow>("policies/detailed/acl/{policy_name..}")
+        .query::<ReadAcl>("policies/acl/{policy_name..}")
+        .command::<PutAcl>("policies/acl/{policy_name..}")
+        .command::<DeleteAcl>("policies/acl/{policy_name..}")
         .query::<ListOld>("policy")
         .query::<ReadOldList>("policy")
-        .query::<ReadOld>("policy/{policy_name}")
-        .command::<PutOld>("policy/{policy_name}")
-        .command::<DeleteOld>("policy/{policy_name}")
+        .query::<ReadOld>("policy/{policy_name..}")
+        .command::<PutOld>("policy/{policy_name..}")
+        .command::<DeleteOld>("policy/{policy_name..}")
         .case_insensitive("policy_name")
 }
 
@@ -75,6 +79,7 @@ macro_rules! bare_op {
 }
 
 bare_op!(ListAcl, Verb::List, Names, " Lists the policies.");
+bare_op!(ListDetailed, Verb::List, Details, " Lists the policies with all that is known of them.");
 bare_op!(ReadAclList, Verb::Read, Names, " Lists the policies.");
 bare_op!(ListOld, Verb::List, OldNames, " Lists the policies.");
 bare_op!(ReadOldList, Verb::Read, OldNames, " Lists the policies.");
@@ -137,6 +142,8 @@ macro_rules! named_op {
 }
 
 named_op!(ReadAcl, Verb::Read, PolicyView, " Reads a policy.");
+named_op!(ListAclBelow, Verb::List, Names, " Lists the policies whose names begin so.");
+named_op!(ListDetailedBelow, Verb::List, Details, " Lists the policies whose names begin so.");
 named_op!(ReadOld, Verb::Read, OldPolicyView, " Reads a policy.");
 named_op!(DeleteAcl, Verb::Delete, (), " Deletes a policy.");
 named_op!(DeleteOld, Verb::Delete, (), " Deletes a policy.");
@@ -164,6 +171,74 @@ impl Query<ReadOld> for System {
     }
 }
 
+/// The policies whose names stand below `folder`.
+async fn below(cx: &ReadCx<'_>, folder: &str) -> Result<Vec<String>> {
+    let prefix = format!("{}/", folder.trim_end_matches('/'));
+    let mut keys = names(cx).await?;
+    keys.retain(|name| name.starts_with(&prefix));
+    if keys.is_empty() { Err(Error::not_found()) } else { Ok(keys) }
+}
+
+impl Query<ListAclBelow> for System {
+    async fn query(&self, cx: &ReadCx<'_>, op: ListAclBelow) -> Result<Reply<Names>> {
+        Ok(Reply::data(Names { keys: below(cx, &op.policy_name).await? }))
+    }
+}
+
+/// `sys/policies/detailed/acl`.
+#[derive(Serialize)]
+pub struct Details {
+    keys: Vec<String>,
+    key_info: BTreeMap<String, Detail>,
+}
+
+/// All that is known of a policy.
+#[derive(Serialize)]
+pub struct Detail {
+    name: String,
+    policy: String,
+    version: u64,
+    cas_required: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    modified: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiration: Option<String>,
+    allow_wildcards_in_identity_templates: bool,
+    allow_slashes_in_identity_templates: bool,
+}
+
+async fn details(cx: &ReadCx<'_>, keys: Vec<String>) -> Result<Reply<Details>> {
+    let mut key_info = BTreeMap::new();
+    for name in &keys {
+        let record = view(cx).named::<PolicyRecord>(0, name).await?;
+        let is_on = |setting| record.as_ref().is_some_and(|r| r.is_on(setting));
+        let detail = Detail {
+            name: name.clone(),
+            version: record.as_ref().map_or(0, |r| r.version),
+            cas_required: is_on(settings::CAS_REQUIRED),
+            modified: record.as_ref().map(|r| r.written.to_string()),
+            expiration: record.as_ref().and_then(|r| r.expiration()).map(|t| t.to_string()),
+            allow_wildcards_in_identity_templates: is_on(settings::WILDCARDS),
+            allow_slashes_in_identity_templates: is_on(settings::SLASHES),
+            policy: record.map(|r| r.text).unwrap_or_default(),
+        };
+        key_info.insert(name.clone(), detail);
+    }
+    Ok(Reply::data(Details { keys, key_info }))
+}
+
+impl Query<ListDetailed> for System {
+    async fn query(&self, cx: &ReadCx<'_>, _: ListDetailed) -> Result<Reply<Details>> {
+        details(cx, names(cx).await?).await
+    }
+}
+
+impl Query<ListDetailedBelow> for System {
+    async fn query(&self, cx: &ReadCx<'_>, op: ListDetailedBelow) -> Result<Reply<Details>> {
+        details(cx, below(cx, &op.policy_name).await?).await
+    }
+}
+
 async fn delete(cx: &mut WriteCx<'_>, name: &str) -> Result<Reply<()>> {
     PolicyName::parse(name)?.check_deletable()?;
     edit(cx).delete_named::<PolicyRecord>(0, name);
@@ -183,12 +258,18 @@ impl Command<DeleteOld> for System {
 }
 
 /// What writing a policy takes besides its name, under the names of either path.
+#[derive(Default)]
 struct Put {
     name: String,
     text: Option<String>,
     cas: Option<i64>,
     cas_required: Option<bool>,
     expiration: Option<Timestamp>,
+    ttl: Option<Ttl>,
+    wildcards: Option<bool>,
+    slashes: Option<bool>,
+    /// What is not said stays as it was.
+    patch: bool,
 }
 
 fields! {
@@ -204,12 +285,45 @@ fields! {
         cas_required: Option<bool>,
         /// When the policy ends, RFC 3339.
         expiration: Option<Timestamp>,
+        /// How long until it ends.
+        ttl: Option<Ttl>,
+        /// May values of templates bring in `+` and `*`?
+        allow_wildcards_in_identity_templates: Option<bool>,
+        /// May values of templates bring in `/`?
+        allow_slashes_in_identity_templates: Option<bool>,
     }
 }
 
 impl Op for PutAcl {
     type Reply = ();
     const VERB: Verb = Verb::Write;
+}
+
+fields! {
+    /// Changes what is said of a policy; the rest stays as it was.
+    pub struct PatchAcl {
+        /// Its name.
+        policy_name: String,
+        /// Its text: HCL or JSON, plain or in Base64.
+        policy (rules): Option<String>,
+        /// The version it must have.
+        cas: Option<i64>,
+        /// Every later write must name the version it replaces.
+        cas_required: Option<bool>,
+        /// When the policy ends, RFC 3339.
+        expiration: Option<Timestamp>,
+        /// How long until it ends.
+        ttl: Option<Ttl>,
+        /// May values of templates bring in `+` and `*`?
+        allow_wildcards_in_identity_templates: Option<bool>,
+        /// May values of templates bring in `/`?
+        allow_slashes_in_identity_templates: Option<bool>,
+    }
+}
+
+impl Op for PatchAcl {
+    type Reply = ();
+    const VERB: Verb = Verb::Patch;
 }
 
 fields! {
@@ -239,14 +353,22 @@ fn plain(text: &str) -> String {
 async fn put(cx: &mut WriteCx<'_>, put: Put) -> Result<Reply<()>> {
     let name = PolicyName::parse(&put.name)?;
     name.check_writable()?;
-    let text = put.text.filter(|t| !t.is_empty());
-    let text =
-        plain(&text.ok_or_else(|| Error::bad_request("'policy' parameter not supplied or empty"))?);
-    if text.len() > POLICY_BYTES_MAX {
-        return Err(Error::bad_request("the policy is too long"));
+    if name.as_str().ends_with('/') {
+        return Err(Error::bad_request("a policy's name does not end in '/'"));
     }
     let view = edit(cx);
     let before = view.named::<PolicyRecord>(0, name.as_str()).await?;
+    if put.patch && before.is_none() {
+        return Err(Error::not_found());
+    }
+    let text = match (put.text.filter(|t| !t.is_empty()), &before) {
+        (Some(text), _) => plain(&text),
+        (None, Some(before)) if put.patch => before.text.clone(),
+        _ => return Err(Error::bad_request("'policy' parameter not supplied or empty")),
+    };
+    if text.len() > POLICY_BYTES_MAX {
+        return Err(Error::bad_request("the policy is too long"));
+    }
     let version = before.as_ref().map_or(0, |r| r.version);
     let must = before.as_ref().is_some_and(|r| r.is_on(settings::CAS_REQUIRED));
     match put.cas {
@@ -254,9 +376,7 @@ async fn put(cx: &mut WriteCx<'_>, put: Put) -> Result<Reply<()>> {
             return Err(Error::bad_request("check-and-set parameter required for this call"));
         }
         Some(-1) if before.is_some() => {
-            return Err(Error::bad_request(
-                "check-and-set parameter did not match the current version",
-            ));
+            return Err(Error::bad_request("check-and-set parameter set to -1 on existing entry"));
         }
         Some(cas) if cas >= 0 && cas.cast_unsigned() != version => {
             return Err(Error::bad_request(
@@ -269,29 +389,75 @@ async fn put(cx: &mut WriteCx<'_>, put: Put) -> Result<Reply<()>> {
     if let Some(required) = put.cas_required {
         kept.insert(settings::CAS_REQUIRED.to_owned(), required.to_string());
     }
-    match put.expiration {
-        Some(at) => kept.insert(settings::EXPIRATION.to_owned(), at.to_string()),
-        None => kept.remove(settings::EXPIRATION),
+    for (setting, value) in [(settings::WILDCARDS, put.wildcards), (settings::SLASHES, put.slashes)]
+    {
+        match value {
+            Some(value) => kept.insert(setting.to_owned(), value.to_string()),
+            None if put.patch => continue,
+            None => kept.remove(setting),
+        };
+    }
+    let ends = match (put.expiration, put.ttl) {
+        (Some(_), Some(_)) => {
+            return Err(Error::bad_request("only one of expiration and ttl may be given"));
+        }
+        (None, Some(Ttl(seconds))) if seconds < 0 => {
+            return Err(Error::bad_request("ttl must not be negative"));
+        }
+        (None, Some(Ttl(seconds))) => Some(cx.now().plus_seconds(seconds)).filter(|_| seconds > 0),
+        (at, None) => at,
     };
+    match ends {
+        Some(at) => _ = kept.insert(settings::EXPIRATION.to_owned(), at.to_string()),
+        None if put.patch && put.ttl.is_none() => {}
+        None => _ = kept.remove(settings::EXPIRATION),
+    }
     let record = PolicyRecord { text, written: cx.now(), version: version + 1, settings: kept };
     let parsed = record.parse(name.as_str())?;
     let warnings = parsed.warnings().to_vec();
     view.put_named(0, name.as_str(), &record)?;
-    Ok(Reply::none().warnings(warnings))
+    let reply = Reply::none().warnings(warnings);
+    // A patch answers an envelope, a write nothing (observed: bao 2.6.2).
+    Ok(if put.patch { reply.status(200) } else { reply })
 }
 
 impl Command<PutAcl> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutAcl) -> Result<Reply<()>> {
-        let text = op.policy;
-        let (cas, cas_required, expiration) = (op.cas, op.cas_required, op.expiration);
-        put(cx, Put { name: op.policy_name, text, cas, cas_required, expiration }).await
+        let new = Put {
+            name: op.policy_name,
+            text: op.policy,
+            cas: op.cas,
+            cas_required: op.cas_required,
+            expiration: op.expiration,
+            ttl: op.ttl,
+            wildcards: op.allow_wildcards_in_identity_templates,
+            slashes: op.allow_slashes_in_identity_templates,
+            patch: false,
+        };
+        put(cx, new).await
+    }
+}
+
+impl Command<PatchAcl> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: PatchAcl) -> Result<Reply<()>> {
+        let new = Put {
+            name: op.policy_name,
+            text: op.policy,
+            cas: op.cas,
+            cas_required: op.cas_required,
+            expiration: op.expiration,
+            ttl: op.ttl,
+            wildcards: op.allow_wildcards_in_identity_templates,
+            slashes: op.allow_slashes_in_identity_templates,
+            patch: true,
+        };
+        put(cx, new).await
     }
 }
 
 impl Command<PutOld> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutOld) -> Result<Reply<()>> {
         let text = op.policy;
-        put(cx, Put { name: op.policy_name, text, cas: None, cas_required: None, expiration: None })
-            .await
+        put(cx, Put { name: op.policy_name, text, ..Put::default() }).await
     }
 }
