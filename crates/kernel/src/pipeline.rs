@@ -6,6 +6,9 @@
 //!      → execute → Executed → record → Answer
 //! ```
 //!
+//! Each state is boxed: the steps are async, and a state handed on by value would be copied into
+//! every one of their futures.
+//!
 //! Invariants:
 //! * there is no other way to an engine;
 //! * a stranger learns nothing of a path, a body or a record before policy has allowed the path;
@@ -139,20 +142,18 @@ enum Target {
 
 /// A call whose caller is known.
 struct Authenticated {
-    admitted: Admitted,
+    admitted: Box<Admitted>,
     target: Target,
     token: Option<Arc<Token>>,
     entity: Option<Arc<EntityState>>,
     token_text: Option<Arc<SecretString>>,
-    /// The token's accessor, or "".
-    accessor: String,
     /// This was the last use of a use-limited token.
     last_use: bool,
 }
 
 /// A call that policy allows.
 struct Authorised {
-    caller: Authenticated,
+    caller: Box<Authenticated>,
     granting: Vec<String>,
     fields: RawFields,
     /// None on open paths.
@@ -161,8 +162,8 @@ struct Authorised {
 
 /// A call that was carried out, not yet recorded or committed.
 struct Executed {
-    authorised: Authorised,
-    done: execute::Done,
+    authorised: Box<Authorised>,
+    done: Box<execute::Done>,
 }
 
 /// A failure on the way, with what is known for the audit line.
@@ -210,7 +211,7 @@ pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
 
 impl Admitted {
     /// The rest of the way, top to bottom.
-    async fn run(self) -> Answer {
+    async fn run(self: Box<Self>) -> Answer {
         let caller = match self.authenticate().await {
             Ok(caller) => caller,
             Err((admitted, refused)) => return admitted.refuse(refused).await,

@@ -51,6 +51,9 @@ pub struct Token {
     /// The row's id.
     #[serde(skip)]
     pub id: Id,
+    /// Its accessor, worked out of the id when the record is read; "" for batch tokens.
+    #[serde(skip)]
+    pub accessor: String,
     /// First half of the HMAC of the token's text.
     mac: u128,
     /// Its namespace.
@@ -275,6 +278,7 @@ impl Tokens {
         let token = tx.read(Scope::ROOT).row::<Token>(rows::TOKENS, id).await?;
         Ok(token.map(|mut t| {
             t.id = id;
+            t.accessor = self.accessor(id);
             t
         }))
     }
@@ -391,6 +395,7 @@ impl Tokens {
     pub fn create(&self, tx: &Tx, new: NewToken, suffix: &str, now: Timestamp) -> Result<Created> {
         let mut token = Token {
             id: 0,
+            accessor: String::new(),
             mac: 0,
             namespace: new.namespace,
             mount: new.mount,
@@ -445,8 +450,8 @@ impl Tokens {
         if token.parent != 0 {
             tx.put_index(indexes::LINKS, &link(links::CHILD, token.parent, token.id), &[]);
         }
-        let accessor = self.accessor(token.id);
-        Ok(Created { text, token, accessor })
+        token.accessor = self.accessor(token.id);
+        Ok(Created { text, accessor: token.accessor.clone(), token })
     }
 
     /// Is a chosen id taken by a token that lives? Two transactions that ask for the same id

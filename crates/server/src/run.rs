@@ -144,6 +144,7 @@ pub fn run(
     log: Logging,
     setup: Option<Setup>,
 ) -> Result<(), StartError> {
+    real::small_pages();
     for weakness in real::harden(config.lock_memory && setup.is_none()).0 {
         tracing::warn!("{weakness}");
     }

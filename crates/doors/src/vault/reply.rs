@@ -3,11 +3,15 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
-use serde::ser::{SerializeMap, Serializer};
-use strongroom_base::{Error, ErrorKind, Json};
+use strongroom_base::{Error, ErrorKind, Json, json};
 use strongroom_kernel::pipeline::Answer;
 use strongroom_kernel::plug::{Reply, Shape};
 use strongroom_kernel::quotas::RateHeaders;
+
+/// Room for an ordinary answer.
+const ENVELOPE_BYTES: usize = 1_024;
+/// The content type of nearly all answers.
+const JSON: &str = "application/json";
 
 /// The header with the explain id of a denial.
 pub const EXPLAIN_HEADER: &str = "x-strongroom-explain";
@@ -41,41 +45,65 @@ struct Envelope<'a> {
     reply: &'a Reply<Json>,
 }
 
-impl Serialize for Envelope<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+/// Members of the envelope that no member of a flat answer's data replaces.
+const TAKEN: [&str; 9] = [
+    "request_id",
+    "lease_id",
+    "renewable",
+    "lease_duration",
+    "data",
+    "wrap_info",
+    "warnings",
+    "auth",
+    "mount_type",
+];
+
+impl Envelope<'_> {
+    /// Its text. It is put together here and not by serde: the data of most answers is a tree that
+    /// the one writer of trees writes fastest.
+    fn text(&self) -> Result<Vec<u8>, serde_json::Error> {
         let (answer, reply) = (self.answer, self.reply);
         let lease = answer.lease.as_ref();
         let duration = lease.map_or(reply.lease_duration.unwrap_or(0), |l| l.duration);
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("request_id", &answer.request_id)?;
-        map.serialize_entry("lease_id", lease.map_or("", |l| l.id.as_str()))?;
-        map.serialize_entry("renewable", &lease.is_some_and(|l| l.renewable))?;
-        map.serialize_entry("lease_duration", &duration)?;
-        map.serialize_entry("data", &reply.data)?;
-        map.serialize_entry("wrap_info", &reply.wrap_info)?;
+        let mut out = Vec::with_capacity(ENVELOPE_BYTES);
+        out.extend_from_slice(b"{\"request_id\":");
+        json::write_text(&mut out, &answer.request_id);
+        out.extend_from_slice(b",\"lease_id\":");
+        json::write_text(&mut out, lease.map_or("", |l| l.id.as_str()));
+        out.extend_from_slice(b",\"renewable\":");
+        serde_json::to_writer(&mut out, &lease.is_some_and(|l| l.renewable))?;
+        out.extend_from_slice(b",\"lease_duration\":");
+        serde_json::to_writer(&mut out, &duration)?;
+        out.extend_from_slice(b",\"data\":");
+        json::write(&mut out, reply.data.as_ref().unwrap_or(&Json::Null));
+        out.extend_from_slice(b",\"wrap_info\":");
+        serde_json::to_writer(&mut out, &reply.wrap_info)?;
+        out.extend_from_slice(b",\"warnings\":");
         let warnings = (!reply.warnings.is_empty()).then_some(&reply.warnings);
-        map.serialize_entry("warnings", &warnings)?;
-        map.serialize_entry("auth", &reply.auth)?;
-        map.serialize_entry("mount_type", &answer.mount_kind)?;
+        serde_json::to_writer(&mut out, &warnings)?;
+        out.extend_from_slice(b",\"auth\":");
+        serde_json::to_writer(&mut out, &reply.auth)?;
+        out.extend_from_slice(b",\"mount_type\":");
+        json::write_text(&mut out, &answer.mount_kind);
         if reply.shape == Shape::Flat
             && let Some(Json::Object(data)) = &reply.data
         {
-            const TAKEN: [&str; 9] = [
-                "request_id",
-                "lease_id",
-                "renewable",
-                "lease_duration",
-                "data",
-                "wrap_info",
-                "warnings",
-                "auth",
-                "mount_type",
-            ];
             for (name, value) in data.iter().filter(|(name, _)| !TAKEN.contains(&name.as_str())) {
-                map.serialize_entry(name, value)?;
+                out.push(b',');
+                json::write_text(&mut out, name);
+                out.push(b':');
+                json::write(&mut out, value);
             }
         }
-        map.end()
+        out.extend_from_slice(b"}\n");
+        Ok(out)
+    }
+
+    fn response(&self, status: StatusCode) -> Response<Bytes> {
+        match self.text() {
+            Ok(text) => body(status, JSON, text.into()),
+            Err(_) => not_serialised(),
+        }
     }
 }
 
@@ -98,7 +126,7 @@ pub fn render(answer: &Answer) -> Response<Bytes> {
 
 /// The response for a failure before there was a call.
 pub fn failure(error: &Error) -> Response<Bytes> {
-    json(status(error.kind), &Errors { errors: &error.public })
+    rendered(status(error.kind), &Errors { errors: &error.public })
 }
 
 fn failed(answer: &Answer, error: &Error) -> Response<Bytes> {
@@ -106,7 +134,7 @@ fn failed(answer: &Answer, error: &Error) -> Response<Bytes> {
         None => failure(error),
         Some(data) => {
             let reply = Reply::data((**data).clone());
-            json(status(error.kind), &Envelope { answer, reply: &reply })
+            Envelope { answer, reply: &reply }.response(status(error.kind))
         }
     }
 }
@@ -118,7 +146,7 @@ fn done(answer: &Answer, reply: &Reply<Json>) -> Response<Bytes> {
         return body(ok, content_type, reply.raw.clone().into());
     }
     if reply.shape == Shape::Bare {
-        return json(ok, &reply.data);
+        return rendered(ok, &reply.data);
     }
     let empty = reply.data.is_none()
         && reply.auth.is_none()
@@ -131,22 +159,24 @@ fn done(answer: &Answer, reply: &Reply<Json>) -> Response<Bytes> {
         no_store(&mut response);
         return response;
     }
-    json(ok, &Envelope { answer, reply })
+    Envelope { answer, reply }.response(ok)
 }
 
-fn json<T: Serialize>(status: StatusCode, value: &T) -> Response<Bytes> {
-    let mut text = Vec::with_capacity(512);
+fn rendered<T: Serialize>(status: StatusCode, value: &T) -> Response<Bytes> {
+    let mut text = Vec::with_capacity(ENVELOPE_BYTES);
     match serde_json::to_writer(&mut text, value) {
         Ok(()) => {
             text.push(b'\n');
-            body(status, "application/json", text.into())
+            body(status, JSON, text.into())
         }
-        Err(_) => body(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "application/json",
-            Bytes::from_static(b"{\"errors\":[\"internal error\"]}\n"),
-        ),
+        Err(_) => not_serialised(),
     }
+}
+
+/// Some serialiser failed, which none of ours does.
+fn not_serialised() -> Response<Bytes> {
+    let text = Bytes::from_static(b"{\"errors\":[\"internal error\"]}\n");
+    body(StatusCode::INTERNAL_SERVER_ERROR, JSON, text)
 }
 
 fn body(status: StatusCode, content_type: &'static str, bytes: Bytes) -> Response<Bytes> {

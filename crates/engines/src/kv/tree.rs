@@ -47,7 +47,7 @@ pub fn split(path: &str) -> (&str, &str) {
 pub async fn folder(view: &ReadView<'_>, path: &str) -> Result<Option<Id>> {
     let mut parent = TOP;
     for name in path.split_inclusive('/') {
-        match view.named::<Entry>(parent, name).await? {
+        match view.cached::<Entry>(parent, name).await? {
             Some(entry) => parent = entry.id,
             None => return Ok(None),
         }

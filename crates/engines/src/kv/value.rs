@@ -4,10 +4,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Serialize;
 use strongroom_base::fields::FieldError;
 use strongroom_base::fields::{Field, FieldKind, FieldSource};
-use strongroom_base::{Error, Json, JsonMap, Result, SecretBytes};
+use strongroom_base::{Error, Json, JsonMap, Result, SecretBytes, json};
 
 use super::secret::Representation;
 
@@ -19,19 +18,17 @@ const BINARY: &str = "value_base64";
 /// A JSON object as text: taken from the wire without a copy of its tree.
 pub struct ObjectText(pub SecretBytes);
 
-fn text_of(value: &impl Serialize) -> Result<SecretBytes, &'static str> {
+fn text_of(map: &JsonMap) -> SecretBytes {
     let mut out = Vec::with_capacity(256);
-    match serde_json::to_writer(&mut out, value) {
-        Ok(()) => Ok(SecretBytes::new(out)),
-        Err(_) => Err("an object"),
-    }
+    json::write_map(&mut out, map);
+    SecretBytes::new(out)
 }
 
 impl Field for ObjectText {
     const KIND: FieldKind = FieldKind::Object;
     fn read(value: &Json) -> Result<Self, &'static str> {
         match value {
-            Json::Object(map) => text_of(map).map(Self),
+            Json::Object(map) => Ok(Self(text_of(map))),
             _ => Err("an object"),
         }
     }
@@ -55,12 +52,11 @@ impl Field for BodyText {
     }
     fn take(
         source: &FieldSource<'_>,
-        name: &'static str,
+        _: &'static str,
         _: &'static [&'static str],
     ) -> Result<Self, FieldError> {
         let map = &source.raw().map.0;
-        let text = text_of(map).map_err(|problem| FieldError { name, problem })?;
-        Ok(Self { text, is_empty: map.is_empty() })
+        Ok(Self { text: text_of(map), is_empty: map.is_empty() })
     }
 }
 

@@ -3,7 +3,7 @@
 
 use strongroom_base::{Result, Timestamp};
 
-use super::render::Writer;
+use super::render::{Lines, Writer};
 use super::{AuditLog, Recorded};
 use crate::mounts::Mount;
 use crate::namespaces::Namespace;
@@ -35,13 +35,13 @@ impl AuditLog {
         let now = self.store.now();
         let id = self.store.rng.uuid();
         let line = |kind: &str| self.effect_line(kind, &id, now, effect);
-        self.outbox.put(tx, [line("request"), line("response")])
+        self.outbox.put(tx, Lines::apart(&line("request"), &line("response")))
     }
 
     /// One line, without its closing brace.
     fn effect_line(&self, kind: &str, id: &str, now: Timestamp, effect: &Effect<'_>) -> Vec<u8> {
         let mut w = Writer::new(&self.key);
-        w.raw("{\"time\":").text(&now.to_string()).name("type").text(kind);
+        w.raw("{\"time\":").text(now.text().as_str()).name("type").text(kind);
         w.name("auth").raw("{").name("policy_results").raw("{").flag("allowed", true).raw("}}");
         w.name("request").raw("{").member("id", id).member("operation", effect.operation);
         if let Some(mount) = effect.mount {

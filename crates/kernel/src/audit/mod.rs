@@ -31,6 +31,7 @@ use tokio::sync::Notify;
 use self::medium::Medium;
 use self::outbox::Outbox;
 pub use self::outbox::Recorded;
+use self::render::Lines;
 use self::sinks::{Declared, Device, SinkFactory, Sinks, Unopened};
 use crate::mount::Mount;
 use crate::namespaces::Namespace;
@@ -113,6 +114,8 @@ const HEAD_SECONDS: i64 = 10;
 const PENDING_BYTES_MAX: usize = 16 << 20;
 /// Turns that one request writes for others before it hands over.
 const TURNS_MAX: usize = 8;
+/// A buffer of finished lines of at most so many bytes is used again.
+const KEPT_BYTES_MAX: usize = 256 << 10;
 /// Bytes read at a time where the log is read.
 const READ_BYTES: usize = 1 << 20;
 
@@ -323,7 +326,7 @@ impl AuditLog {
         }
         let lines = self.render(entry);
         let index = self.push(&lines, None, entry.trace)?;
-        self.settle(index).await?;
+        self.settle_with_others(index).await?;
         if self.options.sync_each {
             self.medium.sync().map_err(cannot_record)?;
         }
@@ -341,69 +344,73 @@ impl AuditLog {
     pub async fn committed(&self, recorded: Recorded) {
         let pushed = self.push(recorded.lines(), Some(recorded.id()), None);
         if let Ok(index) = pushed {
-            let _ = self.settle(index).await;
+            let _ = self.settle_with_others(index).await;
             recorded.moved();
         }
     }
 
-    fn render(&self, entry: &Entry<'_>) -> [Vec<u8>; 2] {
-        let now = self.store.now().to_string();
-        render::lines(entry, &self.key, entry.accessor, &now)
+    fn render(&self, entry: &Entry<'_>) -> Lines {
+        render::lines(entry, &self.key, self.store.now())
     }
 
     /// Gives lines their indexes and hashes. Answers the last one's index.
-    fn push(&self, lines: &[Vec<u8>; 2], outbox: Option<u64>, trace: Option<&Json>) -> Result<u64> {
+    fn push(&self, lines: &Lines, outbox: Option<u64>, trace: Option<&Json>) -> Result<u64> {
         let mut state = self.state.lock();
         if state.pending.len() > PENDING_BYTES_MAX {
             return Err(cannot_record("the audit log cannot be written"));
         }
-        for (i, line) in lines.iter().enumerate() {
-            let last = i + 1 == lines.len();
-            state.push(line, outbox.filter(|_| last), trace.filter(|_| last));
-        }
+        let (request, response) = lines.both();
+        state.push(&[request], None, None);
+        state.push(&response, outbox, trace);
         Ok(state.next - 1)
+    }
+
+    /// As [`AuditLog::settle`], after the requests that are ready to run now have had their turn:
+    /// their lines go to the file with the same call.
+    async fn settle_with_others(&self, index: u64) -> Result<()> {
+        tokio::task::yield_now().await;
+        self.settle(index).await
     }
 
     /// Waits until the line with this index is written, writing itself where nobody does.
     async fn settle(&self, index: u64) -> Result<()> {
         loop {
-            let wrote = self.wrote.notified();
-            tokio::pin!(wrote);
-            wrote.as_mut().enable();
-            let lead = {
-                let mut state = self.state.lock();
-                if state.written > index {
-                    return Ok(());
+            match self.turn(index)? {
+                Turn::Written => return Ok(()),
+                Turn::Lead => {
+                    self.write_pending();
+                    self.state.lock().check(index)?;
                 }
-                let lead = !state.writing;
-                state.writing = true;
-                lead
-            };
-            if lead {
-                self.write_pending();
-                let state = self.state.lock();
-                if state.written <= index
-                    && let Some(failure) = &state.failure
-                {
-                    return Err(cannot_record(failure.clone()));
-                }
-            } else {
-                wrote.await;
-                let state = self.state.lock();
-                if state.written <= index
-                    && !state.writing
-                    && let Some(failure) = &state.failure
-                {
-                    return Err(cannot_record(failure.clone()));
+                Turn::Wait => {
+                    let wrote = self.wrote.notified();
+                    tokio::pin!(wrote);
+                    wrote.as_mut().enable();
+                    // It may have been written before anyone knew that somebody waits.
+                    if self.state.lock().must_wait(index) {
+                        wrote.await;
+                    }
+                    self.state.lock().check(index)?;
                 }
             }
         }
     }
 
+    /// What is to be done for the line with this index.
+    fn turn(&self, index: u64) -> Result<Turn> {
+        let mut state = self.state.lock();
+        if state.written > index {
+            return Ok(Turn::Written);
+        }
+        if state.writing {
+            return Ok(Turn::Wait);
+        }
+        state.writing = true;
+        Ok(Turn::Lead)
+    }
     /// Writes what is pending, for a few turns, then lets go.
     fn write_pending(&self) {
         for _ in 0..TURNS_MAX {
-            let (bytes, upto) = {
+            let (mut bytes, upto) = {
                 let mut state = self.state.lock();
                 if state.pending.is_empty() {
                     break;
@@ -418,13 +425,22 @@ impl AuditLog {
                     state.segment_bytes += bytes.len() as u64;
                     state.failure = None;
                     let full = state.segment_bytes >= self.options.segment_bytes;
+                    let done = state.pending.is_empty() && !full;
+                    if state.pending.is_empty() && bytes.capacity() <= KEPT_BYTES_MAX {
+                        bytes.clear();
+                        state.pending = bytes;
+                    }
+                    state.writing = !done;
                     drop(state);
                     if full && let Err(e) = self.begin_segment() {
                         tracing::error!(error = %e, "a new audit segment could not be begun");
                     }
+                    if done {
+                        self.wrote.notify_waiters();
+                        return;
+                    }
                 }
                 Err(e) => {
-                    let mut bytes = bytes;
                     bytes.extend_from_slice(&state.pending);
                     state.pending = bytes;
                     state.failure = Some(e.to_string());
@@ -450,7 +466,7 @@ impl AuditLog {
             .into_bytes();
             render::put_hex(&mut line, &state.chain);
             line.push(b'"');
-            state.push(&line, None, None);
+            state.push(&[&line], None, None);
             (older, std::mem::take(&mut state.pending), first, state.next)
         };
         let written = self
@@ -526,7 +542,7 @@ impl AuditLog {
                 format!("{{\"time\":\"{now}\",\"type\":\"head\",\"signature\":\"").into_bytes();
             render::put_hex(&mut line, &signature);
             line.push(b'"');
-            state.push(&line, None, None);
+            state.push(&[&line], None, None);
             state.signed = state.next;
             state.signed_at = now;
             index + 1
@@ -645,13 +661,37 @@ impl AuditLog {
     }
 }
 
+/// What whoever needs a line written is to do.
+enum Turn {
+    Written,
+    /// Write, for all who wait.
+    Lead,
+    /// Somebody writes.
+    Wait,
+}
+
 impl State {
+    /// Is somebody writing, and the line with this index not written yet?
+    fn must_wait(&self, index: u64) -> bool {
+        self.written <= index && self.writing
+    }
+
+    /// The failure of the line with this index, where nobody goes on trying.
+    fn check(&self, index: u64) -> Result<()> {
+        match &self.failure {
+            Some(failure) if self.written <= index && !self.writing => {
+                Err(cannot_record(failure.clone()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Finishes a line: index, outbox id, decision and hash.
-    fn push(&mut self, line: &[u8], outbox: Option<u64>, trace: Option<&Json>) {
+    fn push(&mut self, line: &[&[u8]], outbox: Option<u64>, trace: Option<&Json>) {
         use std::io::Write;
         let start = self.pending.len();
         // Writing into memory does not fail.
-        self.pending.extend_from_slice(line);
+        line.iter().for_each(|part| self.pending.extend_from_slice(part));
         let _ = write!(self.pending, ",\"strongroom\":{{\"index\":{}", self.next);
         if let Some(id) = outbox {
             let _ = write!(self.pending, ",\"outbox\":{id}");

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 use strongroom_base::{Error, Result};
 use strongroom_storage::{Change, Commit};
 
+use super::render::Lines;
 use crate::record::{Id, Scope, Store, Tx, rows, storage_error};
 
 /// Rows read at a time at recovery.
@@ -30,7 +31,7 @@ pub(super) struct Outbox {
 /// The lines of a transaction that may become durable.
 pub struct Recorded {
     id: Id,
-    lines: [Vec<u8>; 2],
+    lines: Lines,
     ids: Arc<Mutex<Ids>>,
 }
 
@@ -41,7 +42,7 @@ impl Recorded {
     }
 
     /// Both lines.
-    pub(super) fn lines(&self) -> &[Vec<u8>; 2] {
+    pub(super) fn lines(&self) -> &Lines {
         &self.lines
     }
 
@@ -60,11 +61,7 @@ impl Drop for Recorded {
 
 impl Outbox {
     /// Puts lines into a transaction.
-    pub(super) fn put(&self, tx: &Tx, lines: [Vec<u8>; 2]) -> Result<Recorded> {
-        let mut body = Vec::with_capacity(lines[0].len() + lines[1].len() + 4);
-        body.extend_from_slice(&(lines[0].len() as u32).to_be_bytes());
-        body.extend_from_slice(&lines[0]);
-        body.extend_from_slice(&lines[1]);
+    pub(super) fn put(&self, tx: &Tx, lines: Lines) -> Result<Recorded> {
         let id = {
             // Under the lock, so that no smaller id comes up later than a larger one is moved.
             let mut ids = self.ids.lock();
@@ -73,7 +70,7 @@ impl Outbox {
             id
         };
         let recorded = Recorded { id, lines, ids: self.ids.clone() };
-        tx.write(Scope::ROOT).put_row_bytes(rows::OUTBOX, id, &body)?;
+        tx.write(Scope::ROOT).put_row_bytes(rows::OUTBOX, id, recorded.lines.body())?;
         Ok(recorded)
     }
 
@@ -100,7 +97,7 @@ impl Outbox {
     }
 
     /// All rows that a crash left, oldest first.
-    pub(super) async fn left_over(&self, store: &Arc<Store>) -> Result<Vec<(Id, [Vec<u8>; 2])>> {
+    pub(super) async fn left_over(&self, store: &Arc<Store>) -> Result<Vec<(Id, Lines)>> {
         let (mut from, to) = Scope::ROOT.rows();
         let mut out = Vec::new();
         loop {
@@ -111,7 +108,8 @@ impl Outbox {
             for id in &page {
                 let body = tx.read(Scope::ROOT).row_bytes(rows::OUTBOX, *id).await?;
                 if let Some(body) = body {
-                    out.push((*id, split(body.expose_secret())?));
+                    let damaged = || Error::internal("an outbox row is damaged");
+                    out.push((*id, Lines::read(body.expose_secret()).ok_or_else(damaged)?));
                 }
             }
             match page.last() {
@@ -120,12 +118,4 @@ impl Outbox {
             }
         }
     }
-}
-
-fn split(body: &[u8]) -> Result<[Vec<u8>; 2]> {
-    let damaged = || Error::internal("an outbox row is damaged");
-    let length = body.get(..4).and_then(|b| b.try_into().ok()).map(u32::from_be_bytes);
-    let end = 4 + length.ok_or_else(damaged)? as usize;
-    let first = body.get(4..end).ok_or_else(damaged)?;
-    Ok([first.to_vec(), body[end..].to_vec()])
 }

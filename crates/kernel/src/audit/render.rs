@@ -4,7 +4,8 @@
 
 use std::io::Write;
 
-use strongroom_base::{Json, JsonMap};
+use strongroom_base::json::{self, write_text};
+use strongroom_base::{Json, JsonMap, Timestamp};
 use strongroom_crypto::hmac::HmacKey;
 
 use super::{Entry, Outcome};
@@ -25,15 +26,102 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Bytes as lower-case hex.
 pub(super) fn put_hex(out: &mut Vec<u8>, bytes: &[u8]) {
-    for byte in bytes {
-        out.push(HEX[usize::from(byte >> 4)]);
-        out.push(HEX[usize::from(byte & 15)]);
+    for digest in bytes.chunks(32) {
+        let mut text = [0_u8; 64];
+        for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(digest) {
+            *pair = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        }
+        out.extend_from_slice(&text[..2 * digest.len()]);
     }
 }
 
 fn put_hmac(out: &mut Vec<u8>, key: &HmacKey, value: &[u8]) {
+    put_digest(out, &key.mac(&[value]));
+}
+
+fn put_digest(out: &mut Vec<u8>, digest: &[u8; 32]) {
     out.extend_from_slice(b"hmac-sha256:");
-    put_hex(out, &key.mac(&[value]));
+    put_hex(out, digest);
+}
+
+/// Both lines of a request, without their closing braces: index and chain follow. What both have in
+/// common, which is most of the first, is there once: so it is encrypted and stored once, too.
+///
+/// In this form the outbox keeps them: where the common part begins, where the first line ends and
+/// where the second one's beginning does (three numbers of four bytes, big-endian, counted from after
+/// them); the first line; the second one's beginning; its end.
+pub(super) struct Lines(Vec<u8>);
+
+/// Bytes of the three numbers.
+const PLACES_BYTES: usize = 12;
+/// Room for the lines of an ordinary request.
+const LINES_BYTES: usize = 2_500;
+
+impl Lines {
+    /// Takes back what the outbox kept; `None` where it is damaged.
+    pub fn read(body: &[u8]) -> Option<Self> {
+        let lines = Self(body.to_vec());
+        lines.parts().map(|_| ()).map(|()| lines)
+    }
+
+    /// Two lines that have nothing in common.
+    pub fn apart(first: &[u8], second: &[u8]) -> Self {
+        let mut out = vec![0; PLACES_BYTES];
+        out.extend_from_slice(first);
+        let end = out.len();
+        out.extend_from_slice(second);
+        let begun = out.len();
+        Self(out).placed([end, end, begun])
+    }
+
+    /// Notes the places, given as lengths of the buffer when they were reached.
+    fn placed(mut self, ends: [usize; 3]) -> Self {
+        let (places, _) = self.0.as_chunks_mut::<4>();
+        for (place, at) in places.iter_mut().zip(ends) {
+            // The fields of a request are bounded far below four gigabytes.
+            *place = u32::try_from(at - PLACES_BYTES).unwrap_or(u32::MAX).to_be_bytes();
+        }
+        self
+    }
+
+    /// What the outbox keeps.
+    pub fn body(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn parts(&self) -> Option<(&[u8], [&[u8]; 3])> {
+        let (places, text) = self.0.split_at_checked(PLACES_BYTES)?;
+        let place = |i: usize| {
+            let (numbers, _) = places.as_chunks::<4>();
+            numbers.get(i).map(|number| u32::from_be_bytes(*number) as usize)
+        };
+        let (common, first, begun) = (place(0)?, place(1)?, place(2)?);
+        let second = [text.get(first..begun)?, text.get(common..first)?, text.get(begun..)?];
+        Some((text.get(..first)?, second))
+    }
+
+    /// The first line, and the parts of the second.
+    pub fn both(&self) -> (&[u8], [&[u8]; 3]) {
+        self.parts().unwrap_or_default()
+    }
+}
+
+/// A text that is shown by its HMAC, worked out once.
+#[derive(Clone, Copy)]
+struct Hashed(Option<[u8; 32]>);
+
+impl Hashed {
+    /// Of a text that may be "".
+    fn of(key: &HmacKey, text: &str) -> Self {
+        Self((!text.is_empty()).then(|| key.mac(&[text.as_bytes()])))
+    }
+}
+
+/// What stands in both lines by its HMAC.
+#[derive(Clone, Copy)]
+struct Credentials {
+    token: Hashed,
+    accessor: Hashed,
 }
 
 /// Writes JSON into a buffer.
@@ -44,7 +132,7 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(super) fn new(key: &'a HmacKey) -> Self {
-        Self { out: Vec::with_capacity(2_048), key }
+        Self { out: Vec::with_capacity(LINES_BYTES), key }
     }
 
     pub(super) fn raw(&mut self, text: &str) -> &mut Self {
@@ -53,8 +141,7 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
-        // Writing into memory does not fail.
-        let _ = serde_json::to_writer(&mut self.out, text);
+        write_text(&mut self.out, text);
         self
     }
 
@@ -85,8 +172,19 @@ impl<'a> Writer<'a> {
         self
     }
 
+    /// As [`Writer::secret`], of a text that was hashed before.
+    fn hashed_member(&mut self, name: &str, hashed: Hashed) -> &mut Self {
+        if let Hashed(Some(digest)) = hashed {
+            self.name(name).out.push(b'"');
+            put_digest(&mut self.out, &digest);
+            self.out.push(b'"');
+        }
+        self
+    }
+
     fn number(&mut self, name: &str, number: i64) -> &mut Self {
         self.name(name);
+        // Writing into memory does not fail.
         let _ = write!(self.out, "{number}");
         self
     }
@@ -140,9 +238,7 @@ impl<'a> Writer<'a> {
                 self.out.push(b']');
             }
             Json::Object(map) => self.hashed_map(map, &[]),
-            plain => {
-                let _ = serde_json::to_writer(&mut self.out, plain);
-            }
+            plain => json::write(&mut self.out, plain),
         }
     }
 
@@ -154,7 +250,7 @@ impl<'a> Writer<'a> {
             }
             self.text(name).raw(":");
             if shown.iter().any(|s| s == name) {
-                let _ = serde_json::to_writer(&mut self.out, value);
+                json::write(&mut self.out, value);
             } else {
                 self.hashed(value);
             }
@@ -174,36 +270,43 @@ fn operation(verb: Verb) -> &'static str {
     }
 }
 
-/// Both lines of a request, without their closing brace: index and chain follow.
-pub(super) fn lines(entry: &Entry<'_>, key: &HmacKey, accessor: &str, now: &str) -> [Vec<u8>; 2] {
-    let mut common = Writer::new(key);
-    auth(&mut common, entry, accessor);
-    request(&mut common, entry, accessor);
-    let mut first = Writer::new(key);
-    first.raw("{\"time\":").text(&entry.started.to_string()).raw(",\"type\":\"request\"");
-    first.out.extend_from_slice(&common.out);
-    let mut second = Writer::new(key);
-    second.raw("{\"time\":").text(now).raw(",\"type\":\"response\"");
-    second.out.extend_from_slice(&common.out);
+/// Both lines of a request.
+pub(super) fn lines(entry: &Entry<'_>, key: &HmacKey, now: Timestamp) -> Lines {
+    let token = entry.token_text.map_or("", |text| text.expose_secret());
+    let shown =
+        Credentials { token: Hashed::of(key, token), accessor: Hashed::of(key, entry.accessor) };
+    let mut w = Writer::new(key);
+    w.out.extend_from_slice(&[0; PLACES_BYTES]);
+    w.raw("{\"time\":").text(entry.started.text().as_str()).raw(",\"type\":\"request\"");
+    let common = w.out.len();
+    auth(&mut w, entry, shown);
+    request(&mut w, entry, shown);
+    let first = w.out.len();
+    w.raw("{\"time\":").text(now.text().as_str()).raw(",\"type\":\"response\"");
+    let begun = w.out.len();
+    outcome(&mut w, entry);
+    Lines(w.out).placed([common, first, begun])
+}
+
+fn outcome(w: &mut Writer<'_>, entry: &Entry<'_>) {
     match &entry.outcome {
-        Outcome::Reply(reply) => response(&mut second, entry, reply),
+        Outcome::Reply(reply) => response(w, entry, reply),
         Outcome::Refused(error) => {
             let text = if error.public.is_empty() {
                 format!("{:?}", error.kind)
             } else {
                 error.public.join("; ")
             };
-            second.name("error").text(&text);
+            w.name("error").text(&text);
             if let Some(data) = &error.data {
-                second.name("response").raw("{\"data\":").hashed(data);
-                second.raw("}");
+                w.name("response").raw("{\"data\":").hashed(data);
+                w.raw("}");
             }
         }
     }
-    [first.out, second.out]
 }
 
-fn auth(w: &mut Writer<'_>, entry: &Entry<'_>, accessor: &str) {
+fn auth(w: &mut Writer<'_>, entry: &Entry<'_>, shown: Credentials) {
     let Some(token) = entry.token else {
         // An open path, or a caller who was not found: the token that came is in the request.
         w.raw(",\"auth\":{");
@@ -212,10 +315,7 @@ fn auth(w: &mut Writer<'_>, entry: &Entry<'_>, accessor: &str) {
         return;
     };
     w.raw(",\"auth\":{");
-    if let Some(text) = entry.token_text {
-        w.secret("client_token", text.expose_secret());
-    }
-    w.secret("accessor", accessor);
+    w.hashed_member("client_token", shown.token).hashed_member("accessor", shown.accessor);
     w.member("display_name", &token.display_name);
     w.texts("policies", token.policies.iter().chain(entry.identity_policies));
     w.texts("token_policies", token.policies.iter());
@@ -251,20 +351,18 @@ fn token_facts(w: &mut Writer<'_>, token: &Token) {
     if token.ttl > 0 {
         w.number("token_ttl", token.ttl);
     }
-    w.member("token_issue_time", &token.created.to_string());
+    w.member("token_issue_time", token.created.text().as_str());
 }
 
-fn request(w: &mut Writer<'_>, entry: &Entry<'_>, accessor: &str) {
+fn request(w: &mut Writer<'_>, entry: &Entry<'_>, shown: Credentials) {
     w.name("request").raw("{");
     w.member("id", entry.id);
     let client = entry.token.map_or("", |t| t.entity_id.as_str());
     w.member("client_id", client);
     w.member("operation", operation(entry.verb));
     mount(w, entry);
-    if let Some(text) = entry.token_text {
-        w.secret("client_token", text.expose_secret());
-    }
-    w.secret("client_token_accessor", accessor);
+    w.hashed_member("client_token", shown.token);
+    w.hashed_member("client_token_accessor", shown.accessor);
     w.name("namespace").raw("{").member("id", &entry.namespace.id);
     w.member("path", &entry.namespace.path).raw("}");
     w.member("path", entry.path);

@@ -17,7 +17,7 @@ pub(super) async fn admit(
     call: Call,
     id: String,
     flight: Boarded,
-) -> Result<Admitted, (String, Error)> {
+) -> Result<Box<Admitted>, (String, Error)> {
     let started = services.store.now();
     let found = async {
         let table = services.router.table().await?;
@@ -48,7 +48,7 @@ pub(super) async fn admit(
         None => (None, String::new()),
     };
     let shown_headers = services.audit.headers();
-    Ok(Admitted {
+    Ok(Box::new(Admitted {
         services,
         table,
         call,
@@ -63,12 +63,12 @@ pub(super) async fn admit(
         shown_headers,
         waits_for_role: false,
         flight,
-    })
+    }))
 }
 
 impl Admitted {
     /// Asks the quotas, then goes on.
-    pub(super) async fn limit_and_run(mut self) -> Answer {
+    pub(super) async fn limit_and_run(mut self: Box<Self>) -> Answer {
         if self.services.is_full() && !self.may_use_reserve() {
             return Answer::failure(self.id, disk_full());
         }

@@ -11,22 +11,23 @@ use crate::tokens::Token;
 
 impl Admitted {
     /// Finds the caller. On open paths a token is neither needed nor looked at.
-    pub(super) async fn authenticate(mut self) -> Result<Authenticated, (Self, Refused)> {
+    pub(super) async fn authenticate(
+        mut self: Box<Self>,
+    ) -> Result<Box<Authenticated>, (Box<Self>, Refused)> {
         let target = self.resolve();
         let rule = match &target {
             Target::Route { index, .. } => self.route(*index).map_or(Rule::Token, |r| r.rule),
             _ => Rule::Token,
         };
         let text = self.call.token.take().map(Arc::new);
-        let mut caller = Authenticated {
+        let mut caller = Box::new(Authenticated {
             admitted: self,
             target,
             token: None,
             entity: None,
             token_text: text,
-            accessor: String::new(),
             last_use: false,
-        };
+        });
         if rule == Rule::Open {
             return Ok(caller);
         }
@@ -78,11 +79,8 @@ impl Authenticated {
         if token.num_uses > 0 {
             self.take_use(&token).await?;
         }
-        if !token.batch {
-            self.accessor = services.tokens.accessor(token.id);
-        }
         let client = match token.entity_id.as_str() {
-            "" => &self.accessor,
+            "" => &token.accessor,
             entity => entity,
         };
         self.admitted.flight.of_client(client);

@@ -8,10 +8,12 @@ use crate::policy::{Capability, Denial, denied_by_policy};
 
 impl Authenticated {
     /// Asks policy about the path, then reads the body and asks about its parameters.
-    pub(super) async fn authorise(mut self) -> Result<Authorised, (Self, Refused)> {
+    pub(super) async fn authorise(
+        mut self: Box<Self>,
+    ) -> Result<Box<Authorised>, (Box<Self>, Refused)> {
         match self.judge().await {
             Ok((granting, fields, rights)) => match self.limit_by_role(&fields).await {
-                Ok(()) => Ok(Authorised { caller: self, granting, fields, rights }),
+                Ok(()) => Ok(Box::new(Authorised { caller: self, granting, fields, rights })),
                 Err(error) => Err((self, error.into())),
             },
             Err(refused) => Err((self, refused)),

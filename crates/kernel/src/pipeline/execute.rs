@@ -31,19 +31,22 @@ pub(super) struct Done {
 
 impl Authorised {
     /// Carries it out for the first time.
-    pub(super) async fn execute(self) -> Result<Executed, (Self, Refused)> {
+    pub(super) async fn execute(self: Box<Self>) -> Result<Executed, (Box<Self>, Refused)> {
         self.execute_again(0).await
     }
 
     /// Carries it out, for the `attempt`-th time after the first.
-    pub(super) async fn execute_again(self, attempt: u32) -> Result<Executed, (Self, Refused)> {
+    pub(super) async fn execute_again(
+        self: Box<Self>,
+        attempt: u32,
+    ) -> Result<Executed, (Box<Self>, Refused)> {
         match CatchPanic::new(self.run(attempt)).await {
             Ok(done) => Ok(Executed { authorised: self, done }),
             Err(error) => Err((self, error.into())),
         }
     }
 
-    async fn run(&self, attempt: u32) -> Result<Done> {
+    async fn run(&self, attempt: u32) -> Result<Box<Done>> {
         let caller = &self.caller;
         let admitted = &caller.admitted;
         if admitted.call.wants_help() {
@@ -102,7 +105,7 @@ impl Authorised {
             }
             None => reply.leased.take(),
         };
-        let mut done = Done { tx, reply, lease, after, attempt, _queue: queue };
+        let mut done = Box::new(Done { tx, reply, lease, after, attempt, _queue: queue });
         if let Some(ttl) = request.wrap_ttl.filter(|ttl| *ttl > 0) {
             super::wrap::wrap(caller, &request, &mut done, ttl).await?;
         }
@@ -165,14 +168,14 @@ impl<'a> Counted<'a> {
 
 impl Authorised {
     /// Answers what the path is for.
-    fn help(&self, attempt: u32) -> Result<Done> {
+    fn help(&self, attempt: u32) -> Result<Box<Done>> {
         let admitted = &self.caller.admitted;
         let entry = admitted.entry.as_ref().ok_or_else(|| Error::no_route(&admitted.path))?;
         let help = crate::describe::help(entry, &admitted.path, &admitted.below);
         let help = help.ok_or_else(|| Error::no_route(&admitted.path))?;
         let tx = admitted.services.store.begin();
         let reply = Reply::data(help).bare();
-        Ok(Done { tx, reply, lease: None, after: Vec::new(), attempt, _queue: None })
+        Ok(Box::new(Done { tx, reply, lease: None, after: Vec::new(), attempt, _queue: None }))
     }
 }
 

@@ -10,23 +10,26 @@ const ATTEMPTS_MAX: u32 = 32;
 
 impl Admitted {
     /// Records a refusal before the caller was known.
-    pub(super) async fn refuse(self, refused: Refused) -> Answer {
-        let caller = Authenticated {
+    pub(super) async fn refuse(self: Box<Self>, refused: Refused) -> Answer {
+        let caller = Box::new(Authenticated {
             admitted: self,
             target: Target::Nothing,
             token: None,
             entity: None,
             token_text: None,
-            accessor: String::new(),
             last_use: false,
-        };
+        });
         caller.refuse(refused, &RawFields::default()).await
     }
 }
 
 impl Authenticated {
     /// Records a refusal; the answer's own failure is what recording says, if it fails.
-    pub(super) async fn refuse(self, mut refused: Refused, fields: &RawFields) -> Answer {
+    pub(super) async fn refuse(
+        self: Box<Self>,
+        mut refused: Refused,
+        fields: &RawFields,
+    ) -> Answer {
         let services = self.admitted.services.clone();
         // Whose policies they were decides who may read their rules.
         let namespaces = &self.admitted.table.namespaces;
@@ -69,7 +72,7 @@ impl Authenticated {
             peer: &admitted.call.peer,
             headers: &admitted.call.headers,
             shown_headers: &self.admitted.shown_headers.0,
-            accessor: &self.accessor,
+            accessor: self.token.as_ref().map_or("", |t| &t.accessor),
             token: self.token.as_deref(),
             token_text: self.token_text.as_deref(),
             identity_policies: self.entity.as_ref().map_or(&[], |e| &e.policies),

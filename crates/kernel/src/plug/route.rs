@@ -74,6 +74,12 @@ impl Route {
     /// (threat CVE-2026-3605): where it is no list, a greedy capture keeps the slash, and nothing
     /// else takes one.
     pub(super) fn matches(&self, path: &str) -> Option<(Captures, u64)> {
+        // Most of an engine's routes part here, before anything is built.
+        if let Some(Segment::Literal(first)) = self.segments.first()
+            && !path.starts_with(first)
+        {
+            return None;
+        }
         let mut captures = Captures::new();
         let mut rank = 0_u64;
         let mut rest = path.strip_suffix('/').unwrap_or(path);

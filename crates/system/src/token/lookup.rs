@@ -124,7 +124,7 @@ async fn view(cx: &ReadCx<'_>, token: &Token, id: &str) -> Result<Reply<TokenVie
         .filter(|policies| !policies.is_empty());
     let renewed = (!token.renewed.is_zero()).then_some(token.renewed);
     Ok(Reply::data(TokenView {
-        accessor: if token.batch { String::new() } else { services.tokens.accessor(token.id) },
+        accessor: token.accessor.clone(),
         bound_cidrs: token.bound_cidrs.clone(),
         creation_time: token.created.seconds(),
         creation_ttl: token.ttl,
