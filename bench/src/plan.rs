@@ -128,11 +128,16 @@ fn workloads(
             }
         }
         for (subject, figures) in subjects.iter().zip(figures) {
+            let figure = Report::middle(figures);
+            if let Ok(figure) = &figure {
+                // A long run that is broken off has shown this much.
+                eprintln!("  {}: {:.1} µs", subject.server.kind.name(), figure.cpu_micros);
+            }
             report.rows.push(Row {
                 kind: subject.server.kind,
                 work,
                 secrets: subject.secrets,
-                figure: Report::middle(figures),
+                figure,
             });
         }
     }
