@@ -1,5 +1,4 @@
 # A configuration of Vault or OpenBao for one node of integrated storage starts as it is.
-ui            = true
 disable_mlock = true
 api_addr      = "https://vault.example.com:8200"
 cluster_addr  = "https://vault.example.com:8201"

@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value as Json, json};
+use strongroom_storage::sqlite::SqliteStorage;
 
 use crate::config;
 use crate::listen::Bind;
@@ -98,7 +99,10 @@ fn surroundings(config: &config::ServerConfig) -> Vec<Check> {
             verdict: Verdict::Warning,
             text: "everything is kept in memory and gone at the end".to_owned(),
         }),
-        config::Storage::Folder { path, .. } => checks.push(folder("storage", path)),
+        config::Storage::Folder { path, .. } => {
+            checks.push(folder("storage", path));
+            checks.extend(store(path));
+        }
     }
     if let Some(path) = &config.own.audit_dir {
         checks.push(folder("audit log", path));
@@ -121,6 +125,23 @@ fn surroundings(config: &config::ServerConfig) -> Vec<Check> {
         checks.push(Check { name: "seal", verdict: Verdict::Ok, text });
     }
     checks
+}
+
+/// The store that lies in a folder already: all of its pages fit together. One that a server has
+/// open is left alone.
+fn store(path: &Path) -> Option<Check> {
+    if !path.join("strongroom.db").exists() && !path.join("lock").exists() {
+        return None;
+    }
+    let (verdict, text) = match SqliteStorage::verify(path) {
+        Ok(()) => (Verdict::Ok, "every page is whole".to_owned()),
+        Err(e) => {
+            let text = e.to_string();
+            let open = text.contains("in use by another server");
+            (if open { Verdict::Warning } else { Verdict::Failure }, text)
+        }
+    };
+    Some(Check { name: "store", verdict, text })
 }
 
 /// A folder to write to: it is there or can be made, and has room.

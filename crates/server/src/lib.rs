@@ -7,6 +7,8 @@ pub mod config;
 mod cors;
 pub mod dev;
 pub mod diagnose;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod listen;
 pub mod logging;
 mod machine;

@@ -4,6 +4,8 @@
 // A test that cannot be set up fails.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+pub mod fuzz;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 

@@ -279,6 +279,15 @@ impl Draft {
         ] {
             *switch |= top.flag(key).unwrap_or(false);
         }
+        for (key, why) in [
+            ("ui", "has no effect: the user interface is not built in yet"),
+            ("introspection_endpoint", "has no effect: sys/internal/inspect is not built in yet"),
+            ("allow_audit_log_prefixing", "has no effect: lines of the audit log have no prefix"),
+        ] {
+            if top.flag(key) == Some(true) {
+                top.warn_of(key, why);
+            }
+        }
         last(&mut switches.api_audit, top.flag("unsafe_allow_api_audit_creation"));
     }
 

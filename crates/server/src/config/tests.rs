@@ -76,7 +76,8 @@ fn vaults_own_example_is_read_whole() {
     assert!(matches!(&config.listeners[1].bind, Bind::Unix { mode: Some(0o660), .. }));
     assert_eq!(
         lines(&loaded.warnings),
-        "c.hcl:9:3: storage \"raft\": `performance_multiplier` has no effect: it tunes Raft, and \
+        "c.hcl:2:1: `ui` has no effect: the user interface is not built in yet\n\
+         c.hcl:9:3: storage \"raft\": `performance_multiplier` has no effect: it tunes Raft, and \
          this node is alone\n\
          c.hcl:19:3: telemetry: `statsite_address` has no effect: metrics are read from \
          sys/metrics\n"

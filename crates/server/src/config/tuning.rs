@@ -183,6 +183,10 @@ impl Telemetry {
             prefix_filter: stanza.list("prefix_filter").unwrap_or_default(),
             filter_default: stanza.flag("filter_default").unwrap_or(true),
         };
+        stanza.without_effect(
+            &["metrics_prefix", "prefix_filter", "filter_default"],
+            "all metrics are always served, under their own names",
+        );
         if telemetry.prefix_filter.iter().any(|rule| !rule.starts_with(['+', '-'])) {
             stanza.error_of("prefix_filter", "rules begin with + or -");
         }

@@ -141,3 +141,21 @@ fn key_parts(key: &[u8]) -> Option<(&[u8], &[u8])> {
     // A key has whole bytes: no unused bits.
     Some((algorithm.content, bits.content.strip_prefix(&[0])?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_bytes_panic() {
+        let fuzz = strongroom_testkit::fuzz::Fuzz::new(7);
+        let made = rcgen::generate_simple_self_signed(vec!["a.test".to_owned()]).unwrap();
+        let sample = made.cert.der().to_vec();
+        let found = public_key(&CertificateDer::from(sample.clone())).map(<[u8]>::to_vec);
+        assert!(found.is_some_and(|key| key_parts(&key).is_some()));
+        for _ in 0..3_000 {
+            let certificate = CertificateDer::from(fuzz.input(&[&sample]));
+            let _ = public_key(&certificate).and_then(key_parts);
+        }
+    }
+}

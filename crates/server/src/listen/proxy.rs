@@ -248,4 +248,15 @@ mod tests {
             assert!(parse(input).is_err(), "{:?}", String::from_utf8_lossy(input));
         }
     }
+
+    #[test]
+    fn no_bytes_panic() {
+        let fuzz = strongroom_testkit::fuzz::Fuzz::new(6);
+        let v1 = b"PROXY TCP4 192.0.2.1 198.51.100.1 5000 443\r\nGET / HTTP/1.1\r\n".as_slice();
+        let v2 =
+            b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x01\x13\x88\x01\xbb";
+        for _ in 0..3_000 {
+            let _ = parse(&fuzz.input(&[v1, v2.as_slice()]));
+        }
+    }
 }

@@ -185,6 +185,12 @@ fn wrong_use_is_told_before_anything_is_sent() {
             "Specifying -force requires also specifying -prefix\n",
         ),
         (&["server"], "Must specify at least one config path using -config"),
+        (&["server", "-dev", "-recovery"], "-recovery: there is no recovery mode"),
+        (&["server", "-dev-ha"], "-dev-ha: high availability is not built in yet"),
+        (&["server", "-dev", "-dev-plugin-dir=x"], "there are no external plugins"),
+        (&["server", "-dev", "-dev-latency=5"], "-dev-latency: it is for the tests of another"),
+        (&["server", "-config=a", "-dev-root-token-id=x"], "is for dev mode: give -dev, too"),
+        (&["server", "-config=a", "-log-rotate-bytes=x"], "-log-rotate-bytes is not a number"),
     ] {
         let ran = nowhere.words(words);
         assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{words:?} {}", ran.err);

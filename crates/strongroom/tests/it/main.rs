@@ -3,11 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod cli;
+mod configured;
 mod disk;
 mod drain;
+mod hardening;
 mod hvac;
 mod limits;
 mod live;
 mod product;
 mod sinks;
+mod up;
 mod vaultrs_client;
