@@ -465,14 +465,8 @@ fn transport(method: &str, url: &str, error: &reqwest::Error) -> Error {
     let host = url.split("://").nth(1).and_then(|rest| rest.split('/').next()).unwrap_or_default();
     let io = causes.iter().rev().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     let innermost = causes.last().map_or_else(|| error.to_string(), ToString::to_string);
-    let reason = if innermost.contains("InvalidContentType") {
-        "http: server gave HTTP response to HTTPS client\n\nThe server does not speak TLS on this \
-         port. Use an http:// address (-address, STRONGROOM_ADDR or VAULT_ADDR)."
-            .to_owned()
-    } else if innermost.contains("UnknownIssuer") {
-        "x509: certificate signed by unknown authority\n\nIf the server is the right one, name its \
-         CA certificate (-ca-cert, STRONGROOM_CACERT or VAULT_CACERT)."
-            .to_owned()
+    let reason = if let Some(known) = mismatch(&innermost) {
+        known.to_owned()
     } else if error.is_timeout() {
         "context deadline exceeded".to_owned()
     } else {
@@ -487,6 +481,33 @@ fn transport(method: &str, url: &str, error: &reqwest::Error) -> Error {
         }
     };
     Error::Transport { method: method.to_owned(), url: url.to_owned(), reason }
+}
+
+/// What people get wrong about TLS, and what to do, from the innermost cause's text.
+fn mismatch(innermost: &str) -> Option<&'static str> {
+    let known: [(&str, &str); 4] = [
+        (
+            "InvalidContentType",
+            "http: server gave HTTP response to HTTPS client\n\nThe server does not speak TLS on \
+             this port. Use an http:// address (-address, STRONGROOM_ADDR or VAULT_ADDR).",
+        ),
+        (
+            "invalid HTTP version parsed",
+            "malformed HTTP response\n\nThe server may speak TLS on this port. Use an https:// \
+             address (-address, STRONGROOM_ADDR or VAULT_ADDR).",
+        ),
+        (
+            "UnknownIssuer",
+            "x509: certificate signed by unknown authority\n\nIf the server is the right one, \
+             name its CA certificate (-ca-cert, STRONGROOM_CACERT or VAULT_CACERT).",
+        ),
+        (
+            "CaUsedAsEndEntity",
+            "x509: the server's certificate is a CA's own\n\nA server needs one that is marked as \
+             none (basicConstraints CA:FALSE), even if it is its own issuer.",
+        ),
+    ];
+    known.iter().find(|(sign, _)| innermost.contains(sign)).map(|(_, text)| *text)
 }
 
 fn build_http(config: &Config, address: &Address) -> Result<reqwest::Client, Error> {
