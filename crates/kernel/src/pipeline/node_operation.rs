@@ -33,6 +33,7 @@ pub(super) async fn run(
         token: call.token.as_ref(),
         query: &call.query,
         verb: call.verb,
+        authorised: false,
     };
     let mut result = CatchPanic::new(run(node, &about, source)).await;
     if call.verb == Verb::Write

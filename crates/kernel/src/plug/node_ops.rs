@@ -30,6 +30,8 @@ pub struct NodeCall<'a> {
     pub query: &'a [(String, String)],
     /// The verb.
     pub verb: Verb,
+    /// Policy has allowed the caller's token this operation, at a path that asks for one.
+    pub authorised: bool,
 }
 
 pub(crate) type NodeFn = Box<

@@ -294,7 +294,7 @@ impl Draft {
     /// Puts the environment over the files, fills in defaults and looks for contradictions.
     fn finish(self, findings: &Findings, environment: Environment<'_>) -> Option<ServerConfig> {
         let from_environment = |name: &str| {
-            ["STRONGROOM", "VAULT", "BAO"]
+            ["STRONGROOM", "BAO", "VAULT"]
                 .iter()
                 .find_map(|prefix| environment(&format!("{prefix}_{name}")))
                 .filter(|value| !value.is_empty())

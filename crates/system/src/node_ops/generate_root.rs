@@ -24,8 +24,8 @@ impl Op for ReadAttempt {
 }
 
 impl NodeOp for ReadAttempt {
-    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<GenerateRootStatus>> {
-        let (_, set) = open(node).await?;
+    async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<GenerateRootStatus>> {
+        let (_, set) = open(node, call).await?;
         let required = usize::from(set.threshold);
         Ok(Reply::data(node.ceremonies.lock().root.status(required, OTP_CHARS)).bare())
     }
@@ -47,8 +47,8 @@ impl Op for StartAttempt {
 }
 
 impl NodeOp for StartAttempt {
-    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<GenerateRootStatus>> {
-        let (_, set) = open(node).await?;
+    async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<GenerateRootStatus>> {
+        let (_, set) = open(node, call).await?;
         let now = node.clock.now();
         let required = usize::from(set.threshold);
         if node.ceremonies.lock().root.plan().is_some() {
@@ -83,7 +83,7 @@ impl Op for CancelAttempt {
 
 impl NodeOp for CancelAttempt {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<()>> {
-        open(node).await?;
+        open(node, call).await?;
         let authority = authority(node, call, self.nonce.as_deref()).await?;
         node.ceremonies.lock().root.cancel(authority, node.clock.now())?;
         Ok(Reply::none())
@@ -106,8 +106,8 @@ impl Op for UpdateAttempt {
 }
 
 impl NodeOp for UpdateAttempt {
-    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<GenerateRootStatus>> {
-        let (services, set) = open(node).await?;
+    async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<GenerateRootStatus>> {
+        let (services, set) = open(node, call).await?;
         let now = node.clock.now();
         let required = usize::from(set.threshold);
         let share = Share::parse(self.key.as_ref().map_or("", |k| k.expose_secret().as_str()))?;

@@ -1,9 +1,9 @@
 //! Operations on the node itself: they work while the store is sealed or not there yet, need no
 //! token, and lie in the root namespace only.
 
-mod generate_root;
+pub mod generate_root;
 mod init;
-mod rekey;
+pub mod rekey;
 mod status;
 mod unseal;
 

@@ -17,9 +17,9 @@ use strongroom_kernel::seal::ceremony::{
 use strongroom_kernel::seal::{self, RekeyBackup, Shares};
 
 /// The services and the share set of an open store whose key ceremonies are served.
-pub(super) async fn open(node: &Arc<Node>) -> Result<(Arc<Services>, Shares)> {
+pub(super) async fn open(node: &Arc<Node>, call: &NodeCall<'_>) -> Result<(Arc<Services>, Shares)> {
     let services = node.active()?;
-    if !node.config.unauthenticated_key_ceremonies {
+    if !node.config.unauthenticated_key_ceremonies && !call.authorised {
         return Err(Error::unsupported());
     }
     let set = seal::shares(&node.storage).await?;
@@ -32,6 +32,9 @@ pub(super) async fn authority<'n>(
     call: &NodeCall<'_>,
     nonce: Option<&'n str>,
 ) -> Result<Authority<'n>> {
+    if call.authorised {
+        return Ok(Authority::Token);
+    }
     if let (Some(token), Ok(services)) = (call.token, node.active()) {
         let found = services.tokens.check(token, node.clock.now()).await?;
         if found.is_some_and(|t| t.is_root()) {
@@ -52,8 +55,8 @@ impl Op for ReadRekey {
 }
 
 impl NodeOp for ReadRekey {
-    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<RekeyStatus>> {
-        let (_, set) = open(node).await?;
+    async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<RekeyStatus>> {
+        let (_, set) = open(node, call).await?;
         let status = node.ceremonies.lock().rekeying.status(usize::from(set.threshold));
         Ok(Reply::data(status).bare())
     }
@@ -83,8 +86,8 @@ impl Op for StartRekey {
 }
 
 impl NodeOp for StartRekey {
-    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<RekeyStatus>> {
-        let (_, set) = open(node).await?;
+    async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<RekeyStatus>> {
+        let (_, set) = open(node, call).await?;
         let now = node.clock.now();
         let threshold = usize::from(set.threshold);
         if node.ceremonies.lock().rekeying.plan().is_some() {
@@ -119,7 +122,7 @@ impl Op for CancelRekey {
 
 impl NodeOp for CancelRekey {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<()>> {
-        open(node).await?;
+        open(node, call).await?;
         let authority = authority(node, call, self.nonce.as_deref()).await?;
         node.ceremonies.lock().rekeying.cancel(authority, node.clock.now())?;
         Ok(Reply::none())
@@ -152,8 +155,8 @@ impl Op for UpdateRekey {
 }
 
 impl NodeOp for UpdateRekey {
-    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<RekeyAnswer>> {
-        let (services, set) = open(node).await?;
+    async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<RekeyAnswer>> {
+        let (services, set) = open(node, call).await?;
         let now = node.clock.now();
         let share = Share::parse(self.key.as_ref().map_or("", |k| k.expose_secret().as_str()))?;
         let nonce = self.nonce.unwrap_or_default();
@@ -226,8 +229,8 @@ impl Op for ReadRekeyVerify {
 }
 
 impl NodeOp for ReadRekeyVerify {
-    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<RekeyVerifyStatus>> {
-        open(node).await?;
+    async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<RekeyVerifyStatus>> {
+        open(node, call).await?;
         let status = node.ceremonies.lock().rekeying.verify_status()?;
         Ok(Reply::data(status).bare())
     }
@@ -259,8 +262,8 @@ impl Op for UpdateRekeyVerify {
 }
 
 impl NodeOp for UpdateRekeyVerify {
-    async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<VerifyAnswer>> {
-        let (services, _) = open(node).await?;
+    async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<VerifyAnswer>> {
+        let (services, _) = open(node, call).await?;
         let share = Share::parse(self.key.as_ref().map_or("", |k| k.expose_secret().as_str()))?;
         let nonce = self.nonce.unwrap_or_default();
         let progress =
@@ -293,7 +296,7 @@ impl Op for RestartRekeyVerify {
 
 impl NodeOp for RestartRekeyVerify {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<RekeyVerifyStatus>> {
-        open(node).await?;
+        open(node, call).await?;
         let authority = authority(node, call, self.nonce.as_deref()).await?;
         let mut ceremonies = node.ceremonies.lock();
         ceremonies.rekeying.restart_verification(authority, &*node.rng, node.clock.now())?;

@@ -6,6 +6,9 @@ mod audit_tests;
 mod browsers;
 mod callers;
 mod capabilities;
+mod ceremonies;
+#[cfg(test)]
+mod ceremonies_tests;
 mod deleted_mounts;
 mod explain;
 #[cfg(test)]
@@ -67,6 +70,7 @@ const ROOT_NAMESPACE_ONLY: &[&str] = &[
     "config/state",
     "config/ui",
     "generate-root",
+    "generate-root-token",
     "ha-status",
     "health",
     "host-info",
@@ -125,6 +129,7 @@ pub fn spec() -> Spec {
     let spec = lockout::add_lockout(spec);
     let spec = wrapping::add_wrapping(spec);
     let spec = seal::add_seal(spec);
+    let spec = ceremonies::add_ceremonies(spec);
     let spec = observe::add_observe(spec);
     let spec = audit::add_audit(spec);
     let spec = browsers::add_browsers(spec);

@@ -27,6 +27,10 @@ pub fn add_seal(spec: EngineSpec<System>) -> EngineSpec<System> {
         .command::<DeleteRekeyBackup>("rekey/backup")
         .query::<ReadRekeyBackup>("rekey/recovery-key-backup")
         .command::<DeleteRekeyBackup>("rekey/recovery-key-backup")
+        .query::<ReadRekeyBackup>("rotate/root/backup")
+        .command::<DeleteRekeyBackup>("rotate/root/backup")
+        .query::<ReadRekeyBackup>("rotate/recovery/backup")
+        .command::<DeleteRekeyBackup>("rotate/recovery/backup")
 }
 
 /// These concern the whole store.
