@@ -11,6 +11,7 @@ mod hvac;
 mod limits;
 mod live;
 mod product;
+mod recovery;
 mod sinks;
 mod up;
 mod vaultrs_client;

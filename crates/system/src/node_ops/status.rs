@@ -31,6 +31,8 @@ pub struct SealStatus {
     #[serde(skip_serializing_if = "String::is_empty")]
     cluster_id: String,
     recovery_seal: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recovery_seal_type: Option<&'static str>,
     storage_type: &'static str,
 }
 
@@ -59,6 +61,7 @@ pub async fn seal_status(node: &Arc<Node>) -> Result<SealStatus> {
         cluster_name,
         cluster_id,
         recovery_seal: node.auto_seal.is_some(),
+        recovery_seal_type: node.auto_seal.as_ref().map(|_| "shamir"),
         storage_type: match &node.config.raft {
             Some(_) => "raft",
             None => node.storage.kind(),

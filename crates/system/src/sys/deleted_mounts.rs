@@ -1,8 +1,8 @@
 //! Mounts that were disabled and can still be brought back (`sys/strongroom/deleted-mounts`).
 //!
-//! A disabled mount keeps its content for seven days. Until then it can be restored, at its old
-//! path or at another, with all it held except the tokens and leases it had given out: those ended
-//! when it was disabled.
+//! A disabled mount keeps its content for a time (seven days, or `mount_undelete`). Until then it
+//! can be restored, at its old path or at another, with all it held except the tokens and leases it
+//! had given out: those ended when it was disabled.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,6 @@ use strongroom_kernel::mounts::{Mount, TOP};
 use strongroom_kernel::plug::{
     Class, Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx,
 };
-use strongroom_kernel::reconcile::MOUNT_RECOVERY_SECONDS;
 
 use super::System;
 use super::mounts::{Conflict, PROTECTED, checked, conflict, with_slash};
@@ -99,14 +98,15 @@ impl Op for PurgeMount {
 }
 
 /// When a mount is removed for good.
-fn removal(mount: &Mount) -> Timestamp {
-    mount.deleted.unwrap_or(Timestamp::ZERO).plus_seconds(MOUNT_RECOVERY_SECONDS)
+fn removal(cx: &ReadCx<'_>, mount: &Mount) -> Timestamp {
+    let undelete = cx.kernel().config.mount_undelete;
+    mount.deleted.unwrap_or(Timestamp::ZERO).plus_seconds(undelete)
 }
 
 impl DeletedMount {
-    fn of(mount: Mount) -> Self {
+    fn of(cx: &ReadCx<'_>, mount: Mount) -> Self {
         Self {
-            removal_time: removal(&mount).to_string(),
+            removal_time: removal(cx, &mount).to_string(),
             deleted_time: mount.deleted.unwrap_or(Timestamp::ZERO).to_string(),
             accessor: mount.accessor,
             description: mount.description,
@@ -122,16 +122,16 @@ impl DeletedMount {
 async fn recoverable(cx: &ReadCx<'_>, id: &str) -> Result<Option<Mount>> {
     let view = cx.kernel_tx().read(cx.request.namespace.scope);
     let mount = view.named::<Mount>(TOP, id).await?;
-    Ok(mount.filter(|m| m.deleted.is_some() && removal(m) > cx.now()))
+    Ok(mount.filter(|m| m.deleted.is_some() && removal(cx, m) > cx.now()))
 }
 
 impl Query<ListDeletedMounts> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ListDeletedMounts) -> Result<Reply<DeletedMounts>> {
         let view = cx.kernel_tx().read(cx.request.namespace.scope);
         let all = view.all::<Mount>(TOP).await?.into_iter().map(|(_, mount)| mount);
-        let found = all.filter(|m| m.deleted.is_some() && removal(m) > cx.now());
+        let found = all.filter(|m| m.deleted.is_some() && removal(cx, m) > cx.now());
         let key_info: BTreeMap<_, _> =
-            found.map(|m| (m.uuid.clone(), DeletedMount::of(m))).collect();
+            found.map(|m| (m.uuid.clone(), DeletedMount::of(cx, m))).collect();
         if key_info.is_empty() {
             return Err(Error::not_found());
         }
@@ -142,7 +142,7 @@ impl Query<ListDeletedMounts> for System {
 impl Query<ReadDeletedMount> for System {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadDeletedMount) -> Result<Reply<DeletedMount>> {
         let mount = recoverable(cx, &op.id).await?.ok_or_else(Error::not_found)?;
-        Ok(Reply::data(DeletedMount::of(mount)))
+        Ok(Reply::data(DeletedMount::of(cx, mount)))
     }
 }
 

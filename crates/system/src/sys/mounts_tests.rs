@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strongroom_base::{Error, Result};
+use strongroom_kernel::node::KernelConfig;
 use strongroom_kernel::plug::{
     Class, Command, EngineSpec, Grant, Login, Op, Query, ReadCx, Reply, Spec, TokenParams, Verb,
     WriteCx,
@@ -117,9 +118,13 @@ fn door() -> Spec {
 }
 
 pub(super) async fn start() -> TestNode {
+    start_with(KernelConfig::default()).await
+}
+
+async fn start_with(config: KernelConfig) -> TestNode {
     let mut specs = crate::specs();
     specs.extend([keeper("kv"), keeper("transit"), door()]);
-    let node = TestNode::start(specs).await;
+    let node = TestNode::start_with(specs, config).await;
     let all = r#"path "*" { capabilities = ["create","read","update","delete","list"] }"#;
     put_policy(&node, "all", all).await;
     put_policy(&node, "none", "").await;
@@ -572,6 +577,21 @@ async fn deleted(node: &TestNode) -> String {
     let got = node.root("LIST", "sys/strongroom/deleted-mounts", Value::Null).await;
     assert_eq!(got.status, 200, "{got:?}");
     got.data()["keys"][0].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn the_time_in_which_a_mount_comes_back_is_configured() {
+    let config = KernelConfig { mount_undelete: 60, ..KernelConfig::default() };
+    let node = start_with(config).await;
+    for (wait, status) in [(50, 200), (70, 404)] {
+        node.root("WRITE", "sys/mounts/a", json!({"type": "kv"})).await;
+        assert_eq!(node.root("DELETE", "sys/mounts/a", Value::Null).await.status, 204);
+        let restore = format!("sys/strongroom/deleted-mounts/{}/restore", deleted(&node).await);
+        node.clock.advance(wait);
+        run_due(&node.services()).await;
+        let got = node.root("WRITE", &restore, json!({})).await;
+        assert_eq!(got.status, status, "{got:?}");
+    }
 }
 
 #[tokio::test]
