@@ -97,7 +97,7 @@ fn several_listeners_unix_sockets_tls_and_client_certificates() {
     server.await_line("log level set: level=debug");
     let (new_ca, old_ca) =
         (file_flag("ca-cert", &tls, "ca.pem"), file_flag("ca-cert", &old, "ca.pem"));
-    assert_eq!(status(home, &open, &[new_ca.clone()]).0, 2);
+    assert_eq!(status(home, &open, std::slice::from_ref(&new_ca)).0, 2);
     assert_eq!(status(home, &open, &[old_ca]).0, 1);
     // What is wrong at a reload leaves all as it was, and is told.
     fs::write(tls.join("server.pem"), "no certificate").unwrap();
