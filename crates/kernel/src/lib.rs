@@ -27,6 +27,7 @@ pub mod queues;
 pub mod quotas;
 pub mod reconcile;
 pub mod record;
+pub mod rotation;
 pub mod seal;
 pub mod tokens;
 pub mod versions;

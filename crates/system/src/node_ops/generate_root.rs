@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use strongroom_base::{Error, Result, SecretString, fields};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use strongroom_base::{Error, Result, SecretBytes, SecretString, fields};
 use strongroom_kernel::node::{Node, root_token};
 use strongroom_kernel::plug::{NodeCall, NodeOp, Op, Reply, Verb};
 use strongroom_kernel::seal::ceremony::{GenerateRootStatus, Progress, RootPlan, Share};
@@ -126,5 +128,76 @@ impl NodeOp for UpdateAttempt {
         let plan = plan.ok_or_else(|| Error::bad_request("no root generation in progress"))?;
         let encoded = plan.encode(&created.text, &*node.rng)?;
         Ok(Reply::data(GenerateRootStatus::finished(&nonce, required, &plan, &encoded)).bare())
+    }
+}
+
+fields! {
+    /// Decodes a token that was encoded with a one-time pad.
+    pub struct DecodeToken {
+        /// The encoded token, base64.
+        encoded_token: SecretString,
+        /// The pad.
+        otp: SecretString,
+    }
+}
+
+/// `sys/decode-token`.
+#[derive(serde::Serialize)]
+pub struct DecodedToken {
+    #[serde(serialize_with = "crate::sys::expose")]
+    token: SecretString,
+}
+
+impl Op for DecodeToken {
+    type Reply = DecodedToken;
+    const VERB: Verb = Verb::Write;
+}
+
+impl NodeOp for DecodeToken {
+    async fn run(self, _: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<DecodedToken>> {
+        let text = self.encoded_token.expose_secret().trim_end_matches('=');
+        let bytes = STANDARD_NO_PAD.decode(text).map(SecretBytes::new);
+        let bytes = bytes.map_err(|_| Error::bad_request("error decoding base64'd token"))?;
+        let (bytes, pad) = (bytes.expose_secret(), self.otp.expose_secret().as_bytes());
+        if bytes.len() != pad.len() {
+            return Err(Error::bad_request("the token and the pad have different lengths"));
+        }
+        let plain: Vec<u8> = bytes.iter().zip(pad).map(|(byte, pad)| byte ^ pad).collect();
+        let token = String::from_utf8(plain)
+            .map_err(|_| Error::bad_request("the token does not fit the pad"))?;
+        Ok(Reply::data(DecodedToken { token: SecretString::new(token) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD_NO_PAD;
+    use strongroom_base::SecretString;
+    use strongroom_kernel::plug::{NodeCall, NodeOp, Verb};
+
+    use super::DecodeToken;
+
+    #[tokio::test]
+    async fn a_token_is_decoded_with_its_pad() {
+        let node = crate::testing::node().await;
+        let peer = Default::default();
+        let call =
+            NodeCall { peer: &peer, token: None, query: &[], verb: Verb::Write, authorised: false };
+        let decode = async |encoded: &str, otp: &str| {
+            let secret = |text: &str| SecretString::new(text.to_owned());
+            let op = DecodeToken { encoded_token: secret(encoded), otp: secret(otp) };
+            let reply = op.run(&Arc::clone(&node.node), &call).await;
+            reply.map(|r| r.data.expect("data").token.expose_secret().clone()).map_err(|e| e.public)
+        };
+        let xor: Vec<u8> = b"hvs.abc".iter().zip(b"1234567").map(|(a, b)| a ^ b).collect();
+        let encoded = STANDARD_NO_PAD.encode(xor);
+        assert_eq!(decode(&encoded, "1234567").await.as_deref(), Ok("hvs.abc"));
+        for (encoded, otp) in [("!", "1"), (encoded.as_str(), "1"), ("/////////w", "1234567")] {
+            let refused = decode(encoded, otp).await.expect_err("refused");
+            assert!(!refused.concat().contains(otp) || otp == "1", "{refused:?}");
+        }
     }
 }

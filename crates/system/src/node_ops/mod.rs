@@ -21,7 +21,8 @@ pub fn spec() -> NodeSpec {
         .op::<generate_root::ReadAttempt>("sys/generate-root/attempt")
         .op::<generate_root::StartAttempt>("sys/generate-root/attempt")
         .op::<generate_root::CancelAttempt>("sys/generate-root/attempt")
-        .op::<generate_root::UpdateAttempt>("sys/generate-root/update");
+        .op::<generate_root::UpdateAttempt>("sys/generate-root/update")
+        .op::<generate_root::DecodeToken>("sys/decode-token");
     for [init, update, verify] in [
         ["sys/rekey/init", "sys/rekey/update", "sys/rekey/verify"],
         [

@@ -29,6 +29,14 @@ impl Op for Unseal {
 
 impl NodeOp for Unseal {
     async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<SealStatus>> {
+        let reset = self.reset == Some(true);
+        let key = self.key.as_ref().map_or("", |k| k.expose_secret().as_str());
+        if key.is_empty() && !reset {
+            return Err(Error::bad_request(
+                "'key' must be specified in request body as JSON, or 'reset' set to true",
+            ));
+        }
+        let share = if reset { None } else { Some(Share::parse(key)?) };
         match *node.life() {
             Life::Uninitialised => return Err(Error::bad_request("Vault is not initialized")),
             Life::Active(_) => return Ok(Reply::data(seal_status(node).await?).bare()),
@@ -38,18 +46,11 @@ impl NodeOp for Unseal {
             return Err(Error::bad_request("the configuration lets the automatic seal alone open"));
         }
         let now = node.clock.now();
-        if self.reset == Some(true) {
+        let Some(share) = share else {
             // There may be nothing to reset.
             let _ = node.ceremonies.lock().unsealing.cancel(Authority::Anyone, now);
             return Ok(Reply::data(seal_status(node).await?).bare());
-        }
-        let key = self.key.as_ref().map_or("", |k| k.expose_secret().as_str());
-        if key.is_empty() {
-            return Err(Error::bad_request(
-                "'key' must be specified in request body as JSON, or 'reset' set to true",
-            ));
-        }
-        let share = Share::parse(key)?;
+        };
         let set = seal::shares(&node.storage).await?;
         let set = set.ok_or_else(|| Error::internal("the store has no share set"))?;
         let threshold = usize::from(set.threshold);

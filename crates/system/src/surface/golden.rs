@@ -94,6 +94,7 @@ fn what_vault_protects_needs_sudo() {
 const OPEN: &[&str] = &[
     "auth/approle/login WRITE login",
     "auth/userpass/login/{username} WRITE login",
+    "sys/decode-token WRITE node",
     "sys/explain WRITE open",
     "sys/explain/{id} READ open",
     "sys/generate-root/attempt DELETE node",

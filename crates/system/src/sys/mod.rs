@@ -142,6 +142,6 @@ pub fn spec() -> Spec {
 }
 
 /// Serialises a secret that an answer is there to carry.
-fn expose<S: serde::Serializer>(secret: &SecretString, s: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn expose<S: serde::Serializer>(secret: &SecretString, s: S) -> Result<S::Ok, S::Error> {
     s.serialize_str(secret.expose_secret())
 }

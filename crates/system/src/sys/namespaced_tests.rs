@@ -57,6 +57,8 @@ const ROOT_ONLY: &[&str] = &[
     "storage/raft/join",
     "storage/raft/promote",
     "storage/raft/remove-peer",
+    "storage/raft/snapshot",
+    "storage/raft/snapshot-force",
     "strongroom/audit/public-key",
     "version-history",
 ];

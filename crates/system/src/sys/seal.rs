@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
-use strongroom_base::{Error, Result, fields};
+use strongroom_base::duration::format_go_seconds;
+use strongroom_base::{Error, Result, Ttl, fields};
 use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
-
 use strongroom_kernel::record::Scope;
+use strongroom_kernel::rotation::Rotation;
 use strongroom_kernel::seal::RekeyBackup;
 
 use super::System;
@@ -22,7 +23,9 @@ pub fn add_seal(spec: EngineSpec<System>) -> EngineSpec<System> {
         .command::<Rotate>("rotate")
         .command::<Rotate>("rotate/keyring")
         .query::<ReadRotation>("rotate/config")
+        .command::<PutRotation>("rotate/config")
         .query::<ReadRotation>("rotate/keyring/config")
+        .command::<PutRotation>("rotate/keyring/config")
         .query::<ReadRekeyBackup>("rekey/backup")
         .command::<DeleteRekeyBackup>("rekey/backup")
         .query::<ReadRekeyBackup>("rekey/recovery-key-backup")
@@ -141,27 +144,76 @@ fields! {
 
 /// `sys/rotate/config`.
 #[derive(Serialize)]
-pub struct Rotation {
+pub struct RotationView {
     enabled: bool,
     max_operations: u64,
-    interval: i64,
+    interval: String,
 }
 
 impl Op for ReadRotation {
-    type Reply = Rotation;
+    type Reply = RotationView;
     const VERB: Verb = Verb::Read;
     const RULE: Rule = Rule::Sudo;
 }
 
+async fn rotation(cx: &ReadCx<'_>) -> Result<Rotation> {
+    let set = cx.kernel_tx().read(Scope::ROOT).named::<Rotation>(0, "").await?;
+    Ok(set.unwrap_or_default())
+}
+
 impl Query<ReadRotation> for System {
-    async fn query(&self, cx: &ReadCx<'_>, _: ReadRotation) -> Result<Reply<Rotation>> {
-        root_namespace_only(cx)?;
-        Ok(Reply::data(Rotation {
-            enabled: true,
-            max_operations: strongroom_kernel::barrier::TERM_USES_MAX,
-            interval: 0,
-        })
-        .flat())
+    async fn query(&self, cx: &ReadCx<'_>, _: ReadRotation) -> Result<Reply<RotationView>> {
+        let Rotation { enabled, max_operations, interval } = rotation(cx).await?;
+        let interval = format_go_seconds(interval);
+        Ok(Reply::data(RotationView { enabled, max_operations, interval }))
+    }
+}
+
+fields! {
+    /// Sets when the key ring gets a new term by itself.
+    pub struct PutRotation {
+        /// Does it?
+        enabled: Option<bool>,
+        /// Uses of a key after which it does.
+        max_operations: Option<i64>,
+        /// Time after which it does; 0 is never.
+        interval: Option<Ttl>,
+    }
+}
+
+impl Op for PutRotation {
+    type Reply = ();
+    const VERB: Verb = Verb::Write;
+    const RULE: Rule = Rule::Sudo;
+}
+
+/// What Vault takes as the number of uses.
+const OPERATIONS: std::ops::RangeInclusive<i64> = 1_000_000..=3_865_470_566;
+/// The shortest interval, in seconds.
+const INTERVAL_MIN: i64 = 24 * 3_600;
+
+impl Command<PutRotation> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: PutRotation) -> Result<Reply<()>> {
+        let mut set = rotation(cx).await?;
+        set.enabled = op.enabled.unwrap_or(true);
+        match op.max_operations {
+            Some(uses) if OPERATIONS.contains(&uses) => set.max_operations = uses.unsigned_abs(),
+            Some(_) => {
+                return Err(Error::bad_request(
+                    "max_operations must be in the range [1000000,3865470566]",
+                ));
+            }
+            None => {}
+        }
+        match op.interval {
+            Some(Ttl(seconds)) if seconds == 0 || seconds >= INTERVAL_MIN => set.interval = seconds,
+            Some(_) => {
+                return Err(Error::bad_request("interval must be greater or equal to 24h0m0s"));
+            }
+            None => {}
+        }
+        cx.kernel_tx().write(Scope::ROOT).put_named(0, "", &set)?;
+        Ok(Reply::none())
     }
 }
 
@@ -270,5 +322,29 @@ mod tests {
         assert_eq!((none.status, none.errors().as_str()), (400, "no backed-up keys found"));
         assert_eq!(node.root("DELETE", "sys/rekey/backup", Value::Null).await.status, 204);
         assert_eq!(node.call("READ", "sys/rekey/backup", "", Value::Null).await.status, 403);
+    }
+
+    #[tokio::test]
+    async fn the_ring_turns_by_the_clock_when_told_so() {
+        let node = crate::testing::node().await;
+        let (at, term) = ("sys/rotate/config", "sys/key-status");
+        let first = json!({ "enabled": true, "max_operations": 1_u64 << 31, "interval": "0s" });
+        assert_eq!(node.root("READ", at, Value::Null).await.data(), &first);
+        for bad in [json!({ "max_operations": 1 }), json!({ "interval": "1h" })] {
+            assert_eq!(node.root("WRITE", at, bad).await.status, 400);
+        }
+        let set = json!({ "interval": "24h" });
+        assert_eq!(node.root("WRITE", "sys/rotate/keyring/config", set).await.status, 204);
+        assert_eq!(node.root("READ", at, Value::Null).await.data()["interval"], "24h0m0s");
+        for (hours, want) in [(0, 1), (23, 1), (1, 2), (23, 2), (1, 3)] {
+            node.clock.advance(hours * 3_600);
+            strongroom_kernel::reconcile::run_due(&node.services()).await;
+            let got = node.root("READ", term, Value::Null).await;
+            assert_eq!(got.data()["term"], want, "{hours}");
+        }
+        node.root("WRITE", at, json!({ "enabled": false })).await;
+        node.clock.advance(48 * 3_600);
+        strongroom_kernel::reconcile::run_due(&node.services()).await;
+        assert_eq!(node.root("READ", term, Value::Null).await.data()["term"], 3);
     }
 }
