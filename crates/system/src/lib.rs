@@ -11,7 +11,7 @@ pub mod cubbyhole;
 pub mod identity;
 pub mod node_ops;
 #[cfg(test)]
-mod surface;
+mod surface_tests;
 pub mod sys;
 #[cfg(test)]
 mod testing;
