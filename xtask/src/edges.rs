@@ -132,6 +132,7 @@ const KERNEL_EXCEPTIONS: &[(&str, &str)] = &[
     // An answer may carry a lease.
     ("plug/reply.rs", "leases"),
     // What hangs on a revoked token (leases, a cubbyhole) goes with it.
+    ("tokens/clean.rs", "audit"),
     ("tokens/clean.rs", "mounts"),
     ("tokens/clean.rs", "node"),
     ("tokens/clean.rs", "pipeline"),

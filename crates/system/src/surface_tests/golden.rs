@@ -32,7 +32,7 @@ fn surface() -> String {
 fn every_operation_is_decided_about() {
     let surface = surface();
     if std::env::var_os("UPDATE_EXPECT").is_some() {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/surface/operations.txt");
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/surface_tests/operations.txt");
         std::fs::write(file, surface).expect("the list is written");
         return;
     }
