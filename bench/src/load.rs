@@ -124,11 +124,12 @@ fn one(
     Ok(times)
 }
 
-/// The latency of one polite client (a read each few milliseconds) while `greedy` others read as
-/// fast as they can: its median and 99th percentile in microseconds.
+/// The latency of one polite client (a read each few milliseconds) while `greedy` others work as
+/// fast as they are answered: its median and 99th percentile in microseconds.
 pub fn beside_greedy(
     server: &Server,
     material: &Material,
+    work: Work,
     greedy: usize,
     measure: Duration,
 ) -> Result<(f64, f64), String> {
@@ -138,9 +139,11 @@ pub fn beside_greedy(
         let mut threads = Vec::new();
         for i in 0..greedy {
             let (stop, counting, ready) = (&stop, &counting, &ready);
-            threads.push(scope.spawn(move || {
-                one(server, Work::KvRead, material, i as u64 + 1, stop, counting, ready)
-            }));
+            threads.push(
+                scope.spawn(move || {
+                    one(server, work, material, i as u64 + 1, stop, counting, ready)
+                }),
+            );
         }
         while ready.load(Relaxed) < greedy && !threads.iter().any(|t| t.is_finished()) {
             thread::sleep(Duration::from_millis(1));

@@ -37,6 +37,7 @@ usage: strongroom-bench --binary PATH [options]
   --accept-loop PATH   the server crate's `responder` example, to set beside the bare one
   --dir PATH           where data lies while measuring (default: the temporary folder)
   --json FILE          also write the figures as JSON
+  --fairness           only one polite client beside hundreds of greedy ones
   --no-restart         leave out start-up, kill -9 and memory";
 
 /// What was asked.
@@ -53,6 +54,7 @@ pub struct Options {
     dir: PathBuf,
     json: Option<PathBuf>,
     restart: bool,
+    fairness: bool,
 }
 
 fn main() -> ExitCode {
@@ -85,9 +87,14 @@ fn parse(args: &[String]) -> Result<Options, String> {
         dir: std::env::temp_dir(),
         json: None,
         restart: true,
+        fairness: false,
     };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
+        if arg == "--fairness" {
+            options.fairness = true;
+            continue;
+        }
         if arg == "--no-restart" {
             options.restart = false;
             continue;
