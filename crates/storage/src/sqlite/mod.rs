@@ -62,7 +62,7 @@ impl Default for SqliteOptions {
         Self {
             cache_bytes: 8 << 20,
             writer_cache_bytes: 8 << 20,
-            reader_cache_bytes: 1 << 20,
+            reader_cache_bytes: 16 << 20,
             log_bytes: 16 << 20,
             vfs: None,
             reserve_bytes: 0,
