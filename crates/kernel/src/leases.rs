@@ -194,7 +194,7 @@ impl Leases {
         let leased = Leased {
             id: self.text(&lease, &request.namespace),
             duration: life.ttl,
-            renewable: lease.renewable && batch_expires.is_zero(),
+            renewable: lease.renewable,
         };
         Ok((leased, life.warnings))
     }

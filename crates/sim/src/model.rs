@@ -105,8 +105,8 @@ struct Lease {
     expires: i64,
     /// The token it ends with; `None` is the root token.
     token: Option<u64>,
-    /// A batch token's leases are not renewed.
-    renewable: bool,
+    /// The end of the batch token that asked for it: no renewal passes it.
+    within: i64,
 }
 
 /// The AppRole mount.
@@ -368,26 +368,23 @@ impl Model {
                 let ttl = TTLS.iter().find(|(name, _)| name == role).map_or(0, |(_, ttl)| *ttl);
                 let mut expires = now + ttl * NANOS_PER_SECOND;
                 let mut token = None;
-                let mut renewable = true;
+                let mut within = i64::MAX;
                 if let Who::Token(caller) = who
                     && let Some(own) = self.tokens.get(&caller)
                 {
                     token = Some(caller);
                     if own.batch {
                         token = own.parent;
-                        renewable = false;
-                        expires = expires.min(own.expires);
+                        within = own.expires;
+                        expires = expires.min(within);
                     }
                 }
-                self.leases.insert(number, Lease { issued: now, expires, token, renewable });
+                self.leases.insert(number, Lease { issued: now, expires, token, within });
                 (200, json!((expires - now) / NANOS_PER_SECOND))
             }
             Op::RenewLease { lease, increment } if self.holds_lease(*lease, now) => {
                 let Some(lease) = self.leases.get_mut(lease) else { return (0, Value::Null) };
-                if !lease.renewable {
-                    return (400, Value::Null);
-                }
-                let end = lease.issued + LEASE_MAX * NANOS_PER_SECOND;
+                let end = (lease.issued + LEASE_MAX * NANOS_PER_SECOND).min(lease.within);
                 lease.expires = (now + increment * NANOS_PER_SECOND).min(end);
                 (200, json!((lease.expires - now) / NANOS_PER_SECOND))
             }
