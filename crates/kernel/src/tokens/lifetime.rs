@@ -113,6 +113,9 @@ mod tests {
         for (seconds, ttl) in [(1, Some(3599)), (3599, Some(1)), (3600, None), (9999, None)] {
             assert_eq!(at(b, seconds), ttl, "after {seconds} s");
         }
+        for asked in [3601, 3660, i64::MAX] {
+            assert_eq!(at(Bounds { asked, ..b }, 0), Some(3600), "{asked} s asked for");
+        }
         // Parts of a second do not add up beyond the maximum either.
         let late = lifetime(b, T0, Timestamp(3_599_400_000_000)).unwrap();
         assert_eq!((late.ttl, late.expires), (1, Timestamp::from_seconds(3600)));
