@@ -89,6 +89,8 @@ pub struct Token {
     batch: bool,
     /// Made by the AppRole mount of this incarnation.
     approle: Option<u64>,
+    /// Made by the user's login.
+    user: bool,
 }
 
 /// A wrapped value.
@@ -456,6 +458,7 @@ impl Model {
             parent: None,
             batch: false,
             approle,
+            user: approle.is_none(),
         };
         self.tokens.insert(number, token);
         (200, json!([LOGIN_TTL, policies]))
@@ -473,7 +476,11 @@ impl Model {
                 (200, json!([left, token.policies]))
             }
             (Op::RenewSelf { increment }, Some((n, mut token))) => {
-                if token.batch {
+                let same = |user: &Vec<&str>| {
+                    let policies = user.iter().map(|p| (*p).to_owned()).collect();
+                    with_default(policies) == token.policies
+                };
+                if token.batch || token.user && !self.user.as_ref().is_some_and(same) {
                     return (400, Value::Null);
                 }
                 let max = if token.explicit_max > 0 { token.explicit_max } else { MAX_TTL };
@@ -561,6 +568,7 @@ impl Model {
             parent: own.map(|(n, _)| n),
             batch: *batch,
             approle: None,
+            user: false,
         };
         self.tokens.insert(number, token);
         (200, json!([ttl, names]))
