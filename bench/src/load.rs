@@ -165,9 +165,10 @@ fn polite(server: &Server, material: &Material, measure: Duration) -> Result<(f6
     while began.elapsed() < measure || times.is_empty() {
         let request = bytes(Work::KvRead, material, &mut random);
         let sent = Instant::now();
-        let answer = connection.send(&request, false).map_err(|e| e.to_string())?;
+        let answer = connection.send(&request, true).map_err(|e| e.to_string())?;
         if !answer.is_good() {
-            return Err(format!("the polite client: status {}", answer.status));
+            let body = String::from_utf8_lossy(&answer.body);
+            return Err(format!("the polite client: status {}: {body}", answer.status));
         }
         times.push(sent.elapsed().as_secs_f64() * 1e6);
         thread::sleep(Duration::from_millis(5));

@@ -100,10 +100,12 @@ impl Services {
                 self.agenda.note(Item::Kernel(index), work.name, work.every, now, outcome);
             }
         }
-        let mounts: Vec<Arc<MountEntry>> = match self.router.table().await {
+        let mut mounts: Vec<Arc<MountEntry>> = match self.router.table().await {
             Ok(table) => table.iter().cloned().collect(),
             Err(_) => Vec::new(),
         };
+        // The same order in each run of a simulation.
+        mounts.sort_unstable_by_key(|entry| entry.mount.scope);
         self.agenda.keep(|scope| mounts.iter().any(|e| e.mount.scope == scope));
         for entry in &mounts {
             let Some(every) = entry.spec.as_ref().and_then(|s| s.reconcile.as_ref()) else {

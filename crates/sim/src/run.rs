@@ -73,8 +73,10 @@ pub fn run_twice(plan: Plan) -> Result<Report, Failure> {
     if first == second {
         return Ok(first);
     }
-    let differs = trace.iter().zip(&other).find(|(one, two)| one != two);
-    let history = differs.map(|(one, two)| vec![one.clone(), two.clone()]).unwrap_or_default();
+    let at = trace.iter().zip(&other).take_while(|(one, two)| one == two).count();
+    let around =
+        |trace: &[String]| trace.iter().skip(at.saturating_sub(4)).take(8).cloned().collect();
+    let history = [around(&trace), vec!["the second run:".to_owned()], around(&other)].concat();
     let what = "two runs of one seed differ".to_owned();
     Err(Failure { seed: plan.seed, step: plan.steps, what, history })
 }
