@@ -285,6 +285,13 @@ pub trait Storage: Send + Sync + 'static {
         ranges: &[(IndexTable, IndexKey, IndexKey)],
     ) -> bool;
 
+    /// Waits until the commits that are under way have ended. Whoever only reads and finds that a
+    /// record of theirs is being written waits so before it reads anew: trying at once would find
+    /// the same until the sync is through.
+    fn settled<'a>(&'a self) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
+
     /// A fresh number, rising, never given twice in the life of the store, below 2^40. Numbers may
     /// be skipped.
     fn next_id(&self) -> u64;

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
+use std::task::Poll;
 use strongroom_storage::{SqliteOptions, SqliteStorage, Storage, StorageError};
 use strongroom_storage_faultvfs::{Fault, Faults, register};
 use tempfile::TempDir;
@@ -322,4 +323,39 @@ fn a_batch_costs_one_sync() {
     // The checkpoints of this small log sync log and data: three at most per 128 KiB.
     let checkpoints = 3 * (1 + COMMITS * TASKS as u64 * 4 * 4096 * 3 / (128 << 10));
     assert!(syncs >= batches && syncs <= batches + checkpoints, "{syncs} syncs, {batches} batches");
+}
+
+/// Whoever reads what is being written can wait until it is.
+#[test]
+fn the_end_of_commits_under_way_is_told() {
+    let bed = Bed::new("settled", 1);
+    let store = bed.open().expect("a new store");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let commit = model::commit(&store, 0, 1, store.next_id()).expect("a first commit");
+        store.commit(commit).await.expect("a sound disk");
+        store.settled().await;
+        let (writing, is_writing) = mpsc::channel();
+        let (go_on, goes_on) = mpsc::channel();
+        bed.faults.at_write_to("-wal", move || {
+            writing.send(()).expect("the test waits");
+            goes_on.recv().expect("the test lets it go on");
+        });
+        let commit = model::commit(&store, 0, 2, store.next_id()).expect("a second commit");
+        let (since, reads) = (commit.snapshot, commit.reads.clone());
+        let committing = tokio::spawn({
+            let store = Arc::clone(&store);
+            async move { store.commit(commit).await }
+        });
+        tokio::task::yield_now().await;
+        is_writing.recv().expect("the writer");
+        assert!(!store.unchanged_since(since, &reads, &[]));
+        let mut settled = store.settled();
+        let waits = std::future::poll_fn(|cx| Poll::Ready(settled.as_mut().poll(cx).is_pending()));
+        assert!(waits.await, "the commit is under way");
+        go_on.send(()).expect("the writer waits");
+        settled.await;
+        committing.await.expect("a task").expect("a sound disk");
+        assert!(store.unchanged_since(store.revision(), &reads, &[]));
+    });
 }

@@ -197,22 +197,25 @@ impl Tx {
     pub async fn commit(&self) -> Result<Revision> {
         let commit = {
             let mut inner = self.inner.lock();
-            if inner.changes.is_empty() {
-                let ok =
-                    self.store.storage.unchanged_since(inner.snapshot, &inner.reads, &inner.ranges);
-                return if ok {
-                    Ok(inner.snapshot)
-                } else {
-                    Err(storage_error(StorageError::Conflict))
-                };
+            let storage = &self.store.storage;
+            if !inner.changes.is_empty() {
+                Some(Commit {
+                    snapshot: inner.snapshot,
+                    reads: std::mem::take(&mut inner.reads).into_vec(),
+                    ranges: std::mem::take(&mut inner.ranges),
+                    changes: std::mem::take(&mut inner.changes),
+                    term: 0,
+                })
+            } else if storage.unchanged_since(inner.snapshot, &inner.reads, &inner.ranges) {
+                return Ok(inner.snapshot);
+            } else {
+                None
             }
-            Commit {
-                snapshot: inner.snapshot,
-                reads: std::mem::take(&mut inner.reads).into_vec(),
-                ranges: std::mem::take(&mut inner.ranges),
-                changes: std::mem::take(&mut inner.changes),
-                term: 0,
-            }
+        };
+        let Some(commit) = commit else {
+            // What is read anew is then no more in the middle of being written.
+            self.store.storage.settled().await;
+            return Err(storage_error(StorageError::Conflict));
         };
         self.store.storage.commit(commit).await.map_err(storage_error)
     }

@@ -92,6 +92,9 @@ struct Shared {
     checkpoints: Checkpoints,
     /// Whoever changes the log holds it: the writer for a batch, a checkpoint for its last step.
     gate: Mutex<()>,
+    /// Is a batch under way? Its end is told.
+    batch_open: AtomicBool,
+    batch_ended: tokio::sync::Notify,
     /// Pages in the log after the last commit, and how many call for a checkpoint.
     wal_pages: Arc<AtomicU64>,
     checkpoint_at: AtomicU64,
@@ -147,6 +150,8 @@ impl SqliteStorage {
             readers: Readers::new(&data, options.vfs.as_deref(), options.reader_cache_bytes),
             checkpoints: Checkpoints::default(),
             gate: Mutex::default(),
+            batch_open: AtomicBool::new(false),
+            batch_ended: tokio::sync::Notify::new(),
             wal_pages: Arc::default(),
             checkpoint_at: AtomicU64::new(options.log_bytes / PAGE_BYTES),
             failure: RwLock::default(),
@@ -272,6 +277,17 @@ impl Storage for SqliteStorage {
         ranges: &[(IndexTable, IndexKey, IndexKey)],
     ) -> bool {
         self.shared.recent.lock().unchanged(since, keys, ranges)
+    }
+
+    fn settled<'a>(&'a self) -> BoxFuture<'a, ()> {
+        Box::pin(async move {
+            let mut ended = std::pin::pin!(self.shared.batch_ended.notified());
+            // Before the look, so that an end in between is not missed.
+            ended.as_mut().enable();
+            if self.shared.batch_open.load(Ordering::SeqCst) {
+                ended.await;
+            }
+        })
     }
 
     fn next_id(&self) -> u64 {

@@ -153,17 +153,21 @@ impl Writer<'_> {
     fn batch(&mut self, requests: Vec<Request>) -> Result<(), StorageError> {
         // A checkpoint that must stop the writer holds this.
         let gate = self.shared.gate.lock();
+        self.shared.batch_open.store(true, Ordering::SeqCst);
         let mut batch = Batch::default();
         let done = self.write(requests, &mut batch);
         drop(gate);
-        match done {
+        let ended = match done {
             Ok(Some(revision)) => {
                 self.publish(revision, batch);
                 Ok(())
             }
             Ok(None) => Ok(()),
             Err((severity, why)) => self.refuse(batch, severity, why),
-        }
+        };
+        self.shared.batch_open.store(false, Ordering::SeqCst);
+        self.shared.batch_ended.notify_waiters();
+        ended
     }
 
     /// Everything up to the sync. `None`: there was nothing to make durable.
