@@ -1,18 +1,12 @@
 //! HMAC-SHA256 with a prepared key, and HKDF-SHA256 (RFC 5869).
 
 use aws_lc_rs::hkdf;
-use sha2::{Digest as _, Sha256};
-use zeroize::Zeroize;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 
-const BLOCK_BYTES: usize = 64;
-
-/// An HMAC-SHA256 key whose padded blocks are hashed once. (RFC 2104: the hash of the outer pad and
-/// the hash of the inner pad and the message.) A look-up by name or token makes several MACs of a
-/// few bytes, so what a MAC costs beside its blocks counts.
-pub struct HmacKey {
-    inner: Sha256,
-    outer: Sha256,
-}
+/// An HMAC-SHA256 key whose padded blocks are hashed once. A look-up by name or token makes several
+/// MACs of a few bytes, so what a MAC costs beside its blocks counts.
+pub struct HmacKey(Hmac<Sha256>);
 
 impl std::fmt::Debug for HmacKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -22,40 +16,29 @@ impl std::fmt::Debug for HmacKey {
 
 impl Drop for HmacKey {
     fn drop(&mut self) {
-        (self.inner, self.outer) = (Sha256::new(), Sha256::new());
+        self.0 = prepared(&[]);
         // The stores must not be left out as dead ones.
         std::hint::black_box(self);
     }
 }
 
+#[allow(clippy::expect_used)]
+fn prepared(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
 impl HmacKey {
     /// Prepares a key of any length.
     pub fn new(key: &[u8]) -> Self {
-        let mut block = [0_u8; BLOCK_BYTES];
-        if key.len() > BLOCK_BYTES {
-            let mut digest = Sha256::digest(key);
-            block[..32].copy_from_slice(&digest);
-            digest.as_mut_slice().zeroize();
-        } else {
-            block[..key.len()].copy_from_slice(key);
-        }
-        let mut padded = |pad: u8| {
-            block.iter_mut().for_each(|byte| *byte ^= pad);
-            let hash = Sha256::new_with_prefix(block);
-            block.iter_mut().for_each(|byte| *byte ^= pad);
-            hash
-        };
-        let key = Self { inner: padded(0x36), outer: padded(0x5c) };
-        block.zeroize();
-        key
+        Self(prepared(key))
     }
 
     /// The MAC of the parts written one after the other. Parts are not framed: where their
     /// borders matter, the caller writes lengths.
     pub fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
-        let mut inner = self.inner.clone();
-        parts.iter().for_each(|part| inner.update(part));
-        self.outer.clone().chain_update(inner.finalize()).finalize().into()
+        let mut mac = self.0.clone();
+        parts.iter().for_each(|part| mac.update(part));
+        mac.finalize().into_bytes().into()
     }
 
     /// Is `expected` the MAC of the parts? Decided in constant time; a shortened MAC is refused.
