@@ -67,9 +67,9 @@ impl Envelope<'_> {
         let duration = lease.map_or(reply.lease_duration.unwrap_or(0), |l| l.duration);
         let mut out = Vec::with_capacity(ENVELOPE_BYTES);
         out.extend_from_slice(b"{\"request_id\":");
-        json::write_text(&mut out, &answer.request_id);
+        json::write(&mut out, &answer.request_id);
         out.extend_from_slice(b",\"lease_id\":");
-        json::write_text(&mut out, lease.map_or("", |l| l.id.as_str()));
+        json::write(&mut out, lease.map_or("", |l| l.id.as_str()));
         out.extend_from_slice(b",\"renewable\":");
         serde_json::to_writer(&mut out, &lease.is_some_and(|l| l.renewable))?;
         out.extend_from_slice(b",\"lease_duration\":");
@@ -84,13 +84,13 @@ impl Envelope<'_> {
         out.extend_from_slice(b",\"auth\":");
         serde_json::to_writer(&mut out, &reply.auth)?;
         out.extend_from_slice(b",\"mount_type\":");
-        json::write_text(&mut out, &answer.mount_kind);
+        json::write(&mut out, &answer.mount_kind);
         if reply.shape == Shape::Flat
             && let Some(Json::Object(data)) = &reply.data
         {
             for (name, value) in data.iter().filter(|(name, _)| !TAKEN.contains(&name.as_str())) {
                 out.push(b',');
-                json::write_text(&mut out, name);
+                json::write(&mut out, name);
                 out.push(b':');
                 json::write(&mut out, value);
             }

@@ -20,7 +20,7 @@ pub struct ObjectText(pub SecretBytes);
 
 fn text_of(map: &JsonMap) -> SecretBytes {
     let mut out = Vec::with_capacity(256);
-    json::write_map(&mut out, map);
+    json::write(&mut out, map);
     SecretBytes::new(out)
 }
 

@@ -41,7 +41,7 @@ impl AuditLog {
     /// One line, without its closing brace.
     fn effect_line(&self, kind: &str, id: &str, now: Timestamp, effect: &Effect<'_>) -> Vec<u8> {
         let mut w = Writer::new(&self.key);
-        w.raw("{\"time\":").text(now.text().as_str()).name("type").text(kind);
+        w.raw("{\"time\":").text(&now.to_string()).name("type").text(kind);
         w.name("auth").raw("{").name("policy_results").raw("{").flag("allowed", true).raw("}}");
         w.name("request").raw("{").member("id", id).member("operation", effect.operation);
         if let Some(mount) = effect.mount {

@@ -4,7 +4,7 @@
 
 use std::io::Write;
 
-use strongroom_base::json::{self, write_text};
+use strongroom_base::json;
 use strongroom_base::{Json, JsonMap, Timestamp};
 use strongroom_crypto::hmac::HmacKey;
 
@@ -141,7 +141,7 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
-        write_text(&mut self.out, text);
+        json::write(&mut self.out, text);
         self
     }
 
@@ -277,12 +277,12 @@ pub(super) fn lines(entry: &Entry<'_>, key: &HmacKey, now: Timestamp) -> Lines {
         Credentials { token: Hashed::of(key, token), accessor: Hashed::of(key, entry.accessor) };
     let mut w = Writer::new(key);
     w.out.extend_from_slice(&[0; PLACES_BYTES]);
-    w.raw("{\"time\":").text(entry.started.text().as_str()).raw(",\"type\":\"request\"");
+    w.raw("{\"time\":").text(&entry.started.to_string()).raw(",\"type\":\"request\"");
     let common = w.out.len();
     auth(&mut w, entry, shown);
     request(&mut w, entry, shown);
     let first = w.out.len();
-    w.raw("{\"time\":").text(now.text().as_str()).raw(",\"type\":\"response\"");
+    w.raw("{\"time\":").text(&now.to_string()).raw(",\"type\":\"response\"");
     let begun = w.out.len();
     outcome(&mut w, entry);
     Lines(w.out).placed([common, first, begun])
@@ -351,7 +351,7 @@ fn token_facts(w: &mut Writer<'_>, token: &Token) {
     if token.ttl > 0 {
         w.number("token_ttl", token.ttl);
     }
-    w.member("token_issue_time", token.created.text().as_str());
+    w.member("token_issue_time", &token.created.to_string());
 }
 
 fn request(w: &mut Writer<'_>, entry: &Entry<'_>, shown: Credentials) {
