@@ -257,26 +257,9 @@ impl Command<DeleteOld> for System {
     }
 }
 
-/// What writing a policy takes besides its name, under the names of either path.
-#[derive(Default)]
-struct Put {
-    name: String,
-    text: Option<String>,
-    cas: Option<i64>,
-    cas_required: Option<bool>,
-    expiration: Option<Timestamp>,
-    ttl: Option<Ttl>,
-    wildcards: Option<bool>,
-    slashes: Option<bool>,
-    /// What is not said stays as it was.
-    patch: bool,
-}
-
 fields! {
-    /// Creates or replaces a policy.
-    pub struct PutAcl {
-        /// Its name.
-        policy_name: String,
+    /// What is said of a policy.
+    pub struct Said {
         /// Its text: HCL or JSON, plain or in Base64.
         policy (rules): Option<String>,
         /// The version it must have; -1: it must not be there.
@@ -294,6 +277,15 @@ fields! {
     }
 }
 
+fields! {
+    /// Creates or replaces a policy.
+    pub struct PutAcl {
+        ..said: Said;
+        /// Its name.
+        policy_name: String,
+    }
+}
+
 impl Op for PutAcl {
     type Reply = ();
     const VERB: Verb = Verb::Write;
@@ -302,22 +294,9 @@ impl Op for PutAcl {
 fields! {
     /// Changes what is said of a policy; the rest stays as it was.
     pub struct PatchAcl {
+        ..said: Said;
         /// Its name.
         policy_name: String,
-        /// Its text: HCL or JSON, plain or in Base64.
-        policy (rules): Option<String>,
-        /// The version it must have.
-        cas: Option<i64>,
-        /// Every later write must name the version it replaces.
-        cas_required: Option<bool>,
-        /// When the policy ends, RFC 3339.
-        expiration: Option<Timestamp>,
-        /// How long until it ends.
-        ttl: Option<Ttl>,
-        /// May values of templates bring in `+` and `*`?
-        allow_wildcards_in_identity_templates: Option<bool>,
-        /// May values of templates bring in `/`?
-        allow_slashes_in_identity_templates: Option<bool>,
     }
 }
 
@@ -350,20 +329,21 @@ fn plain(text: &str) -> String {
         .unwrap_or_else(|| text.to_owned())
 }
 
-async fn put(cx: &mut WriteCx<'_>, put: Put) -> Result<Reply<()>> {
-    let name = PolicyName::parse(&put.name)?;
+/// Writes a policy; with `patch`, what is not said stays as it was.
+async fn put(cx: &mut WriteCx<'_>, name: &str, said: Said, patch: bool) -> Result<Reply<()>> {
+    let name = PolicyName::parse(name)?;
     name.check_writable()?;
     if name.as_str().ends_with('/') {
         return Err(Error::bad_request("a policy's name does not end in '/'"));
     }
     let view = edit(cx);
     let before = view.named::<PolicyRecord>(0, name.as_str()).await?;
-    if put.patch && before.is_none() {
+    if patch && before.is_none() {
         return Err(Error::not_found());
     }
-    let text = match (put.text.filter(|t| !t.is_empty()), &before) {
+    let text = match (said.policy.filter(|t| !t.is_empty()), &before) {
         (Some(text), _) => plain(&text),
-        (None, Some(before)) if put.patch => before.text.clone(),
+        (None, Some(before)) if patch => before.text.clone(),
         _ => return Err(Error::bad_request("'policy' parameter not supplied or empty")),
     };
     if text.len() > POLICY_BYTES_MAX {
@@ -371,7 +351,7 @@ async fn put(cx: &mut WriteCx<'_>, put: Put) -> Result<Reply<()>> {
     }
     let version = before.as_ref().map_or(0, |r| r.version);
     let must = before.as_ref().is_some_and(|r| r.is_on(settings::CAS_REQUIRED));
-    match put.cas {
+    match said.cas {
         None if must => {
             return Err(Error::bad_request("check-and-set parameter required for this call"));
         }
@@ -386,18 +366,20 @@ async fn put(cx: &mut WriteCx<'_>, put: Put) -> Result<Reply<()>> {
         _ => {}
     }
     let mut kept: BTreeMap<String, String> = before.map(|r| r.settings).unwrap_or_default();
-    if let Some(required) = put.cas_required {
+    if let Some(required) = said.cas_required {
         kept.insert(settings::CAS_REQUIRED.to_owned(), required.to_string());
     }
-    for (setting, value) in [(settings::WILDCARDS, put.wildcards), (settings::SLASHES, put.slashes)]
-    {
+    for (setting, value) in [
+        (settings::WILDCARDS, said.allow_wildcards_in_identity_templates),
+        (settings::SLASHES, said.allow_slashes_in_identity_templates),
+    ] {
         match value {
             Some(value) => kept.insert(setting.to_owned(), value.to_string()),
-            None if put.patch => continue,
+            None if patch => continue,
             None => kept.remove(setting),
         };
     }
-    let ends = match (put.expiration, put.ttl) {
+    let ends = match (said.expiration, said.ttl) {
         (Some(_), Some(_)) => {
             return Err(Error::bad_request("only one of expiration and ttl may be given"));
         }
@@ -409,7 +391,7 @@ async fn put(cx: &mut WriteCx<'_>, put: Put) -> Result<Reply<()>> {
     };
     match ends {
         Some(at) => _ = kept.insert(settings::EXPIRATION.to_owned(), at.to_string()),
-        None if put.patch && put.ttl.is_none() => {}
+        None if patch && said.ttl.is_none() => {}
         None => _ = kept.remove(settings::EXPIRATION),
     }
     let record = PolicyRecord { text, written: cx.now(), version: version + 1, settings: kept };
@@ -418,46 +400,32 @@ async fn put(cx: &mut WriteCx<'_>, put: Put) -> Result<Reply<()>> {
     view.put_named(0, name.as_str(), &record)?;
     let reply = Reply::none().warnings(warnings);
     // A patch answers an envelope, a write nothing (observed: bao 2.6.2).
-    Ok(if put.patch { reply.status(200) } else { reply })
+    Ok(if patch { reply.status(200) } else { reply })
 }
 
 impl Command<PutAcl> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutAcl) -> Result<Reply<()>> {
-        let new = Put {
-            name: op.policy_name,
-            text: op.policy,
-            cas: op.cas,
-            cas_required: op.cas_required,
-            expiration: op.expiration,
-            ttl: op.ttl,
-            wildcards: op.allow_wildcards_in_identity_templates,
-            slashes: op.allow_slashes_in_identity_templates,
-            patch: false,
-        };
-        put(cx, new).await
+        put(cx, &op.policy_name, op.said, false).await
     }
 }
 
 impl Command<PatchAcl> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PatchAcl) -> Result<Reply<()>> {
-        let new = Put {
-            name: op.policy_name,
-            text: op.policy,
-            cas: op.cas,
-            cas_required: op.cas_required,
-            expiration: op.expiration,
-            ttl: op.ttl,
-            wildcards: op.allow_wildcards_in_identity_templates,
-            slashes: op.allow_slashes_in_identity_templates,
-            patch: true,
-        };
-        put(cx, new).await
+        put(cx, &op.policy_name, op.said, true).await
     }
 }
 
 impl Command<PutOld> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutOld) -> Result<Reply<()>> {
-        let text = op.policy;
-        put(cx, Put { name: op.policy_name, text, ..Put::default() }).await
+        let said = Said {
+            policy: op.policy,
+            cas: None,
+            cas_required: None,
+            expiration: None,
+            ttl: None,
+            allow_wildcards_in_identity_templates: None,
+            allow_slashes_in_identity_templates: None,
+        };
+        put(cx, &op.policy_name, said, false).await
     }
 }
