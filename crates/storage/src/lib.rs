@@ -17,6 +17,7 @@
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
+pub mod copies;
 pub mod memory;
 mod recent;
 pub mod reserve;
@@ -316,6 +317,11 @@ pub trait Storage: Send + Sync + 'static {
     /// Was the disk found full, and has only what room was kept back for that? Cheap.
     fn is_full(&self) -> bool {
         false
+    }
+
+    /// Whole copies of the store, where it lies in files.
+    fn copies(&self) -> Option<Arc<dyn copies::Copies>> {
+        None
     }
 
     /// Ends the store: takes no more commits, finishes those it took, closes the files.

@@ -108,7 +108,8 @@ impl Reserve {
     }
 }
 
-fn free_bytes(folder: &Path) -> io::Result<u64> {
+/// Bytes that are free on the disk of a folder.
+pub(crate) fn free_bytes(folder: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(folder)?;
     Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }

@@ -266,23 +266,6 @@ async fn a_log_that_is_deleted_while_running_loses_nothing() {
     assert_eq!(read(&copy, 3).await.as_deref(), Some("three"));
 }
 
-#[tokio::test]
-async fn a_backup_is_a_store() {
-    let folder = TempDir::new().expect("a folder");
-    let store = open(&folder.path().join("store")).expect("a new store");
-    commit(&store, vec![put(1, "one")]).await.expect("a commit");
-    let copy = folder.path().join("copy");
-    fs::create_dir(&copy).expect("a folder");
-    store.backup(&copy.join(DATA)).expect("a backup");
-    assert!(store.backup(&copy.join(DATA)).is_err(), "an existing file is not written over");
-    commit(&store, vec![put(1, "later")]).await.expect("a commit");
-    let last = store.next_id();
-    SqliteStorage::verify(&copy).expect("a sound copy");
-    let copy = open(&copy).expect("the copy");
-    assert_eq!(read(&copy, 1).await.as_deref(), Some("one"));
-    assert!(copy.next_id() > last);
-}
-
 /// Readers never see a value older than one that was acknowledged before they began, whatever the
 /// cache does meanwhile.
 #[test]

@@ -37,7 +37,8 @@ pub(super) struct Identity {
     inode: u64,
 }
 
-fn io(path: &Path, doing: &str, error: &std::io::Error) -> StorageError {
+/// The storage's view of a failure at a file.
+pub(super) fn io(path: &Path, doing: &str, error: &std::io::Error) -> StorageError {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StorageError::Full,
         ErrorKind::ReadOnlyFilesystem => StorageError::ReadOnly,
@@ -101,6 +102,30 @@ impl Folder {
     /// Where a recovery copies the log.
     pub(super) fn wal_copy(&self) -> PathBuf {
         self.path.join(format!("{DATA}-wal-copy"))
+    }
+
+    /// Where a copy of the store is written.
+    pub(super) fn copy(&self) -> PathBuf {
+        self.path.join(format!("{DATA}-copy"))
+    }
+
+    /// Where a copy lies that is to come in the store's place.
+    pub(super) fn staged(&self) -> PathBuf {
+        self.path.join(format!("{DATA}-staged"))
+    }
+
+    /// Removes what a start, a recovery or a copy that was interrupted left.
+    pub(super) fn tidy(&self) -> Result<(), StorageError> {
+        remove(&self.data_new())?;
+        remove(&self.wal_copy())?;
+        for file in [self.copy(), self.staged()] {
+            for suffix in ["", "-journal", "-wal", "-shm"] {
+                let mut name = file.clone().into_os_string();
+                name.push(suffix);
+                remove(Path::new(&name))?;
+            }
+        }
+        Ok(())
     }
 
     /// Which data file is there now.

@@ -43,6 +43,11 @@ impl Ids {
         id
     }
 
+    /// All ids given out so far are below this one.
+    pub(super) fn end(&self) -> u64 {
+        self.next.load(Ordering::Acquire).max(self.reserved.load(Ordering::Acquire))
+    }
+
     /// What the next batch should reserve, if anything.
     pub(super) fn wanted(&self) -> Option<u64> {
         let next = self.next.load(Ordering::Acquire);

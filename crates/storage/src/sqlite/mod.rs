@@ -8,6 +8,7 @@
 
 mod cache;
 mod checkpoint;
+mod copies;
 mod error;
 mod folder;
 mod ids;
@@ -19,6 +20,7 @@ mod statements;
 mod wal;
 mod writer;
 
+use crate::copies::Copies;
 use crate::recent::Recent;
 use crate::reserve::Reserve;
 use crate::{
@@ -27,6 +29,7 @@ use crate::{
 };
 use cache::{Cache, Known};
 use checkpoint::Checkpoints;
+use copies::Replacement;
 use folder::Folder;
 use ids::Ids;
 use parking_lot::{Mutex, RwLock};
@@ -99,6 +102,12 @@ struct Shared {
     wal_pages: Arc<AtomicU64>,
     checkpoint_at: AtomicU64,
     failure: RwLock<Option<StorageError>>,
+    /// Commits under another term are of a store that was replaced.
+    term: AtomicU64,
+    /// Held while a copy is taken, and by whoever must find nobody at the files.
+    copying: Mutex<()>,
+    /// What the writer is to put in the store's place.
+    replacement: Mutex<Option<Replacement>>,
     full: AtomicBool,
     reserve: Reserve,
     commits: AtomicU64,
@@ -155,6 +164,9 @@ impl SqliteStorage {
             wal_pages: Arc::default(),
             checkpoint_at: AtomicU64::new(options.log_bytes / PAGE_BYTES),
             failure: RwLock::default(),
+            term: AtomicU64::new(0),
+            copying: Mutex::default(),
+            replacement: Mutex::default(),
             full: AtomicBool::new(false),
             reserve,
             commits: AtomicU64::new(0),
@@ -183,15 +195,6 @@ impl SqliteStorage {
             shared.checkpoints.end();
         }
         Ok(Arc::new(Self { threads: Mutex::new(vec![writer?, checkpoints]), shared }))
-    }
-
-    /// Copies the newest committed state to a new file, while the store goes on.
-    ///
-    /// # Errors
-    /// If the file exists, or reading or writing fails.
-    pub fn backup(&self, to: &Path) -> Result<(), StorageError> {
-        folder::create_private(to)?;
-        self.shared.readers.backup(self.revision(), to)
     }
 
     /// Reads every page of the store in the folder `path` and checks that they fit together: for
@@ -317,7 +320,7 @@ impl Storage for SqliteStorage {
     }
 
     fn role(&self) -> Role {
-        Role::Active { term: 0 }
+        Role::Active { term: self.shared.term.load(Ordering::Acquire) }
     }
 
     fn counters(&self) -> Counters {
@@ -346,6 +349,10 @@ impl Storage for SqliteStorage {
 
     fn is_full(&self) -> bool {
         self.shared.reserve.is_spent()
+    }
+
+    fn copies(&self) -> Option<Arc<dyn Copies>> {
+        Some(self.shared.clone())
     }
 
     fn close<'a>(&'a self) -> BoxFuture<'a, ()> {

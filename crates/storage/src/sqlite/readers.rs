@@ -212,16 +212,6 @@ impl Readers {
             Ok(page)
         })
     }
-
-    /// Copies the newest committed state to a new file.
-    pub(super) fn backup(&self, revision: Revision, to: &Path) -> Result<(), StorageError> {
-        self.with(revision, |connection| {
-            let mut copy = Connection::open(to)?;
-            let backup = rusqlite::backup::Backup::new(connection, &mut copy)?;
-            // In one step: a snapshot of one moment, and readers and the writer go on meanwhile.
-            backup.step(-1).map(drop)
-        })
-    }
 }
 
 /// An id as SQLite keeps it; what lies beyond the last one is the last one.

@@ -38,9 +38,7 @@ pub(super) fn open(shared: &Shared) -> Result<Opened, StorageError> {
 /// Is what the folder holds a store, whole, or may one be made there?
 fn prepare(shared: &Shared, last_end: LastEnd) -> Result<(), StorageError> {
     let folder = &shared.folder;
-    // Left-overs of a start or a recovery that was interrupted.
-    folder::remove(&folder.data_new())?;
-    folder::remove(&folder.wal_copy())?;
+    folder.tidy()?;
     let log = folder::found(&shared.wal)?.map(|m| m.len());
     let data = folder::found(&shared.data)?;
     let missing = |path: &std::path::Path, why: &str| {

@@ -102,6 +102,28 @@ pub(super) fn connect(
     Ok(connection)
 }
 
+/// The statement that makes the table `meta`.
+const META_TABLE: &str = "CREATE TABLE meta(id INTEGER PRIMARY KEY, val BLOB NOT NULL)";
+
+/// The statements that make a store's tables, `meta` first.
+fn tables() -> impl Iterator<Item = String> {
+    let rows = (0..ROW_TABLES)
+        .map(|n| format!("CREATE TABLE r{n}(id INTEGER PRIMARY KEY, val BLOB NOT NULL)"));
+    let indexes = (0..INDEX_TABLES).map(|n| {
+        format!("CREATE TABLE i{n}(key BLOB PRIMARY KEY NOT NULL, val BLOB NOT NULL) WITHOUT ROWID")
+    });
+    std::iter::once(META_TABLE.to_owned()).chain(rows).chain(indexes)
+}
+
+/// Has the connection take nothing from a file that could make it do more than read and write.
+pub(super) fn distrust(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.execute_batch(
+        "PRAGMA foreign_keys=OFF; PRAGMA temp_store=MEMORY; PRAGMA mmap_size=0;
+         PRAGMA cell_size_check=ON; PRAGMA trusted_schema=OFF;",
+    )
+}
+
 /// Makes the file of a new store, complete and synced, at `path`, where no file is.
 pub(super) fn create(path: &Path, vfs: Option<&str>) -> Result<(), StorageError> {
     let what = path.display().to_string();
@@ -118,19 +140,15 @@ pub(super) fn create(path: &Path, vfs: Option<&str>) -> Result<(), StorageError>
         "PRAGMA page_size=4096; PRAGMA auto_vacuum=NONE; PRAGMA journal_mode=DELETE;
          PRAGMA synchronous=FULL; BEGIN IMMEDIATE;
          PRAGMA application_id={APPLICATION_ID}; PRAGMA user_version={FORMAT_VERSION};
-         CREATE TABLE meta(id INTEGER PRIMARY KEY, val BLOB NOT NULL);
+         {META_TABLE};
          INSERT INTO meta(id,val) VALUES({}, randomblob(16));
          INSERT INTO meta(id,val) VALUES({}, x'0000000000000001');",
         meta::STORE_UUID,
         meta::IDS_RESERVED
     );
-    for n in 0..ROW_TABLES {
-        sql += &format!("CREATE TABLE r{n}(id INTEGER PRIMARY KEY, val BLOB NOT NULL);");
-    }
-    for n in 0..INDEX_TABLES {
-        sql += &format!(
-            "CREATE TABLE i{n}(key BLOB PRIMARY KEY NOT NULL, val BLOB NOT NULL) WITHOUT ROWID;"
-        );
+    for table in tables().skip(1) {
+        sql += &table;
+        sql.push(';');
     }
     sql += "COMMIT; PRAGMA journal_mode=WAL;";
     connection.execute_batch(&sql).map_err(failed)?;
@@ -141,10 +159,22 @@ pub(super) fn create(path: &Path, vfs: Option<&str>) -> Result<(), StorageError>
 /// Refuses a file that is not a store of this format.
 pub(super) fn check_format(connection: &Connection, data: &Path) -> Result<(), StorageError> {
     let what = data.display().to_string();
+    check_version(connection, &what)?;
+    let mode: String = connection
+        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
+        .map_err(|e| plain(&what, &e))?;
+    if mode != "wal" {
+        return Err(StorageError::Io(format!("{what}: the write-ahead log cannot be used here")));
+    }
+    Ok(())
+}
+
+/// Refuses a file that another program made, or another version of this one.
+pub(super) fn check_version(connection: &Connection, what: &str) -> Result<(), StorageError> {
     let pragma = |name: &str| {
         connection
             .query_row(&format!("PRAGMA {name}"), [], |row| row.get::<_, u32>(0))
-            .map_err(|e| plain(&what, &e))
+            .map_err(|e| plain(what, &e))
     };
     if pragma("application_id")? != APPLICATION_ID {
         return Err(StorageError::Corrupt(format!("{what} is not a Strongroom store")));
@@ -155,13 +185,24 @@ pub(super) fn check_format(connection: &Connection, data: &Path) -> Result<(), S
             "{what} has format version {version}; this program knows {FORMAT_VERSION}"
         )));
     }
-    let mode: String = connection
-        .query_row("PRAGMA journal_mode", [], |row| row.get(0))
-        .map_err(|e| plain(&what, &e))?;
-    if mode != "wal" {
-        return Err(StorageError::Io(format!("{what}: the write-ahead log cannot be used here")));
-    }
     Ok(())
+}
+
+/// Refuses a file with other tables than a store's, or with anything that is no table.
+pub(super) fn check_tables(connection: &Connection, what: &str) -> Result<(), StorageError> {
+    let read = || {
+        let mut found = connection.prepare("SELECT sql FROM sqlite_schema ORDER BY sql")?;
+        let found = found.query_map([], |row| row.get::<_, Option<String>>(0))?;
+        found.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    let found = read().map_err(|e| plain(what, &e))?;
+    let mut known: Vec<Option<String>> = tables().map(Some).collect();
+    known.sort();
+    if found == known {
+        Ok(())
+    } else {
+        Err(StorageError::Corrupt(format!("{what} has not the tables of a store")))
+    }
 }
 
 /// Refuses a file whose first bytes are not those of a store, before SQLite opens it.
@@ -188,10 +229,15 @@ pub(super) fn verify(data: &Path) -> Result<(), StorageError> {
     let what = data.display().to_string();
     let connection = connect(data, None, Use::Reading, 8 << 20)?;
     check_format(&connection, data)?;
+    check_pages(&connection, &what)
+}
+
+/// Reads every page and checks that they fit together.
+pub(super) fn check_pages(connection: &Connection, what: &str) -> Result<(), StorageError> {
     let findings: Vec<String> = connection
         .prepare("PRAGMA integrity_check(10)")
         .and_then(|mut check| check.query_map([], |row| row.get(0))?.collect())
-        .map_err(|e| plain(&what, &e))?;
+        .map_err(|e| plain(what, &e))?;
     if findings.iter().all(|finding| finding == "ok") {
         Ok(())
     } else {

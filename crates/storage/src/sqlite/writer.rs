@@ -13,6 +13,7 @@
 //! * a COMMIT that failed with an unknown outcome is never repeated: the store is reopened.
 
 use super::Shared;
+use super::copies::Replacement;
 use super::error::{Severity, sort};
 use super::folder::Identity;
 use super::queue::{Reply, Request, Work};
@@ -61,6 +62,7 @@ fn serve_and_reopen(shared: &Arc<Shared>, opened: Opened) {
                     shared.fail(why);
                     reopen(shared, Some(files))
                 }
+                Served::Replaced(new) => replace(shared, files, new),
             },
             _ if refuse_until_retry(shared) => return,
             State::Stuck(files) => reopen(shared, Some(files)),
@@ -89,6 +91,20 @@ fn reopen(shared: &Arc<Shared>, files: Option<Opened>) -> State {
     }
 }
 
+/// Opens another store in the place of this one.
+fn replace(shared: &Arc<Shared>, files: Opened, new: Replacement) -> State {
+    // Readers and commits are turned away, those under way are waited for.
+    shared.fail(StorageError::Poisoned("a copy is being put in its place".to_owned()));
+    let (left, swapped) = match shared.swap(files, new.path()) {
+        Ok(()) => (None, Ok(())),
+        Err((files, why)) => (files, Err(why)),
+    };
+    let state = reopen(shared, left);
+    let opened = shared.failure().map_or(Ok(()), Err);
+    new.answer(swapped.and(opened));
+    state
+}
+
 /// Answers what comes with the reason of the failure, for a moment. True at the end of the store.
 fn refuse_until_retry(shared: &Shared) -> bool {
     loop {
@@ -109,6 +125,7 @@ fn refuse_until_retry(shared: &Shared) -> bool {
 enum Served {
     Ended,
     Failed(StorageError),
+    Replaced(Replacement),
 }
 
 fn serve(shared: &Arc<Shared>, opened: &Opened) -> Served {
@@ -126,6 +143,9 @@ fn serve(shared: &Arc<Shared>, opened: &Opened) -> Served {
             }
             Work::Nothing => {}
             Work::End => return Served::Ended,
+        }
+        if let Some(new) = shared.replacement.lock().take() {
+            return Served::Replaced(new);
         }
         if patience.is_some() {
             shared.reserve.restore();
@@ -220,7 +240,7 @@ impl Writer<'_> {
     }
 
     fn validate(&self, revision: Revision, commit: &Commit) -> Result<(), StorageError> {
-        if commit.term != 0 {
+        if commit.term != self.shared.term.load(Ordering::Acquire) {
             return Err(StorageError::Deposed);
         }
         let mut recent = self.shared.recent.lock();
