@@ -193,8 +193,17 @@ impl Medium for AuditFiles {
     }
 
     fn publish_key(&self, key: &str) -> io::Result<()> {
-        let text = format!("{key}\n");
-        fs::write(self.folder.join(KEY), &text)?;
+        // A log that goes on after a restored store has that store's key, too: the signatures of
+        // before stay good.
+        let path = self.folder.join(KEY);
+        let mut text = match fs::read_to_string(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
+            read => read?,
+        };
+        if !text.lines().any(|known| known == key) {
+            text.push_str(&format!("{key}\n"));
+            fs::write(&path, &text)?;
+        }
         *self.key.lock() = Some(text);
         Ok(())
     }
@@ -224,6 +233,17 @@ mod tests {
         assert_eq!(firsts, [1, 2]);
         files.remove(1).unwrap();
         assert_eq!(files.segments().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn keys_are_added_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        for (key, text) in [("aa", "aa\n"), ("aa", "aa\n"), ("bb", "aa\nbb\n"), ("aa", "aa\nbb\n")]
+        {
+            let files = AuditFiles::open(folder.path(), 0).unwrap();
+            files.publish_key(key).unwrap();
+            assert_eq!(fs::read_to_string(folder.path().join(KEY)).unwrap(), text);
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
-//! Audit sinks: `file`, `syslog`, `socket` (docs page "Audit devices"). Each is a file and a line
-//! here.
+//! Audit sinks: `file`, `http`, `syslog`, `socket` (docs page "Audit devices"). Each is a file and a
+//! line here.
 
 mod file;
+mod http;
 mod socket;
 mod syslog;
 
@@ -15,12 +16,26 @@ use strongroom_kernel::audit::sinks::{Sink, SinkFactory};
 pub struct AuditSinks {
     /// Folders that files may lie in; empty is anywhere.
     file_folders: Vec<PathBuf>,
+    /// Types and options of the devices that the configuration declares: they may refer to the
+    /// host.
+    declared: Vec<(String, BTreeMap<String, String>)>,
+    /// What the environment holds under a name.
+    environment: fn(&str) -> Option<String>,
 }
 
 impl AuditSinks {
-    /// Sinks whose files lie below these folders, if there are any.
-    pub fn new(file_folders: Vec<PathBuf>) -> Self {
-        Self { file_folders }
+    /// Sinks whose files lie below these folders, if there are any, and of which those declared
+    /// (type and options) may refer to files and variables of the host.
+    pub fn new(
+        file_folders: Vec<PathBuf>,
+        declared: Vec<(String, BTreeMap<String, String>)>,
+        environment: fn(&str) -> Option<String>,
+    ) -> Self {
+        Self { file_folders, declared, environment }
+    }
+
+    fn is_declared(&self, kind: &str, options: &BTreeMap<String, String>) -> bool {
+        self.declared.iter().any(|(k, o)| k == kind && o == options)
     }
 }
 
@@ -32,6 +47,12 @@ impl SinkFactory for AuditSinks {
         check_common(options)?;
         match kind {
             "file" => Ok(Box::new(file::FileSink::open(options, &self.file_folders)?)),
+            "http" => {
+                let references = self.is_declared(kind, options);
+                let environment: http::References<'_> =
+                    if references { Some(&self.environment) } else { None };
+                Ok(Box::new(http::HttpSink::open(options, environment)?))
+            }
             "syslog" => Ok(Box::new(syslog::SyslogSink::open(options)?)),
             "socket" => Ok(Box::new(socket::SocketSink::open(options)?)),
             _ => Err(Error::bad_request(format!("unknown backend type: {kind:?}"))),

@@ -58,6 +58,8 @@ pub struct MemoryMedium {
     bytes_max: usize,
     /// Does it take no lines now?
     broken: AtomicBool,
+    /// Does it say that only the reserve is left?
+    full: AtomicBool,
 }
 
 impl MemoryMedium {
@@ -69,6 +71,11 @@ impl MemoryMedium {
     /// Lets it take no lines, or take them again: for tests of what then happens.
     pub fn set_broken(&self, broken: bool) {
         self.broken.store(broken, Ordering::SeqCst);
+    }
+
+    /// Lets it say that its disk is full, or no longer.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
     }
 
     /// The whole log.
@@ -127,6 +134,10 @@ impl Medium for MemoryMedium {
             all.truncate(bytes as usize);
         }
         Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.full.load(Ordering::SeqCst)
     }
 
     fn remove(&self, first: u64) -> io::Result<()> {

@@ -8,7 +8,7 @@ use super::stanza::{Findings, Stanza};
 /// One audit device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditDevice {
-    /// `file`, `syslog` or `socket`.
+    /// `file`, `http`, `syslog` or `socket`.
     pub kind: String,
     /// Its path below `sys/audit/`, without a slash at the end.
     pub path: String,
@@ -32,11 +32,10 @@ pub(super) fn read_all(top: &Stanza<'_>) -> Vec<AuditDevice> {
             stanza.error("the audit device needs a path: `audit \"file\" \"NAME\" { … }`");
         }
         match kind.as_str() {
-            "file" | "syslog" | "socket" => {
+            "file" | "http" | "syslog" | "socket" => {
                 found.push(AuditDevice { kind, path, description, options });
             }
-            "http" => stanza.error("this audit device is not built in yet"),
-            _ => stanza.error("the audit device's type must be file, syslog or socket"),
+            _ => stanza.error("the audit device's type must be file, http, syslog or socket"),
         }
         stanza.finish();
     }

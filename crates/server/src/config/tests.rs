@@ -147,7 +147,7 @@ fn every_wrong_setting_is_named_with_file_line_and_key() {
         (&with("seal \"static\" {}"), "`current_key_id` and `current_key` are both needed\n"),
         (&with("seal \"shamir\" { disabled = true }"), "every `seal` is disabled"),
         (&with("audit \"file\" \"a\" {}\naudit \"syslog\" \"a/\" {}"), "have the path \"a\"\n"),
-        (&with("audit \"paper\" \"a\" {}"), "type must be file, syslog or socket"),
+        (&with("audit \"paper\" \"a\" {}"), "type must be file, http, syslog or socket"),
         (&with("user_lockout \"github\" {}"), "lockout is for all, userpass, approle or ldap"),
         (&with("telemetry { statsd_adress = 1 }"), "c.hcl:3:13: telemetry: unknown key"),
         (&with("telemetry { prefix_filter = [\"canary\"] }"), "rules begin with + or -"),

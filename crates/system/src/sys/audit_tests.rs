@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 use strongroom_base::{Error, RequestPath, Result, SecretString};
+use strongroom_kernel::audit::AuditOptions;
+use strongroom_kernel::audit::medium::Medium;
+use strongroom_kernel::node::KernelConfig;
 use strongroom_kernel::pipeline::{Call, handle};
 use strongroom_kernel::plug::{
     Class, Command, EngineSpec, Grant, GrantAlias, Login, Op, Reply, Spec, Verb, WriteCx,
@@ -96,6 +99,7 @@ async fn with_headers(node: &TestNode, path: &str, headers: &[(&str, &str)], bod
         token: Some(SecretString::new(node.root.clone())),
         body: body.to_owned().into(),
         query: Vec::new(),
+        upload: None,
         wrap_ttl: None,
         headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),
         peer: Default::default(),
@@ -247,4 +251,40 @@ async fn a_stalled_device_only_lags() {
     assert!(shown("strongroom_audit_sink_lag").await >= 100);
     assert_eq!(node.root("DELETE", "sys/audit/s", Value::Null).await.status, 204);
     assert_eq!(shown("strongroom_audit_sink_failing").await, 0);
+}
+
+/// Old segments wait for a device that lags, until the disk is full.
+#[tokio::test]
+async fn retention_waits_for_a_device_that_lags() {
+    let mut specs = crate::specs();
+    specs.push(odd(Class::Secret));
+    let config = KernelConfig {
+        audit: AuditOptions {
+            segment_bytes: 4_000,
+            retention: Some(60),
+            ..AuditOptions::default()
+        },
+        ..KernelConfig::default()
+    };
+    let node = TestNode::start_with(specs, config).await;
+    node.mount("odd", "odd/").await;
+    let write = async || {
+        for _ in 0..20 {
+            assert_eq!(node.root("WRITE", "odd/answer/none", json!({})).await.status, 204);
+        }
+        node.services().audit.tick(node.services().store.now()).await.expect("a tick");
+        node.audit.segments().expect("segments").len()
+    };
+    assert_eq!(write().await, 1, "what nobody waits for goes when it is old");
+    let device = json!({ "type": "socket" });
+    assert_eq!(node.root("WRITE", "sys/audit/s", device).await.status, 204);
+    let (some, more) = (write().await, write().await);
+    assert!(some > 2 && more > some, "{some} {more}");
+    node.audit.set_full(true);
+    node.services().audit.tick(node.services().store.now()).await.expect("a tick");
+    node.audit.set_full(false);
+    assert_eq!(node.audit.segments().expect("segments").len(), 1, "the room is needed");
+    assert!(write().await > 2);
+    assert_eq!(node.root("DELETE", "sys/audit/s", Value::Null).await.status, 204);
+    assert_eq!(write().await, 1, "nobody waits any more");
 }
