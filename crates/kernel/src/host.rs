@@ -1,7 +1,11 @@
 //! What only the process around the kernel knows: the machine it runs on and its log. Operators
 //! ask for it through `sys/`, so it comes in with the settings, as everything from outside does.
 
+use std::io;
+
+use bytes::Bytes;
 use strongroom_base::JsonMap;
+use tokio::sync::mpsc;
 
 /// How much a logger tells.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, PartialOrd, Ord)]
@@ -63,7 +67,16 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     /// Sets what one logger tells, or all of them; without a level it is what the configuration
     /// says. False where there is no logger of that name.
     fn set_log_level(&self, logger: Option<&str>, level: Option<LogLevel>) -> bool;
+
+    /// Follows the log: lines up to a level, as JSON or as the log has them. `None` where nobody
+    /// more can.
+    fn follow_log(&self, _level: LogLevel, _json: bool) -> Option<LogLines> {
+        None
+    }
 }
+
+/// The log's lines, as they come.
+pub type LogLines = mpsc::Receiver<io::Result<Bytes>>;
 
 /// No process: for tests of what does not ask for one.
 #[derive(Debug, Default)]

@@ -19,33 +19,50 @@ use std::{
 use bytes::Bytes;
 use parking_lot::Mutex;
 use strongroom_base::Clock;
-use tokio::sync::broadcast;
+use tokio::sync::mpsc;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
     level_filters::LevelFilter,
 };
 use tracing_subscriber::{
-    Registry,
-    filter::Targets,
-    fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter, format::Writer},
-    layer::SubscriberExt,
+    Layer, Registry,
+    filter::{Filtered, Targets},
+    fmt::{
+        FmtContext, FormatEvent, FormatFields, MakeWriter,
+        format::{DefaultFields, Writer},
+    },
+    layer::{Layered, SubscriberExt},
     registry::LookupSpan,
     reload,
 };
 
+use self::followers::{FollowLayer, Followers};
 use crate::config::{Log, LogFormat, LogLevel};
 
-/// Lines that a follower may be behind.
-const FOLLOW_LINES: usize = 512;
+mod followers;
 
 /// The running log.
 #[derive(Clone)]
 pub struct Logging {
     filter: reload::Handle<Targets, Registry>,
+    following: reload::Handle<Targets, WithLines>,
+    followers: Arc<Followers>,
     levels: Arc<Mutex<Levels>>,
     sink: Arc<Sink>,
+    /// Is the log's own form JSON?
+    json: bool,
 }
+
+/// What stands below the followers.
+type WithLines = Layered<
+    Filtered<
+        tracing_subscriber::fmt::Layer<Registry, DefaultFields, Lines, SharedSink>,
+        reload::Layer<Targets, Registry>,
+        Registry,
+    >,
+    Registry,
+>;
 
 /// The parts of the server whose log level can be set apart (`sys/loggers`): the module
 /// `strongroom_` with dots for colons. What a part's children are set to wins over its own.
@@ -125,17 +142,22 @@ impl Logging {
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, impl Subscriber + Send + Sync + use<>), String> {
         let sink = Arc::new(Sink::open(log, clock.clone())?);
+        let followers = Followers::new(clock.clone());
         let configured = log.level.unwrap_or(LogLevel::Info);
         let levels = Levels { configured, base: configured, parts: BTreeMap::new() };
         let (level, filter) = reload::Layer::new(levels.filter());
         let levels = Arc::new(Mutex::new(levels));
-        let format = Lines { json: log.format == Some(LogFormat::Json), clock };
+        let json = log.format == Some(LogFormat::Json);
+        let format = Lines { json, clock };
         let lines = tracing_subscriber::fmt::layer()
             .event_format(format)
             .with_writer(SharedSink(sink.clone()))
             .with_ansi(false);
-        let subscriber = tracing_subscriber::registry().with(level).with(lines);
-        Ok((Self { filter, levels, sink }, subscriber))
+        let (wanted, following) = reload::Layer::new(followers.filter());
+        let follow = FollowLayer(followers.clone()).with_filter(wanted);
+        let with_lines: WithLines = tracing_subscriber::registry().with(lines.with_filter(level));
+        let subscriber = with_lines.with(follow);
+        Ok((Self { filter, following, followers, levels, sink, json }, subscriber))
     }
 
     /// The configuration says `level` from now on, and so does all of the log.
@@ -182,16 +204,24 @@ impl Logging {
         self.sink.reopen()
     }
 
-    /// Follows the log: each line, with its end, from now on.
-    pub fn follow(&self) -> broadcast::Receiver<Bytes> {
-        self.sink.followers.subscribe()
+    /// Follows the log from now on: each line up to `level`, with its end, in the form asked for or
+    /// else in the log's own. `None` where too many follow already.
+    pub fn follow(&self, level: LogLevel, json: bool) -> Option<mpsc::Receiver<io::Result<Bytes>>> {
+        let lines = self.followers.add(level, json || self.json)?;
+        followers::renew(&self.followers, &self.following);
+        Some(lines)
+    }
+
+    /// Ends all who follow: the server stops.
+    pub fn end_following(&self) {
+        self.followers.end();
+        followers::renew(&self.followers, &self.following);
     }
 }
 
 /// Where lines go.
 struct Sink {
     file: Option<Mutex<Rotated>>,
-    followers: broadcast::Sender<Bytes>,
 }
 
 /// A file with its age and size.
@@ -206,12 +236,11 @@ struct Rotated {
 
 impl Sink {
     fn open(log: &Log, clock: Arc<dyn Clock>) -> Result<Self, String> {
-        let (followers, _) = broadcast::channel(FOLLOW_LINES);
         let file = match &log.file {
             None => None,
             Some(path) => Some(Mutex::new(Rotated::open(&log_path(path), log, clock)?)),
         };
-        Ok(Self { file, followers })
+        Ok(Self { file })
     }
 
     fn reopen(&self) -> Result<(), String> {
@@ -222,10 +251,6 @@ impl Sink {
     }
 
     fn write(&self, line: &[u8]) -> io::Result<()> {
-        if self.followers.receiver_count() > 0 {
-            // Nobody may be left by now.
-            let _ = self.followers.send(Bytes::copy_from_slice(line));
-        }
         if let Some(file) = &self.file {
             file.lock().write(line)?;
         }
@@ -356,27 +381,47 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        writer.write_str(&self.text(event))
+    }
+}
+
+impl Lines {
+    /// An event's line, with its end.
+    fn text(&self, event: &Event<'_>) -> String {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let (time, metadata) = (self.clock.now(), event.metadata());
+        let metadata = event.metadata();
         let (level, part) = (level_name(metadata.level()), part(metadata.target()));
+        self.line(level, &part, &fields.message, &fields.others)
+    }
+
+    fn line(
+        &self,
+        level: &str,
+        part: &str,
+        message: &str,
+        others: &[(&'static str, String)],
+    ) -> String {
+        let time = self.clock.now();
         if self.json {
             let mut line = serde_json::Map::new();
             line.insert("@level".to_owned(), level.into());
-            line.insert("@message".to_owned(), fields.message.into());
+            line.insert("@message".to_owned(), message.into());
             line.insert("@module".to_owned(), part.into());
             line.insert("@timestamp".to_owned(), time.to_string().into());
-            for (key, value) in fields.others {
-                line.insert(key.to_owned(), value.into());
+            for (key, value) in others {
+                line.insert((*key).to_owned(), value.as_str().into());
             }
-            return writeln!(writer, "{}", serde_json::Value::Object(line));
+            return format!("{}\n", serde_json::Value::Object(line));
         }
         let tag = format!("[{}]", level.to_uppercase());
-        write!(writer, "{time} {tag:<7} {part}: {}", one_line(&fields.message))?;
-        for (i, (key, value)) in fields.others.iter().enumerate() {
-            write!(writer, "{} {key}={}", if i == 0 { ":" } else { "" }, quoted(value))?;
+        let mut line = format!("{time} {tag:<7} {part}: {}", one_line(message));
+        for (i, (key, value)) in others.iter().enumerate() {
+            // Writing into a string does not fail.
+            let _ = write!(line, "{} {key}={}", if i == 0 { ":" } else { "" }, quoted(value));
         }
-        writeln!(writer)
+        line.push('\n');
+        line
     }
 }
 
@@ -557,18 +602,60 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_file_is_made_anew_and_followers_see_lines() {
+    fn a_moved_file_is_made_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.log");
         let text = lines(log(folder.path()), Arc::default(), |logging| {
-            let mut follower = logging.follow();
             info!("first");
             fs::rename(&path, folder.path().join("b")).unwrap();
             logging.reopen().unwrap();
             info!("second");
-            assert!(follower.try_recv().unwrap().ends_with(b"first\n"));
-            assert!(follower.try_recv().unwrap().ends_with(b"second\n"));
         });
         assert!(text.ends_with("second\n") && !text.contains("first"));
+    }
+
+    #[test]
+    fn followers_have_levels_and_forms_of_their_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = Log { level: Some(LogLevel::Warn), ..log(folder.path()) };
+        let text = lines(log, Arc::default(), |logging| {
+            let all = |receiver: &mut mpsc::Receiver<io::Result<Bytes>>| {
+                std::iter::from_fn(|| receiver.try_recv().ok())
+                    .map(|line| String::from_utf8(line.unwrap().to_vec()).unwrap())
+                    .collect::<Vec<_>>()
+            };
+            debug!("before");
+            let mut quiet = logging.follow(LogLevel::Error, false).unwrap();
+            let mut loud = logging.follow(LogLevel::Trace, true).unwrap();
+            debug!(n = 1, "one");
+            // What a library tells for its own developers nobody gets: it could show a request.
+            debug!(target: "hyper", "other");
+            info!(target: "hyper", "known");
+            warn!("two");
+            assert_eq!(all(&mut quiet), Vec::<String>::new());
+            let loud_lines = all(&mut loud);
+            assert_eq!(loud_lines.len(), 3, "{loud_lines:?}");
+            assert!(loud_lines[0].starts_with("{\"@level\":\"debug\",\"@message\":\"one\""));
+            assert!(loud_lines[1].contains("known") && loud_lines[2].contains("two"));
+
+            // One that does not read loses lines, and is told how many.
+            for _ in 0..followers::FOLLOW_LINES + 7 {
+                info!("much");
+            }
+            let got = all(&mut loud);
+            assert_eq!(got.len(), followers::FOLLOW_LINES);
+            info!("more");
+            let got = all(&mut loud);
+            assert!(got[0].contains("\"lost\":\"7\"") && got[1].contains("more"), "{got:?}");
+
+            drop(quiet);
+            let many: Vec<_> =
+                std::iter::from_fn(|| logging.follow(LogLevel::Info, false)).take(100).collect();
+            assert_eq!(many.len(), followers::FOLLOWERS_MAX - 1, "its place was free again");
+            logging.end_following();
+            warn!("nobody");
+            assert!(all(&mut loud).is_empty() && loud.is_closed());
+        });
+        assert_eq!(text.lines().count(), 2, "the log itself tells no more: {text}");
     }
 }
