@@ -121,7 +121,7 @@ const KERNEL_LAYERS: &[&[&str]] = &[
     &["plug"],
     &["mounts"],
     &["audit", "quotas", "rotation"],
-    &["leases", "ha", "pipeline", "node"],
+    &["leases", "ha", "pipeline", "node", "snapshot"],
 ];
 
 /// Files that name a higher part, which part, and why.
@@ -129,6 +129,8 @@ const KERNEL_EXCEPTIONS: &[(&str, &str)] = &[
     // An operation's context stands for the whole node that runs it.
     ("plug/context.rs", "node"),
     ("plug/node_ops.rs", "node"),
+    // An answer may leave work on the whole node.
+    ("plug/beyond.rs", "node"),
     // An answer may carry a lease.
     ("plug/reply.rs", "leases"),
     // What hangs on a revoked token (leases, a cubbyhole) goes with it.

@@ -29,6 +29,7 @@ pub mod reconcile;
 pub mod record;
 pub mod rotation;
 pub mod seal;
+pub mod snapshot;
 pub mod tokens;
 pub mod versions;
 pub mod web;

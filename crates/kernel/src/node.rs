@@ -2,13 +2,14 @@
 //! dropping it wipes them.
 
 mod rekey;
+mod restore;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
 use strongroom_base::{Clock, Error, Result, Rng, Secret, SecretBytes, SecretString};
-use strongroom_storage::{Change, Storage};
+use strongroom_storage::Storage;
 
 use crate::audit::medium::Medium;
 use crate::audit::sinks::SinkFactory;
@@ -202,6 +203,9 @@ pub struct Node {
     /// The requests that are being served.
     pub in_flight: Arc<InFlight>,
     life: ArcSwap<Life>,
+    /// The log of the last active life: what still wants to record there ends before the next
+    /// begins, or two would write one chain.
+    last_audit: Mutex<Weak<AuditLog>>,
     /// One change of life at a time.
     changing: tokio::sync::Mutex<()>,
     /// Shares given so far, of unsealing, rekeying and the like; the `system` crate's.
@@ -249,6 +253,7 @@ impl Node {
             rng,
             in_flight: Arc::default(),
             life: ArcSwap::from_pointee(life),
+            last_audit: Mutex::default(),
             changing: tokio::sync::Mutex::new(()),
             ceremonies: Mutex::default(),
         }))
@@ -310,6 +315,11 @@ impl Node {
     /// Opens the store with a root key. False where the key does not fit.
     pub async fn unseal(self: &Arc<Self>, root: RootKey) -> Result<bool> {
         let _one = self.changing.lock().await;
+        self.unseal_alone(root).await
+    }
+
+    /// As [`Node::unseal`]; nobody else changes the life meanwhile.
+    async fn unseal_alone(self: &Arc<Self>, root: RootKey) -> Result<bool> {
         if matches!(**self.life.load(), Life::Active(_)) {
             return Ok(true);
         }
@@ -320,6 +330,11 @@ impl Node {
             store.barrier.resume_uses(&reserved);
         }
         let cluster = store.begin().read(Scope::ROOT).named::<Cluster>(0, "").await?;
+        let restored = seal::Restored::read(&self.storage).await?;
+        let last = self.last_audit.lock().upgrade();
+        if let Some(last) = last {
+            last.end().await;
+        }
         let services = Services {
             router: Router::new(store.clone(), self.registry.clone()),
             tokens: Tokens::new(store.clone()),
@@ -333,6 +348,7 @@ impl Node {
                 self.audit_medium.clone(),
                 self.sinks.clone(),
                 self.config.audit.clone(),
+                restored.as_ref(),
             )
             .await?,
             queues: Queues::new(&*self.rng),
@@ -345,6 +361,10 @@ impl Node {
             store,
         };
         services.router.table().await?;
+        *self.last_audit.lock() = Arc::downgrade(&services.audit);
+        if let Some(restored) = &restored {
+            services.begin_after_restore(restored).await?;
+        }
         if let Err(e) = crate::versions::note(&services.store).await {
             // A store that can't be written may still be read.
             tracing::warn!(error = %e, "the version's first start was not noted");
@@ -363,6 +383,9 @@ impl Node {
 
     /// Seals: the services go, and with the last request in flight their keys.
     pub fn seal(&self) {
+        if let Ok(services) = self.active() {
+            services.audit.take_no_more();
+        }
         self.life.rcu(|life| match **life {
             Life::Active(_) => Arc::new(Life::Sealed),
             _ => life.clone(),
@@ -385,11 +408,4 @@ pub fn root_token() -> NewToken {
 /// The mount class of a path's text: `auth/…` or not.
 pub fn class_of(path: &str) -> Class {
     if path.starts_with("auth/") { Class::Auth } else { Class::Secret }
-}
-
-/// Sets a record outside the barrier.
-pub async fn write_meta(storage: &Arc<dyn Storage>, changes: Vec<Change>) -> Result<()> {
-    let commit =
-        strongroom_storage::Commit { snapshot: storage.revision(), changes, ..Default::default() };
-    storage.commit(commit).await.map(|_| ()).map_err(crate::record::storage_error)
 }

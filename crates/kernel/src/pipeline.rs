@@ -48,7 +48,7 @@ use crate::identity::EntityState;
 use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::{Namespace, canonical};
 use crate::node::{Node, Services};
-use crate::plug::{Captures, Peer, Reply, Rights, Verb};
+use crate::plug::{Beyond, Captures, Peer, Reply, Rights, Uploading, Verb};
 use crate::policy::DeniedTrace;
 use crate::quotas::RateHeaders;
 use crate::tokens::Token;
@@ -65,6 +65,8 @@ pub struct Call {
     pub token: Option<SecretString>,
     /// The body as it came: parsed only after policy has allowed the path.
     pub body: Bytes,
+    /// The body in place of `body`, where it is read while it comes.
+    pub upload: Option<Uploading>,
     /// Query parameters.
     pub query: Vec<(String, String)>,
     /// `X-Vault-Wrap-TTL` in seconds.
@@ -203,10 +205,11 @@ pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
         Ok(services) => services,
         Err(e) => return Answer::failure(id, e),
     };
-    match admit::admit(services, call, id, flight).await {
+    let answer = match admit::admit(services, call, id, flight).await {
         Ok(admitted) => admitted.limit_and_run().await,
         Err((id, e)) => Answer::failure(id, e),
-    }
+    };
+    answer.complete(node).await
 }
 
 impl Admitted {
@@ -235,6 +238,18 @@ impl Admitted {
 }
 
 impl Answer {
+    /// Does what is still to be done for it, with nothing of the request held any more.
+    async fn complete(mut self, node: &Arc<Node>) -> Self {
+        if let Ok(Reply { beyond, .. }) = &mut self.result
+            && beyond.as_deref().is_some_and(|beyond| matches!(beyond, Beyond::Then(_)))
+            && let Some(Beyond::Then(work)) = beyond.take().map(|beyond| *beyond)
+            && let Err(error) = work(node.clone()).await
+        {
+            self.result = Err(error);
+        }
+        self
+    }
+
     /// A failure without anything else.
     pub fn failure(request_id: String, error: Error) -> Self {
         Self {

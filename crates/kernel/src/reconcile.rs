@@ -223,6 +223,7 @@ pub(crate) fn request_of(services: &Services, entry: &MountEntry, now: Timestamp
         wrap_ttl: None,
         headers: Vec::new(),
         query: Vec::new(),
+        upload: None,
         rights: None,
     }
 }

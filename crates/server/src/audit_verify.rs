@@ -42,9 +42,13 @@ fn read(files: &[PathBuf], key: Option<&Path>) -> Result<(Vec<u8>, Vec<u8>), Str
         true => "no public key lies beside the log: name its file by -key".to_owned(),
         false => problem,
     })?;
-    let key = String::from_utf8(key).ok();
-    let key = key.and_then(|text| hex::decode(text.trim()).ok());
-    Ok((text, key.ok_or_else(|| format!("{} holds no public key", key_file.display()))?))
+    let keys = String::from_utf8(key).ok().and_then(|text| {
+        let keys = text.split_whitespace().map(|key| hex::decode(key).ok());
+        keys.collect::<Option<Vec<_>>>()
+    });
+    let keys = keys.filter(|keys| !keys.is_empty());
+    let keys = keys.ok_or_else(|| format!("{} holds no public key", key_file.display()))?;
+    Ok((text, keys.concat()))
 }
 
 /// The files, with those of a folder in its stead: their names order them.
@@ -108,6 +112,8 @@ mod tests {
         assert!(read(&files, None).unwrap_err().contains("holds no public key"));
         std::fs::write(folder.path().join(KEY_FILE), "00ff\n").unwrap();
         assert_eq!(read(&files, None).unwrap().1, [0, 255]);
+        std::fs::write(folder.path().join(KEY_FILE), "00ff\n01fe\n").unwrap();
+        assert_eq!(read(&files, None).unwrap().1, [0, 255, 1, 254]);
     }
 
     #[test]

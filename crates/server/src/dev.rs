@@ -205,6 +205,7 @@ pub async fn call(
             token: Some(SecretString::new(token.to_owned())),
             body: body.to_string().into(),
             query: Vec::new(),
+            upload: None,
             wrap_ttl: None,
             headers: Vec::new(),
             peer: Peer::default(),

@@ -14,7 +14,7 @@ use strongroom_base::{Clock, Rng, Timestamp};
 use strongroom_kernel::audit::AuditOptions;
 use strongroom_kernel::audit::medium::{Medium, MemoryMedium};
 use strongroom_kernel::audit::sinks::Declared;
-use strongroom_kernel::host::{Host, MachineView};
+use strongroom_kernel::host::{Host, LogLines, MachineView};
 use strongroom_kernel::mounts::UserLockout;
 use strongroom_kernel::node::{KernelConfig, Node, RaftNode};
 use strongroom_kernel::plug::Registry;
@@ -221,6 +221,7 @@ async fn serve(
     wait(&mut signals, &listeners, &configs, &log).await;
     tracing::info!("stopping: requests in flight are answered");
     background.abort();
+    log.end_following();
     let left = listeners.drain(Duration::from_secs(config.own.drain)).await;
     if left > 0 {
         tracing::warn!(left, "connections were cut off");
@@ -343,7 +344,9 @@ async fn build_node(
         user_lockout_of: lockouts(config),
     };
     let medium = audit_medium(config)?;
-    let sinks = Arc::new(AuditSinks::new(config.own.audit_file_dirs.clone()));
+    let devices = config.audits.iter().map(|a| (a.kind.clone(), a.options.clone())).collect();
+    let folders = config.own.audit_file_dirs.clone();
+    let sinks = Arc::new(AuditSinks::new(folders, devices, environment));
     Node::new(storage, Arc::new(registry()), seal, Arc::new(kernel), medium, sinks, clock, rng)
         .await
         .map_err(|e| e.to_string())
@@ -380,6 +383,10 @@ impl Host for Process {
 
     fn set_log_level(&self, logger: Option<&str>, level: Option<LogLevel>) -> bool {
         self.log.set_logger(logger, level)
+    }
+
+    fn follow_log(&self, level: LogLevel, json: bool) -> Option<LogLines> {
+        self.log.follow(level, json)
     }
 }
 

@@ -1,5 +1,6 @@
 //! What answers requests: the doors before the kernel.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,15 +11,20 @@ use strongroom_base::Error;
 use strongroom_doors::vault;
 use strongroom_kernel::node::Node;
 use strongroom_kernel::pipeline::{Answer, Bounds, handle};
-use strongroom_kernel::plug::{self, Reply};
+use strongroom_kernel::plug::{self, Beyond, Reply, Upload, Verb};
 use strongroom_kernel::web::Cors;
 use strongroom_system::sys::{in_flight, open_metrics};
 
+use parking_lot::Mutex;
+use strongroom_storage::BoxFuture;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::cors;
 use crate::listen::fair::{Crowded, Gate};
-use crate::listen::{DoorRules, HeldBody, Peer, ReplyBody, RequestBody, Service, Standing};
+use crate::listen::{
+    DoorRules, HeldBody, Peer, Pieces, ReplyBody, RequestBody, Service, Standing, Streamed,
+};
 
 /// Bodies up to this many bytes are read without asking whether the token is good.
 const SMALL_BODY_BYTES: u64 = 64 * 1024;
@@ -61,15 +67,19 @@ impl Doors {
         Self { node, gate, settings }
     }
 
-    async fn answer(&self, request: Request<RequestBody>, peer: &Peer) -> Response<Bytes> {
+    async fn answer(&self, request: Request<RequestBody>, peer: &Peer) -> Response<ReplyBody> {
         let (parts, body) = request.into_parts();
         let rules = &peer.listener.rules;
         let cross_origin = match self.cors(rules, &parts).await {
             cors::Verdict::Silent => HeaderMap::new(),
             cors::Verdict::Allowed(headers) => headers,
-            cors::Verdict::Answered(response) => return response,
+            cors::Verdict::Answered(response) => return response.map(ReplyBody::from),
         };
-        let mut response = self.serve(&parts, body, peer).await;
+        let (response, stream) = self.serve(&parts, body, peer).await;
+        let mut response = match stream {
+            Some(stream) => response.map(|_| ReplyBody::Stream(Streamed::new(stream))),
+            None => response.map(ReplyBody::from),
+        };
         response.headers_mut().extend(cross_origin);
         response.headers_mut().extend(self.settings.headers.iter().cloned());
         response
@@ -92,38 +102,62 @@ impl Doors {
         }
     }
 
-    async fn serve(&self, parts: &Parts, body: RequestBody, peer: &Peer) -> Response<Bytes> {
+    /// The answer, and what is sent as its body where that is made meanwhile.
+    async fn serve(
+        &self,
+        parts: &Parts,
+        body: RequestBody,
+        peer: &Peer,
+    ) -> (Response<Bytes>, Option<Stream>) {
         let rules = &peer.listener.rules;
         if let Some(response) = self.by_rule(rules, parts).await {
-            return response;
+            return (response, None);
         }
         if !parts.uri.path().starts_with("/v1/") {
             let mut response = outside(&parts.method, parts.uri.path());
             if parts.uri.path().starts_with("/ui") {
                 self.add_ui_headers(response.headers_mut()).await;
             }
-            return response;
+            return (response, None);
         }
+        match self.head(parts, peer) {
+            Ok(head) => self.handle(head, body, peer).await,
+            Err(error) => (vault::failure(&error), None),
+        }
+    }
+
+    /// The request without its body, if its head is in order.
+    fn head(&self, parts: &Parts, peer: &Peer) -> strongroom_base::Result<vault::Head> {
+        let rules = &peer.listener.rules;
         if rules.require_request_header
             && parts.headers.get("x-vault-request").is_none_or(|v| v != "true")
         {
-            return vault::failure(&Error::bad_request(
-                "missing required 'X-Vault-Request' header",
-            ));
+            return Err(Error::bad_request("missing required 'X-Vault-Request' header"));
         }
         if let Some(refused) = refuse_head(rules, parts) {
-            return refused;
+            return Err(refused);
         }
-        let mut head = match vault::parse_head(parts, kernel_peer(peer)) {
-            Ok(head) => head,
-            Err(e) => return vault::failure(&e),
-        };
+        let mut head = vault::parse_head(parts, kernel_peer(peer))?;
         let limit = rules.max_request_duration.unwrap_or(self.settings.max_request_duration);
         let deadline = Instant::now() + limit;
         head.call.bounds = Bounds { deadline: Some(deadline), json: rules.json };
+        Ok(head)
+    }
+
+    async fn handle(
+        &self,
+        mut head: vault::Head,
+        body: RequestBody,
+        peer: &Peer,
+    ) -> (Response<Bytes>, Option<Stream>) {
+        let rules = &peer.listener.rules;
         // The place in the budget is held until the answer: the body lives as long.
         let mut _held = HeldBody::default();
-        if !body.is_empty() {
+        if head.call.verb == Verb::Write && UPLOADS.contains(&head.call.path.as_str()) {
+            // Whether it is read at all, the operation says, once policy has allowed it.
+            let upload: Box<dyn Upload> = Box::new(Arriving(body.into_pieces()));
+            head.call.upload = Some(Arc::new(Mutex::new(Some(upload))));
+        } else if !body.is_empty() {
             let small = body.declared_bytes().is_some_and(|n| n <= SMALL_BODY_BYTES);
             let standing =
                 if small || self.knows(&head).await { Standing::Known } else { Standing::Stranger };
@@ -132,7 +166,7 @@ impl Doors {
                     head.call.body = held.bytes().clone();
                     _held = held;
                 }
-                Err(e) => return vault::failure(&e.into()),
+                Err(e) => return (vault::failure(&e.into()), None),
             }
         }
         let head_only = head.head_only;
@@ -141,7 +175,8 @@ impl Doors {
         let mut answer = match work.await {
             Ok(answer) => answer,
             Err(Crowded) => {
-                return vault::failure(&Error::unavailable("too many requests wait; try again"));
+                let crowded = Error::unavailable("too many requests wait; try again");
+                return (vault::failure(&crowded), None);
             }
         };
         if redacts {
@@ -150,8 +185,9 @@ impl Doors {
         let mut response = vault::render(&answer);
         if head_only {
             *response.body_mut() = Bytes::new();
+            return (response, None);
         }
-        response
+        (response, stream(answer))
     }
 
     /// What a listener serves, or does not, whoever asks.
@@ -223,16 +259,39 @@ impl Doors {
 
 impl Service for Doors {
     async fn call(&self, request: Request<RequestBody>, peer: Arc<Peer>) -> Response<ReplyBody> {
-        self.answer(request, &peer).await.map(ReplyBody::from)
+        self.answer(request, &peer).await
+    }
+}
+
+/// Paths whose body is a file: it is read while it comes, and only if policy allows the path.
+const UPLOADS: &[&str] = &["sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"];
+
+/// The pieces of a body that is made while it is sent.
+type Stream = mpsc::Receiver<io::Result<Bytes>>;
+
+fn stream(answer: Answer) -> Option<Stream> {
+    match answer.result.ok()?.beyond.map(|beyond| *beyond) {
+        Some(Beyond::Stream(stream)) => Some(stream.pieces),
+        _ => None,
+    }
+}
+
+/// A body that is read while it comes.
+struct Arriving(Pieces);
+
+impl Upload for Arriving {
+    fn next(&mut self) -> BoxFuture<'_, strongroom_base::Result<Option<Bytes>>> {
+        Box::pin(async move { self.0.next().await.map_err(Error::from) })
     }
 }
 
 /// What a listener refuses before anything is made of it.
-fn refuse_head(rules: &DoorRules, parts: &Parts) -> Option<Response<Bytes>> {
+fn refuse_head(rules: &DoorRules, parts: &Parts) -> Option<Error> {
     let token = parts.headers.get("x-vault-token");
     let max = rules.token_bytes_max?;
-    (token.is_some_and(|token| token.len() > max))
-        .then(|| vault::failure(&Error::bad_request("the token is too long")))
+    token
+        .is_some_and(|token| token.len() > max)
+        .then(|| Error::bad_request("the token is too long"))
 }
 
 /// Answers that name the server to strangers.

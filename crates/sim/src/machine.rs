@@ -193,6 +193,7 @@ pub async fn send(node: Arc<Node>, number: u64, token: String, wire: Wire) -> Go
         token: (!token.is_empty()).then(|| SecretString::new(token)),
         body: if wire.body.is_null() { Bytes::new() } else { Bytes::from(wire.body.to_string()) },
         query,
+        upload: None,
         wrap_ttl: wire.wrap_ttl,
         headers: Vec::new(),
         peer: Peer { ip: Some(address(number).into()), ..Peer::default() },

@@ -316,6 +316,7 @@ impl TestNode {
             token: (!token.is_empty()).then(|| SecretString::new(token.to_owned())),
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
             query,
+            upload: None,
             wrap_ttl,
             headers: Vec::new(),
             peer: self.peer.lock().clone(),

@@ -5,7 +5,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use strongroom_base::{Error, ErrorKind, Json, json};
 use strongroom_kernel::pipeline::Answer;
-use strongroom_kernel::plug::{Reply, Shape};
+use strongroom_kernel::plug::{Beyond, Reply, Shape};
 use strongroom_kernel::quotas::RateHeaders;
 
 /// Room for an ordinary answer.
@@ -140,6 +140,14 @@ fn failed(answer: &Answer, error: &Error) -> Response<Bytes> {
 }
 
 fn done(answer: &Answer, reply: &Reply<Json>) -> Response<Bytes> {
+    if let Some(Beyond::Stream(stream)) = reply.beyond.as_deref() {
+        let mut response = body(StatusCode::OK, stream.content_type, Bytes::new());
+        if stream.attachment {
+            let value = HeaderValue::from_static("attachment");
+            response.headers_mut().insert(header::CONTENT_DISPOSITION, value);
+        }
+        return response;
+    }
     let given = reply.status.and_then(|s| StatusCode::from_u16(s).ok());
     let ok = given.unwrap_or(StatusCode::OK);
     if let Shape::Raw(content_type) = reply.shape {

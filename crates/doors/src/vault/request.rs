@@ -50,6 +50,7 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
         token: token(headers)?,
         body: Bytes::new(),
         query: query.into_iter().filter(|(name, _)| name != "list" && name != "scan").collect(),
+        upload: None,
         wrap_ttl,
         headers: plain_headers(headers),
         peer,

@@ -35,7 +35,7 @@ impl AuditLog {
         let now = self.store.now();
         let id = self.store.rng.uuid();
         let line = |kind: &str| self.effect_line(kind, &id, now, effect);
-        self.outbox.put(tx, Lines::apart(&line("request"), &line("response")))
+        self.put_in_outbox(tx, Lines::apart(&line("request"), &line("response")))
     }
 
     /// One line, without its closing brace.

@@ -11,9 +11,11 @@
 
 pub mod background;
 mod devices;
+mod lives;
 pub mod medium;
 mod outbox;
 mod render;
+mod retention;
 pub mod sinks;
 pub mod verify;
 
@@ -29,6 +31,7 @@ use strongroom_crypto::hmac::HmacKey;
 use strongroom_crypto::sign::SigningKey;
 use tokio::sync::Notify;
 
+use self::lives::NONE;
 use self::medium::Medium;
 use self::outbox::Outbox;
 pub use self::outbox::Recorded;
@@ -38,6 +41,7 @@ use crate::mount::Mount;
 use crate::namespaces::Namespace;
 use crate::plug::{Peer, Reply, Verb};
 use crate::record::{Record, Scope, Store, Tx};
+use crate::seal::Restored;
 use crate::tokens::Token;
 
 /// What is recorded of one request: both of its lines are made from this.
@@ -166,6 +170,8 @@ struct State {
     failure: Option<String>,
     /// Bytes of the newest segment.
     segment_bytes: u64,
+    /// Is this life of the node over? Nothing more is recorded then.
+    ended: bool,
     /// The first index that no signed head covers, and when the last head was signed.
     signed: u64,
     signed_at: Timestamp,
@@ -197,9 +203,14 @@ impl AuditLog {
         medium: Arc<dyn Medium>,
         factory: Arc<dyn SinkFactory>,
         options: AuditOptions,
+        restored: Option<&Restored>,
     ) -> Result<Arc<Self>> {
         let key = HmacKey::new(&store.barrier.digest(Scope::ROOT, &[b"audit hmac"]));
-        let (signer, head, headers) = records(&store).await?;
+        let (signer, mut head, headers) = records(&store).await?;
+        if restored.is_some() {
+            // What the store says is of the log of the node or the time that it came from.
+            head = Head::default();
+        }
         let end = verify::find_end(&*medium).map_err(cannot_record)?;
         if end.index + 1 < head.index {
             tracing::error!(
@@ -223,6 +234,7 @@ impl AuditLog {
                 written: next,
                 writing: false,
                 failure: None,
+                ended: false,
                 segment_bytes: end.segment_bytes,
                 signed: next,
                 signed_at: Timestamp::ZERO,
@@ -237,7 +249,12 @@ impl AuditLog {
         if !end.has_segment {
             log.begin_segment().map_err(cannot_record)?;
         }
-        log.recover_outbox(&end.outbox).await?;
+        if let Some(restored) = restored {
+            log.adopt(restored).await?;
+        }
+        // The outbox of another node's store is not in this log, whatever ids stand there.
+        let foreign = restored.is_some_and(|restored| !restored.same_keys);
+        log.recover_outbox(if foreign { &NONE } else { &end.outbox }).await?;
         log.declare_devices().await?;
         let devices = log.store.begin().read(Scope::ROOT).all::<Device>(0).await?;
         for (_, device) in devices {
@@ -276,6 +293,7 @@ impl AuditLog {
     /// On a full disk the room that is left is for effects: what was refused is only counted, or
     /// strangers could use it up.
     pub async fn record(&self, entry: &Entry<'_>) -> Result<String> {
+        self.still_takes()?;
         if matches!(entry.outcome, Outcome::Refused(_)) && self.is_full() {
             self.unrecorded.fetch_add(1, Ordering::Relaxed);
             return Ok(String::new());
@@ -292,7 +310,7 @@ impl AuditLog {
     /// Records a request in the transaction that carries its effect. The answer goes to
     /// [`AuditLog::committed`] once the transaction is durable; dropped, it says that it is not.
     pub fn record_in(&self, tx: &Tx, entry: &Entry<'_>) -> Result<Recorded> {
-        self.outbox.put(tx, self.render(entry))
+        self.put_in_outbox(tx, self.render(entry))
     }
 
     /// Moves the lines of a durable transaction to the log. They are safe in the outbox, so nobody
@@ -487,6 +505,9 @@ impl AuditLog {
     async fn sign_head(&self, now: Timestamp, at_once: bool) -> Result<()> {
         let index = {
             let mut state = self.state.lock();
+            if state.ended {
+                return Ok(());
+            }
             let fresh = state.next - state.signed;
             let due = now >= state.signed_at.plus_seconds(HEAD_SECONDS);
             if fresh == 0 || (fresh < HEAD_LINES && !due && !at_once) {
@@ -509,20 +530,6 @@ impl AuditLog {
         self.medium.sync().map_err(cannot_record)?;
         let head = Head { index: index + 1 };
         self.store.transact(|tx| async move { tx.write(Scope::ROOT).put_named(0, "", &head) }).await
-    }
-
-    /// Removes segments that are older than the retention.
-    fn retire(&self, now: Timestamp) {
-        let Some(keep) = self.options.retention else { return };
-        let Ok(segments) = self.medium.segments() else { return };
-        let old = segments.len().saturating_sub(1);
-        for segment in segments.iter().take(old) {
-            if segment.written + keep < now.seconds()
-                && let Err(e) = self.medium.remove(segment.first)
-            {
-                tracing::warn!(error = %e, "an old audit segment was not removed");
-            }
-        }
     }
 
     /// Moves what lies in the outbox after a crash, unless the log has it already.

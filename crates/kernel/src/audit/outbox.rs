@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use smallvec::SmallVec;
 use strongroom_base::{Error, Result};
 use strongroom_storage::{Change, Commit};
+use tokio::sync::Notify;
 
 use super::render::Lines;
 use crate::record::{Id, Scope, Store, Tx, rows, storage_error};
@@ -25,14 +26,27 @@ struct Ids {
 /// Which rows of the outbox are still needed.
 #[derive(Default)]
 pub(super) struct Outbox {
-    ids: Arc<Mutex<Ids>>,
+    ids: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    ids: Mutex<Ids>,
+    /// Told when nothing is under way any more.
+    idle: Notify,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Ids> {
+        self.ids.lock()
+    }
 }
 
 /// The lines of a transaction that may become durable.
 pub struct Recorded {
     id: Id,
     lines: Lines,
-    ids: Arc<Mutex<Ids>>,
+    ids: Arc<Shared>,
 }
 
 impl Recorded {
@@ -55,7 +69,11 @@ impl Recorded {
 
 impl Drop for Recorded {
     fn drop(&mut self) {
-        self.ids.lock().under_way.remove(&self.id);
+        let mut ids = self.ids.lock();
+        ids.under_way.remove(&self.id);
+        if ids.under_way.is_empty() {
+            self.ids.idle.notify_waiters();
+        }
     }
 }
 
@@ -72,6 +90,19 @@ impl Outbox {
         let recorded = Recorded { id, lines, ids: self.ids.clone() };
         tx.write(Scope::ROOT).put_row_bytes(rows::OUTBOX, id, recorded.lines.body())?;
         Ok(recorded)
+    }
+
+    /// Waits until no transaction with lines is under way.
+    pub(super) async fn idle(&self) {
+        loop {
+            let mut idle = std::pin::pin!(self.ids.idle.notified());
+            // Before the look, so that an end in between is not missed.
+            idle.as_mut().enable();
+            if self.ids.lock().under_way.is_empty() {
+                return;
+            }
+            idle.await;
+        }
     }
 
     /// Rows with ids below this have their lines in the log, or will never be durable.
@@ -91,6 +122,7 @@ impl Outbox {
         let commit = Commit {
             snapshot: store.storage.revision(),
             changes: vec![Change::DeleteRows { table: rows::OUTBOX, from, to }],
+            term: store.term,
             ..Commit::default()
         };
         store.storage.commit(commit).await.map(|_| ()).map_err(storage_error)

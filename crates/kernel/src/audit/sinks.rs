@@ -20,7 +20,7 @@ use crate::record::{Record, Scope, Store};
 /// A device's record, named by its path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Device {
-    /// `file`, `syslog`, `socket`.
+    /// `file`, `http`, `syslog`, `socket`.
     pub kind: String,
     /// Path with a trailing slash.
     pub path: String,
@@ -45,7 +45,7 @@ impl Record for Device {
 
 /// How far a device has come, named by its path.
 #[derive(Serialize, Deserialize)]
-struct Cursor(u64);
+pub(super) struct Cursor(u64);
 
 impl Record for Cursor {
     const KIND: u8 = 244;
@@ -145,6 +145,7 @@ impl Sinks {
         wrote: Arc<Notify>,
     ) {
         let status = Arc::new(SinkStatus::default());
+        status.delivered.store(device.after, Ordering::Relaxed);
         let cursor = Delivery {
             path: device.path.clone(),
             after: device.after,
@@ -162,6 +163,19 @@ impl Sinks {
         if let Some(running) = self.running.lock().remove(path) {
             running.task.abort();
         }
+    }
+
+    /// Ends all tasks.
+    pub(super) fn stop_all(&self) {
+        for running in std::mem::take(&mut *self.running.lock()).into_values() {
+            running.task.abort();
+        }
+    }
+
+    /// The last line that all sinks have been handed; `None` where there is none.
+    pub(crate) fn delivered_by_all(&self) -> Option<u64> {
+        let running = self.running.lock();
+        running.values().map(|r| r.status.delivered.load(Ordering::Relaxed)).min()
     }
 
     /// How many sinks take no lines now.
@@ -197,6 +211,7 @@ impl Delivery {
         if let Some(last) = sink.last_index() {
             self.after = self.after.max(last);
         }
+        self.status.delivered.store(self.after, Ordering::Relaxed);
         let mut place: Option<(u64, u64)> = None;
         loop {
             let woken = wrote.notified();

@@ -181,9 +181,12 @@ pub struct Report {
     pub unsigned: u64,
 }
 
-/// Checks a log's text, oldest line first, under the public key of its signatures. The error names
+/// Checks a log's text, oldest line first, under the public keys of its signatures. The error names
 /// the line (from 1) and what is wrong with it.
-pub fn verify(text: &[u8], public_key: Option<&[u8]>) -> Result<Report, String> {
+///
+/// A log that goes on after a store of other keys was restored has several keys: they are given one
+/// after the other.
+pub fn verify(text: &[u8], public_keys: Option<&[u8]>) -> Result<Report, String> {
     let mut report = Report::default();
     let mut chain: Option<[u8; 32]> = None;
     for (i, line) in text.split(|b| *b == b'\n').enumerate() {
@@ -211,8 +214,12 @@ pub fn verify(text: &[u8], public_key: Option<&[u8]>) -> Result<Report, String> 
         if json["type"] == "head" {
             let signature = json["signature"].as_str().and_then(|t| hex::decode(t).ok());
             let message = head_message(facts.index - 1, &previous);
-            let good = match public_key {
-                Some(key) => sign::verify(key, &message, &signature.unwrap_or_default()),
+            let good = match public_keys {
+                Some(keys) => {
+                    let signature = signature.unwrap_or_default();
+                    let mut keys = keys.chunks(sign::PUBLIC_KEY_BYTES);
+                    keys.any(|key| sign::verify(key, &message, &signature))
+                }
                 None => signature.is_some(),
             };
             if !good {

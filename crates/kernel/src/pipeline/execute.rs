@@ -325,6 +325,7 @@ pub(super) fn request_of(caller: &Authenticated, entry: &MountEntry) -> Request 
         wrap_ttl: admitted.call.wrap_ttl,
         headers,
         query: admitted.call.query.clone(),
+        upload: admitted.call.upload.clone(),
         rights: None,
     }
 }

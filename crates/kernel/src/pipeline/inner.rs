@@ -27,6 +27,7 @@ pub(crate) fn background(
         wrap_ttl: None,
         headers: Vec::new(),
         query: Vec::new(),
+        upload: None,
         rights: None,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use strongroom_base::{JsonMap, Result, Rng, SecretString, Timestamp};
 
-use super::{Rights, Verb};
+use super::{Rights, Uploading, Verb};
 use crate::mount::Mount;
 use crate::namespaces::Namespace;
 use crate::node::Services;
@@ -52,6 +52,8 @@ pub struct Request {
     pub headers: Vec<(String, String)>,
     /// Query parameters, of requests that have a body besides.
     pub query: Vec<(String, String)>,
+    /// The body, of requests whose body is read while it comes.
+    pub upload: Option<Uploading>,
     /// The caller's rights; none on open paths.
     pub rights: Option<Rights>,
 }

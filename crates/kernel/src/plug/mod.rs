@@ -5,6 +5,7 @@
 //! says which. A *login* is a command of an auth method that ends in a [`Grant`], of which the
 //! kernel makes a token.
 
+mod beyond;
 mod context;
 mod grant;
 mod handler;
@@ -28,6 +29,7 @@ use crate::tokens::Token;
 pub use crate::identity::GrantAlias;
 pub use crate::mount::Class;
 pub use crate::tokens::TokenParams;
+pub use beyond::{Beyond, Stream, Then, Upload, Uploading};
 pub use context::{AfterCommit, Peer, ReadCx, Request, WriteCx};
 pub use grant::Grant;
 pub use handler::{AliasFn, Engine, Handler};

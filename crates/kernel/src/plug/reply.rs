@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use strongroom_base::{Error, Json, Result, SecretString};
 
+use super::Beyond;
 use crate::leases::Leased;
 
 /// The form of an answer's body.
@@ -42,6 +43,8 @@ pub struct Reply<T> {
     pub leased: Option<Leased>,
     /// A wrapping that the operation made itself (`sys/wrapping/wrap`).
     pub wrap_info: Option<WrapInfo>,
+    /// What goes beyond a body in memory and one transaction.
+    pub beyond: Option<Box<Beyond>>,
     /// Lease fields of an answer that has no lease of its own: `lease_duration` in seconds.
     pub lease_duration: Option<i64>,
 }
@@ -58,6 +61,7 @@ impl<T> Reply<T> {
             lease: None,
             leased: None,
             wrap_info: None,
+            beyond: None,
             lease_duration: None,
         }
     }
@@ -75,6 +79,12 @@ impl<T> Reply<T> {
     /// A body of its own.
     pub fn raw(content_type: &'static str, body: Vec<u8>) -> Self {
         Self { raw: body, shape: Shape::Raw(content_type), ..Self::empty() }
+    }
+
+    /// With what goes beyond its data.
+    pub fn beyond(mut self, beyond: Beyond) -> Self {
+        self.beyond = Some(Box::new(beyond));
+        self
     }
 
     /// An answer that carries a token.
@@ -139,6 +149,7 @@ impl<T> Reply<T> {
             lease: self.lease,
             leased: self.leased,
             wrap_info: self.wrap_info,
+            beyond: self.beyond,
             lease_duration: self.lease_duration,
         })
     }

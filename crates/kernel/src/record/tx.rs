@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 use smallvec::SmallVec;
 use strongroom_base::{Clock, Error, ErrorKind, Result, Rng, Timestamp};
 use strongroom_storage::{
-    Change, Commit, IndexKey, IndexTable, Key, Revision, RowTable, Storage, StorageError, Value,
+    Change, Commit, IndexKey, IndexTable, Key, Revision, Role, RowTable, Storage, StorageError,
+    Value,
 };
 
 use super::{
@@ -25,6 +26,9 @@ const SCAN_PAGE: usize = 1_000;
 pub struct Store {
     /// Where the bytes lie.
     pub storage: Arc<dyn Storage>,
+    /// The term that its commits carry: they are refused once another store came in the place of
+    /// the one that was opened.
+    pub term: u64,
     /// The keys.
     pub barrier: Arc<Barrier>,
     /// Guarded time: never goes back.
@@ -80,7 +84,11 @@ impl Store {
                 derived.invalidate(changes);
             }
         }));
-        Arc::new(Self { storage, barrier, clock, rng, derived, folders, decoded })
+        let term = match storage.role() {
+            Role::Active { term } => term,
+            Role::Standby => 0,
+        };
+        Arc::new(Self { storage, term, barrier, clock, rng, derived, folders, decoded })
     }
 
     /// Guarded time.
@@ -204,7 +212,7 @@ impl Tx {
                     reads: std::mem::take(&mut inner.reads).into_vec(),
                     ranges: std::mem::take(&mut inner.ranges),
                     changes: std::mem::take(&mut inner.changes),
-                    term: 0,
+                    term: self.store.term,
                 })
             } else if storage.unchanged_since(inner.snapshot, &inner.reads, &inner.ranges) {
                 return Ok(inner.snapshot);

@@ -8,6 +8,7 @@
 //! K also lies inside the barrier, so that the root key can be wrapped again without the shares.
 
 pub mod ceremony;
+mod restored;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ use strongroom_crypto::aead::Key256;
 use strongroom_storage::{BoxFuture, Change, Key, Storage};
 
 use self::ceremony::SharePlan;
+pub use self::restored::Restored;
 use crate::barrier::KeyRing;
 use crate::record::{Record, decode, encode, indexes, storage_error};
 
@@ -114,6 +116,11 @@ pub async fn meta(storage: &Arc<dyn Storage>, name: &[u8]) -> Result<Option<Vec<
 /// The change that sets a record outside the barrier.
 pub fn put_meta(name: &[u8], value: &[u8]) -> Change {
     Change::Put(Key::Index(indexes::META, SmallVec::from_slice(name)), value.into())
+}
+
+/// The change that removes a record outside the barrier.
+pub fn delete_meta(name: &[u8]) -> Change {
+    Change::Delete(Key::Index(indexes::META, SmallVec::from_slice(name)))
 }
 
 /// Encrypts `plain` under `key`, with `what` as associated data.

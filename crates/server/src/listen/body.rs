@@ -8,7 +8,7 @@
 //! eight unauthenticated 30 MiB bodies cost OpenBao 2.6 gigabytes.)
 
 use std::{
-    convert::Infallible,
+    io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -195,6 +195,15 @@ impl RequestBody {
         }
     }
 
+    /// Has its pieces taken one by one. The connection has no deadline for the whole of it then, but
+    /// one for each piece.
+    pub fn into_pieces(self) -> Pieces {
+        if !self.reading.http2 {
+            self.reading.watch.body_done();
+        }
+        Pieces(self)
+    }
+
     /// The next data; trailers are passed over.
     async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
         loop {
@@ -208,6 +217,18 @@ impl RequestBody {
                 None => return Ok(None),
             }
         }
+    }
+}
+
+/// A body that is read while it comes.
+pub struct Pieces(RequestBody);
+
+impl Pieces {
+    /// The next piece; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, BodyError> {
+        let deadline = self.0.reading.deadline;
+        let piece = tokio::time::timeout(deadline, self.0.next()).await;
+        piece.unwrap_or(Err(BodyError::Incomplete))
     }
 }
 
@@ -264,8 +285,27 @@ impl Held {
 pub enum ReplyBody {
     /// All of it.
     Whole(Option<Bytes>),
-    /// Pieces, until the sender is dropped. The channel's bound is the back-pressure.
-    Stream(mpsc::Receiver<Bytes>),
+    /// Pieces, as they come.
+    Stream(Streamed),
+}
+
+/// A body that is made while it is sent.
+pub struct Streamed {
+    pieces: mpsc::Receiver<io::Result<Bytes>>,
+    /// What its connection or request needs until it is sent.
+    held: Option<Box<dyn Send>>,
+}
+
+impl Streamed {
+    /// A body of these pieces. An error breaks the connection.
+    pub fn new(pieces: mpsc::Receiver<io::Result<Bytes>>) -> Self {
+        Self { pieces, held: None }
+    }
+
+    /// Keeps `held` until the body was sent, or nobody takes it any more.
+    pub(super) fn hold(&mut self, held: impl Send + 'static) {
+        self.held = Some(Box::new(held));
+    }
 }
 
 impl ReplyBody {
@@ -289,16 +329,16 @@ impl From<Vec<u8>> for ReplyBody {
 
 impl Body for ReplyBody {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = io::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(pieces) => {
-                pieces.poll_recv(cx).map(|piece| piece.map(|bytes| Ok(Frame::data(bytes))))
+            Self::Stream(body) => {
+                body.pieces.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
             }
         }
     }

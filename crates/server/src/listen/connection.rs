@@ -189,7 +189,7 @@ async fn answer<S: Service>(
     watch: Arc<Watch>,
 ) -> Response<ReplyBody> {
     let http2 = request.version() == Version::HTTP_2;
-    let _served = Served::begin(&context.registry, &watch, http2, &request);
+    let served = Served::begin(&context.registry, &watch, http2, &request);
     let options = &context.options;
     let (mut head, incoming) = request.into_parts();
     let peer = match &options.forwarded {
@@ -213,6 +213,10 @@ async fn answer<S: Service>(
     };
     let status = response.status();
     options.response_headers.apply(status, response.headers_mut());
+    if let ReplyBody::Stream(body) = response.body_mut() {
+        // The connection is not idle until all of it was sent.
+        body.hold(served);
+    }
     response
 }
 

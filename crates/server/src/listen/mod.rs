@@ -42,7 +42,9 @@ use hyper_util::{
 use rustls_pki_types::CertificateDer;
 use tokio::{sync::watch as channel, task::JoinHandle};
 
-pub use body::{BodyBudget, BodyError, HeldBody, ReplyBody, RequestBody, Standing};
+pub use body::{
+    BodyBudget, BodyError, HeldBody, Pieces, ReplyBody, RequestBody, Standing, Streamed,
+};
 pub use forwarded::{CertificateHeader, Decoder, Forwarded};
 pub use options::{
     Bind, CorsRules, Deadlines, DoorRules, Limits, ListenerOptions, ResponseHeaders,

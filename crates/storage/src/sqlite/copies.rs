@@ -198,11 +198,11 @@ impl Shared {
         &self,
         opened: Opened,
         new: &Path,
-    ) -> Result<(), (Option<Opened>, StorageError)> {
+    ) -> Result<(), (Option<Box<Opened>>, StorageError)> {
         let _running = self.checkpoints.running.lock();
         let _copying = self.copying.lock();
         if let Err(why) = self.move_log(&opened) {
-            return Err((Some(opened), why));
+            return Err((Some(Box::new(opened)), why));
         }
         drop(opened);
         folder::rename(new, &self.data).map_err(|why| (None, why))?;

@@ -97,7 +97,7 @@ fn replace(shared: &Arc<Shared>, files: Opened, new: Replacement) -> State {
     shared.fail(StorageError::Poisoned("a copy is being put in its place".to_owned()));
     let (left, swapped) = match shared.swap(files, new.path()) {
         Ok(()) => (None, Ok(())),
-        Err((files, why)) => (files, Err(why)),
+        Err((files, why)) => (files.map(|files| *files), Err(why)),
     };
     let state = reopen(shared, left);
     let opened = shared.failure().map_or(Ok(()), Err);

@@ -17,6 +17,7 @@ mod leases;
 #[cfg(test)]
 mod leases_tests;
 mod lockout;
+mod monitor;
 mod mount_settings;
 mod mounts;
 #[cfg(test)]
@@ -40,6 +41,9 @@ mod quotas_tests;
 mod raft;
 mod remount;
 mod seal;
+mod snapshot;
+#[cfg(test)]
+mod snapshot_tests;
 mod tools;
 #[cfg(test)]
 mod tools_tests;
@@ -134,7 +138,9 @@ pub fn spec() -> Spec {
     let spec = audit::add_audit(spec);
     let spec = browsers::add_browsers(spec);
     let spec = process::add_process(spec);
+    let spec = monitor::add_monitor(spec);
     let spec = raft::add_raft(spec);
+    let spec = snapshot::add_snapshot(spec);
     spec.root_namespace_only(ROOT_NAMESPACE_ONLY)
         .on_full_disk(ON_FULL_DISK)
         .docs("Control, policy and debugging of this server.")

@@ -27,6 +27,7 @@ const ROOT_ONLY: &[&str] = &[
     "loggers",
     "loggers/{name..}",
     "metrics",
+    "monitor",
     "pprof",
     "pprof/{profile..}",
     "quotas/config",

@@ -20,9 +20,6 @@ pub fn add_raft(spec: EngineSpec<System>) -> EngineSpec<System> {
         .command::<RemovePeer>("storage/raft/remove-peer")
         .command::<PromotePeer>("storage/raft/promote")
         .command::<DemotePeer>("storage/raft/demote")
-        .query::<SaveSnapshot>("storage/raft/snapshot")
-        .command::<RestoreSnapshot>("storage/raft/snapshot")
-        .command::<RestoreSnapshot>("storage/raft/snapshot-force")
         .command::<Join>("storage/raft/join")
         .command::<Challenge>("storage/raft/bootstrap/challenge")
         .command::<Challenge>("storage/raft/bootstrap/answer")
@@ -242,48 +239,6 @@ on_peer!(
 on_peer!(PromotePeer, " Gives a node a vote.", "server is not a non-voter");
 on_peer!(DemotePeer, " Takes a node's vote.", "this is the only node: its vote can't be taken");
 
-fields! {
-    /// Would give a copy of the storage.
-    pub struct SaveSnapshot {}
-}
-fields! {
-    /// Would put a copy of the storage in the storage's place.
-    pub struct RestoreSnapshot {}
-}
-
-impl Op for SaveSnapshot {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-}
-impl Op for RestoreSnapshot {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
-
-/// The refusal of snapshots.
-fn no_snapshots(cx: &ReadCx<'_>) -> Error {
-    match node(cx) {
-        Ok(_) => Error::bad_request(
-            "snapshots by the API are not built in yet: copy the storage's folder while the \
-             server is stopped",
-        ),
-        Err(e) => e,
-    }
-}
-
-impl Query<SaveSnapshot> for System {
-    async fn query(&self, cx: &ReadCx<'_>, _: SaveSnapshot) -> Result<Reply<()>> {
-        Err(no_snapshots(cx))
-    }
-}
-
-impl Command<RestoreSnapshot> for System {
-    async fn command(&self, cx: &mut WriteCx<'_>, _: RestoreSnapshot) -> Result<Reply<()>> {
-        Err(no_snapshots(cx))
-    }
-}
-
 /// The refusal of what needs more than one node.
 fn alone() -> Error {
     Error::bad_request("this server runs alone: its storage joins no others and lets none join")
@@ -366,18 +321,6 @@ mod tests {
                 let got = node.root("WRITE", &format!("{AT}/{what}"), body).await;
                 assert_eq!(got.status, 400, "{what}");
             }
-        }
-    }
-
-    #[tokio::test]
-    async fn snapshots_are_refused_in_words() {
-        let node = node().await;
-        for (verb, path) in
-            [("READ", "snapshot"), ("WRITE", "snapshot"), ("WRITE", "snapshot-force")]
-        {
-            let got = node.root(verb, &format!("{AT}/{path}"), Value::Null).await;
-            assert_eq!(got.status, 400, "{got:?}");
-            assert!(got.errors().contains("not built in yet"), "{got:?}");
         }
     }
 
