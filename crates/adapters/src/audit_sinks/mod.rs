@@ -7,10 +7,12 @@ mod socket;
 mod syslog;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 
 use strongroom_base::{Error, Result};
 use strongroom_kernel::audit::sinks::{Sink, SinkFactory};
+use strongroom_kernel::audit::verify::index_of;
 
 /// The sinks of this binary.
 pub struct AuditSinks {
@@ -85,6 +87,22 @@ fn check_common(options: &BTreeMap<String, String>) -> Result<()> {
         return Err(Error::bad_request("a prefix of lines cannot be set through the API"));
     }
     Ok(())
+}
+
+/// Sends a line as one message. One that is larger than a message may be would hold the device up
+/// for ever: in its place goes a line that says which one it is and how long.
+fn send_whole(line: &[u8], mut send: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+    match send(line) {
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error()) => {
+            let index = index_of(line.strip_suffix(b"\n").unwrap_or(line)).unwrap_or_default();
+            let bytes = line.len();
+            let told = format!(
+                "{{\"type\":\"omitted\",\"bytes\":{bytes},\"strongroom\":{{\"index\":{index}}}}}"
+            );
+            send(told.as_bytes())
+        }
+        sent => sent,
+    }
 }
 
 /// Refuses options that a type does not have.

@@ -93,7 +93,7 @@ impl Sink for SocketSink {
             Connection::Unix(stream) => stream.write_all(lines),
             Connection::Udp(socket) => lines
                 .split_inclusive(|b| *b == b'\n')
-                .try_for_each(|line| socket.send(line).map(|_| ())),
+                .try_for_each(|line| super::send_whole(line, |l| socket.send(l).map(|_| ()))),
         };
         if written.is_err() {
             // What was sent of the piece comes again over a new connection.

@@ -79,9 +79,12 @@ impl Sink for SyslogSink {
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
         let (priority, tag) = (self.priority, self.tag.clone());
         for line in lines.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
-            let mut message = format!("<{priority}>{tag}: ").into_bytes();
-            message.extend_from_slice(line);
-            let sent = self.connect()?.send(&message);
+            let socket = self.connect()?;
+            let sent = super::send_whole(line, |line| {
+                let mut message = format!("<{priority}>{tag}: ").into_bytes();
+                message.extend_from_slice(line);
+                socket.send(&message).map(|_| ())
+            });
             if let Err(e) = sent {
                 self.socket = None;
                 return Err(e);

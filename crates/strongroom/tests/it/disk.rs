@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value as Json, json};
@@ -11,7 +11,7 @@ use serde_json::{Value as Json, json};
 use crate::product::{self, Answer, Server};
 
 /// Runs a test of this program again, where it may mount file systems that nobody else sees.
-fn in_own_mounts(test: &str) {
+pub fn in_own_mounts(test: &str) {
     let output = Command::new("unshare")
         .args(["--map-root-user", "--mount"])
         .arg(std::env::current_exe().unwrap())
@@ -29,7 +29,7 @@ fn small_disk(at: &Path, megabytes: usize) {
     mount(&["-t", "tmpfs", "-o", &format!("size={megabytes}m,mode=0700"), "tmpfs"], at);
 }
 
-fn mount(options: &[&str], at: &Path) {
+pub fn mount(options: &[&str], at: &Path) {
     let output = Command::new("mount").args(options).arg(at).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
@@ -224,6 +224,77 @@ fn read_only_inside() {
     let server = Server::start(folder.path(), &settings);
     server.unseal(&keys);
     assert_eq!(server.must("GET", "secret/kept", &keys.root, &Json::Null)["data"]["value"], "1");
+}
+
+/// Builds the library that makes a folder read-only for a running server.
+fn read_only_library(folder: &Path) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/read_only.c");
+    let library = folder.join("read_only.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"]).arg(&library).arg(source);
+    let output = compiler.arg("-ldl").output().expect("a C compiler, as the build needs one");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    library
+}
+
+#[test]
+fn a_disk_that_becomes_read_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().canonicalize().unwrap();
+    let switch = home.join("switch");
+    let mut command = product::configured(&home, &product::settings(&home));
+    command.env("LD_PRELOAD", read_only_library(&home));
+    command.env("READ_ONLY_SWITCH", &switch).env("READ_ONLY_FOLDER", home.join("data"));
+    let mut server = Server::run(command);
+    let keys = server.with_secrets();
+    let root = keys.root.as_str();
+    let put = |server: &Server, n: u32| {
+        server.ask("PUT", &format!("secret/n-{n}"), root, &json!({"value": n.to_string()}))
+    };
+    for n in 0..20 {
+        assert_eq!(put(&server, n).status, 204);
+    }
+
+    fs::write(&switch, "").unwrap();
+    for n in 20..30 {
+        let answer = put(&server, n);
+        let text = answer.errors();
+        assert_eq!(answer.status, 503, "{text}");
+        let told = ["cannot be recorded", "read-only", "not available"];
+        assert!(told.iter().any(|part| text.contains(part)), "{text}");
+        // What cannot be recorded is not served either.
+        assert_eq!(server.ask("GET", "secret/n-1", root, &Json::Null).status, 503);
+    }
+    assert_eq!(server.ask("GET", "sys/health", "", &Json::Null).status, 500);
+    assert_eq!(server.must("GET", "sys/seal-status", "", &Json::Null)["sealed"], false);
+
+    fs::remove_file(&switch).unwrap();
+    server.until("the disk", |server| (put(server, 30).status == 204).then_some(()));
+    for n in (0..20).chain([30]) {
+        let found = server.must("GET", &format!("secret/n-{n}"), root, &Json::Null);
+        assert_eq!(found["data"]["value"], n.to_string());
+    }
+    // Of those whose outcome was not told each is there or not; none is half there.
+    let outcome = |server: &Server, n: u32| {
+        let answer = server.ask("GET", &format!("secret/n-{n}"), root, &Json::Null);
+        (answer.status == 200).then(|| answer.body["data"]["value"] == n.to_string())
+    };
+    let before: Vec<_> = (20..30).map(|n| outcome(&server, n)).collect();
+    assert!(!before.contains(&Some(false)));
+    assert_eq!(server.ask("GET", "sys/health", "", &Json::Null).status, 200);
+
+    server.process.kill().unwrap();
+    server.process.wait().unwrap();
+    let server = Server::plain(&home);
+    server.unseal(&keys);
+    let after: Vec<_> = (20..30).map(|n| outcome(&server, n)).collect();
+    assert_eq!(after, before);
+    for n in (0..20).chain([30]) {
+        let found = server.must("GET", &format!("secret/n-{n}"), root, &Json::Null);
+        assert_eq!(found["data"]["value"], n.to_string());
+    }
+    server.stop();
+    verify_audit(&home, &home.join("data/audit"));
 }
 
 #[test]
