@@ -30,6 +30,9 @@ pub struct Namespace {
     pub custom_metadata: BTreeMap<String, String>,
     /// When its deletion began.
     pub deleted: Option<Timestamp>,
+    /// A digest of the key that unlocks it, while it is locked.
+    #[serde(default)]
+    pub lock: Option<Vec<u8>>,
 }
 
 impl Record for Namespace {
@@ -47,6 +50,7 @@ impl Namespace {
             uuid: String::new(),
             custom_metadata: BTreeMap::new(),
             deleted: None,
+            lock: None,
         }
     }
 
@@ -157,6 +161,15 @@ impl NamespaceTable {
                 None => return false,
             }
         }
+    }
+
+    /// The uppermost locked namespace at or above `namespace`.
+    pub fn locked(&self, namespace: &Namespace) -> Option<&Arc<Namespace>> {
+        if namespace.is_root() {
+            return None;
+        }
+        let above = self.by_scope.get(&namespace.parent).and_then(|parent| self.locked(parent));
+        above.or_else(|| self.by_scope.get(&namespace.scope).filter(|n| n.lock.is_some()))
     }
 
     /// The deepest namespace whose path begins `path`, starting at `base`, and the rest of the

@@ -53,6 +53,8 @@ pub struct KernelConfig {
     pub host: Arc<dyn Host>,
     /// This node as one of the integrated storage, where that is configured.
     pub raft: Option<RaftNode>,
+    /// Is `sys/internal/inspect` served?
+    pub introspection_endpoint: bool,
     /// Is `sys/raw` served?
     pub raw_storage_endpoint: bool,
     /// Are `sys/rekey` and `sys/generate-root` served without a token, as Vault does?
@@ -92,6 +94,7 @@ impl Default for KernelConfig {
             cluster_name: String::new(),
             host: Arc::new(NoHost),
             raft: None,
+            introspection_endpoint: false,
             raw_storage_endpoint: false,
             unauthenticated_key_ceremonies: true,
             sanitized: serde_json::Value::Null,

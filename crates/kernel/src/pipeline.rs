@@ -219,6 +219,9 @@ impl Admitted {
             Ok(caller) => caller,
             Err((admitted, refused)) => return admitted.refuse(refused).await,
         };
+        if let Some(locked) = caller.admitted.locked() {
+            return caller.refuse(locked.into(), &RawFields::default()).await;
+        }
         let authorised = match caller.authorise().await {
             Ok(authorised) => authorised,
             Err((caller, refused)) => return caller.refuse(refused, &RawFields::default()).await,

@@ -328,6 +328,7 @@ async fn build_node(
         cluster_name: config.cluster_name.clone().unwrap_or_default(),
         host: Arc::new(Process { log: log.clone() }),
         raft: raft_node(config),
+        introspection_endpoint: config.introspection_endpoint,
         raw_storage_endpoint: config.raw_storage_endpoint,
         unauthenticated_key_ceremonies: !closed,
         sanitized: config.sanitized.clone(),

@@ -90,6 +90,23 @@ impl Admitted {
         self.route(index).is_some_and(|route| route.on_full_disk)
     }
 
+    /// The refusal of what is asked of a locked namespace, or of one below it.
+    pub(super) fn locked(&self) -> Option<Error> {
+        let locked = self.table.namespaces.locked(&self.namespace)?;
+        let route = match self.target() {
+            Target::Route { index, .. } => self.route(index),
+            _ => None,
+        };
+        if route.is_some_and(|route| route.while_locked) {
+            return None;
+        }
+        Some(Error::unavailable(format!(
+            "API access to this namespace has been locked by an administrator - {:?} must be \
+             unlocked to gain access.",
+            locked.path
+        )))
+    }
+
     /// Asks the quotas, but for logins whose role decides.
     async fn limit(&mut self) -> Result<Verdict> {
         if let Some(entry) = &self.entry

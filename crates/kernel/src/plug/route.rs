@@ -18,6 +18,8 @@ pub struct Route {
     pub root_namespace_only: bool,
     /// Is it served on a full disk, from the room that is kept back?
     pub on_full_disk: bool,
+    /// Is it served in a locked namespace?
+    pub while_locked: bool,
     /// Its fields.
     pub fields: &'static [FieldSpec],
     /// What it does.
@@ -58,6 +60,7 @@ impl Route {
             rule: O::RULE,
             root_namespace_only: O::ROOT_NAMESPACE_ONLY,
             on_full_disk: false,
+            while_locked: false,
             fields: O::SPECS,
             help: O::HELP,
             handler,

@@ -318,6 +318,14 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
         self
     }
 
+    /// The routes with this very pattern are served in a locked namespace, too.
+    pub fn while_locked(mut self, pattern: &str) -> Self {
+        for route in self.spec.routes.iter_mut().filter(|route| route.pattern == pattern) {
+            route.while_locked = true;
+        }
+        self
+    }
+
     fn at_or_below(&mut self, paths: &[&str]) -> impl Iterator<Item = &mut Route> {
         self.spec.routes.iter_mut().filter(move |route| {
             paths.iter().any(|path| {

@@ -281,7 +281,6 @@ impl Draft {
         }
         for (key, why) in [
             ("ui", "has no effect: the user interface is not built in yet"),
-            ("introspection_endpoint", "has no effect: sys/internal/inspect is not built in yet"),
             ("allow_audit_log_prefixing", "has no effect: lines of the audit log have no prefix"),
         ] {
             if top.flag(key) == Some(true) {

@@ -65,6 +65,7 @@ const ROOT_PROTECTED: &[&str] = &[
     "sys/config/ui/headers/{header} READ",
     "sys/config/ui/headers/{header} WRITE",
     "sys/config/ui/headers/{header} DELETE",
+    "sys/internal/inspect/router/{tag} READ",
     "sys/leases READ",
     "sys/leases/lookup/{prefix..} LIST",
     "sys/leases/revoke-force/{prefix..} WRITE",

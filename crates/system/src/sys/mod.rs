@@ -13,6 +13,7 @@ mod deleted_mounts;
 mod explain;
 #[cfg(test)]
 mod explain_tests;
+mod inspect;
 mod leases;
 #[cfg(test)]
 mod leases_tests;
@@ -22,6 +23,7 @@ mod mount_settings;
 mod mounts;
 #[cfg(test)]
 mod mounts_tests;
+mod namespace_locks;
 #[cfg(test)]
 mod namespaced_tests;
 mod namespaces;
@@ -119,6 +121,7 @@ pub fn spec() -> Spec {
     let spec = EngineSpec::new("system", Class::System, |_| Ok(System));
     let spec = mounts::add_mounts(spec);
     let spec = namespaces::add_namespaces(spec);
+    let spec = namespace_locks::add_namespace_locks(spec);
     let spec = deleted_mounts::add_deleted_mounts(spec);
     let spec = remount::add_remount(spec);
     let spec = plugins::add_plugins(spec);
@@ -138,11 +141,13 @@ pub fn spec() -> Spec {
     let spec = audit::add_audit(spec);
     let spec = browsers::add_browsers(spec);
     let spec = process::add_process(spec);
+    let spec = inspect::add_inspect(spec);
     let spec = monitor::add_monitor(spec);
     let spec = raft::add_raft(spec);
     let spec = snapshot::add_snapshot(spec);
     spec.root_namespace_only(ROOT_NAMESPACE_ONLY)
         .on_full_disk(ON_FULL_DISK)
+        .while_locked("namespaces/api-lock/unlock")
         .docs("Control, policy and debugging of this server.")
         .build()
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use strongroom_base::fields::Patch;
 use strongroom_base::limits::NAMESPACE_DEPTH_MAX;
-use strongroom_base::{Error, ErrorKind, Json, JsonMap, Result, fields};
+use strongroom_base::{Error, ErrorKind, Json, JsonMap, Result, Rng, fields};
 use strongroom_kernel::mounts::{Mount, TOP, allocate_scope, create_builtin};
 use strongroom_kernel::namespaces::{Namespace, check_name};
 use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
@@ -60,7 +60,7 @@ impl From<&Namespace> for NamespaceView {
             path: namespace.path.clone(),
             id: namespace.id.clone(),
             tainted: namespace.deleted.is_some(),
-            locked: false,
+            locked: namespace.lock.is_some(),
             custom_metadata: namespace.custom_metadata.clone(),
         }
     }
@@ -209,21 +209,27 @@ fn notes(given: JsonMap) -> Result<BTreeMap<String, String>> {
     Ok(notes)
 }
 
+/// So many letters and digits.
+pub(super) fn random_text(rng: &dyn Rng, characters: usize) -> String {
+    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut text = String::with_capacity(characters);
+    while text.len() < characters {
+        // 248 = 4 · 62: what lies above would make the first letters likelier.
+        let [byte] = rng.array::<1>();
+        if byte < 248
+            && let Some(letter) = ALPHABET.get(usize::from(byte) % ALPHABET.len())
+        {
+            text.push(char::from(*letter));
+        }
+    }
+    text
+}
+
 /// A short id that no namespace has.
 async fn free_id(cx: &ReadCx<'_>) -> Result<String> {
-    const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     let table = cx.kernel().router.table().await?;
     loop {
-        let mut id = String::with_capacity(ID_CHARACTERS);
-        while id.len() < ID_CHARACTERS {
-            // 248 = 4 · 62: what lies above would make the first letters likelier.
-            let [byte] = cx.rng().array::<1>();
-            if byte < 248
-                && let Some(letter) = ALPHABET.get(usize::from(byte) % ALPHABET.len())
-            {
-                id.push(char::from(*letter));
-            }
-        }
+        let id = random_text(cx.rng(), ID_CHARACTERS);
         if table.namespaces.iter().all(|n| n.id != id) {
             return Ok(id);
         }
@@ -272,6 +278,7 @@ async fn create(
         uuid: cx.rng().uuid(),
         custom_metadata,
         deleted: None,
+        lock: None,
     };
     create_builtin(tx, namespace.scope, cx.now()).await?;
     let policy = PolicyRecord {
