@@ -1,6 +1,6 @@
 //! Drives the client against a small server of its own that answers from a script.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;

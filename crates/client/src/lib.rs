@@ -14,8 +14,10 @@
 mod address;
 mod client;
 mod config;
+mod connection;
 mod envelope;
 mod error;
+mod file_body;
 pub mod limits;
 mod request;
 mod token_store;

@@ -11,6 +11,8 @@
 
 pub mod background;
 mod devices;
+mod entry;
+mod explained;
 mod lives;
 pub mod medium;
 mod outbox;
@@ -25,72 +27,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use strongroom_base::{Error, Json, RawFields, Result, SecretString, Timestamp};
+use strongroom_base::{Error, Json, Result, Timestamp};
 use strongroom_crypto::digest::Sha256;
 use strongroom_crypto::hmac::HmacKey;
 use strongroom_crypto::sign::SigningKey;
 use tokio::sync::Notify;
 
+pub use self::entry::{Entry, Outcome};
 use self::lives::NONE;
 use self::medium::Medium;
 use self::outbox::Outbox;
 pub use self::outbox::Recorded;
 use self::render::Lines;
 use self::sinks::{Declared, Device, SinkFactory, Sinks};
-use crate::mount::Mount;
-use crate::namespaces::Namespace;
-use crate::plug::{Peer, Reply, Verb};
 use crate::record::{Record, Scope, Store, Tx};
 use crate::seal::Restored;
-use crate::tokens::Token;
-
-/// What is recorded of one request: both of its lines are made from this.
-pub struct Entry<'a> {
-    /// The request's UUID.
-    pub id: &'a str,
-    /// Guarded time at its start.
-    pub started: Timestamp,
-    /// Its verb.
-    pub verb: Verb,
-    /// The namespace it addressed.
-    pub namespace: &'a Namespace,
-    /// The mount that serves it.
-    pub mount: Option<&'a Mount>,
-    /// The path within the namespace.
-    pub path: &'a str,
-    /// Where it came from.
-    pub peer: &'a Peer,
-    /// All request headers, lower-case names.
-    pub headers: &'a [(String, String)],
-    /// Names of the headers that the log shows, and whether HMACed.
-    pub shown_headers: &'a [(String, bool)],
-    /// The caller's token.
-    pub token: Option<&'a Token>,
-    /// Its text as it came.
-    pub token_text: Option<&'a SecretString>,
-    /// Its accessor, or "".
-    pub accessor: &'a str,
-    /// Policies from its entity and groups.
-    pub identity_policies: &'a [String],
-    /// The request's fields.
-    pub fields: &'a RawFields,
-    /// Wrap TTL asked for, in seconds.
-    pub wrap_ttl: Option<i64>,
-    /// Names of the policies that allowed it.
-    pub granting: &'a [String],
-    /// Why it was denied.
-    pub trace: Option<&'a Json>,
-    /// What came of it.
-    pub outcome: Outcome<'a>,
-}
-
-/// What came of a request.
-pub enum Outcome<'a> {
-    /// An answer.
-    Reply(&'a Reply<Json>),
-    /// A failure.
-    Refused(&'a Error),
-}
 
 /// Settings of the log.
 #[derive(Clone, Debug)]
@@ -549,43 +500,6 @@ impl AuditLog {
         }
         self.medium.sync().map_err(cannot_record)?;
         self.outbox.remove_below(&self.store, u64::MAX).await
-    }
-
-    /// The opaque id of a line, by which it can be asked for.
-    fn explain_id(&self, index: u64) -> String {
-        let tag = self.explain_tag(index);
-        let pad = self.store.barrier.digest(Scope::ROOT, &[b"explain pad", &tag]);
-        let mut bytes = [0_u8; 16];
-        for (i, byte) in index.to_be_bytes().iter().enumerate() {
-            bytes[i] = byte ^ pad[i];
-        }
-        bytes[8..].copy_from_slice(&tag);
-        base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, bytes)
-    }
-
-    fn explain_tag(&self, index: u64) -> [u8; 8] {
-        let digest =
-            self.store.barrier.digest(Scope::ROOT, &[b"explain tag", &index.to_be_bytes()]);
-        let mut tag = [0; 8];
-        tag.copy_from_slice(&digest[..8]);
-        tag
-    }
-
-    /// The line that an explain id names; `None` where the id is not ours or the line is gone.
-    pub fn explained(&self, id: &str) -> Result<Option<Json>> {
-        let engine = &base64::engine::general_purpose::URL_SAFE_NO_PAD;
-        let Ok(bytes) = base64::Engine::decode(engine, id) else { return Ok(None) };
-        let Ok(bytes) = <[u8; 16]>::try_from(bytes.as_slice()) else { return Ok(None) };
-        let pad = self.store.barrier.digest(Scope::ROOT, &[b"explain pad", &bytes[8..]]);
-        let mut index = [0; 8];
-        for i in 0..8 {
-            index[i] = bytes[i] ^ pad[i];
-        }
-        let index = u64::from_be_bytes(index);
-        if !strongroom_crypto::constant_time_eq(&self.explain_tag(index), &bytes[8..]) {
-            return Ok(None);
-        }
-        verify::line_at(&*self.medium, index).map_err(Error::internal)
     }
 
     /// The last line's index.

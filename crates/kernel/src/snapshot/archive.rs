@@ -244,7 +244,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read() {
-        let state: Vec<u8> = (0..200_000_u32).map(|n| (n * 31 >> 3) as u8).collect();
+        let state: Vec<u8> = (0..200_000_u32).map(|n| ((n * 31) >> 3) as u8).collect();
         let whole = archive(&meta(state.len() as u64), &state);
         let mut out = Vec::new();
         let contents = read(whole.as_slice(), &mut out).unwrap();
