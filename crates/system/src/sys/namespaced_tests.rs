@@ -23,6 +23,7 @@ const ROOT_ONLY: &[&str] = &[
     "host-info",
     "in-flight-req",
     "internal/counters/tokens",
+    "internal/inspect/router/{tag}",
     "key-status",
     "loggers",
     "loggers/{name..}",
