@@ -54,6 +54,37 @@ pub fn request(method: &str, path: &str, token: &str, body: &str) -> Vec<u8> {
     out.into_bytes()
 }
 
+/// Where a successful answer with a length ends in `bytes`, once all of it is there.
+pub fn end_of_answer(bytes: &[u8]) -> io::Result<Option<usize>> {
+    let Some(head_end) = find(bytes, b"\r\n\r\n").map(|end| end + 4) else { return Ok(None) };
+    let head = std::str::from_utf8(&bytes[..head_end]).map_err(|_| bad("head"))?;
+    let status = status(head)?;
+    if !(200..300).contains(&status) {
+        return Err(io::Error::other(format!("status {status}")));
+    }
+    let end = head_end + length(head, status)?;
+    Ok((bytes.len() >= end).then_some(end))
+}
+
+fn status(head: &str) -> io::Result<u16> {
+    head.get(9..12).and_then(|s| s.parse().ok()).ok_or_else(|| bad("status"))
+}
+
+fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines().find_map(|line| {
+        let (key, value) = line.split_once(':')?;
+        key.eq_ignore_ascii_case(name).then(|| value.trim())
+    })
+}
+
+fn length(head: &str, status: u16) -> io::Result<usize> {
+    match header(head, "content-length") {
+        Some(length) => length.parse().map_err(|_| bad("length")),
+        None if status == 204 => Ok(0),
+        None => Err(bad("an answer without a length")),
+    }
+}
+
 impl Connection {
     /// Connects.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
@@ -73,21 +104,11 @@ impl Connection {
             self.read()?;
         };
         let head = std::str::from_utf8(&self.buffer[..head_end]).map_err(|_| bad("head"))?;
-        let status = head.get(9..12).and_then(|s| s.parse().ok()).ok_or_else(|| bad("status"))?;
-        let header = |name: &str| {
-            head.lines().find_map(|line| {
-                let (key, value) = line.split_once(':')?;
-                key.eq_ignore_ascii_case(name).then(|| value.trim())
-            })
-        };
-        if header("transfer-encoding").is_some_and(|value| value.contains("chunked")) {
+        let status = status(head)?;
+        if header(head, "transfer-encoding").is_some_and(|value| value.contains("chunked")) {
             return Ok(Answer { status, body: self.chunks(head_end)? });
         }
-        let length: usize = match header("content-length") {
-            Some(length) => length.parse().map_err(|_| bad("length"))?,
-            None if status == 204 => 0,
-            None => return Err(bad("an answer without a length")),
-        };
+        let length = length(head, status)?;
         while self.filled < head_end + length {
             self.read()?;
         }

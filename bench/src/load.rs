@@ -1,12 +1,16 @@
 //! Load: so many connections, each as fast as it is answered, for so long.
 
 use std::{
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
+    },
     thread,
     time::{Duration, Instant},
 };
 
 use crate::{
+    crowd,
     http::Connection,
     process,
     server::Server,
@@ -28,6 +32,17 @@ pub struct Figure {
     pub requests: usize,
 }
 
+/// What the threads of a measurement tell each other.
+#[derive(Clone, Default)]
+pub struct Signals {
+    /// The end.
+    pub stop: Arc<AtomicBool>,
+    /// Answers count now.
+    pub counting: Arc<AtomicBool>,
+    /// How many connections have had their first answer.
+    pub ready: Arc<AtomicUsize>,
+}
+
 /// What one connection has seen.
 type Seen = Result<Vec<u32>, String>;
 
@@ -40,37 +55,34 @@ pub fn measure(
     connections: usize,
     measure: Duration,
 ) -> Result<Figure, String> {
-    let (stop, counting) = (AtomicBool::new(false), AtomicBool::new(false));
-    let ready = AtomicUsize::new(0);
+    let signals = Signals::default();
+    let Signals { stop, counting, ready } = &signals;
     let pid = server.pid();
-    let (mut seen, cpu, took) =
-        thread::scope(|scope| {
-            let mut threads = Vec::new();
-            for i in 0..connections {
-                let (stop, counting, ready) = (&stop, &counting, &ready);
-                threads.push(scope.spawn(move || {
-                    one(server, work, material, i as u64 + 1, stop, counting, ready)
-                }));
-            }
-            // Warm-up: every connection has had its first answer, and a while more.
-            while ready.load(Relaxed) < connections && !threads.iter().any(|t| t.is_finished()) {
-                thread::sleep(Duration::from_millis(1));
-            }
-            thread::sleep(measure / 10);
-            let before = process::cpu_nanos(pid);
-            let began = Instant::now();
-            counting.store(true, Relaxed);
-            thread::sleep(measure);
-            counting.store(false, Relaxed);
-            let took = began.elapsed();
-            let cpu = process::cpu_nanos(pid).and_then(|after| Ok(after - before?));
-            stop.store(true, Relaxed);
-            let seen: Vec<Seen> = threads
-                .into_iter()
-                .map(|thread| thread.join().unwrap_or_else(|_| Err("a thread panicked".to_owned())))
-                .collect();
-            (seen, cpu, took)
-        });
+    let (mut seen, cpu, took) = thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for i in 0..connections {
+            let signals = &signals;
+            threads.push(scope.spawn(move || one(server, work, material, i as u64 + 1, signals)));
+        }
+        // Warm-up: every connection has had its first answer, and a while more.
+        while ready.load(Relaxed) < connections && !threads.iter().any(|t| t.is_finished()) {
+            thread::sleep(Duration::from_millis(1));
+        }
+        thread::sleep(measure / 10);
+        let before = process::cpu_nanos(pid);
+        let began = Instant::now();
+        counting.store(true, Relaxed);
+        thread::sleep(measure);
+        counting.store(false, Relaxed);
+        let took = began.elapsed();
+        let cpu = process::cpu_nanos(pid).and_then(|after| Ok(after - before?));
+        stop.store(true, Relaxed);
+        let seen: Vec<Seen> = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(|_| Err("a thread panicked".to_owned())))
+            .collect();
+        (seen, cpu, took)
+    });
     let mut times: Vec<u32> = Vec::new();
     for one in seen.drain(..) {
         times.extend(one?);
@@ -96,9 +108,7 @@ fn one(
     work: Work,
     material: &Material,
     seed: u64,
-    stop: &AtomicBool,
-    counting: &AtomicBool,
-    ready: &AtomicUsize,
+    Signals { stop, counting, ready }: &Signals,
 ) -> Seen {
     let mut connection = Connection::open(server.address).map_err(|e| e.to_string())?;
     let mut random = Random::new(seed);
@@ -124,7 +134,12 @@ fn one(
     Ok(times)
 }
 
-/// The latency of one polite client (a read each few milliseconds) while `greedy` others work as
+/// How long the polite client thinks between an answer and its next question. Three hundred greedy
+/// ones beside it leave each client some 7 ms of a second of two cores; a read each 50 ms asks for
+/// about two. Whoever asks for more than its share waits for its turn, as it should.
+const THINKS: Duration = Duration::from_millis(50);
+
+/// The latency of one polite client (a read each [`THINKS`]) while `greedy` others work as
 /// fast as they are answered: its median and 99th percentile in microseconds.
 pub fn beside_greedy(
     server: &Server,
@@ -133,36 +148,28 @@ pub fn beside_greedy(
     greedy: usize,
     measure: Duration,
 ) -> Result<(f64, f64), String> {
-    let (stop, counting) = (AtomicBool::new(false), AtomicBool::new(false));
-    let ready = AtomicUsize::new(0);
+    let signals = Signals::default();
     thread::scope(|scope| {
-        let mut threads = Vec::new();
-        for i in 0..greedy {
-            let (stop, counting, ready) = (&stop, &counting, &ready);
-            threads.push(
-                scope.spawn(move || {
-                    one(server, work, material, i as u64 + 1, stop, counting, ready)
-                }),
-            );
-        }
-        while ready.load(Relaxed) < greedy && !threads.iter().any(|t| t.is_finished()) {
+        let crowd = scope.spawn(|| crowd::run(server.address, work, material, greedy, &signals));
+        while signals.ready.load(Relaxed) < greedy && !crowd.is_finished() {
             thread::sleep(Duration::from_millis(1));
         }
         let polite = polite(server, material, measure);
-        stop.store(true, Relaxed);
-        for thread in threads {
-            thread.join().unwrap_or_else(|_| Err("a thread panicked".to_owned()))?;
-        }
+        signals.stop.store(true, Relaxed);
+        crowd.join().unwrap_or_else(|_| Err("a thread panicked".to_owned()))?;
         polite
     })
 }
+
+/// As a hundredth of so few answers would say nothing, it is measured for so long at least.
+const POLITE_MEASURE: Duration = Duration::from_secs(15);
 
 fn polite(server: &Server, material: &Material, measure: Duration) -> Result<(f64, f64), String> {
     let mut connection = Connection::open(server.address).map_err(|e| e.to_string())?;
     let mut random = Random::new(77);
     let mut times = Vec::new();
     let began = Instant::now();
-    while began.elapsed() < measure || times.is_empty() {
+    while began.elapsed() < measure.max(POLITE_MEASURE) {
         let request = bytes(Work::KvRead, material, &mut random);
         let sent = Instant::now();
         let answer = connection.send(&request, true).map_err(|e| e.to_string())?;
@@ -171,7 +178,7 @@ fn polite(server: &Server, material: &Material, measure: Duration) -> Result<(f6
             return Err(format!("the polite client: status {}: {body}", answer.status));
         }
         times.push(sent.elapsed().as_secs_f64() * 1e6);
-        thread::sleep(Duration::from_millis(5));
+        thread::sleep(THINKS);
     }
     times.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];

@@ -12,6 +12,7 @@
 //! Everything is set up through Vault's HTTP API, so a Vault or OpenBao binary can be measured too.
 #![allow(clippy::disallowed_methods)]
 
+mod crowd;
 mod http;
 mod load;
 mod plan;
@@ -33,6 +34,7 @@ usage: strongroom-bench --binary PATH [options]
   --seconds S          length of one measurement (default 4)
   --rounds R           measurements of each workload; the middle one counts (default 3)
   --connections N      kept-alive connections (default 16)
+  --tokens N           so many live tokens more before the restart (default none)
   --only A,B           only workloads whose name contains one of these
   --accept-loop PATH   the server crate's `responder` example, to set beside the bare one
   --dir PATH           where data lies while measuring (default: the temporary folder)
@@ -55,6 +57,7 @@ pub struct Options {
     json: Option<PathBuf>,
     restart: bool,
     fairness: bool,
+    tokens: usize,
 }
 
 fn main() -> ExitCode {
@@ -88,6 +91,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         json: None,
         restart: true,
         fairness: false,
+        tokens: 0,
     };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
@@ -115,6 +119,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
             "--seconds" => options.measure = Duration::from_secs(number()?.max(1) as u64),
             "--rounds" => options.rounds = number()?.max(1),
             "--connections" => options.connections = number()?.max(1),
+            "--tokens" => options.tokens = number()?,
             "--only" => options.only = value.split(',').map(str::to_owned).collect(),
             "--dir" => options.dir = value.into(),
             "--json" => options.json = Some(value.into()),

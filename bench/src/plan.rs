@@ -86,6 +86,11 @@ pub fn run(options: &Options) -> Result<(), String> {
         memory(&mut report, &ours, &format!("with {size} secrets"));
     }
     extras(&mut report, options, &ours);
+    if options.tokens > 0 {
+        eprintln!("creating {} tokens", options.tokens);
+        work::create_tokens(&ours.server, &ours.material, options.tokens)?;
+        memory(&mut report, &ours, &format!("with {} tokens more", options.tokens));
+    }
     if let Some(peer) = &peer {
         extras(&mut report, options, peer);
     }
@@ -190,8 +195,12 @@ fn beside_greedy(
         let (server, material) = (&subject.server, &subject.material);
         let beside = load::beside_greedy(server, material, *work, GREEDY, options.measure);
         let name = format!("polite reader beside {GREEDY} of {}, p50 and p99", work.name());
-        let text = |(p50, p99): (f64, f64)| format!("{:.1} ms, {:.1} ms", p50 / 1e3, p99 / 1e3);
-        (name, beside.map(text))
+        let text = beside.and_then(|(p50, p99)| {
+            let bytes = process::resident(server.pid())? as f64;
+            let (p50, p99) = (p50 / 1e3, p99 / 1e3);
+            Ok(format!("{p50:.1} ms, {p99:.1} ms; resident then {:.1} MB", bytes / 1e6))
+        });
+        (name, text)
     };
     works.iter().map(figure).collect()
 }
@@ -202,8 +211,6 @@ fn fairness(options: &Options) -> Result<(), String> {
     subject.fill(options.sizes.first().copied().unwrap_or(1_000))?;
     for (name, value) in beside_greedy(options, &subject, WORKS) {
         println!("{name}: {}", value?);
-        let bytes = process::resident(subject.server.pid())?;
-        println!("  resident memory afterwards: {:.1} MB", bytes as f64 / 1e6);
     }
     Ok(())
 }

@@ -183,6 +183,12 @@ pub fn fill(server: &Server, material: &mut Material, count: usize) -> Result<()
     Ok(())
 }
 
+/// Creates so many tokens that live for hours.
+pub fn create_tokens(server: &Server, material: &Material, count: usize) -> Result<(), String> {
+    let request = bytes(Work::TokenCreate, material, &mut Random::new(0));
+    send_all(server.address, 0..count, &|_, _| request.clone())
+}
+
 fn write_all(
     address: SocketAddr,
     token: &str,
@@ -190,13 +196,23 @@ fn write_all(
     path: &(dyn Fn(usize) -> String + Sync),
     whole_values: bool,
 ) -> Result<(), String> {
+    send_all(address, range, &|n, random| {
+        let text = if whole_values { value(random) } else { "x".to_owned() };
+        request("POST", &path(n), token, &format!("{{\"data\":{{\"value\":\"{text}\"}}}}"))
+    })
+}
+
+/// Sends a request for each number, over many connections.
+fn send_all(
+    address: SocketAddr,
+    range: std::ops::Range<usize>,
+    request: &(dyn Fn(usize, &mut Random) -> Vec<u8> + Sync),
+) -> Result<(), String> {
     let one = |filler: usize| -> Result<(), String> {
         let mut connection = Connection::open(address).map_err(|e| e.to_string())?;
         let mut random = Random::new(filler as u64 + 1000);
         for n in range.clone().skip(filler).step_by(FILLERS) {
-            let text = if whole_values { value(&mut random) } else { "x".to_owned() };
-            let body = format!("{{\"data\":{{\"value\":\"{text}\"}}}}");
-            let request = request("POST", &path(n), token, &body);
+            let request = request(n, &mut random);
             let answer = connection.send(&request, true).map_err(|e| format!("filling: {e}"))?;
             if !answer.is_good() {
                 let text = String::from_utf8_lossy(&answer.body).into_owned();

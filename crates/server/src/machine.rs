@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use serde_json::json;
 use strongroom_base::{Json, JsonMap};
@@ -95,6 +96,23 @@ fn processor_times(text: &str) -> Json {
         Some(times)
     };
     Json::Array(text.lines().filter_map(one).collect())
+}
+
+/// Bytes of memory that this process may use: the machine's, or what its control group allows
+/// (kernel documentation, "Control Group v2", `memory.max`).
+pub fn memory_bytes() -> Option<u64> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    let kib = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let total = kib.trim().strip_suffix(" kB")?.parse::<u64>().ok()?.saturating_mul(1024);
+    let group = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = group.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
+    // A limit anywhere above counts, too.
+    let limits = Path::new(group).ancestors().filter_map(|group| {
+        let group = group.strip_prefix("/").unwrap_or(group);
+        let file = Path::new("/sys/fs/cgroup").join(group).join("memory.max");
+        fs::read_to_string(file).ok()?.trim().parse::<u64>().ok()
+    });
+    Some(limits.fold(total, u64::min))
 }
 
 fn memory(text: &str) -> Json {

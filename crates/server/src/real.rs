@@ -12,6 +12,7 @@ use rustix::{
     mm::{MlockAllFlags, mlockall},
     process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit},
     rand::{GetRandomFlags, getrandom},
+    time::{ClockId, clock_gettime},
 };
 use strongroom_base::{Clock, Rng, Timestamp};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -47,6 +48,13 @@ impl Clock for RealClock {
     fn monotonic_nanos(&self) -> u64 {
         u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+/// Nanoseconds of CPU that this thread has used.
+pub fn thread_cpu_nanos() -> u64 {
+    let used = clock_gettime(ClockId::ThreadCPUTime);
+    let part = |n: i64| u64::try_from(n).unwrap_or(0);
+    part(used.tv_sec).saturating_mul(1_000_000_000).saturating_add(part(used.tv_nsec))
 }
 
 /// The kernel's random generator.

@@ -27,12 +27,24 @@ use crate::clock::GuardedClock;
 use crate::config::{self, LogFormat, LogLevel, SealKind, ServerConfig};
 use crate::listen::{Bound, Listeners};
 use crate::logging::Logging;
+use crate::machine;
 use crate::real::{self, RealClock, RealRng, Signals, environment};
 use crate::service::{DoorSettings, Doors};
 
-/// Threads that serve requests, for each core: reads run on them, and one that waits for the disk
-/// must not hold up the others.
-const THREADS_PER_CORE: usize = 2;
+/// Requests that are carried out at a time: more than cores would only take the processor from each
+/// other, but one that waits for the disk must not hold up all.
+const PLACES_MIN: usize = 2;
+/// After so many steps of its tasks a thread looks which connections have something to read. Seldom
+/// looks are cheaper by a little, but whoever asked last is then known only after the others were
+/// served: the line before the places would be empty, and its order worth nothing.
+const STEPS_BETWEEN_LOOKS: u32 = 4;
+
+/// The part of the machine's memory that storage may use as its cache, unless told, and the least and
+/// the most bytes of it.
+const CACHE_PART: u64 = 8;
+const CACHE_BYTES: (u64, u64) = (8 << 20, 4 << 30);
+/// Bytes that `cache_size` counts a record as.
+const RECORD_BYTES: u64 = 2 << 10;
 
 /// Bytes of the audit log of a server that keeps everything in memory.
 const MEMORY_AUDIT_BYTES: usize = 16 << 20;
@@ -150,20 +162,20 @@ pub fn run(
     }
     real::raise_open_files();
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads())
+        .worker_threads(places() + 1)
+        .event_interval(STEPS_BETWEEN_LOOKS)
         .enable_all()
         .build()
         .map_err(|e| format!("the threads could not be started: {e}"))?;
     runtime.block_on(serve(config, configs, log, setup))
 }
 
-/// Threads that serve requests.
-fn threads() -> usize {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    (cores * THREADS_PER_CORE).max(4)
+/// How many requests are carried out at a time.
+fn places() -> usize {
+    std::thread::available_parallelism().map_or(PLACES_MIN, usize::from).max(PLACES_MIN)
 }
 
-/// One thread always has time to read what comes, so that whoever is next is known.
+/// One thread more than places always has time to read what comes, so that whoever is next is known.
 fn door_settings(config: &ServerConfig) -> DoorSettings {
     let mut headers = Vec::new();
     let mut tell = |on: bool, name: &'static str, value: &str| {
@@ -176,7 +188,7 @@ fn door_settings(config: &ServerConfig) -> DoorSettings {
         tell(config.response_header_node_id, "x-vault-raft-node-id", &node.id);
     }
     DoorSettings {
-        places: threads() - 1,
+        places: places(),
         waiting_max: config.limits.connections_max,
         max_request_duration: Duration::from_secs(config.default_max_request_duration),
         headers,
@@ -301,12 +313,25 @@ pub fn open_storage(config: &ServerConfig) -> Result<Arc<dyn Storage>, StartErro
         config::Storage::Memory => Ok(MemoryStorage::new()),
         config::Storage::Folder { path, .. } => {
             let reserve_bytes = config.own.storage_reserve_bytes;
-            let options = SqliteOptions { reserve_bytes, ..SqliteOptions::default() };
+            let cache_bytes = cache_bytes(config.cache_records, machine::memory_bytes());
+            let options = SqliteOptions { reserve_bytes, cache_bytes, ..SqliteOptions::default() };
             let storage = SqliteStorage::open(path, options)
                 .map_err(|e| format!("{}: {e}", path.display()))?;
             Ok(storage)
         }
     }
+}
+
+/// Bytes of the storage's cache: it takes them only as records are used.
+fn cache_bytes(records: Option<u64>, memory: Option<u64>) -> usize {
+    let bytes = match records {
+        Some(records) => records.saturating_mul(RECORD_BYTES),
+        None => {
+            let (least, most) = CACHE_BYTES;
+            (memory.unwrap_or(0) / CACHE_PART).clamp(least, most)
+        }
+    };
+    usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 async fn build_node(
@@ -445,4 +470,24 @@ fn automatic_seal(
         return Ok(Some(Arc::new(StaticSeal::new(key(current)?, previous, rng.clone()))));
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_fits_the_machine_unless_it_is_told() {
+        for (records, memory, bytes) in [
+            (None, None, 8 << 20),
+            (None, Some(16 << 20), 8 << 20),
+            (None, Some(2 << 30), 256 << 20),
+            (None, Some(256 << 30), 4 << 30),
+            (Some(0), Some(2 << 30), 0),
+            (Some(1_000), Some(2 << 30), 2_048_000),
+        ] {
+            assert_eq!(cache_bytes(records, memory), bytes, "{records:?} {memory:?}");
+        }
+        assert!(machine::memory_bytes().is_some_and(|bytes| bytes > 32 << 20));
+    }
 }

@@ -25,6 +25,7 @@ use crate::listen::fair::{Crowded, Gate};
 use crate::listen::{
     DoorRules, HeldBody, Peer, Pieces, ReplyBody, RequestBody, Service, Standing, Streamed,
 };
+use crate::real::thread_cpu_nanos;
 
 /// Bodies up to this many bytes are read without asking whether the token is good.
 const SMALL_BODY_BYTES: u64 = 64 * 1024;
@@ -63,7 +64,7 @@ pub struct DoorSettings {
 impl Doors {
     /// Doors to `node`.
     pub fn new(node: Arc<Node>, settings: DoorSettings) -> Self {
-        let gate = Gate::new(settings.places, settings.waiting_max);
+        let gate = Gate::new(settings.places, settings.waiting_max, thread_cpu_nanos);
         Self { node, gate, settings }
     }
 

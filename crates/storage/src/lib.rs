@@ -277,8 +277,9 @@ pub trait Storage: Send + Sync + 'static {
         limit: usize,
     ) -> Read<'a, Page<u64>>;
 
-    /// Have these records and ranges stayed as they were at `since`? May answer `false` when it no
-    /// longer knows.
+    /// Have these records and ranges, as reads showed them, stayed as they were at `since`? A record
+    /// that a commit under way changes has not changed yet: reads show it only once it is published.
+    /// May answer `false` when it does not know.
     fn unchanged_since(
         &self,
         since: Revision,
@@ -286,9 +287,9 @@ pub trait Storage: Send + Sync + 'static {
         ranges: &[(IndexTable, IndexKey, IndexKey)],
     ) -> bool;
 
-    /// Waits until the commits that are under way have ended. Whoever only reads and finds that a
-    /// record of theirs is being written waits so before it reads anew: trying at once would find
-    /// the same until the sync is through.
+    /// Waits until the commits that are under way have ended. Whoever only reads and finds that
+    /// something of theirs changed waits so before it reads anew: trying at once might find the same
+    /// until the sync is through.
     fn settled<'a>(&'a self) -> BoxFuture<'a, ()> {
         Box::pin(async {})
     }

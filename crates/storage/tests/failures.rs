@@ -282,25 +282,25 @@ fn no_read_is_older_than_an_acknowledged_write() {
         0 => row(n),
         _ => Key::Index(IndexTable(0), IndexKey::from_slice(&n.to_be_bytes())),
     };
-    let now = |n: u64| match store.get(&key(n)) {
-        strongroom_storage::Read::Now(Ok(value)) => {
-            value.map_or(0, |v| u64::from_be_bytes(v[..8].try_into().expect("eight bytes")))
-        }
-        _ => panic!("a read failed"),
+    let runtime = || tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    let now = |waits: &tokio::runtime::Runtime, n: u64| {
+        let value = waits.block_on(store.get(&key(n)).done()).expect("a read");
+        value.map_or(0, |v| u64::from_be_bytes(v[..8].try_into().expect("eight bytes")))
     };
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
+                let runtime = runtime();
                 while !done.load(Ordering::SeqCst) {
                     for n in 0..KEYS {
                         let floor = acknowledged[n as usize].load(Ordering::SeqCst);
-                        let seen = now(n);
+                        let seen = now(&runtime, n);
                         assert!(seen >= floor, "key {n}: {seen} after {floor} was acknowledged");
                     }
                 }
             });
         }
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let runtime = runtime();
         for write in 1..=WRITES {
             let n = write % KEYS;
             let mut value = write.to_be_bytes().to_vec();

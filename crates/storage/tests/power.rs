@@ -16,7 +16,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
-use strongroom_storage::{SqliteOptions, SqliteStorage, Storage, StorageError};
+use strongroom_storage::{Read, SqliteOptions, SqliteStorage, Storage, StorageError};
 use strongroom_storage_faultvfs::{Fault, Faults, register};
 use tempfile::TempDir;
 
@@ -325,14 +325,16 @@ fn a_batch_costs_one_sync() {
     assert!(syncs >= batches && syncs <= batches + checkpoints, "{syncs} syncs, {batches} batches");
 }
 
-/// Whoever reads what is being written can wait until it is.
+/// Who only reads does not wait for commits under way: it sees what was published before. Where that
+/// cannot be told from what comes, it is answered once the commit has ended.
 #[test]
-fn the_end_of_commits_under_way_is_told() {
-    let bed = Bed::new("settled", 1);
+fn reads_see_what_is_published() {
+    let bed = Bed::new("published", 1);
     let store = bed.open().expect("a new store");
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
-        let commit = model::commit(&store, 0, 1, store.next_id()).expect("a first commit");
+        let (one, two) = (store.next_id(), store.next_id());
+        let commit = model::commit(&store, 0, 1, one).expect("a first commit");
         store.commit(commit).await.expect("a sound disk");
         store.settled().await;
         let (writing, is_writing) = mpsc::channel();
@@ -341,7 +343,7 @@ fn the_end_of_commits_under_way_is_told() {
             writing.send(()).expect("the test waits");
             goes_on.recv().expect("the test lets it go on");
         });
-        let commit = model::commit(&store, 0, 2, store.next_id()).expect("a second commit");
+        let commit = model::commit(&store, 0, 2, two).expect("a second commit");
         let (since, reads) = (commit.snapshot, commit.reads.clone());
         let committing = tokio::spawn({
             let store = Arc::clone(&store);
@@ -349,13 +351,27 @@ fn the_end_of_commits_under_way_is_told() {
         });
         tokio::task::yield_now().await;
         is_writing.recv().expect("the writer");
-        assert!(!store.unchanged_since(since, &reads, &[]));
+        assert_eq!(model::count(&store, 0), Some(1), "the counter as it was");
+        assert!(store.unchanged_since(since, &reads, &[]));
+        let everything = model::places();
+        assert!(!store.unchanged_since(since, &[], &[everything]), "ranges change at once");
+        // These records are too large for this cache.
+        let (one, two) = (model::record_key(one), model::record_key(two));
+        assert!(matches!(store.get(&one), Read::Now(Ok(Some(_)))), "not part of the commit");
+        let Read::Later(mut read) = store.get(&two) else { panic!("it is being written") };
         let mut settled = store.settled();
-        let waits = std::future::poll_fn(|cx| Poll::Ready(settled.as_mut().poll(cx).is_pending()));
+        let waits = std::future::poll_fn(|cx| {
+            Poll::Ready(
+                read.as_mut().poll(cx).is_pending() && settled.as_mut().poll(cx).is_pending(),
+            )
+        });
         assert!(waits.await, "the commit is under way");
         go_on.send(()).expect("the writer waits");
         settled.await;
+        assert!(read.await.expect("a sound disk").is_some());
         committing.await.expect("a task").expect("a sound disk");
+        assert!(!store.unchanged_since(since, &reads, &[]));
         assert!(store.unchanged_since(store.revision(), &reads, &[]));
+        assert_eq!(model::count(&store, 0), Some(2));
     });
 }

@@ -65,6 +65,9 @@ pub struct ServerConfig {
     pub ui: bool,
     /// Keep memory from being swapped out (`disable_mlock = false`).
     pub lock_memory: bool,
+    /// Records that storage keeps in memory (`cache_size`, `disable_cache`); absent: as many as fit
+    /// into a part of the machine's memory.
+    pub cache_records: Option<u64>,
     /// Seconds that a lease or token lives if nothing says otherwise.
     pub default_lease_ttl: u64,
     /// Seconds that a lease or token lives at most.
@@ -189,6 +192,7 @@ struct Draft {
     default_lease_ttl: Option<u64>,
     max_lease_ttl: Option<u64>,
     request_duration: Option<u64>,
+    cache_size: Option<u64>,
     log: Log,
     telemetry: Telemetry,
     lockouts: Vec<(String, Lockout)>,
@@ -217,6 +221,7 @@ struct Switches {
     disable_mlock: bool,
     api_audit: Option<bool>,
     audit_prefix: bool,
+    disable_cache: bool,
 }
 
 /// Of two settings the later, if there is one.
@@ -254,6 +259,7 @@ impl Draft {
         ] {
             *ttl = (*ttl).max(top.seconds(key));
         }
+        last(&mut self.cache_size, top.count("cache_size").filter(|size| *size > 0));
         tuning::read_without_effect(&top);
         top.finish();
     }
@@ -276,6 +282,7 @@ impl Draft {
             (&mut switches.response_header_node_id, "enable_response_header_raft_node_id"),
             (&mut switches.disable_mlock, "disable_mlock"),
             (&mut switches.audit_prefix, "allow_audit_log_prefixing"),
+            (&mut switches.disable_cache, "disable_cache"),
         ] {
             *switch |= top.flag(key).unwrap_or(false);
         }
@@ -328,6 +335,10 @@ impl Draft {
             allow_audit_prefix: draft.switches.audit_prefix,
             ui: draft.switches.ui,
             lock_memory: !draft.switches.disable_mlock,
+            cache_records: match draft.switches.disable_cache {
+                true => Some(0),
+                false => draft.cache_size,
+            },
             default_lease_ttl,
             max_lease_ttl: draft.max_lease_ttl.unwrap_or(LEASE_TTL_SECONDS.max(default_lease_ttl)),
             default_max_request_duration: draft.request_duration.unwrap_or(90),
@@ -411,13 +422,13 @@ impl Draft {
             .collect();
         serde_json::json!({
             "api_addr": self.texts.api_addr.clone().unwrap_or_default(),
-            "cache_size": 0,
+            "cache_size": self.cache_size.unwrap_or(0),
             "cluster_addr": self.texts.cluster_addr.clone().unwrap_or_default(),
             "cluster_cipher_suites": "",
             "cluster_name": self.texts.cluster_name.clone().unwrap_or_default(),
             "default_lease_ttl": self.default_lease_ttl.unwrap_or(0),
             "default_max_request_duration": self.request_duration.unwrap_or(0),
-            "disable_cache": false,
+            "disable_cache": self.switches.disable_cache,
             "disable_clustering": false,
             "disable_mlock": self.switches.disable_mlock,
             "disable_performance_standby": false,

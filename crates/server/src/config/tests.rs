@@ -117,6 +117,14 @@ fn defaults_are_vaults() {
     assert_eq!(deadlines.idle, Duration::from_secs(300));
     assert_eq!(config.listeners[0].body_bytes_max, 32 * 1024 * 1024);
     assert!(!config.listeners[0].rules.disable_unauthed_rekey);
+    assert_eq!(config.cache_records, None);
+    for (text, records) in [
+        ("cache_size = 0", None),
+        ("cache_size = 5000", Some(5_000)),
+        ("cache_size = 5000\ndisable_cache = true", Some(0)),
+    ] {
+        assert_eq!(good(&with(text)).cache_records, records, "{text}");
+    }
     // A longer default moves the maximum along.
     assert_eq!(good(&with("default_lease_ttl = \"1000h\"")).max_lease_ttl, 3_600_000);
 }

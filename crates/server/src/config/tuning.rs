@@ -320,8 +320,6 @@ impl OwnSettings {
 pub(super) fn read_without_effect(top: &Stanza<'_>) {
     // These tune what does not exist here, or is always on.
     top.accept(&[
-        "cache_size",
-        "disable_cache",
         "disable_printable_check",
         "disable_clustering",
         "disable_performance_standby",

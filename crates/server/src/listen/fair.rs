@@ -4,13 +4,15 @@
 //! it first waits for something (which is all of a read, and nearly all of a write) needs one of a
 //! few places; those who find none wait in a line, and the line is ordered by start-time fair
 //! queueing (Goyal, Vin, Cheng: "Start-time fair queueing", 1996): each connection is charged the
-//! time its requests took, times the number of connections that its peer has open, and whoever was
-//! charged least comes first. So a peer gets one share whatever the number of its connections, and
+//! CPU time its requests took, times the number of connections that its peer has open, and whoever
+//! was charged least comes first. So a peer gets one share whatever the number of its connections, and
 //! whoever asks for less than its share finds the line empty before it.
 //!
 //! Invariant: the line is bounded; who comes beyond the bound is refused at once.
 //!
-//! Without load a request costs two uncontended locks and two readings of the clock.
+//! Without load a request costs two uncontended locks and two readings of the thread's CPU clock.
+//! The wall clock would not do: a thread that the system took off its core in the middle of a request
+//! would charge its client for the time of others.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -22,7 +24,6 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
 
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::Peer;
 use super::watch::peer_key;
@@ -78,6 +79,7 @@ impl Accounts {
 pub struct Gate {
     line: Mutex<Line>,
     waiting_max: usize,
+    cpu_nanos: fn() -> u64,
 }
 
 struct Line {
@@ -148,8 +150,9 @@ impl Line {
 }
 
 impl Gate {
-    /// A gate with so many places, and a line of at most `waiting_max`.
-    pub fn new(places: usize, waiting_max: usize) -> Self {
+    /// A gate with so many places, and a line of at most `waiting_max`; `cpu_nanos` tells how much CPU
+    /// this thread has used.
+    pub fn new(places: usize, waiting_max: usize, cpu_nanos: fn() -> u64) -> Self {
         let line = Line {
             now: 0,
             free: places.max(1),
@@ -157,7 +160,7 @@ impl Gate {
             arrivals: 0,
             departures: 0,
         };
-        Self { line: Mutex::new(line), waiting_max }
+        Self { line: Mutex::new(line), waiting_max, cpu_nanos }
     }
 
     /// Runs `work` when it is the turn of `flow`; the place is given back as soon as the work waits
@@ -208,7 +211,7 @@ impl Gate {
             .await;
             called.taken = true;
         }
-        Ok(Place { gate: self, flow, began: Instant::now() })
+        Ok(Place { gate: self, flow, began: (self.cpu_nanos)() })
     }
 
     /// Gives a place to whoever is next.
@@ -240,16 +243,16 @@ impl Gate {
     }
 }
 
-/// A place that is being used.
+/// A place that is being used, within one poll: on one thread.
 struct Place<'a> {
     gate: &'a Gate,
     flow: &'a Flow,
-    began: Instant,
+    began: u64,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let cost = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let cost = (self.gate.cpu_nanos)().saturating_sub(self.began);
         self.gate.leave(self.flow, cost);
     }
 }
@@ -292,7 +295,7 @@ mod tests {
 
     impl Counter {
         fn new() -> Self {
-            Self { gate: Gate::new(1, 10_000), served: Vec::new() }
+            Self { gate: Gate::new(1, 10_000, || 0), served: Vec::new() }
         }
 
         fn arrive(&self, flow: &Flow) -> Arc<Seat> {
@@ -406,7 +409,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn places_are_few_come_back_and_the_line_is_bounded() {
-        let gate = Arc::new(Gate::new(1, 1));
+        let gate = Arc::new(Gate::new(1, 1, || 0));
         let flow = Arc::new(Flow::default());
         // Work that waits holds no place.
         let (release, released) = oneshot::channel::<()>();

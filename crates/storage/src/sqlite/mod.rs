@@ -98,6 +98,11 @@ struct Shared {
     /// Is a batch under way? Its end is told.
     batch_open: AtomicBool,
     batch_ended: tokio::sync::Notify,
+    /// Odd from just before a COMMIT until all of it is published: SQLite may show what the cache
+    /// does not know yet.
+    window: AtomicU64,
+    /// Is a batch being published? Some of it is visible then and some is not.
+    publishing: AtomicBool,
     /// Pages in the log after the last commit, and how many call for a checkpoint.
     wal_pages: Arc<AtomicU64>,
     checkpoint_at: AtomicU64,
@@ -132,6 +137,27 @@ impl Shared {
         *self.failure.write() = None;
     }
 
+    /// A record as it was published last. `None` while a commit that changes it may or may not be
+    /// visible already.
+    fn published(&self, key: &Key) -> Option<Result<Option<Value>, StorageError>> {
+        let place = self.cache.place(key);
+        if let Known::Yes(value) = self.cache.get(place, key) {
+            return Some(Ok(value));
+        }
+        // Before the read begins: a change that comes after it makes the cache drop what was read.
+        let revision = self.revision.load(Ordering::Acquire);
+        let window = self.window.load(Ordering::SeqCst);
+        let read = self.readers.get(revision, key);
+        let undoubted = window % 2 == 0 && self.window.load(Ordering::SeqCst) == window;
+        if !undoubted && !self.recent.lock().unchanged(revision, std::slice::from_ref(key), &[]) {
+            return None;
+        }
+        if let Ok(value) = &read {
+            self.cache.fill(place, key, revision, value.as_ref());
+        }
+        Some(read)
+    }
+
     fn tell(&self, revision: Revision, changes: &[Change]) {
         for listener in self.listeners.read().iter() {
             listener(revision, changes);
@@ -161,6 +187,8 @@ impl SqliteStorage {
             gate: Mutex::default(),
             batch_open: AtomicBool::new(false),
             batch_ended: tokio::sync::Notify::new(),
+            window: AtomicU64::new(0),
+            publishing: AtomicBool::new(false),
             wal_pages: Arc::default(),
             checkpoint_at: AtomicU64::new(options.log_bytes / PAGE_BYTES),
             failure: RwLock::default(),
@@ -240,17 +268,17 @@ impl Storage for SqliteStorage {
 
     fn get<'a>(&'a self, key: &'a Key) -> Read<'a, Option<Value>> {
         let shared = &*self.shared;
-        let place = shared.cache.place(key);
-        if let Known::Yes(value) = shared.cache.get(place, key) {
-            return Read::Now(Ok(value));
+        match shared.published(key) {
+            Some(read) => Read::Now(read),
+            None => Read::Later(Box::pin(async move {
+                loop {
+                    self.settled().await;
+                    if let Some(read) = shared.published(key) {
+                        return read;
+                    }
+                }
+            })),
         }
-        // Before the read begins: a change that comes after it makes the cache drop what was read.
-        let revision = self.revision();
-        let read = shared.readers.get(revision, key);
-        if let Ok(value) = &read {
-            shared.cache.fill(place, key, revision, value.as_ref());
-        }
-        Read::Now(read)
     }
 
     fn scan_index<'a>(
@@ -279,7 +307,14 @@ impl Storage for SqliteStorage {
         keys: &[Key],
         ranges: &[(IndexTable, IndexKey, IndexKey)],
     ) -> bool {
-        self.shared.recent.lock().unchanged(since, keys, ranges)
+        let shared = &*self.shared;
+        let recent = shared.recent.lock();
+        // In this order: whatever is published in between is in the revision, then.
+        let upto = match shared.publishing.load(Ordering::SeqCst) {
+            true => Revision::MAX,
+            false => self.revision(),
+        };
+        recent.unchanged_upto(since, upto, keys, ranges)
     }
 
     fn settled<'a>(&'a self) -> BoxFuture<'a, ()> {

@@ -159,16 +159,34 @@ struct Writer<'c> {
     statements: Statements<'c>,
 }
 
+/// The time in which SQLite may show what is not published.
+struct Window<'s>(&'s Shared);
+
+impl<'s> Window<'s> {
+    fn open(shared: &'s Shared) -> Self {
+        shared.window.fetch_add(1, Ordering::SeqCst);
+        Self(shared)
+    }
+}
+
+impl Drop for Window<'_> {
+    fn drop(&mut self) {
+        self.0.window.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// A batch under way: what is to be answered, and how.
 #[derive(Default)]
-struct Batch {
+struct Batch<'s> {
     changes: Vec<Change>,
     /// Waits for the sync.
     applied: Vec<(Reply, u32)>,
     commits: u64,
+    /// Open from the COMMIT on.
+    window: Option<Window<'s>>,
 }
 
-impl Writer<'_> {
+impl<'c> Writer<'c> {
     /// Commits a batch. An error poisons the store; the requests were answered.
     fn batch(&mut self, requests: Vec<Request>) -> Result<(), StorageError> {
         // A checkpoint that must stop the writer holds this.
@@ -194,7 +212,7 @@ impl Writer<'_> {
     fn write(
         &mut self,
         requests: Vec<Request>,
-        batch: &mut Batch,
+        batch: &mut Batch<'c>,
     ) -> Result<Option<Revision>, (Severity, StorageError)> {
         let revision = self.shared.revision.load(Ordering::Acquire) + 1;
         let mut requests = requests.into_iter();
@@ -225,6 +243,7 @@ impl Writer<'_> {
         if let Some(end) = ids {
             self.statements.put_meta(meta::IDS_RESERVED, end).map_err(|e| sort("writing", &e))?;
         }
+        batch.window = Some(Window::open(self.shared));
         self.statements.commit().map_err(|e| sort("committing", &e))?;
         self.still_linked().map_err(|why| (Severity::Poisons, why))?;
         self.undoubted()?;
@@ -278,12 +297,15 @@ impl Writer<'_> {
         Ok(())
     }
 
-    fn publish(&self, revision: Revision, mut batch: Batch) {
+    fn publish(&self, revision: Revision, mut batch: Batch<'_>) {
         let shared = self.shared;
         shared.full.store(false, Ordering::Relaxed);
+        shared.publishing.store(true, Ordering::SeqCst);
         shared.cache.update(revision, &batch.changes);
         shared.tell(revision, &batch.changes);
         shared.revision.store(revision, Ordering::Release);
+        shared.publishing.store(false, Ordering::SeqCst);
+        batch.window = None;
         batch.commits = batch.applied.len() as u64;
         shared.commits.fetch_add(batch.commits, Ordering::Relaxed);
         shared.batches.fetch_add(1, Ordering::Relaxed);
@@ -299,7 +321,7 @@ impl Writer<'_> {
     /// Nothing of the batch may stay; says so to everyone in it.
     fn refuse(
         &mut self,
-        batch: Batch,
+        batch: Batch<'_>,
         severity: Severity,
         why: StorageError,
     ) -> Result<(), StorageError> {

@@ -50,6 +50,18 @@ fn number(value: &Option<Value>) -> u64 {
     value.as_ref().map_or(0, |v| u64::from_be_bytes(v[..8].try_into().expect("eight bytes")))
 }
 
+/// The key of the record that was given `id`.
+#[allow(dead_code)] // Not every test that uses this model asks for it.
+pub fn record_key(id: u64) -> Key {
+    Key::Row(RECORDS, id)
+}
+
+/// The range of all places.
+#[allow(dead_code)]
+pub fn places() -> (IndexTable, IndexKey, IndexKey) {
+    (PLACES, IndexKey::new(), IndexKey::from_slice(&[0xff; 17]))
+}
+
 /// How many commits of a task are there; `None` while the store cannot tell.
 pub fn count(store: &SqliteStorage, task: u64) -> Option<u64> {
     match store.get(&Key::Row(COUNTERS, task)) {
