@@ -148,7 +148,7 @@ impl Shared {
         let revision = self.revision.load(Ordering::Acquire);
         let window = self.window.load(Ordering::SeqCst);
         let read = self.readers.get(revision, key);
-        let undoubted = window % 2 == 0 && self.window.load(Ordering::SeqCst) == window;
+        let undoubted = window.is_multiple_of(2) && self.window.load(Ordering::SeqCst) == window;
         if !undoubted && !self.recent.lock().unchanged(revision, std::slice::from_ref(key), &[]) {
             return None;
         }
