@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use strongroom_kernel::audit::medium::{Medium, Segment};
@@ -19,6 +18,7 @@ use strongroom_storage::{
 };
 
 use crate::dice::Dice;
+use crate::giver;
 
 tokio::task_local! {
     /// The number of the request that runs.
@@ -51,30 +51,19 @@ pub struct SimStorage {
     dice: Dice,
     mood: Mutex<Mood>,
     applied: Mutex<BTreeMap<u64, Applied>>,
-    /// Commits that were made to fail.
-    faults: AtomicU64,
+    /// Is told when a commit is lost that would have ended a lease.
+    outside: giver::Shared,
 }
 
 impl SimStorage {
     /// A disk over `inner`.
-    pub fn new(inner: Arc<MemoryStorage>, dice: Dice) -> Arc<Self> {
-        Arc::new(Self {
-            inner,
-            dice,
-            mood: Mutex::default(),
-            applied: Mutex::default(),
-            faults: AtomicU64::new(0),
-        })
+    pub fn new(inner: Arc<MemoryStorage>, dice: Dice, outside: giver::Shared) -> Arc<Self> {
+        Arc::new(Self { inner, dice, mood: Mutex::default(), applied: Mutex::default(), outside })
     }
 
     /// Sets how it behaves.
     pub fn set_mood(&self, mood: Mood) {
         *self.mood.lock() = mood;
-    }
-
-    /// How many commits were made to fail.
-    pub fn faults(&self) -> u64 {
-        self.faults.load(Ordering::Relaxed)
     }
 
     /// The truth about a request.
@@ -136,7 +125,9 @@ impl SimStorage {
         let hidden = fault.as_ref().map(|fault| fault.applied);
         let changes = !commit.changes.is_empty();
         if let Some(fault) = fault {
-            self.faults.fetch_add(1, Ordering::Relaxed);
+            if !fault.applied && commit.changes.iter().any(ends_lease) {
+                self.outside.lock().note_lost();
+            }
             self.inner.fail_next(fault);
         }
         let before = self.inner.revision();
@@ -153,6 +144,10 @@ impl SimStorage {
         turns(self.wait()).await;
         done
     }
+}
+
+fn ends_lease(change: &Change) -> bool {
+    matches!(change, Change::Delete(Key::Row(table, _)) if *table == rows::LEASES)
 }
 
 /// Lets others run for some turns.

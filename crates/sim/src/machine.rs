@@ -75,9 +75,9 @@ impl Machine {
         let dice = Dice::new(seed, 2);
         let hands = Hands::new(1_767_225_600 * NANOS_PER_SECOND);
         let rng = SimRng::new(seed);
-        let disk = SimStorage::new(MemoryStorage::new(), dice.clone());
-        let medium = Arc::new(SimMedium::default());
         let outside = giver::Shared::default();
+        let disk = SimStorage::new(MemoryStorage::new(), dice.clone(), outside.clone());
+        let medium = Arc::new(SimMedium::default());
         let node = boot(&disk, &medium, &hands, &rng, &outside).await?;
         let now = hands.now();
         let plan = SharePlan::new(3, 2, &[], now).map_err(|e| e.to_string())?;
@@ -120,7 +120,9 @@ impl Machine {
     pub async fn restart(&mut self, power_cut: bool) -> Result<(), String> {
         let dice = power_cut.then_some(&self.dice);
         self.medium = self.medium.crash(dice);
-        self.disk = SimStorage::new(self.disk.crash(), self.dice.clone());
+        self.outside.lock().process_died();
+        let outside = self.outside.clone();
+        self.disk = SimStorage::new(self.disk.crash(), self.dice.clone(), outside);
         // The guard is in memory: an operator's clock is right again when the machine starts.
         self.hands = Hands::new(self.expected.max(self.hands.now().0));
         self.expected = self.hands.now().0;

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::check::{Due, Ledger, check, no_canary};
 use crate::dice::Dice;
 use crate::disk::{Applied, Mood, turns};
+use crate::giver::TakenBack;
 use crate::machine::{Machine, send};
 use crate::model::{ANY, Model, Said, shown};
 use crate::ops::{Op, Who, Wire};
@@ -173,8 +174,6 @@ struct Run {
     credentials: BTreeMap<i64, u64>,
     /// Leases that somebody asked to revoke, with whatever answer.
     given_up: BTreeSet<u64>,
-    /// Faults and crashes, and the round, when a credential was first taken back.
-    taken_back: BTreeMap<i64, (u64, u64)>,
 }
 
 impl Run {
@@ -195,7 +194,6 @@ impl Run {
             failing: false,
             credentials: BTreeMap::new(),
             given_up: BTreeSet::new(),
-            taken_back: BTreeMap::new(),
         };
         for (path, kind) in [("sys/auth/userpass", "userpass"), ("sys/mounts/db", "giver")] {
             let body = serde_json::json!({ "type": kind });
@@ -253,16 +251,12 @@ impl Run {
         check(&self.machine, &self.ledger).await
     }
 
-    /// No credential was taken back early, or in two rounds without a fault between.
+    /// No credential was taken back early, or again without need.
     fn taken_back(&mut self, before: &[Model]) -> Result<(), String> {
         let now = self.machine.now()?;
         let news = self.machine.outside.lock().news();
-        let troubles = self.machine.disk.faults() + self.crashes * 1_000_000;
-        for (credential, times) in news {
-            let at = (troubles, self.step);
-            let first = *self.taken_back.entry(credential).or_insert(at);
-            // Within one round another request may have got in the way of the commit.
-            if times > 1 && first.0 == troubles && first.1 != self.step {
+        for TakenBack { credential, times, excused } in news {
+            if !excused {
                 return Err(format!("credential {credential} was taken back {times} times"));
             }
             let Some(lease) = self.credentials.get(&credential) else { continue };
