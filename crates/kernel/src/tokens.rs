@@ -4,8 +4,8 @@
 //! Invariants:
 //! * the store holds HMACs of tokens, never tokens;
 //! * a token is refused by its own clock check, never by a later clean-up;
-//! * a child lives only while its parent's row is there (or was orphaned): revoking a tree takes
-//!   effect with one row's removal, the rest is cleaned up afterwards;
+//! * a child lives only while its parent does (or was orphaned): revoking a tree takes effect with
+//!   one row's removal or one mount's end, the rest is cleaned up afterwards;
 //! * what comes to hang on a token (a child, a lease, an entry of its cubbyhole) reads the token's
 //!   row in its own transaction, so it conflicts with a revocation and cannot escape it.
 
@@ -32,6 +32,7 @@ pub use params::TokenParams;
 
 use crate::due::{due_key, kinds, link, links, links_from};
 use crate::ids;
+use crate::mounts::MountTable;
 use crate::record::{
     Derived, Id, Record, Scope, Store, Tx, decode, encode, indexes, row_key, rows,
 };
@@ -283,15 +284,20 @@ impl Tokens {
         }))
     }
 
-    /// The token that `text` is, if there is one and its time is not over: `None` covers unknown,
-    /// revoked, expired and used-up alike.
-    pub async fn check(&self, text: &SecretString, now: Timestamp) -> Result<Option<Arc<Token>>> {
+    /// The token that `text` is, if there is one and it is live: `None` covers unknown, revoked,
+    /// expired and used-up alike.
+    pub async fn check(
+        &self,
+        table: &MountTable,
+        text: &SecretString,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Token>>> {
         let text = text.expose_secret();
         if text.len() > TOKEN_BYTES_MAX {
             return Ok(None);
         }
         if let Some(sealed) = text.strip_prefix(BATCH_PREFIX) {
-            return self.check_batch(sealed, now).await;
+            return self.check_batch(table, sealed, now).await;
         }
         let body = text.strip_prefix(SERVICE_PREFIX).unwrap_or(text);
         let body = body.split_once('.').map_or(body, |(body, _)| body);
@@ -312,15 +318,17 @@ impl Tokens {
             },
         };
         let Some(token) = token else { return Ok(None) };
-        Ok(self.is_live(&token, now).await?.then_some(token))
+        Ok(self.is_live(table, &token, now).await?.then_some(token))
     }
 
-    /// Is a token good by itself: neither expired nor used up, and with all its parents?
-    pub async fn is_live(&self, token: &Token, now: Timestamp) -> Result<bool> {
+    /// Is a token good: neither expired nor used up, of a mount and namespace that are there, and
+    /// all its parents as well?
+    pub async fn is_live(&self, table: &MountTable, token: &Token, now: Timestamp) -> Result<bool> {
         Ok(!token.is_expired(now)
             && token.num_uses >= 0
+            && table.serves(token.namespace, token.mount, token.created)
             && !self.is_of_revoked_prefix(token).await?
-            && self.has_live_parents(token, now).await?)
+            && self.has_live_parents(table, token, now).await?)
     }
 
     fn mac_fits(&self, token: &Token, text: &str) -> bool {
@@ -332,7 +340,12 @@ impl Tokens {
         Ok(tx.read(Scope::ROOT).named::<CustomId>(0, text).await?.map(|c| c.0))
     }
 
-    async fn check_batch(&self, sealed: &str, now: Timestamp) -> Result<Option<Arc<Token>>> {
+    async fn check_batch(
+        &self,
+        table: &MountTable,
+        sealed: &str,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Token>>> {
         let Ok(sealed) = URL_SAFE_NO_PAD.decode(sealed.split_once('.').map_or(sealed, |(s, _)| s))
         else {
             return Ok(None);
@@ -341,12 +354,18 @@ impl Tokens {
             return Ok(None);
         };
         let token: Token = decode(plain.expose_secret())?;
-        let ok = self.is_live(&token, now).await?;
+        let ok = self.is_live(table, &token, now).await?;
         Ok(ok.then(|| Arc::new(token)))
     }
 
-    /// Does the token's parent, and every one above it, still live (or was orphaned away)?
-    pub async fn has_live_parents(&self, token: &Token, now: Timestamp) -> Result<bool> {
+    /// Does the token's parent, and every one above it, still live (or was orphaned away)? Where a
+    /// parent's mount has gone its row may stay for a while: the child ends with it at once.
+    async fn has_live_parents(
+        &self,
+        table: &MountTable,
+        token: &Token,
+        now: Timestamp,
+    ) -> Result<bool> {
         let mut parent = token.parent;
         for _ in 0..=DEPTH_MAX {
             if parent == 0 {
@@ -354,6 +373,7 @@ impl Tokens {
             }
             match self.by_id(parent).await? {
                 Some(p) if p.is_expired(now) || p.num_uses < 0 => return Ok(false),
+                Some(p) if !table.serves(p.namespace, p.mount, p.created) => return Ok(false),
                 Some(p) if self.is_of_revoked_prefix(&p).await? => return Ok(false),
                 Some(p) => parent = p.parent,
                 // A batch token names its parent for good: it ends with it in any case.

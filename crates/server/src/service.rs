@@ -254,7 +254,8 @@ impl Doors {
             return false;
         };
         let now = self.node.clock.now();
-        matches!(services.tokens.check(token, now).await, Ok(Some(_)))
+        let Ok(table) = services.router.table().await else { return false };
+        matches!(services.tokens.check(&table, token, now).await, Ok(Some(_)))
     }
 }
 

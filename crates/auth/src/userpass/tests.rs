@@ -80,7 +80,9 @@ async fn a_login_gives_a_token_of_the_user() {
     assert_eq!(auth["policies"], json!(["default", "p"]));
     assert_eq!(auth["metadata"], json!({ "username": "bob" }));
     assert_eq!(auth["lease_duration"], 60);
-    let token = node.services().tokens.check(&got.token().into(), token_time(&node)).await;
+    let (services, text) = (node.services(), got.token().into());
+    let table = services.router.table().await.unwrap();
+    let token = services.tokens.check(&table, &text, token_time(&node)).await;
     assert_eq!(token.unwrap().unwrap().display_name, "userpass-bob");
     assert_eq!(write(&node, "users/bob/password", json!({ "password": "new" })).await.status, 204);
     assert_eq!(login(&node, "bob", "abc").await.errors(), "invalid username or password");

@@ -56,7 +56,7 @@ impl Admitted {
             let text = "error validating wrapping token: token is empty";
             return Error::new(ErrorKind::PermissionDenied, text);
         };
-        match self.services.tokens.check(text, self.started).await {
+        match self.services.tokens.check(&self.table, text, self.started).await {
             Ok(Some(token)) if !token.wraps.is_empty() => Error::denied(),
             Ok(_) => Error::bad_request("wrapping token is not valid or does not exist"),
             Err(e) => e,
@@ -69,11 +69,12 @@ impl Authenticated {
         let services = self.admitted.services.clone();
         let now = self.admitted.started;
         let text = self.token_text.clone().ok_or_else(Error::denied)?;
-        let token = services.tokens.check(&text, now).await?.ok_or_else(Error::denied)?;
+        let table = &self.admitted.table;
+        let token = services.tokens.check(table, &text, now).await?.ok_or_else(Error::denied)?;
         if !token.allows_address(self.admitted.call.peer.ip) {
             return Err(Error::denied());
         }
-        let caller = services.caller(&self.admitted.table, token).await?;
+        let caller = services.caller(table, token).await?;
         let crate::caller::Caller { token, entity } = caller.ok_or_else(Error::denied)?;
         self.entity = entity;
         if token.num_uses > 0 {

@@ -36,7 +36,8 @@ pub(super) async fn authority<'n>(
         return Ok(Authority::Token);
     }
     if let (Some(token), Ok(services)) = (call.token, node.active()) {
-        let found = services.tokens.check(token, node.clock.now()).await?;
+        let table = services.router.table().await?;
+        let found = services.tokens.check(&table, token, node.clock.now()).await?;
         if found.is_some_and(|t| t.is_root()) {
             return Ok(Authority::Token);
         }

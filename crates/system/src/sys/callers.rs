@@ -14,7 +14,8 @@ use strongroom_kernel::tokens::Token;
 /// The caller that `text` stands for, if it is a live token of the request's namespace, one above
 /// or one below it.
 pub async fn by_text(cx: &ReadCx<'_>, text: &SecretString) -> Result<Option<Caller>> {
-    match cx.kernel().tokens.check(text, cx.now()).await? {
+    let table = cx.kernel().router.table().await?;
+    match cx.kernel().tokens.check(&table, text, cx.now()).await? {
         Some(token) => live(cx, token).await,
         None => Ok(None),
     }
@@ -36,7 +37,8 @@ pub async fn by_accessor(cx: &ReadCx<'_>, accessor: &str) -> Result<Option<Calle
     let tokens = &cx.kernel().tokens;
     let Some(id) = tokens.id_of_accessor(accessor) else { return Ok(None) };
     let Some(token) = tokens.by_id(id).await? else { return Ok(None) };
-    if !tokens.is_live(&token, cx.now()).await? || !is_within(cx, token.namespace).await? {
+    let table = cx.kernel().router.table().await?;
+    if !tokens.is_live(&table, &token, cx.now()).await? || !is_within(cx, token.namespace).await? {
         return Ok(None);
     }
     live(cx, token).await

@@ -575,6 +575,41 @@ async fn a_move_takes_the_content_and_ends_the_tokens() {
 }
 
 #[tokio::test]
+async fn the_children_of_a_mounts_tokens_end_with_the_mount_at_once() {
+    for (end, body) in [
+        ("sys/auth/up", json!(null)),
+        ("sys/remount", json!({"from": "auth/up", "to": "auth/there"})),
+    ] {
+        let node = start().await;
+        check(&node, &[("WRITE", "sys/auth/up", json!({"type": "userpass"}), 204, "")]).await;
+        let login = node.call("WRITE", "auth/up/login/all", "", json!({})).await.token();
+        let mut tokens = Vec::new();
+        for kind in ["batch", "service"] {
+            let body = json!({"type": kind, "ttl": "1h"});
+            let child = node.call("WRITE", "auth/token/create", &login, body).await.token();
+            tokens.push(child);
+        }
+        let got = node.call("WRITE", "auth/token/create", &tokens[1], json!({})).await;
+        tokens.extend([got.token(), login]);
+        let mut statuses = Vec::new();
+        for token in &tokens {
+            statuses.push(node.call("READ", "sys/mounts", token, Value::Null).await.status);
+        }
+        assert_eq!(statuses, [200; 4]);
+        // No work in the background has been done yet where they are asked next.
+        let verb = if body.is_null() { "DELETE" } else { "WRITE" };
+        let got = node.root(verb, end, body).await;
+        assert!(got.status < 300, "{got:?}");
+        for token in &tokens {
+            let got = node.call("READ", "sys/mounts", token, Value::Null).await;
+            assert_eq!(got.status, 403, "{end}: {token}");
+            let got = node.root("WRITE", "auth/token/lookup", json!({ "token": token })).await;
+            assert_eq!(got.status, 403, "{end}: {got:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn each_namespace_has_its_own_mounts() {
     let node = start().await;
     node.root("WRITE", "sys/namespaces/ns", json!({})).await;

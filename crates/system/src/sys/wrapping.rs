@@ -65,6 +65,7 @@ struct Wrapped {
 /// The wrapping token that `text` is, if it is one within reach of the request's namespace.
 async fn find(cx: &ReadCx<'_>, text: Option<&SecretString>) -> Result<Option<Wrapped>> {
     let services = cx.kernel();
+    let table = services.router.table().await?;
     let caller = cx.request.token.as_ref();
     let given = match text {
         Some(text) if text.expose_secret().is_empty() => {
@@ -79,13 +80,12 @@ async fn find(cx: &ReadCx<'_>, text: Option<&SecretString>) -> Result<Option<Wra
                 own.is_some_and(|own| own.constant_time_eq(text.expose_secret().as_bytes()));
             match caller.filter(|_| is_own) {
                 Some(own) => Some(own.clone()),
-                None => services.tokens.check(text, cx.now()).await?,
+                None => services.tokens.check(&table, text, cx.now()).await?,
             }
         }
         None => caller.cloned(),
     };
     let Some(token) = given.filter(|token| !token.wraps.is_empty()) else { return Ok(None) };
-    let table = services.router.table().await?;
     let namespace = table.namespaces.of_scope(token.namespace).cloned();
     let near = namespace.filter(|own| own.is_within(&cx.request.namespace));
     let cubbyhole = table.at(token.namespace, "cubbyhole/").map(|entry| entry.mount.scope);

@@ -51,10 +51,7 @@ impl Query<ListAccessors> for TokenMethod {
             for token in &page {
                 after = token.id;
                 let here = token.namespace == cx.request.namespace.scope;
-                if here
-                    && table.serves(token.namespace, token.mount, token.created)
-                    && tokens.is_live(token, cx.now()).await?
-                {
+                if here && tokens.is_live(&table, token, cx.now()).await? {
                     keys.push(tokens.accessor(token.id));
                     if keys.len() == limit {
                         return Ok(Reply::data(Keys { keys }));

@@ -21,6 +21,7 @@ mod tests;
 use std::sync::Arc;
 
 use strongroom_base::{Error, ErrorKind, Result, SecretString};
+use strongroom_kernel::mounts::MountTable;
 use strongroom_kernel::plug::{Class, EngineSpec, ReadCx, Spec};
 use strongroom_kernel::tokens::Token;
 
@@ -71,18 +72,18 @@ fn missing_token() -> Error {
 }
 
 /// Is the token of a namespace that the request's reaches (threats CVE-2026-45808,
-/// GHSA-c36x-h252-g9x2), and of a mount that is still there?
-async fn is_in_reach(cx: &ReadCx<'_>, token: &Token) -> Result<bool> {
-    let table = cx.kernel().router.table().await?;
+/// GHSA-c36x-h252-g9x2)?
+fn is_in_reach(cx: &ReadCx<'_>, table: &MountTable, token: &Token) -> bool {
     let own = table.namespaces.of_scope(token.namespace);
-    Ok(own.is_some_and(|own| own.is_within(&cx.request.namespace))
-        && table.serves(token.namespace, token.mount, token.created))
+    own.is_some_and(|own| own.is_within(&cx.request.namespace))
 }
 
 /// The live token whose text this is.
 async fn by_text(cx: &ReadCx<'_>, text: &SecretString) -> Result<Option<Arc<Token>>> {
-    let Some(token) = cx.kernel().tokens.check(text, cx.now()).await? else { return Ok(None) };
-    Ok(is_in_reach(cx, &token).await?.then_some(token))
+    let services = cx.kernel();
+    let table = services.router.table().await?;
+    let token = services.tokens.check(&table, text, cx.now()).await?;
+    Ok(token.filter(|token| is_in_reach(cx, &table, token)))
 }
 
 /// The live token with this accessor.
@@ -90,8 +91,9 @@ async fn by_accessor(cx: &ReadCx<'_>, accessor: &str) -> Result<Option<Arc<Token
     let tokens = &cx.kernel().tokens;
     let Some(id) = tokens.id_of_accessor(accessor) else { return Ok(None) };
     let Some(token) = tokens.by_id(id).await? else { return Ok(None) };
-    let live = tokens.is_live(&token, cx.now()).await?;
-    Ok((live && is_in_reach(cx, &token).await?).then_some(token))
+    let table = cx.kernel().router.table().await?;
+    let live = tokens.is_live(&table, &token, cx.now()).await?;
+    Ok((live && is_in_reach(cx, &table, &token)).then_some(token))
 }
 
 /// The caller's own token: operations of this mount always have one.
