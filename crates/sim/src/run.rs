@@ -172,6 +172,8 @@ struct Run {
     failing: bool,
     /// Credentials by number: the request whose lease it is.
     credentials: BTreeMap<i64, u64>,
+    /// Wrapping tokens whose values were given out, in order.
+    unwrapped: Vec<u64>,
     /// Leases that somebody asked to revoke, with whatever answer.
     given_up: BTreeSet<u64>,
 }
@@ -193,6 +195,7 @@ impl Run {
             answers: BTreeMap::new(),
             failing: false,
             credentials: BTreeMap::new(),
+            unwrapped: Vec::new(),
             given_up: BTreeSet::new(),
         };
         for (path, kind) in [("sys/auth/userpass", "userpass"), ("sys/mounts/db", "giver")] {
@@ -454,6 +457,9 @@ impl Run {
             }
             self.unknown += 1;
             return Ok(Outcome::Unknown(applied));
+        }
+        if let (Op::Unwrap { wrap }, 200) = (&asked.op, got.status) {
+            self.unwrapped.push(*wrap);
         }
         let data = &got.body["data"];
         if let (Op::Give { .. }, Some(number)) = (&asked.op, data["number"].as_i64()) {

@@ -35,6 +35,7 @@ impl Run {
         };
         let live = told(world.live_tokens(now));
         let wraps = told(world.wrapping_tokens());
+        let given = &self.unwrapped[self.unwrapped.len().saturating_sub(2)..];
         let secrets = told(world.secret_ids());
         let leases = told(world.leases());
         let mut known: Vec<u64> = self.texts.keys().copied().collect();
@@ -72,6 +73,12 @@ impl Run {
             57..=59 => {
                 let value = self.canary(&dice);
                 (client(&dice), Op::Wrap { value, ttl: 20 + dice.roll(200) as i64 })
+            }
+            // Once more what was given out: the second time is refused, whoever asks.
+            60 | 61 if !given.is_empty() => {
+                let wrap = dice.pick(given).copied().unwrap_or_default();
+                let who = if dice.one_in(2) { Who::Wrapping(wrap) } else { Who::Root };
+                (who, Op::Unwrap { wrap })
             }
             60..=66 if wraps.is_empty() && !dice.one_in(8) => (client(&dice), self.draw_kv(&dice)),
             60..=66 => {
