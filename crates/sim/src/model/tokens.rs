@@ -98,6 +98,10 @@ impl Model {
                 if token.batch || token.user && !self.user.as_ref().is_some_and(same) {
                     return (400, Value::Null);
                 }
+                if token.uses == Some(0) {
+                    // Its last use: what is used up is not renewed.
+                    return (400, Value::Null);
+                }
                 let max = if token.explicit_max > 0 { token.explicit_max } else { MAX_TTL };
                 let end = token.created + max * NANOS_PER_SECOND;
                 if end <= now {

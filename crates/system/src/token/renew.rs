@@ -95,6 +95,8 @@ async fn renew(
     }
     let (services, now) = (cx.kernel().clone(), cx.now());
     let row = services.tokens.read(cx.kernel_tx(), token.id).await?;
+    // Nor is there one whose last use this call is, or another one beside it was.
+    let row = row.filter(|row| row.num_uses >= 0);
     let mut row = row.ok_or_else(|| Error::bad_request("token not found"))?;
     if row.expires.is_zero() || !row.renewable {
         return Err(Error::bad_request("lease is not renewable"));

@@ -296,6 +296,22 @@ async fn a_restricted_token_has_no_children_and_ends_with_its_last_use() {
     assert_eq!(got.status, 403);
 }
 
+/// Observed: bao 2.6.2.
+#[tokio::test]
+async fn a_last_use_renews_nothing() {
+    let node = node().await;
+    for (uses, statuses) in [(1, [400, 403, 403]), (2, [200, 400, 403])] {
+        let text = token(&node, json!({"policies": ["all"], "num_uses": uses})).await;
+        for status in statuses {
+            let got = node.call("WRITE", "auth/token/renew-self", &text, json!({})).await;
+            assert_eq!(got.status, status, "{uses} uses: {got:?}");
+            if status == 400 {
+                assert_eq!(got.errors(), "token not found");
+            }
+        }
+    }
+}
+
 /// A chain of `n` tokens, each the child of the one before.
 async fn chain(node: &strongroom_testkit::TestNode, n: usize) -> Vec<String> {
     let mut chain = vec![token_of(node, "all").await];
