@@ -139,14 +139,20 @@ const MUTANTS: &[Mutant] = &[
         file: "crates/kernel/src/tokens.rs",
         before: "Some(p) if p.is_expired(now) || p.num_uses < 0 => return Ok(false),",
         after: "Some(p) if p.num_uses < 0 => return Ok(false),",
-        caught_by: CaughtBy::Simulator,
+        caught_by: CaughtBy::Test(
+            "strongroom-system",
+            "expiry_takes_the_tree_along_and_a_renewed_token_stays",
+        ),
     },
     Mutant {
         name: "use-not-taken",
         file: "crates/kernel/src/pipeline/authenticate.rs",
         before: "        if token.num_uses > 0 {",
         after: "        if token.num_uses > 1 {",
-        caught_by: CaughtBy::Simulator,
+        caught_by: CaughtBy::Test(
+            "strongroom-system",
+            "a_restricted_token_has_no_children_and_ends_with_its_last_use",
+        ),
     },
     Mutant {
         name: "wrapped-value-given-twice",
@@ -157,7 +163,7 @@ const MUTANTS: &[Mutant] = &[
         cubbyhole.delete_named::<CubbyholeEntry>(row.id, WRAPPED_RESPONSE);
         tokens.revoke(tx, &row);
     }",
-        caught_by: CaughtBy::Simulator,
+        caught_by: CaughtBy::Test("strongroom-system", "a_value_comes_out_once_whoever_asks"),
     },
     Mutant {
         name: "clock-goes-back",
