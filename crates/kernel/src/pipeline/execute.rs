@@ -5,9 +5,11 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use strongroom_base::{Error, FieldSource, Json, Result};
+use strongroom_base::{Error, ErrorKind, FieldSource, Json, Result};
+use strongroom_storage::StorageError;
 use tokio::time::Instant;
 
+use super::record::ATTEMPTS_MAX;
 use super::{Authenticated, Authorised, Executed, Refused, Target};
 use crate::identity::LoggedIn;
 use crate::leases::Leased;
@@ -15,7 +17,7 @@ use crate::lockout::LockoutRule;
 use crate::mounts::MountEntry;
 use crate::node::Services;
 use crate::plug::{AfterCommit, AuthBlock, Grant, Handler, ReadCx, Reply, Request, Route, WriteCx};
-use crate::record::Tx;
+use crate::record::{Tx, storage_error};
 use crate::tokens::{Bounds, NewToken, lifetime, normalise_policies, suffix};
 
 /// What came of an operation, before its commit.
@@ -40,9 +42,16 @@ impl Authorised {
         self: Box<Self>,
         attempt: u32,
     ) -> Result<Executed, (Box<Self>, Refused)> {
-        match CatchPanic::new(self.run(attempt)).await {
-            Ok(done) => Ok(Executed { authorised: self, done }),
-            Err(error) => Err((self, error.into())),
+        let mut attempt = attempt;
+        loop {
+            match CatchPanic::new(self.run(attempt)).await {
+                Ok(done) => return Ok(Executed { authorised: self, done }),
+                Err(e) if e.kind == ErrorKind::Conflict && attempt < ATTEMPTS_MAX => {
+                    self.caller.admitted.services.store.storage.settled().await;
+                    attempt += 1;
+                }
+                Err(error) => return Err((self, error.into())),
+            }
         }
     }
 
@@ -66,25 +75,34 @@ impl Authorised {
         let source = FieldSource::new(captures, &self.fields, route.fields);
         let unknown = unknown_fields(route, &source);
         let read = ReadCx { tx: &tx, services, request: &request };
-        let (mut reply, after, queue) = match &route.handler {
-            Handler::Query(run) => {
-                let reply = within(deadline, run(&**engine, &read, source)).await?;
-                (reply, Vec::new(), None)
+        let carried_out = async {
+            Ok(match &route.handler {
+                Handler::Query(run) => {
+                    let reply = within(deadline, run(&**engine, &read, source)).await?;
+                    (reply, Vec::new(), None)
+                }
+                Handler::Command(run) => {
+                    let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
+                    let reply = run(&**engine, &mut cx, source).await;
+                    let reply = if cx.late { Err(took_too_long()) } else { reply }?;
+                    (reply, cx.after, cx._queue)
+                }
+                Handler::Login(run) => {
+                    let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
+                    let counted = Counted::of(services, &request, route, &source)?;
+                    let grant = run(&**engine, &mut cx, source).await;
+                    let grant = if cx.late { Err(took_too_long()) } else { counted.judge(grant) }?;
+                    let (after, queue) = (cx.after, cx._queue);
+                    (caller.grant(&tx, &request, grant).await?, after, queue)
+                }
+            })
+        };
+        let (mut reply, after, queue) = match carried_out.await {
+            // Half of it from before another's commit and half from after: nothing is damaged.
+            Err(Error { kind: ErrorKind::Internal, .. }) if !tx.still_stands() => {
+                return Err(storage_error(StorageError::Conflict));
             }
-            Handler::Command(run) => {
-                let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
-                let reply = run(&**engine, &mut cx, source).await;
-                let reply = if cx.late { Err(took_too_long()) } else { reply }?;
-                (reply, cx.after, cx._queue)
-            }
-            Handler::Login(run) => {
-                let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
-                let counted = Counted::of(services, &request, route, &source)?;
-                let grant = run(&**engine, &mut cx, source).await;
-                let grant = if cx.late { Err(took_too_long()) } else { counted.judge(grant) }?;
-                let (after, queue) = (cx.after, cx._queue);
-                (caller.grant(&tx, &request, grant).await?, after, queue)
-            }
+            outcome => outcome?,
         };
         reply.warnings.extend(unknown);
         if let (Some(rights), Some(data)) = (&self.rights, &mut reply.data) {

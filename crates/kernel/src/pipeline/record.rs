@@ -6,7 +6,7 @@ use super::{Admitted, Answer, Authenticated, Executed, Refused, Target};
 use crate::audit::{Entry, Outcome};
 
 /// How often an operation is run when others get in the way.
-const ATTEMPTS_MAX: u32 = 32;
+pub(super) const ATTEMPTS_MAX: u32 = 32;
 
 impl Admitted {
     /// Records a refusal before the caller was known.

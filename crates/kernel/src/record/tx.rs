@@ -228,6 +228,12 @@ impl Tx {
         self.store.storage.commit(commit).await.map_err(storage_error)
     }
 
+    /// Does all that it read still stand?
+    pub(crate) fn still_stands(&self) -> bool {
+        let inner = self.inner.lock();
+        self.store.storage.unchanged_since(inner.snapshot, &inner.reads, &inner.ranges)
+    }
+
     /// Moves the beginning of the transaction to now, where all that it read still stands: what
     /// others committed meanwhile then does not count as a conflict.
     pub(crate) fn refresh(&self) {

@@ -49,6 +49,8 @@ mod snapshot_tests;
 mod tools;
 #[cfg(test)]
 mod tools_tests;
+#[cfg(test)]
+mod torn_tests;
 mod ui;
 #[cfg(test)]
 mod ui_tests;
