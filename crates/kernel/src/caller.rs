@@ -10,7 +10,7 @@ use crate::identity::EntityState;
 use crate::mounts::MountTable;
 use crate::node::Services;
 use crate::record::Scope;
-use crate::tokens::Token;
+use crate::tokens::{Grounds, Token};
 
 /// A token that may be used now.
 pub struct Caller {

@@ -18,6 +18,7 @@ pub use crate::mount::{Mount, MountConfig, UserLockout};
 use crate::namespaces::{Namespace, NamespaceTable};
 use crate::plug::{Class, Engine, Registry, Spec};
 use crate::record::{Id, Record, Scope, Store, WriteView, indexes};
+use crate::tokens::Grounds;
 
 /// The next free scope number: one record in the root scope.
 #[derive(Serialize, Deserialize)]
@@ -127,14 +128,6 @@ impl MountTable {
         ended
     }
 
-    /// Does a token that this auth mount gave at `created` in this namespace still count? The root
-    /// scope stands for "made by no mount".
-    pub fn serves(&self, namespace: Scope, mount: Scope, created: Timestamp) -> bool {
-        self.namespaces.is_live(namespace)
-            && (mount == Scope::ROOT
-                || self.by_scope.get(&mount).is_some_and(|e| e.mount.honours(created)))
-    }
-
     /// A path in use that `path` would hide or be hidden by.
     pub fn conflict(&self, namespace: Scope, path: &str) -> Option<String> {
         let mounts = self.by_path.get(&namespace)?;
@@ -148,6 +141,14 @@ impl MountTable {
     /// reaches them; their leases are revoked by them.
     pub fn deleted(&self) -> impl Iterator<Item = &Arc<MountEntry>> {
         self.disabled.values()
+    }
+}
+
+impl Grounds for MountTable {
+    fn serves(&self, namespace: Scope, mount: Scope, created: Timestamp) -> bool {
+        self.namespaces.is_live(namespace)
+            && (mount == Scope::ROOT
+                || self.by_scope.get(&mount).is_some_and(|e| e.mount.honours(created)))
     }
 }
 

@@ -32,7 +32,6 @@ pub use params::TokenParams;
 
 use crate::due::{due_key, kinds, link, links, links_from};
 use crate::ids;
-use crate::mounts::MountTable;
 use crate::record::{
     Derived, Id, Record, Scope, Store, Tx, decode, encode, indexes, row_key, rows,
 };
@@ -221,6 +220,19 @@ pub struct Tokens {
     prefixes: prefixes::Prefixes,
 }
 
+/// What tokens stand on: the mounts that gave them, and the namespaces they belong to.
+pub trait Grounds: Sync {
+    /// Does a token that this auth mount gave at `created` in this namespace still count? The root
+    /// scope stands for "made by no mount".
+    fn serves(&self, namespace: Scope, mount: Scope, created: Timestamp) -> bool;
+}
+
+impl<T: Grounds + Send> Grounds for Arc<T> {
+    fn serves(&self, namespace: Scope, mount: Scope, created: Timestamp) -> bool {
+        (**self).serves(namespace, mount, created)
+    }
+}
+
 impl Tokens {
     /// The tokens of `store`.
     pub fn new(store: Arc<Store>) -> Self {
@@ -288,7 +300,7 @@ impl Tokens {
     /// expired and used-up alike.
     pub async fn check(
         &self,
-        table: &MountTable,
+        grounds: &dyn Grounds,
         text: &SecretString,
         now: Timestamp,
     ) -> Result<Option<Arc<Token>>> {
@@ -297,7 +309,7 @@ impl Tokens {
             return Ok(None);
         }
         if let Some(sealed) = text.strip_prefix(BATCH_PREFIX) {
-            return self.check_batch(table, sealed, now).await;
+            return self.check_batch(grounds, sealed, now).await;
         }
         let body = text.strip_prefix(SERVICE_PREFIX).unwrap_or(text);
         let body = body.split_once('.').map_or(body, |(body, _)| body);
@@ -318,17 +330,22 @@ impl Tokens {
             },
         };
         let Some(token) = token else { return Ok(None) };
-        Ok(self.is_live(table, &token, now).await?.then_some(token))
+        Ok(self.is_live(grounds, &token, now).await?.then_some(token))
     }
 
     /// Is a token good: neither expired nor used up, of a mount and namespace that are there, and
     /// all its parents as well?
-    pub async fn is_live(&self, table: &MountTable, token: &Token, now: Timestamp) -> Result<bool> {
+    pub async fn is_live(
+        &self,
+        grounds: &dyn Grounds,
+        token: &Token,
+        now: Timestamp,
+    ) -> Result<bool> {
         Ok(!token.is_expired(now)
             && token.num_uses >= 0
-            && table.serves(token.namespace, token.mount, token.created)
+            && grounds.serves(token.namespace, token.mount, token.created)
             && !self.is_of_revoked_prefix(token).await?
-            && self.has_live_parents(table, token, now).await?)
+            && self.has_live_parents(grounds, token, now).await?)
     }
 
     fn mac_fits(&self, token: &Token, text: &str) -> bool {
@@ -342,7 +359,7 @@ impl Tokens {
 
     async fn check_batch(
         &self,
-        table: &MountTable,
+        grounds: &dyn Grounds,
         sealed: &str,
         now: Timestamp,
     ) -> Result<Option<Arc<Token>>> {
@@ -354,7 +371,7 @@ impl Tokens {
             return Ok(None);
         };
         let token: Token = decode(plain.expose_secret())?;
-        let ok = self.is_live(table, &token, now).await?;
+        let ok = self.is_live(grounds, &token, now).await?;
         Ok(ok.then(|| Arc::new(token)))
     }
 
@@ -362,7 +379,7 @@ impl Tokens {
     /// parent's mount has gone its row may stay for a while: the child ends with it at once.
     async fn has_live_parents(
         &self,
-        table: &MountTable,
+        grounds: &dyn Grounds,
         token: &Token,
         now: Timestamp,
     ) -> Result<bool> {
@@ -373,7 +390,7 @@ impl Tokens {
             }
             match self.by_id(parent).await? {
                 Some(p) if p.is_expired(now) || p.num_uses < 0 => return Ok(false),
-                Some(p) if !table.serves(p.namespace, p.mount, p.created) => return Ok(false),
+                Some(p) if !grounds.serves(p.namespace, p.mount, p.created) => return Ok(false),
                 Some(p) if self.is_of_revoked_prefix(&p).await? => return Ok(false),
                 Some(p) => parent = p.parent,
                 // A batch token names its parent for good: it ends with it in any case.

@@ -6,6 +6,7 @@
 use strongroom_base::{Result, Timestamp};
 use strongroom_storage::{Change, Key};
 
+use super::Grounds;
 use super::prefixes::RevokedPrefix;
 use super::{CustomId, Token, Tokens};
 use crate::audit::Recorded;
