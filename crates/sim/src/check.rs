@@ -21,6 +21,8 @@ pub struct Due {
     pub lasting: bool,
     /// Its answer was a failure of the disk, yet its effect is there: a restart adds the line.
     pub hidden: bool,
+    /// A power cut may have taken the line of its failure: that of its effect must be there then.
+    pub cut: bool,
 }
 
 /// What must stand in the audit log, by the request's number.
@@ -54,6 +56,7 @@ pub async fn check(machine: &Machine, ledger: &Ledger) -> Result<(), String> {
         let lines = seen.get(number).copied().unwrap_or_default();
         let fine = match due.success {
             true => lines.successes == 1,
+            false if due.cut => lines.successes <= 1 && lines.successes + lines.refusals >= 1,
             false => lines.refusals >= 1 && lines.successes <= u32::from(due.hidden),
         };
         if !fine || lines.requests == 0 {

@@ -411,14 +411,19 @@ impl Run {
             self.crashes += 1;
             let power_cut = self.dice.one_in(2);
             check(&self.machine, &self.ledger).await?;
+            let answered: BTreeSet<u64> =
+                batch.iter().map(|a| a.number).filter(|n| self.ledger.0.contains_key(n)).collect();
             if power_cut {
                 self.ledger.power_cut();
             }
             for (asked, outcome) in batch.iter().zip(&outcomes) {
                 let told = self.ledger.0.contains_key(&asked.number);
                 if let (Outcome::Unknown(Applied { effect: true, .. }), false) = (outcome, told) {
-                    let due = Due { success: true, lasting: true, hidden: false };
-                    // Its line is moved to the log at the next start.
+                    // Its line is moved to the log at the next start, unless one of its answer,
+                    // which said that nobody knows, is there still.
+                    let answered = answered.contains(&asked.number);
+                    let due =
+                        Due { success: !answered, lasting: true, hidden: answered, cut: answered };
                     self.ledger.0.insert(asked.number, due);
                 }
             }
@@ -448,8 +453,12 @@ impl Run {
         if !success {
             no_canary("an error", got.body.to_string().as_bytes())?;
         }
-        let due =
-            Due { success, lasting: success && applied.effect, hidden: !success && applied.effect };
+        let due = Due {
+            success,
+            lasting: success && applied.effect,
+            hidden: !success && applied.effect,
+            cut: false,
+        };
         self.ledger.0.insert(asked.number, due);
         if got.status >= 500 {
             if !applied.failed {
