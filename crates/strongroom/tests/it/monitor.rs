@@ -46,6 +46,18 @@ fn the_log_is_followed_until_the_server_stops() {
     let bad = server.ask("GET", "sys/monitor?log_level=loud", &keys.root, &Json::Null);
     assert_eq!((bad.status, bad.errors().as_str()), (400, "unknown log level"));
 
+    // The quiet one shows nothing: that it follows, too, stands in the audit log.
+    let audit = folder.path().join("data/audit");
+    server.until("both followers", |_| {
+        let lines = product::audit_lines(&audit);
+        let follows = |line: &&Json| {
+            line["type"] == "response"
+                && line["request"]["path"] == "sys/monitor"
+                && line["error"].is_null()
+        };
+        (lines.iter().filter(follows).count() == 2).then_some(())
+    });
+
     // The server does not wait for them to its last moment.
     server.stop();
     assert!(following.wait().unwrap().success());
