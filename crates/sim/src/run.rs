@@ -495,12 +495,20 @@ impl Run {
         for order in orders(batch.len()) {
             for world in &self.worlds {
                 let mut worlds = vec![world.clone()];
+                let mut cut_off = BTreeSet::new();
                 for index in &order {
                     let (asked, outcome) = (&batch[*index], &outcomes[*index]);
                     let mut next = Vec::new();
                     for world in &worlds {
                         let said =
                             world.step(asked.number, asked.who, &asked.op, &paths[*index], now);
+                        if batch.len() > 1
+                            && let (Some(token), Some(model)) = loses(asked, &said, outcome)
+                        {
+                            cut_off.insert(token);
+                            next.push(model);
+                            continue;
+                        }
                         match fits(&asked.op, said, outcome, world, batch.len() > 1) {
                             Ok(model) => next.push(model),
                             Err(why) => reason = format!("{asked:?}: {why}"),
@@ -508,6 +516,7 @@ impl Run {
                     }
                     worlds = next;
                 }
+                worlds.retain(|model| cut_off.iter().all(|token| model.is_used_up(*token)));
                 for model in worlds {
                     if !after.contains(&model) {
                         after.push(model);
@@ -520,6 +529,19 @@ impl Run {
         }
         self.worlds = after;
         Ok(())
+    }
+}
+
+/// The use-limited token that a request beside its last use has lost, and the model then: whoever
+/// takes the last use ends the token, and what needs the token's record until its own end is refused.
+fn loses(asked: &Asked, said: &Said, outcome: &Outcome) -> (Option<u64>, Option<Model>) {
+    match (asked.who, outcome) {
+        (Who::Token(token), Outcome::Answered(got))
+            if matches!(said.status, 200..400) && matches!(got.status, 400 | 403) =>
+        {
+            (Some(token), said.used.clone())
+        }
+        _ => (None, None),
     }
 }
 

@@ -45,6 +45,11 @@ impl Model {
         token.parent.is_none_or(|parent| self.is_live(parent, now))
     }
 
+    /// Was the last use of the token taken?
+    pub fn is_used_up(&self, number: u64) -> bool {
+        self.tokens.get(&number).is_some_and(|token| token.uses == Some(0))
+    }
+
     pub(super) fn may(&self, token: &Token, path: &str, capability: u8) -> bool {
         let none = Policy::default();
         let own = token.policies.iter().map(|name| {
