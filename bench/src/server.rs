@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Connection, request};
@@ -211,11 +212,24 @@ impl Server {
     pub fn disk(&self) -> u64 {
         folder_bytes(&self.folder)
     }
+
+    /// Asks the process to end, as an init system would, and waits for it.
+    fn stop(&mut self) {
+        let Some(child) = &mut self.child else { return };
+        let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+        let asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
+        let began = Instant::now();
+        while asked && began.elapsed() < PATIENCE && matches!(child.try_wait(), Ok(None)) {
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.kill();
+    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.kill();
+        // Not killed: whoever builds with a profile gets it when the process ends.
+        self.stop();
         // What stays is a temporary folder.
         let _ = fs::remove_dir_all(&self.folder);
     }

@@ -1,4 +1,4 @@
-//! The only build helper: `cargo xtask test | ci | bench | sim | mutants | check`.
+//! The only build helper: `cargo xtask test | ci | bench | dist | sim | mutants | check`.
 //!
 //! It exists so that a clean clone with git, a C compiler and Rust can build, check and measure
 //! everything with one command, and so that a second run is quick: tools and build products lie
@@ -8,6 +8,7 @@
 //! runs them too.
 
 mod cache;
+mod dist;
 mod edges;
 mod licences;
 mod mutants;
@@ -26,7 +27,9 @@ usage: cargo xtask COMMAND
   test [ARGS]     install what the tests need, run all of them (ARGS go to `cargo test`)
   ci              formatting, lints, tests, release build, the README's commands
   readme          the release build and the README's commands alone
-  bench [ARGS]    build the release binary and measure it (ARGS: see `cargo xtask bench --help`)
+  bench [ARGS]    build the release binary and measure it (ARGS: see `cargo xtask bench --help`;
+                  with --dist first, what `dist` has built)
+  dist            build the binary that is handed out: optimised by a profile of a benchmark run
   sim [ARGS]      run the simulator (ARGS: --seed N, --minutes M, --steps S)
   mutants [NAMES] plant bugs in a copy of the tree; each must be caught
   check           the checks that need no build: crate edges, licences, tidiness; lists open ends";
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Some("ci") => ci(&mut stages),
         Some("readme") => readme(&mut stages),
         Some("bench") => bench(&mut stages, &rest),
+        Some("dist") => dist::build(&mut stages),
         Some("sim") => sim(&mut stages, &rest),
         Some("mutants") => mutants::run(&rest),
         Some("check") => check(),
@@ -82,12 +86,20 @@ fn readme(stages: &mut Stages) -> Result<(), String> {
 }
 
 fn bench(stages: &mut Stages, args: &[String]) -> Result<(), String> {
-    let mut build = cache::cargo(&["build", "--release", "--locked"]);
-    build.args(["--package", "strongroom", "--package", "strongroom-bench"]);
+    let (dist, args) = match args.split_first() {
+        Some((first, rest)) if first == "--dist" => (true, rest),
+        _ => (false, args),
+    };
+    let mut build = cache::cargo(&["build", "--release", "--locked", "--package"]);
+    build.arg("strongroom-bench");
+    if !dist {
+        build.args(["--package", "strongroom"]);
+    }
     stages.command("release build", build)?;
     let folder = cache::target().join("release");
+    let binary = if dist { dist::binary() } else { folder.join("strongroom") };
     let mut bench = std::process::Command::new(folder.join("strongroom-bench"));
-    bench.arg("--binary").arg(folder.join("strongroom")).args(args);
+    bench.arg("--binary").arg(binary).args(args);
     stages.command("bench", bench)
 }
 

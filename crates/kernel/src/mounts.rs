@@ -208,6 +208,10 @@ impl Router {
         if self.built.load(Ordering::Acquire) == self.wanted.load(Ordering::Acquire) {
             return Ok(self.table.load_full());
         }
+        Box::pin(self.rebuilt()).await
+    }
+
+    async fn rebuilt(&self) -> Result<Arc<MountTable>> {
         let _one = self.building.lock().await;
         let wanted = self.wanted.load(Ordering::Acquire);
         if self.built.load(Ordering::Acquire) != wanted {

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Each state is boxed: the steps are async, and a state handed on by value would be copied into
-//! every one of their futures.
+//! every one of their futures. So is what most requests do not do: a future is as large as the
+//! largest thing that it may wait for.
 //!
 //! Invariants:
 //! * there is no other way to an engine;
@@ -48,7 +49,7 @@ use crate::identity::EntityState;
 use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::{Namespace, canonical};
 use crate::node::{Node, Services};
-use crate::plug::{Beyond, Captures, Peer, Reply, Rights, Uploading, Verb};
+use crate::plug::{Beyond, Captures, Peer, Reply, Rights, Then, Uploading, Verb};
 use crate::policy::DeniedTrace;
 use crate::quotas::RateHeaders;
 use crate::tokens::Token;
@@ -199,17 +200,23 @@ pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
     if let Some(Ok((fields, run))) = node.registry.node.find(call.path.as_str(), call.verb)
         && canonical(&call.namespace).is_ok_and(|n| n.is_empty())
     {
-        return node_operation::run(node, &call, id, fields, run).await;
+        return Box::pin(node_operation::run(node, &call, id, fields, run)).await;
     }
     let services = match node.active() {
         Ok(services) => services,
         Err(e) => return Answer::failure(id, e),
     };
-    let answer = match admit::admit(services, call, id, flight).await {
+    let mut answer = match admit::admit(services, call, id, flight).await {
         Ok(admitted) => admitted.limit_and_run().await,
         Err((id, e)) => Answer::failure(id, e),
     };
-    answer.complete(node).await
+    // With nothing of the request held any more.
+    if let Some(work) = answer.rest()
+        && let Err(error) = work(node.clone()).await
+    {
+        answer.result = Err(error);
+    }
+    answer
 }
 
 impl Admitted {
@@ -222,16 +229,27 @@ impl Admitted {
         if let Some(locked) = caller.admitted.locked() {
             return caller.refuse(locked.into(), &RawFields::default()).await;
         }
-        let authorised = match caller.authorise().await {
+        let mut authorised = match caller.authorise().await {
             Ok(authorised) => authorised,
             Err((caller, refused)) => return caller.refuse(refused, &RawFields::default()).await,
         };
-        match authorised.execute().await {
-            Ok(executed) => executed.record().await,
-            Err((authorised, refused)) => {
-                let fields = authorised.fields;
-                authorised.caller.refuse(refused, &fields).await
+        let mut attempt = 0;
+        loop {
+            let outcome = match authorised.execute().await {
+                Ok(executed) => executed.record().await,
+                Err(failed) => Err(failed),
+            };
+            let (failed, refused) = match outcome {
+                Ok(answer) => return answer,
+                Err(failed) => failed,
+            };
+            if !failed.runs_again(&refused.error, attempt) {
+                let fields = failed.fields;
+                return failed.caller.refuse(refused, &fields).await;
             }
+            attempt += 1;
+            failed.caller.admitted.services.store.storage.settled().await;
+            authorised = failed;
         }
     }
 
@@ -241,16 +259,16 @@ impl Admitted {
 }
 
 impl Answer {
-    /// Does what is still to be done for it, with nothing of the request held any more.
-    async fn complete(mut self, node: &Arc<Node>) -> Self {
-        if let Ok(Reply { beyond, .. }) = &mut self.result
-            && beyond.as_deref().is_some_and(|beyond| matches!(beyond, Beyond::Then(_)))
-            && let Some(Beyond::Then(work)) = beyond.take().map(|beyond| *beyond)
-            && let Err(error) = work(node.clone()).await
-        {
-            self.result = Err(error);
+    /// What is still to be done for it.
+    fn rest(&mut self) -> Option<Then> {
+        let Ok(Reply { beyond, .. }) = &mut self.result else { return None };
+        match beyond.take().map(|beyond| *beyond) {
+            Some(Beyond::Then(work)) => Some(work),
+            other => {
+                *beyond = other.map(Box::new);
+                None
+            }
         }
-        self
     }
 
     /// A failure without anything else.

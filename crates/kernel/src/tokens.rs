@@ -309,13 +309,13 @@ impl Tokens {
             return Ok(None);
         }
         if let Some(sealed) = text.strip_prefix(BATCH_PREFIX) {
-            return self.check_batch(grounds, sealed, now).await;
+            return Box::pin(self.check_batch(grounds, sealed, now)).await;
         }
         let body = text.strip_prefix(SERVICE_PREFIX).unwrap_or(text);
         let body = body.split_once('.').map_or(body, |(body, _)| body);
         let id = match ids::TOKEN.read(&self.store.barrier, body) {
             Some(id) => Some(id),
-            None => self.custom(text).await?,
+            None => Box::pin(self.custom(text)).await?,
         };
         let token = match id {
             Some(id) => self.by_id(id).await?.filter(|t| self.mac_fits(t, text)),
@@ -324,7 +324,7 @@ impl Tokens {
         let token = match token {
             Some(token) => Some(token),
             // A chosen id may look like one of ours.
-            None => match self.custom(text).await? {
+            None => match Box::pin(self.custom(text)).await? {
                 Some(id) => self.by_id(id).await?.filter(|t| self.mac_fits(t, text)),
                 None => None,
             },

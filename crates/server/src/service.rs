@@ -1,6 +1,7 @@
 //! What answers requests: the doors before the kernel.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -172,8 +173,8 @@ impl Doors {
         }
         let head_only = head.head_only;
         let redacts = self.redacts(rules, &head).await;
-        let work = self.gate.run(&peer.flow, handle(&self.node, head.call));
-        let mut answer = match work.await {
+        let work = pin!(handle(&self.node, head.call));
+        let mut answer = match self.gate.run(&peer.flow, work).await {
             Ok(answer) => answer,
             Err(Crowded) => {
                 let crowded = Error::unavailable("too many requests wait; try again");

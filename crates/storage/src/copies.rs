@@ -57,9 +57,7 @@ impl Staged {
     pub(crate) fn new(path: PathBuf) -> Result<Self, StorageError> {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let file = file.map_err(|e| match e.kind() {
-            ErrorKind::AlreadyExists => {
-                StorageError::Io("another copy is being put in place".to_owned())
-            }
+            ErrorKind::AlreadyExists => StorageError::Busy("another copy is being put in place"),
             ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StorageError::Full,
             ErrorKind::ReadOnlyFilesystem => StorageError::ReadOnly,
             kind => StorageError::Io(format!("making {}: {kind}", path.display())),

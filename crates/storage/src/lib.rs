@@ -218,6 +218,8 @@ pub enum StorageError {
     Corrupt(String),
     /// This node's term is over.
     Deposed,
+    /// Something that happens once at a time is happening already. Try again later.
+    Busy(&'static str),
     /// The store is shut down.
     Closed,
     /// Anything else that failed.
@@ -233,6 +235,7 @@ impl std::fmt::Display for StorageError {
             Self::Poisoned(why) => write!(f, "the storage failed and is reopening: {why}"),
             Self::Corrupt(what) => write!(f, "the storage is damaged: {what}"),
             Self::Deposed => f.write_str("another node has become active"),
+            Self::Busy(with) => write!(f, "the storage is busy: {with}"),
             Self::Closed => f.write_str("the storage is closed"),
             Self::Io(what) => write!(f, "storage: {what}"),
         }

@@ -34,7 +34,8 @@ impl Admitted {
         match caller.identify().await {
             Ok(()) => Ok(caller),
             Err(e) if rule == Rule::Wrapping && e.kind == ErrorKind::PermissionDenied => {
-                let refusal = caller.admitted.refuse_unwrapping(caller.token_text.as_deref()).await;
+                let own = caller.token_text.as_deref();
+                let refusal = Box::pin(caller.admitted.refuse_unwrapping(own)).await;
                 Err((caller.admitted, refusal.into()))
             }
             Err(e) => Err((caller.admitted, e.into())),
@@ -78,7 +79,7 @@ impl Authenticated {
         let crate::caller::Caller { token, entity } = caller.ok_or_else(Error::denied)?;
         self.entity = entity;
         if token.num_uses > 0 {
-            self.take_use(&token).await?;
+            Box::pin(self.take_use(&token)).await?;
         }
         let client = match token.entity_id.as_str() {
             "" => &token.accessor,

@@ -25,7 +25,7 @@ impl Authenticated {
         if !self.admitted.waits_for_role {
             return Ok(());
         }
-        let role = self.role(fields).await?;
+        let role = Box::pin(self.role(fields)).await?;
         let verdict = self.admitted.count(role.as_deref()).await?;
         verdict.refused.map_or(Ok(()), Err)
     }

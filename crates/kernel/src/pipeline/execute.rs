@@ -9,7 +9,6 @@ use strongroom_base::{Error, ErrorKind, FieldSource, Json, Result};
 use strongroom_storage::StorageError;
 use tokio::time::Instant;
 
-use super::record::ATTEMPTS_MAX;
 use super::{Authenticated, Authorised, Executed, Refused, Target};
 use crate::identity::LoggedIn;
 use crate::leases::Leased;
@@ -20,46 +19,42 @@ use crate::plug::{AfterCommit, AuthBlock, Grant, Handler, ReadCx, Reply, Request
 use crate::record::{Tx, storage_error};
 use crate::tokens::{Bounds, NewToken, lifetime, normalise_policies, suffix};
 
+/// How often an operation is run again when others get in the way.
+const ATTEMPTS_MAX: u32 = 32;
+
 /// What came of an operation, before its commit.
 pub(super) struct Done {
     pub tx: Tx,
     pub reply: Reply<Json>,
     pub lease: Option<Leased>,
     pub after: Vec<AfterCommit>,
-    pub attempt: u32,
     /// Held until the commit is through.
     pub _queue: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
 
 impl Authorised {
-    /// Carries it out for the first time.
+    /// Carries it out; what it changes is not committed yet.
     pub(super) async fn execute(self: Box<Self>) -> Result<Executed, (Box<Self>, Refused)> {
-        self.execute_again(0).await
-    }
-
-    /// Carries it out, for the `attempt`-th time after the first.
-    pub(super) async fn execute_again(
-        self: Box<Self>,
-        attempt: u32,
-    ) -> Result<Executed, (Box<Self>, Refused)> {
-        let mut attempt = attempt;
-        loop {
-            match CatchPanic::new(self.run(attempt)).await {
-                Ok(done) => return Ok(Executed { authorised: self, done }),
-                Err(e) if e.kind == ErrorKind::Conflict && attempt < ATTEMPTS_MAX => {
-                    self.caller.admitted.services.store.storage.settled().await;
-                    attempt += 1;
-                }
-                Err(error) => return Err((self, error.into())),
-            }
+        match CatchPanic::new(self.run()).await {
+            Ok(done) => Ok(Executed { authorised: self, done }),
+            Err(error) => Err((self, error.into())),
         }
     }
 
-    async fn run(&self, attempt: u32) -> Result<Box<Done>> {
+    /// Is it carried out again after the failure of the `attempt`-th time, counted from zero? It is
+    /// where another transaction got in the way, and once where the disk was found full and it may
+    /// use what is kept back for that.
+    pub(super) fn runs_again(&self, error: &Error, attempt: u32) -> bool {
+        let in_the_way = error.kind == ErrorKind::Conflict;
+        in_the_way && attempt < ATTEMPTS_MAX
+            || attempt == 0 && found_full(error) && self.caller.admitted.may_use_reserve()
+    }
+
+    async fn run(&self) -> Result<Box<Done>> {
         let caller = &self.caller;
         let admitted = &caller.admitted;
         if admitted.call.wants_help() {
-            return self.help(attempt);
+            return self.help();
         }
         let Target::Route { index, captures } = &caller.target else {
             return Err(Error::unsupported());
@@ -93,7 +88,7 @@ impl Authorised {
                     let grant = run(&**engine, &mut cx, source).await;
                     let grant = if cx.late { Err(took_too_long()) } else { counted.judge(grant) }?;
                     let (after, queue) = (cx.after, cx._queue);
-                    (caller.grant(&tx, &request, grant).await?, after, queue)
+                    (Box::pin(caller.grant(&tx, &request, grant)).await?, after, queue)
                 }
             })
         };
@@ -117,15 +112,16 @@ impl Authorised {
         }
         let lease = match &reply.lease {
             Some(lease) => {
-                let new = services.leases.register(services, &tx, &request, lease).await?;
+                let new = services.leases.register(services, &tx, &request, lease);
+                let new = Box::pin(new).await?;
                 reply.warnings.extend(new.1);
                 Some(new.0)
             }
             None => reply.leased.take(),
         };
-        let mut done = Box::new(Done { tx, reply, lease, after, attempt, _queue: queue });
+        let mut done = Box::new(Done { tx, reply, lease, after, _queue: queue });
         if let Some(ttl) = request.wrap_ttl.filter(|ttl| *ttl > 0) {
-            super::wrap::wrap(caller, &request, &mut done, ttl).await?;
+            Box::pin(super::wrap::wrap(caller, &request, &mut done, ttl)).await?;
         }
         Ok(done)
     }
@@ -140,6 +136,12 @@ async fn within<T>(deadline: Option<Instant>, work: impl Future<Output = Result<
         }
         None => work.await,
     }
+}
+
+/// Did the storage find its disk full?
+fn found_full(error: &Error) -> bool {
+    let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref());
+    matches!(cause, Some(StorageError::Full))
 }
 
 fn took_too_long() -> Error {
@@ -186,14 +188,14 @@ impl<'a> Counted<'a> {
 
 impl Authorised {
     /// Answers what the path is for.
-    fn help(&self, attempt: u32) -> Result<Box<Done>> {
+    fn help(&self) -> Result<Box<Done>> {
         let admitted = &self.caller.admitted;
         let entry = admitted.entry.as_ref().ok_or_else(|| Error::no_route(&admitted.path))?;
         let help = crate::describe::help(entry, &admitted.path, &admitted.below);
         let help = help.ok_or_else(|| Error::no_route(&admitted.path))?;
         let tx = admitted.services.store.begin();
         let reply = Reply::data(help).bare();
-        Ok(Box::new(Done { tx, reply, lease: None, after: Vec::new(), attempt, _queue: None }))
+        Ok(Box::new(Done { tx, reply, lease: None, after: Vec::new(), _queue: None }))
     }
 }
 

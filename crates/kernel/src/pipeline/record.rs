@@ -1,12 +1,9 @@
 //! Last step: what was done or refused is recorded, with its effects, before it is answered.
 
-use strongroom_base::{Error, ErrorKind, Json, RawFields};
+use strongroom_base::{ErrorKind, Json, RawFields};
 
-use super::{Admitted, Answer, Authenticated, Executed, Refused, Target};
+use super::{Admitted, Answer, Authenticated, Authorised, Executed, Refused, Target};
 use crate::audit::{Entry, Outcome};
-
-/// How often an operation is run when others get in the way.
-pub(super) const ATTEMPTS_MAX: u32 = 32;
 
 impl Admitted {
     /// Records a refusal before the caller was known.
@@ -86,8 +83,8 @@ impl Authenticated {
 }
 
 impl Executed {
-    /// Records and commits; runs again what another transaction got in the way of.
-    pub(super) async fn record(self) -> Answer {
+    /// Records and commits; on failure nothing of it was done.
+    pub(super) async fn record(self) -> Result<Answer, (Box<Authorised>, Refused)> {
         let Self { authorised, done } = self;
         let caller = &authorised.caller;
         let services = caller.admitted.services.clone();
@@ -118,41 +115,18 @@ impl Executed {
                 let mount_kind = caller.admitted.mount_kind();
                 let rate = caller.admitted.rate;
                 caller.finish_uses().await;
-                Answer {
+                Ok(Answer {
                     request_id: authorised.caller.admitted.id,
                     mount_kind,
                     result: Ok(done.reply),
                     lease: done.lease,
                     explain: None,
                     rate,
-                }
+                })
             }
-            Err(e)
-                if done.attempt < ATTEMPTS_MAX && e.kind == ErrorKind::Conflict
-                    || done.attempt == 0 && found_full(&e) && caller.admitted.may_use_reserve() =>
-            {
-                let attempt = done.attempt + 1;
-                // Its turn among the commands on one record ends first: the next run asks for one
-                // again, and would wait for itself.
-                drop(done);
-                match Box::pin(authorised.execute_again(attempt)).await {
-                    Ok(executed) => Box::pin(executed.record()).await,
-                    Err((authorised, refused)) => {
-                        let fields = authorised.fields;
-                        authorised.caller.refuse(refused, &fields).await
-                    }
-                }
-            }
-            Err(e) => {
-                let fields = authorised.fields;
-                authorised.caller.refuse(e.into(), &fields).await
-            }
+            // Its turn among the commands on one record ends here: the next run asks for one again,
+            // and would wait for itself.
+            Err(e) => Err((authorised, e.into())),
         }
     }
-}
-
-/// Did the storage find its disk full?
-fn found_full(error: &Error) -> bool {
-    let cause = error.cause.as_ref().and_then(|cause| cause.downcast_ref());
-    matches!(cause, Some(strongroom_storage::StorageError::Full))
 }

@@ -262,14 +262,19 @@ impl Quotas {
     }
 
     async fn table(&self) -> Result<Arc<Table>> {
-        if self.built.load(Ordering::Acquire) != self.wanted.load(Ordering::Acquire) {
-            let _one = self.building.lock().await;
-            let wanted = self.wanted.load(Ordering::Acquire);
-            if self.built.load(Ordering::Acquire) != wanted {
-                let table = self.build().await?;
-                self.table.store(Arc::new(table));
-                self.built.store(wanted, Ordering::Release);
-            }
+        if self.built.load(Ordering::Acquire) == self.wanted.load(Ordering::Acquire) {
+            return Ok(self.table.load_full());
+        }
+        Box::pin(self.rebuilt()).await
+    }
+
+    async fn rebuilt(&self) -> Result<Arc<Table>> {
+        let _one = self.building.lock().await;
+        let wanted = self.wanted.load(Ordering::Acquire);
+        if self.built.load(Ordering::Acquire) != wanted {
+            let table = self.build().await?;
+            self.table.store(Arc::new(table));
+            self.built.store(wanted, Ordering::Release);
         }
         Ok(self.table.load_full())
     }

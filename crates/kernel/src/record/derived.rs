@@ -89,7 +89,8 @@ impl<K: Hash + Eq + Clone, V> Derived<K, V> {
             }
             shard.removals
         };
-        let Some(value) = fill().await? else { return Ok(None) };
+        // Boxed: most callers find the value, and their futures need no room for the fill.
+        let Some(value) = Box::pin(fill()).await? else { return Ok(None) };
         let value = Arc::new(value);
         let mut shard = self.shard(key).lock();
         if shard.removals == removals {

@@ -57,7 +57,7 @@ pub fn storage_error(e: StorageError) -> Error {
         }
         StorageError::Full => Error::unavailable("the storage is full").because(e),
         StorageError::ReadOnly => Error::unavailable("the storage is read-only").because(e),
-        StorageError::Poisoned(_) | StorageError::Closed => {
+        StorageError::Poisoned(_) | StorageError::Busy(_) | StorageError::Closed => {
             Error::unavailable("the storage is not available").because(e)
         }
         StorageError::Deposed => {

@@ -145,7 +145,7 @@ fn taking(error: StorageError) -> Error {
         StorageError::Full => {
             Error::unavailable("the disk has no room for a copy of the store").because(error)
         }
-        StorageError::Io(why) if why.starts_with("another copy") => {
+        StorageError::Busy(_) => {
             Error::unavailable("another snapshot is being taken or restored; try again")
         }
         other => storage_error(other),

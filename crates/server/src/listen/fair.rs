@@ -10,15 +10,16 @@
 //!
 //! Invariant: the line is bounded; who comes beyond the bound is refused at once.
 //!
-//! Without load a request costs two uncontended locks and two readings of the thread's CPU clock.
-//! The wall clock would not do: a thread that the system took off its core in the middle of a request
-//! would charge its client for the time of others.
+//! Without load a request costs two uncontended locks, and is charged a guess: the thread's CPU clock,
+//! which is a system call, is read only where somebody waits. The wall clock would not do: a thread
+//! that the system took off its core in the middle of a request would charge its client for the time
+//! of others.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::future::{Future, poll_fn};
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::{Poll, Waker};
@@ -165,9 +166,12 @@ impl Gate {
 
     /// Runs `work` when it is the turn of `flow`; the place is given back as soon as the work waits
     /// for something itself.
-    pub async fn run<F: Future>(&self, flow: &Flow, work: F) -> Result<F::Output, Crowded> {
+    pub async fn run<F: Future>(
+        &self,
+        flow: &Flow,
+        mut work: Pin<&mut F>,
+    ) -> Result<F::Output, Crowded> {
         let mut place = Some(self.enter(flow).await?);
-        let mut work = pin!(work);
         let done = poll_fn(|cx| {
             let polled = work.as_mut().poll(cx);
             drop(place.take());
@@ -177,7 +181,7 @@ impl Gate {
     }
 
     async fn enter<'a>(&'a self, flow: &'a Flow) -> Result<Place<'a>, Crowded> {
-        let seat = {
+        let (seat, crowd) = {
             let mut line = self.line.lock();
             if line.free == 0 && line.waiting.len() >= self.waiting_max {
                 return Err(Crowded);
@@ -186,12 +190,12 @@ impl Gate {
             if line.free > 0 {
                 line.free -= 1;
                 line.now = line.now.max(start);
-                None
+                (None, !line.waiting.is_empty())
             } else {
                 line.arrivals += 1;
                 let (arrival, seat) = (line.arrivals, Arc::new(Seat::default()));
                 line.waiting.push(Reverse(Waiting { start, paid, arrival, seat: seat.clone() }));
-                Some(seat)
+                (Some(seat), true)
             }
         };
         if let Some(seat) = seat {
@@ -211,7 +215,7 @@ impl Gate {
             .await;
             called.taken = true;
         }
-        Ok(Place { gate: self, flow, began: (self.cpu_nanos)() })
+        Ok(Place { gate: self, flow, began: crowd.then(self.cpu_nanos) })
     }
 
     /// Gives a place to whoever is next.
@@ -232,13 +236,15 @@ impl Gate {
         }
     }
 
-    /// Gives a place back, whose use has cost so many nanoseconds.
-    fn leave(&self, flow: &Flow, cost: u64) {
+    /// Gives a place back, whose use has cost so many nanoseconds, if that was measured.
+    fn leave(&self, flow: &Flow, cost: Option<u64>) {
         let mut line = self.line.lock();
-        let weight = flow.weight();
-        let charge = line.dither(cost).saturating_mul(weight);
-        let paid = flow.paid.load(Relaxed).saturating_add(charge);
-        flow.paid.store(paid.saturating_sub(GUESS.saturating_mul(weight)), Relaxed);
+        if let Some(cost) = cost {
+            let weight = flow.weight();
+            let charge = line.dither(cost).saturating_mul(weight);
+            let paid = flow.paid.load(Relaxed).saturating_add(charge);
+            flow.paid.store(paid.saturating_sub(GUESS.saturating_mul(weight)), Relaxed);
+        }
         self.next(&mut line);
     }
 }
@@ -247,12 +253,13 @@ impl Gate {
 struct Place<'a> {
     gate: &'a Gate,
     flow: &'a Flow,
-    began: u64,
+    /// The thread's CPU time when it began, where somebody waited.
+    began: Option<u64>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let cost = (self.gate.cpu_nanos)().saturating_sub(self.began);
+        let cost = self.began.map(|began| (self.gate.cpu_nanos)().saturating_sub(began));
         self.gate.leave(self.flow, cost);
     }
 }
@@ -280,6 +287,7 @@ impl Drop for Called<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::time::Duration;
 
     use tokio::sync::oneshot;
@@ -309,7 +317,7 @@ mod tests {
         }
 
         fn serve(&mut self, name: &'static str, flow: &Flow, cost: u64) {
-            self.gate.leave(flow, cost);
+            self.gate.leave(flow, Some(cost));
             self.served.push(name);
         }
     }
@@ -414,24 +422,26 @@ mod tests {
         // Work that waits holds no place.
         let (release, released) = oneshot::channel::<()>();
         let (one, of) = (gate.clone(), flow.clone());
-        let waits = tokio::spawn(async move { one.run(&of, released).await });
+        let waits = tokio::spawn(async move { one.run(&of, pin!(released)).await });
         tokio::task::yield_now().await;
-        assert_eq!(gate.run(&flow, async { 1 }).await, Ok(1));
+        assert_eq!(gate.run(&flow, pin!(async { 1 })).await, Ok(1));
         release.send(()).unwrap();
         assert!(waits.await.unwrap().is_ok());
 
         // Work in its first step holds one; a second waits, a third is too many.
         let place = gate.enter(&flow).await.unwrap();
-        let mut second = Box::pin(gate.run(&flow, async { 2 }));
+        let two = pin!(async { 2 });
+        let mut second = Box::pin(gate.run(&flow, two));
         assert!(tokio::time::timeout(Duration::ZERO, &mut second).await.is_err());
-        assert_eq!(gate.run(&flow, async { 3 }).await, Err(Crowded));
+        assert_eq!(gate.run(&flow, pin!(async { 3 })).await, Err(Crowded));
         drop(place);
         assert_eq!(second.await, Ok(2));
 
         // Whoever gives up, called or not, leaves nothing behind.
         for called in [false, true] {
             let place = gate.enter(&flow).await.unwrap();
-            let mut second = Box::pin(gate.run(&flow, async { 4 }));
+            let four = pin!(async { 4 });
+            let mut second = Box::pin(gate.run(&flow, four));
             assert!(tokio::time::timeout(Duration::ZERO, &mut second).await.is_err());
             if called {
                 drop(place);
@@ -440,14 +450,14 @@ mod tests {
                 drop(second);
                 drop(place);
             }
-            assert_eq!(gate.run(&flow, async { 5 }).await, Ok(5));
+            assert_eq!(gate.run(&flow, pin!(async { 5 })).await, Ok(5));
             assert_eq!(gate.line.lock().free, 1);
         }
         // A panic gives its place back.
         let (one, of) = (gate.clone(), flow.clone());
         let panics =
-            tokio::spawn(async move { one.run(&of, async { panic!("on purpose") }).await });
+            tokio::spawn(async move { one.run(&of, pin!(async { panic!("on purpose") })).await });
         assert!(panics.await.is_err());
-        assert_eq!(gate.run(&flow, async { 6 }).await, Ok(6));
+        assert_eq!(gate.run(&flow, pin!(async { 6 })).await, Ok(6));
     }
 }

@@ -18,7 +18,8 @@ use tokio::sync::mpsc;
 use tracing::{Event, Subscriber, level_filters::LevelFilter};
 use tracing_subscriber::{Layer, filter::Targets, layer::Context, registry::LookupSpan, reload};
 
-use super::{Lines, filter_of, level_name};
+use super::filter_of;
+use super::lines::{Lines, level_name};
 use crate::config::LogLevel;
 
 /// Lines that a follower may be behind.

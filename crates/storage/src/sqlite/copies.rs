@@ -55,7 +55,7 @@ impl Replacement {
 impl Copies for Shared {
     fn take(&self) -> Result<File, StorageError> {
         let Some(_copying) = self.copying.try_lock() else {
-            return Err(StorageError::Io("another copy is being taken".to_owned()));
+            return Err(StorageError::Busy("another copy is being taken"));
         };
         if let Some(why) = self.failure() {
             return Err(why);

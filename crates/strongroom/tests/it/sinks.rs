@@ -29,6 +29,19 @@ fn indexes(lines: impl Iterator<Item = String>) -> BTreeSet<u64> {
     lines.map(of).collect()
 }
 
+/// Waits until the receiver has every line up to the newest; `news` are the lines since the last look.
+fn every_line_comes(server: &mut Server, folder: &Path, mut news: impl FnMut() -> Vec<String>) {
+    let last = product::audit_lines(&folder.join("data/audit"));
+    let last = last.last().unwrap()["strongroom"]["index"].as_u64().unwrap();
+    let mut got = BTreeSet::new();
+    server.until("all lines", |_| {
+        got.extend(indexes(news().into_iter()));
+        got.contains(&last).then_some(())
+    });
+    let first = *got.first().unwrap();
+    assert_eq!(got.len() as u64, last - first + 1, "none is missing");
+}
+
 #[test]
 fn a_peer_that_never_reads_holds_nobody_up() {
     let folder = tempfile::tempdir().unwrap();
@@ -80,17 +93,11 @@ fn a_peer_that_never_reads_holds_nobody_up() {
     });
     server
         .until("the sink's recovery", |server| (metric(server, &keys, failing) == 0).then_some(()));
-    let last = product::audit_lines(&folder.path().join("data/audit"));
-    let last = last.last().unwrap()["strongroom"]["index"].as_u64().unwrap();
-    let mut got = BTreeSet::new();
-    server.until("all lines", |_| {
+    every_line_comes(&mut server, folder.path(), || {
         // What a broken connection cut off is no JSON, wherever the cut is, and comes again.
         let whole = |line: &String| serde_json::from_str::<Json>(line).is_ok();
-        got.extend(indexes(lines.try_iter().filter(whole)));
-        got.contains(&last).then_some(())
+        lines.try_iter().filter(whole).collect()
     });
-    let first = *got.first().unwrap();
-    assert_eq!(got.len() as u64, last - first + 1, "none is missing");
     let health = server.ask("GET", "sys/health", "", &Json::Null);
     assert_eq!(health.body.get("audit_devices_failing"), None);
 }
@@ -231,20 +238,15 @@ fn an_http_receiver_that_stalls_holds_nobody_up() {
     let posts = take_posts(peer);
     server
         .until("the sink's recovery", |server| (metric(server, &keys, failing) == 0).then_some(()));
-    let last = product::audit_lines(&folder.path().join("data/audit"));
-    let last = last.last().unwrap()["strongroom"]["index"].as_u64().unwrap();
-    let mut got = BTreeSet::new();
-    server.until("all lines", |_| {
-        for (head, body) in posts.try_iter() {
+    every_line_comes(&mut server, folder.path(), || {
+        let line = |(head, body): (String, String)| {
             assert!(head.starts_with("post /audit "), "{head}");
             assert!(head.contains("authorization: bearer of-the-siem\r\n"), "{head}");
             assert_eq!(body.lines().count(), 1);
-            got.extend(indexes(body.lines().map(str::to_owned)));
-        }
-        got.contains(&last).then_some(())
+            body.trim_end().to_owned()
+        };
+        posts.try_iter().map(line).collect()
     });
-    let first = *got.first().unwrap();
-    assert_eq!(got.len() as u64, last - first + 1, "none is missing");
 
     // Threat CVE-2025-6000: through the API nothing of the host can be referred to.
     let device = json!({"type": "http", "options": {"uri": "http://127.0.0.1:1/", "headers":

@@ -20,6 +20,7 @@ mod leases_tests;
 mod lockout;
 mod monitor;
 mod mount_settings;
+mod mount_tune;
 mod mounts;
 #[cfg(test)]
 mod mounts_tests;

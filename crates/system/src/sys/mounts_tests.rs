@@ -1,123 +1,15 @@
 //! Mounts, their settings, moves and returns, through the whole pipeline.
 
+mod keeper;
 mod returning;
 
-use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use strongroom_base::{Error, Result};
 use strongroom_kernel::node::KernelConfig;
-use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, Grant, Login, Op, Query, ReadCx, Reply, Spec, TokenParams, Verb,
-    WriteCx,
-};
 use strongroom_kernel::reconcile::{MOUNT_RECOVERY_SECONDS, run_due};
-use strongroom_kernel::record::Record;
 use strongroom_testkit::TestNode;
 
+use self::keeper::{door, keeper};
 use crate::testing::{put_policy, token_of};
-
-/// An engine that keeps what it is given, called as the real ones are: these tests look at mounts.
-struct Keeper;
-
-#[derive(Serialize, Deserialize)]
-struct Kept(String);
-impl Record for Kept {
-    const KIND: u8 = 1;
-}
-
-strongroom_base::fields! {
-    /// Keeps a text.
-    pub struct Keep {
-        /// Its name.
-        name: String,
-        /// The text.
-        value: String,
-    }
-}
-strongroom_base::fields! {
-    /// Gives a text back.
-    pub struct Give {
-        /// Its name.
-        name: String,
-    }
-}
-strongroom_base::fields! {
-    /// Logs in.
-    pub struct Enter {
-        /// As whom.
-        name: String,
-    }
-}
-strongroom_base::fields! {
-    /// Reads a user.
-    pub struct ReadUser {
-        /// Their name.
-        name: String,
-    }
-}
-
-impl Op for Keep {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for Give {
-    type Reply = Value;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for Enter {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadUser {
-    type Reply = Value;
-    const VERB: Verb = Verb::Read;
-}
-
-impl Command<Keep> for Keeper {
-    async fn command(&self, cx: &mut WriteCx<'_>, op: Keep) -> Result<Reply<()>> {
-        cx.edit().put_named(0, &op.name, &Kept(op.value))?;
-        Ok(Reply::none())
-    }
-}
-impl Query<Give> for Keeper {
-    async fn query(&self, cx: &ReadCx<'_>, op: Give) -> Result<Reply<Value>> {
-        let kept = cx.view().named::<Kept>(0, &op.name).await?.ok_or_else(Error::not_found)?;
-        Ok(Reply::data(json!({ "value": kept.0 })))
-    }
-}
-impl Login<Enter> for Keeper {
-    async fn login(&self, _: &mut WriteCx<'_>, op: Enter) -> Result<Grant> {
-        let token = TokenParams { policies: vec![op.name], ..TokenParams::default() };
-        Ok(Grant { token, ..Grant::default() })
-    }
-}
-impl Query<ReadUser> for Keeper {
-    async fn query(&self, _: &ReadCx<'_>, op: ReadUser) -> Result<Reply<Value>> {
-        Ok(Reply::data(json!({ "token_policies": [op.name] })))
-    }
-}
-
-fn keeper(kind: &'static str) -> Spec {
-    let open = |mount: &strongroom_kernel::mounts::Mount| {
-        let version = mount.options.get("version").map(String::as_str);
-        match version {
-            None | Some("1" | "2") => Ok(Keeper),
-            Some(_) => Err(Error::bad_request("no such version")),
-        }
-    };
-    EngineSpec::new(kind, Class::Secret, open)
-        .command::<Keep>("{name}")
-        .query::<Give>("{name}")
-        .docs("Keeps texts.")
-        .build()
-}
-
-fn door() -> Spec {
-    EngineSpec::new("userpass", Class::Auth, |_| Ok(Keeper))
-        .login::<Enter>("login/{name}")
-        .query::<ReadUser>("users/{name}")
-        .build()
-}
 
 pub(super) async fn start() -> TestNode {
     start_with(KernelConfig::default()).await
