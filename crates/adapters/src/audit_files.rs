@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
 use strongroom_kernel::audit::medium::{Medium, Segment};
+use strongroom_storage::BoxFuture;
 use strongroom_storage::reserve::{Reserve, is_full};
+use tokio::task::spawn_blocking;
 
 /// The file with the public key of the log's signatures.
 const KEY: &str = "public-key";
@@ -111,6 +113,16 @@ impl AuditFiles {
         Ok(())
     }
 
+    /// The newest file, put back if somebody removed it.
+    fn newest_file(&self) -> io::Result<Option<File>> {
+        let mut newest = self.newest.lock();
+        let Some(newest) = &mut *newest else { return Ok(None) };
+        if newest.file.metadata()?.nlink() == 0 {
+            self.put_back(newest)?;
+        }
+        newest.file.try_clone().map(Some)
+    }
+
     fn begin_file(&self, first: u64) -> io::Result<()> {
         let path = self.path(first);
         if let Some(newest) = &*self.newest.lock() {
@@ -129,17 +141,12 @@ impl Medium for AuditFiles {
         self.with_reserve(|| self.write(lines))
     }
 
-    fn sync(&self) -> io::Result<()> {
-        let file = match &mut *self.newest.lock() {
-            Some(newest) => {
-                if newest.file.metadata()?.nlink() == 0 {
-                    self.put_back(newest)?;
-                }
-                newest.file.try_clone()?
-            }
-            None => return Ok(()),
-        };
-        file.sync_data()
+    fn sync(&self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async {
+            let Some(file) = self.newest_file()? else { return Ok(()) };
+            // The threads that serve requests must not wait for a disk.
+            spawn_blocking(move || file.sync_data()).await.map_err(io::Error::other)?
+        })
     }
 
     fn begin(&self, first: u64) -> io::Result<()> {
@@ -213,8 +220,8 @@ impl Medium for AuditFiles {
 mod tests {
     use super::*;
 
-    #[test]
-    fn segments_outlive_the_process_and_torn_ends_are_cut() {
+    #[tokio::test]
+    async fn segments_outlive_the_process_and_torn_ends_are_cut() {
         let folder = tempfile::tempdir().unwrap();
         let files = AuditFiles::open(folder.path(), 0).unwrap();
         assert!(files.append(b"x\n").is_err(), "no segment yet");
@@ -226,7 +233,7 @@ mod tests {
         let files = AuditFiles::open(folder.path(), 0).unwrap();
         files.truncate(4).unwrap();
         files.append(b"three\n").unwrap();
-        files.sync().unwrap();
+        files.sync().await.unwrap();
         assert_eq!(files.read(2, 0, 100).unwrap(), b"two\nthree\n");
         assert_eq!(files.read(1, 2, 100).unwrap(), b"e\n");
         let firsts: Vec<u64> = files.segments().unwrap().iter().map(|s| s.first).collect();
@@ -246,8 +253,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_removed_file_is_written_again() {
+    #[tokio::test]
+    async fn a_removed_file_is_written_again() {
         let folder = tempfile::tempdir().unwrap();
         let below = folder.path().join("audit");
         let files = AuditFiles::open(&below, 0).unwrap();
@@ -255,14 +262,14 @@ mod tests {
         files.append(b"one\n").unwrap();
         fs::remove_dir_all(&below).unwrap();
         files.append(b"two\n").unwrap();
-        files.sync().unwrap();
+        files.sync().await.unwrap();
         files.append(b"three\n").unwrap();
         assert_eq!(files.read(1, 0, 100).unwrap(), b"one\ntwo\nthree\n");
         assert_eq!(fs::read_dir(&below).unwrap().count(), 1);
         // Where something else stands under the name now, that is not touched.
         fs::remove_file(files.path(1)).unwrap();
         fs::write(files.path(1), "other").unwrap();
-        assert!(files.sync().is_err());
+        assert!(files.sync().await.is_err());
         assert_eq!(fs::read(files.path(1)).unwrap(), b"other");
     }
 }

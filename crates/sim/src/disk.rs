@@ -296,10 +296,12 @@ impl Medium for SimMedium {
         Ok(())
     }
 
-    fn sync(&self) -> io::Result<()> {
-        let mut lines = self.lines.lock();
-        lines.synced = lines.segments.last().map_or(0, |(_, bytes)| bytes.len());
-        Ok(())
+    fn sync(&self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async {
+            let mut lines = self.lines.lock();
+            lines.synced = lines.segments.last().map_or(0, |(_, bytes)| bytes.len());
+            Ok(())
+        })
     }
 
     fn begin(&self, first: u64) -> io::Result<()> {

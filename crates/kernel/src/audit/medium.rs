@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+use strongroom_storage::BoxFuture;
 
 /// One segment of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,9 +27,10 @@ pub trait Medium: Send + Sync + 'static {
     fn append_some(&self, lines: &[u8]) -> io::Result<()> {
         if lines.is_empty() { Ok(()) } else { self.append(lines) }
     }
-    /// Makes everything appended so far durable.
-    fn sync(&self) -> io::Result<()>;
-    /// Begins a new segment; the one before is made durable.
+    /// Makes everything appended so far durable. It may take long, and holds nobody up.
+    fn sync(&self) -> BoxFuture<'_, io::Result<()>>;
+    /// Begins a new segment; the one before is made durable first, and whoever appends waits for
+    /// that: it is synced shortly before.
     fn begin(&self, first: u64) -> io::Result<()>;
     /// All segments, oldest first.
     fn segments(&self) -> io::Result<Vec<Segment>>;
@@ -101,8 +103,8 @@ impl Medium for MemoryMedium {
         Ok(())
     }
 
-    fn sync(&self) -> io::Result<()> {
-        Ok(())
+    fn sync(&self) -> BoxFuture<'_, io::Result<()>> {
+        Box::pin(async { Ok(()) })
     }
 
     fn begin(&self, first: u64) -> io::Result<()> {

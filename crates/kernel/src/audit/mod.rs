@@ -46,7 +46,7 @@ use crate::seal::Restored;
 /// Settings of the log.
 #[derive(Clone, Debug)]
 pub struct AuditOptions {
-    /// Bytes after which a segment ends.
+    /// Bytes after which a segment ends; under load it may become longer, until it is synced.
     pub segment_bytes: u64,
     /// Seconds a segment is kept; `None` keeps all.
     pub retention: Option<i64>,
@@ -72,6 +72,12 @@ const PENDING_BYTES_MAX: usize = 16 << 20;
 const TURNS_MAX: usize = 8;
 /// A buffer of finished lines of at most so many bytes is used again.
 const KEPT_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a segment that may be synced while nobody writes.
+const RIPE_BYTES: u64 = 1 << 20;
+/// Syncs before a segment ends, however fast it grows meanwhile.
+const RIPENING_SYNCS_MAX: usize = 4;
+/// A segment ends at so many times its length, ripe or not.
+const OVERLONG: u64 = 4;
 /// Bytes read at a time where the log is read.
 const READ_BYTES: usize = 1 << 20;
 
@@ -121,6 +127,8 @@ struct State {
     failure: Option<String>,
     /// Bytes of the newest segment.
     segment_bytes: u64,
+    /// Is the newest segment long enough, and nearly all of it durable?
+    ripe: bool,
     /// Is this life of the node over? Nothing more is recorded then.
     ended: bool,
     /// The first index that no signed head covers, and when the last head was signed.
@@ -187,6 +195,7 @@ impl AuditLog {
                 failure: None,
                 ended: false,
                 segment_bytes: end.segment_bytes,
+                ripe: false,
                 signed: next,
                 signed_at: Timestamp::ZERO,
             }),
@@ -253,7 +262,7 @@ impl AuditLog {
         let index = self.push(&lines, None, entry.trace)?;
         self.settle_with_others(index).await?;
         if self.options.sync_each {
-            self.medium.sync().map_err(cannot_record)?;
+            self.medium.sync().await.map_err(cannot_record)?;
         }
         Ok(if entry.trace.is_some() { self.explain_id(index) } else { String::new() })
     }
@@ -349,7 +358,7 @@ impl AuditLog {
                     state.written = upto;
                     state.segment_bytes += bytes.len() as u64;
                     state.failure = None;
-                    let full = state.segment_bytes >= self.options.segment_bytes;
+                    let full = state.is_full(self.options.segment_bytes);
                     let done = state.pending.is_empty() && !full;
                     if state.pending.is_empty() && bytes.capacity() <= KEPT_BYTES_MAX {
                         bytes.clear();
@@ -404,6 +413,7 @@ impl AuditLog {
             Ok(()) => {
                 state.written = upto;
                 state.segment_bytes = header.len() as u64;
+                state.ripe = false;
             }
             Err(e) => {
                 // They keep their places: the next who writes tries again, in the old segment.
@@ -441,16 +451,41 @@ impl AuditLog {
         if written {
             self.write_pending();
         }
-        self.medium.sync().map_err(cannot_record)?;
+        self.medium.sync().await.map_err(cannot_record)?;
+        self.ripen().await?;
         self.outbox.remove_below(&self.store, durable).await?;
         self.retire(now);
+        Ok(())
+    }
+
+    /// Has a segment that is long enough end with the next lines. While a new one begins nobody
+    /// writes, and what the old one holds is made durable then: so nearly all of it is before.
+    async fn ripen(&self) -> Result<()> {
+        let mut synced = {
+            let state = self.state.lock();
+            if state.ripe || state.segment_bytes < self.options.segment_bytes {
+                return Ok(());
+            }
+            state.segment_bytes
+        };
+        for _ in 0..RIPENING_SYNCS_MAX {
+            self.medium.sync().await.map_err(cannot_record)?;
+            let bytes = self.state.lock().segment_bytes;
+            if bytes.saturating_sub(synced) <= RIPE_BYTES {
+                break;
+            }
+            synced = bytes;
+        }
+        let mut state = self.state.lock();
+        // It may have ended meanwhile, overlong.
+        state.ripe = state.segment_bytes >= self.options.segment_bytes;
         Ok(())
     }
 
     /// Signs what is not signed yet and makes all durable: before the server stops.
     pub async fn finish(&self, now: Timestamp) -> Result<()> {
         self.sign_head(now, true).await?;
-        self.medium.sync().map_err(cannot_record)
+        self.medium.sync().await.map_err(cannot_record)
     }
 
     async fn sign_head(&self, now: Timestamp, at_once: bool) -> Result<()> {
@@ -478,7 +513,7 @@ impl AuditLog {
         self.settle(index).await?;
         // First the lines, then what says that they are there: a power cut in between must not look
         // like lines taken away, nor leave a gap of indexes.
-        self.medium.sync().map_err(cannot_record)?;
+        self.medium.sync().await.map_err(cannot_record)?;
         let head = Head { index: index + 1 };
         self.store.transact(|tx| async move { tx.write(Scope::ROOT).put_named(0, "", &head) }).await
     }
@@ -498,7 +533,7 @@ impl AuditLog {
                 self.settle(index).await?;
             }
         }
-        self.medium.sync().map_err(cannot_record)?;
+        self.medium.sync().await.map_err(cannot_record)?;
         self.outbox.remove_below(&self.store, u64::MAX).await
     }
 
@@ -523,6 +558,12 @@ enum Turn {
 }
 
 impl State {
+    /// Does the newest segment end now, where it is to have `length` bytes?
+    fn is_full(&self, length: u64) -> bool {
+        let ends_at = if self.ripe { length } else { length.saturating_mul(OVERLONG) };
+        self.segment_bytes >= ends_at
+    }
+
     /// Is somebody writing, and the line with this index not written yet?
     fn must_wait(&self, index: u64) -> bool {
         self.written <= index && self.writing

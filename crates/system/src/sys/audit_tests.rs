@@ -260,7 +260,7 @@ async fn retention_waits_for_a_device_that_lags() {
     specs.push(odd(Class::Secret));
     let config = KernelConfig {
         audit: AuditOptions {
-            segment_bytes: 4_000,
+            segment_bytes: 1_000,
             retention: Some(60),
             ..AuditOptions::default()
         },
