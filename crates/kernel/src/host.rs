@@ -73,6 +73,9 @@ pub trait Host: Send + Sync + std::fmt::Debug {
     fn follow_log(&self, _level: LogLevel, _json: bool) -> Option<LogLines> {
         None
     }
+
+    /// Ends all that follow the log: the node was sealed, and nobody's right to it is known now.
+    fn end_log_lines(&self) {}
 }
 
 /// The log's lines, as they come.

@@ -389,6 +389,7 @@ impl Node {
         if let Ok(services) = self.active() {
             services.audit.take_no_more();
         }
+        self.config.host.end_log_lines();
         self.life.rcu(|life| match **life {
             Life::Active(_) => Arc::new(Life::Sealed),
             _ => life.clone(),

@@ -414,6 +414,10 @@ impl Host for Process {
     fn follow_log(&self, level: LogLevel, json: bool) -> Option<LogLines> {
         self.log.follow(level, json)
     }
+
+    fn end_log_lines(&self) {
+        self.log.end_following();
+    }
 }
 
 /// The node of an integrated storage, if that is configured.

@@ -1,4 +1,4 @@
-//! `monitor`: the server's log over the wire, until the server stops.
+//! `monitor`: the server's log over the wire, until the server is sealed or stops.
 
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
@@ -13,9 +13,10 @@ fn the_log_is_followed_until_the_server_stops() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::plain(folder.path());
     let keys = server.with_secrets();
+    let address = format!("http://{}", server.address());
     let follow = |token: &str, flags: &[&str]| {
         let mut command = product::command(folder.path());
-        command.env("VAULT_ADDR", format!("http://{}", server.address())).env("VAULT_TOKEN", token);
+        command.env("VAULT_ADDR", &address).env("VAULT_TOKEN", token);
         command.arg("monitor").args(flags).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     };
@@ -48,20 +49,28 @@ fn the_log_is_followed_until_the_server_stops() {
 
     // The quiet one shows nothing: that it follows, too, stands in the audit log.
     let audit = folder.path().join("data/audit");
-    server.until("both followers", |_| {
+    let followers = |count: usize| {
         let lines = product::audit_lines(&audit);
         let follows = |line: &&Json| {
             line["type"] == "response"
                 && line["request"]["path"] == "sys/monitor"
                 && line["error"].is_null()
         };
-        (lines.iter().filter(follows).count() == 2).then_some(())
-    });
+        (lines.iter().filter(follows).count() == count).then_some(())
+    };
+    server.until("both followers", |_| followers(2));
 
-    // The server does not wait for them to its last moment.
-    server.stop();
+    // Whose token nobody can look up any more follows no more.
+    server.must("PUT", "sys/seal", &keys.root, &Json::Null);
     assert!(following.wait().unwrap().success());
     assert!(quiet.wait().unwrap().success());
+
+    // The server does not wait for them to its last moment.
+    server.must("PUT", "sys/unseal", "", &json!({ "key": keys.share }));
+    let mut last = follow(&keys.root, &["-log-level=error"]).spawn().unwrap();
+    server.until("another follower", |_| followers(3));
+    server.stop();
+    assert!(last.wait().unwrap().success());
     let lines = reader.join().unwrap();
     assert!(lines.iter().all(|line| line["@level"] == "info" || line["@level"] == "warn"));
     let quiet = quiet.wait_with_output().unwrap();

@@ -12,7 +12,7 @@ pub fn add_monitor(spec: EngineSpec<System>) -> EngineSpec<System> {
 }
 
 fields! {
-    /// Streams the log of the server until the caller goes or the server stops.
+    /// Streams the log of the server until the caller goes, or the server is sealed or stops.
     pub struct Monitor {
         /// The least severe level of what is sent: trace, debug, info (the default), warn, error.
         log_level: Option<String>,
