@@ -415,6 +415,23 @@ mod tests {
         assert!((9_000..11_000).contains(&of_few), "{of_few} of 20000");
     }
 
+    #[tokio::test]
+    async fn the_clock_is_read_only_where_somebody_waits() {
+        use std::sync::atomic::AtomicU64;
+        static READINGS: AtomicU64 = AtomicU64::new(0);
+        let gate = Gate::new(1, 10, || READINGS.fetch_add(1_000, Relaxed));
+        let (one, other) = (Flow::default(), Flow::default());
+        assert_eq!(gate.run(&one, pin!(async {})).await, Ok(()));
+        assert_eq!((READINGS.load(Relaxed), one.paid.load(Relaxed)), (0, GUESS));
+        let place = gate.enter(&one).await.unwrap();
+        let work = pin!(async {});
+        let mut waits = pin!(gate.run(&other, work));
+        assert!(tokio::time::timeout(Duration::ZERO, &mut waits).await.is_err());
+        drop(place);
+        assert_eq!(waits.await, Ok(()));
+        assert_eq!(READINGS.load(Relaxed), 2_000, "who waited was measured, from its turn on");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn places_are_few_come_back_and_the_line_is_bounded() {
         let gate = Arc::new(Gate::new(1, 1, || 0));

@@ -253,6 +253,38 @@ async fn a_stalled_device_only_lags() {
     assert_eq!(shown("strongroom_audit_sink_failing").await, 0);
 }
 
+/// Nobody waits for the sync of a whole segment: one that is long enough ends after it was synced, with
+/// the next lines.
+#[tokio::test]
+async fn a_segment_is_synced_before_it_ends() {
+    const LENGTH: u64 = 50_000;
+    let mut specs = crate::specs();
+    specs.push(odd(Class::Secret));
+    let audit = AuditOptions { segment_bytes: LENGTH, ..AuditOptions::default() };
+    let node = TestNode::start_with(specs, KernelConfig { audit, ..KernelConfig::default() }).await;
+    node.mount("odd", "odd/").await;
+    let write = async || {
+        assert_eq!(node.root("WRITE", "odd/answer/none", json!({})).await.status, 204);
+        node.audit.segments().expect("segments")
+    };
+    let mut segments = write().await;
+    while segments[0].bytes < LENGTH {
+        segments = write().await;
+        assert_eq!(segments.len(), 1);
+    }
+    assert_eq!(write().await.len(), 1, "it is long enough, and not synced yet");
+    node.services().audit.tick(node.services().store.now()).await.expect("a tick");
+    assert_eq!(write().await.len(), 2);
+    // Without any sync it grows, but not without end.
+    let mut written = 0;
+    while write().await.len() == 2 {
+        written += 1;
+        assert!(written < 1_000);
+    }
+    let bytes = node.audit.segments().expect("segments")[1].bytes;
+    assert!((4 * LENGTH..5 * LENGTH).contains(&bytes), "{bytes}");
+}
+
 /// Old segments wait for a device that lags, until the disk is full.
 #[tokio::test]
 async fn retention_waits_for_a_device_that_lags() {
