@@ -25,16 +25,16 @@ fn folder() -> PathBuf {
 pub fn build(stages: &mut Stages) -> Result<(), String> {
     let tool = stages.run("profile tools", profdata)?;
     let raw = folder().join("profiles");
-    // What an earlier build left would be mixed in.
-    let _ = fs::remove_dir_all(&raw);
-    fs::create_dir_all(&raw).map_err(|e| format!("{}: {e}", raw.display()))?;
-
     let counting = folder().join("counting");
     let flags = format!("-Cprofile-generate={}", raw.display());
     stages.command("build that counts", cargo(&counting, &flags, "strongroom"))?;
     let bench = cache::target();
     stages.command("benchmark", cargo(&bench, "", "strongroom-bench"))?;
+    // What an earlier build left would be mixed in, and what build scripts did in this one.
+    let _ = fs::remove_dir_all(&raw);
+    fs::create_dir_all(&raw).map_err(|e| format!("{}: {e}", raw.display()))?;
     let mut training = Command::new(bench.join("release/strongroom-bench"));
+    training.env_remove("LLVM_PROFILE_FILE");
     training.arg("--binary").arg(counting.join("release/strongroom"));
     training.args(["--seconds", "3", "--rounds", "1", "--no-restart"]);
     stages.command("training", training)?;
@@ -45,7 +45,10 @@ pub fn build(stages: &mut Stages) -> Result<(), String> {
     let _ = fs::remove_dir_all(&optimised);
     let flags = format!("-Cprofile-use={}", profile.display());
     stages.command("build with the profile", cargo(&optimised, &flags, "strongroom"))?;
-    fs::copy(optimised.join("release/strongroom"), binary()).map_err(|e| e.to_string())?;
+    // Beside it first: an older one may be running.
+    let fresh = folder().join("fresh");
+    fs::copy(optimised.join("release/strongroom"), &fresh).map_err(|e| e.to_string())?;
+    fs::rename(&fresh, binary()).map_err(|e| e.to_string())?;
     println!("{}", binary().display());
     stages.report();
     Ok(())
@@ -55,7 +58,8 @@ fn cargo(target: &Path, flags: &str, package: &str) -> Command {
     let mut cargo = cache::cargo(&["build", "--release", "--locked", "--package", package]);
     cargo.env("CARGO_TARGET_DIR", target);
     if !flags.is_empty() {
-        cargo.env("RUSTFLAGS", flags);
+        // This form may hold spaces, and goes before `RUSTFLAGS`.
+        cargo.env("CARGO_ENCODED_RUSTFLAGS", flags);
     }
     cargo
 }

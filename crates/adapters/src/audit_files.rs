@@ -19,6 +19,9 @@ struct Newest {
     first: u64,
     file: File,
     bytes: u64,
+    /// Did a sync fail? The system tells that once, and what it could not write may be lost though
+    /// the next sync says that all is well.
+    suspect: bool,
 }
 
 /// Segment files in a folder.
@@ -46,7 +49,8 @@ impl AuditFiles {
             let mut file =
                 OpenOptions::new().read(true).append(true).open(files.path(last.first))?;
             file.seek(SeekFrom::End(0))?;
-            *files.newest.lock() = Some(Newest { first: last.first, file, bytes: last.bytes });
+            *files.newest.lock() =
+                Some(Newest { first: last.first, file, bytes: last.bytes, suspect: false });
         }
         Ok(files)
     }
@@ -85,9 +89,9 @@ impl AuditFiles {
         }
     }
 
-    /// Somebody removed the newest file: what it held is still ours to read, and is written again
-    /// under its name.
-    fn put_back(&self, newest: &mut Newest) -> io::Result<()> {
+    /// Somebody removed the newest file, or it could not be made durable: what it held is still ours
+    /// to read, and is written again under its name.
+    fn write_again(&self, newest: &mut Newest) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let (first, again) = (newest.first, self.folder.join("again"));
         let _ = fs::remove_file(&again);
@@ -97,41 +101,57 @@ impl AuditFiles {
         from.seek(SeekFrom::Start(0))?;
         let copied = io::copy(&mut from.take(newest.bytes), &mut to).and_then(|_| {
             file.sync_all()?;
-            fs::hard_link(&again, self.path(first))
+            match newest.file.metadata()?.nlink() {
+                // What stands under the name now is somebody else's.
+                0 => fs::hard_link(&again, self.path(first)).and_then(|()| fs::remove_file(&again)),
+                _ => fs::rename(&again, self.path(first)),
+            }
         });
-        fs::remove_file(&again)?;
-        copied?;
+        if let Err(e) = copied {
+            let _ = fs::remove_file(&again);
+            return Err(e);
+        }
         self.sync_folder()?;
-        newest.file = file;
+        (newest.file, newest.suspect) = (file, false);
         if let Some(key) = &*self.key.lock() {
             fs::write(self.folder.join(KEY), key)?;
         }
         tracing::error!(
             file = %self.path(first).display(),
-            "the audit log's newest file was removed; it was written again"
+            "the audit log's newest file was removed or not durable; it was written again"
         );
         Ok(())
     }
 
-    /// The newest file, put back if somebody removed it.
-    fn newest_file(&self) -> io::Result<Option<File>> {
+    /// The newest file and the index of its first line, whole.
+    fn newest_file(&self) -> io::Result<Option<(u64, File)>> {
         let mut newest = self.newest.lock();
         let Some(newest) = &mut *newest else { return Ok(None) };
-        if newest.file.metadata()?.nlink() == 0 {
-            self.put_back(newest)?;
+        if newest.suspect || newest.file.metadata()?.nlink() == 0 {
+            self.write_again(newest)?;
         }
-        newest.file.try_clone().map(Some)
+        Ok(Some((newest.first, newest.file.try_clone()?)))
+    }
+
+    /// Notes what became of a sync of the file that begins with `first`.
+    fn synced(&self, first: u64, outcome: io::Result<()>) -> io::Result<()> {
+        if outcome.is_err()
+            && let Some(newest) = &mut *self.newest.lock()
+        {
+            newest.suspect |= newest.first == first;
+        }
+        outcome
     }
 
     fn begin_file(&self, first: u64) -> io::Result<()> {
         let path = self.path(first);
-        if let Some(newest) = &*self.newest.lock() {
-            newest.file.sync_data()?;
+        if let Some((first, file)) = self.newest_file()? {
+            self.synced(first, file.sync_data())?;
         }
         let file =
             OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)?;
         self.sync_folder()?;
-        *self.newest.lock() = Some(Newest { first, file, bytes: 0 });
+        *self.newest.lock() = Some(Newest { first, file, bytes: 0, suspect: false });
         Ok(())
     }
 }
@@ -143,9 +163,10 @@ impl Medium for AuditFiles {
 
     fn sync(&self) -> BoxFuture<'_, io::Result<()>> {
         Box::pin(async {
-            let Some(file) = self.newest_file()? else { return Ok(()) };
+            let Some((first, file)) = self.newest_file()? else { return Ok(()) };
             // The threads that serve requests must not wait for a disk.
-            spawn_blocking(move || file.sync_data()).await.map_err(io::Error::other)?
+            let outcome = spawn_blocking(move || file.sync_data()).await;
+            self.synced(first, outcome.map_err(io::Error::other)?)
         })
     }
 
@@ -266,6 +287,15 @@ mod tests {
         files.append(b"three\n").unwrap();
         assert_eq!(files.read(1, 0, 100).unwrap(), b"one\ntwo\nthree\n");
         assert_eq!(fs::read_dir(&below).unwrap().count(), 1);
+        // What may not be durable is written again, in its place.
+        files.newest.lock().as_mut().unwrap().suspect = true;
+        let before = fs::metadata(files.path(1)).unwrap().ino();
+        files.sync().await.unwrap();
+        assert_eq!(files.read(1, 0, 100).unwrap(), b"one\ntwo\nthree\n");
+        assert_ne!(fs::metadata(files.path(1)).unwrap().ino(), before);
+        assert!(!files.newest.lock().as_ref().unwrap().suspect);
+        files.append(b"four\n").unwrap();
+        assert_eq!(files.read(1, 14, 100).unwrap(), b"four\n");
         // Where something else stands under the name now, that is not touched.
         fs::remove_file(files.path(1)).unwrap();
         fs::write(files.path(1), "other").unwrap();

@@ -539,7 +539,9 @@ fn loses(asked: &Asked, said: &Said, outcome: &Outcome) -> (Option<u64>, Option<
         (Who::Token(token), Outcome::Answered(got))
             if matches!(said.status, 200..400) && matches!(got.status, 400 | 403) =>
         {
-            (Some(token), said.used.clone())
+            // Not the one who takes the last use: it is served.
+            let model = said.used.as_ref().filter(|model| !model.is_used_up(token));
+            (Some(token), model.cloned())
         }
         _ => (None, None),
     }

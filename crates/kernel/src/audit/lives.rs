@@ -50,6 +50,7 @@ impl AuditLog {
 
     /// Puts lines into a transaction of this life.
     pub(super) fn put_in_outbox(&self, tx: &Tx, lines: Lines) -> Result<Recorded> {
+        self.state.lock().takes_more()?;
         let recorded = self.outbox.put(tx, lines)?;
         // After it is known as under way: whoever ends the log waits for it, or it is refused here.
         self.still_takes()?;

@@ -145,6 +145,8 @@ pub struct AuditLog {
     signer: SigningKey,
     state: Mutex<State>,
     wrote: Arc<Notify>,
+    /// Lines with smaller indexes are durable, where each query waits for that.
+    durable_below: tokio::sync::Mutex<u64>,
     factory: Arc<dyn SinkFactory>,
     /// The running sinks.
     pub sinks: Sinks,
@@ -200,6 +202,7 @@ impl AuditLog {
                 signed_at: Timestamp::ZERO,
             }),
             wrote: Arc::new(Notify::new()),
+            durable_below: tokio::sync::Mutex::default(),
             factory,
             sinks: Sinks::default(),
             outbox: Outbox::default(),
@@ -262,7 +265,7 @@ impl AuditLog {
         let index = self.push(&lines, None, entry.trace)?;
         self.settle_with_others(index).await?;
         if self.options.sync_each {
-            self.medium.sync().await.map_err(cannot_record)?;
+            self.make_durable(index).await?;
         }
         Ok(if entry.trace.is_some() { self.explain_id(index) } else { String::new() })
     }
@@ -283,6 +286,17 @@ impl AuditLog {
         }
     }
 
+    /// Makes the lines up to this index durable, with one sync for all who wait for one.
+    async fn make_durable(&self, index: u64) -> Result<()> {
+        let mut below = self.durable_below.lock().await;
+        if *below <= index {
+            let written = self.state.lock().written;
+            self.medium.sync().await.map_err(cannot_record)?;
+            *below = written;
+        }
+        Ok(())
+    }
+
     fn render(&self, entry: &Entry<'_>) -> Lines {
         render::lines(entry, &self.key, self.store.now())
     }
@@ -290,8 +304,9 @@ impl AuditLog {
     /// Gives lines their indexes and hashes. Answers the last one's index.
     fn push(&self, lines: &Lines, outbox: Option<u64>, trace: Option<&Json>) -> Result<u64> {
         let mut state = self.state.lock();
-        if state.pending.len() > PENDING_BYTES_MAX {
-            return Err(cannot_record("the audit log cannot be written"));
+        // What is committed already was asked before.
+        if outbox.is_none() {
+            state.takes_more()?;
         }
         let (request, response) = lines.both();
         state.push(&[request], None, None);
@@ -403,11 +418,12 @@ impl AuditLog {
             state.push(&[&line], None, None);
             (older, std::mem::take(&mut state.pending), first, state.next)
         };
-        let written = self
-            .medium
-            .append_some(&older)
-            .and_then(|()| self.medium.begin(first))
-            .and_then(|()| self.medium.append(&header));
+        let older_bytes = older.len() as u64;
+        let appended = self.medium.append_some(&older);
+        let kept = appended.is_ok();
+        let begun = appended.and_then(|()| self.medium.begin(first));
+        let is_new = begun.is_ok();
+        let written = begun.and_then(|()| self.medium.append(&header));
         let mut state = self.state.lock();
         match &written {
             Ok(()) => {
@@ -416,8 +432,15 @@ impl AuditLog {
                 state.ripe = false;
             }
             Err(e) => {
-                // They keep their places: the next who writes tries again, in the old segment.
-                let mut pending = older;
+                // What is not written keeps its place: the next who writes tries again.
+                let mut pending = if kept { Vec::new() } else { older };
+                if kept {
+                    state.written = first;
+                    state.segment_bytes += older_bytes;
+                }
+                if is_new {
+                    (state.segment_bytes, state.ripe) = (0, false);
+                }
                 pending.extend_from_slice(&header);
                 pending.extend_from_slice(&state.pending);
                 state.pending = pending;
@@ -441,16 +464,9 @@ impl AuditLog {
     pub async fn tick(&self, now: Timestamp) -> Result<()> {
         self.medium.look_for_room();
         self.sign_head(now, false).await?;
+        // Their lines have indexes, and may wait yet for a log that could not be written.
         let durable = self.outbox.moved_below();
-        let written = {
-            let mut state = self.state.lock();
-            let lead = !state.writing && !state.pending.is_empty();
-            state.writing |= lead;
-            lead
-        };
-        if written {
-            self.write_pending();
-        }
+        self.settle(self.last_index()).await?;
         self.medium.sync().await.map_err(cannot_record)?;
         self.ripen().await?;
         self.outbox.remove_below(&self.store, durable).await?;
@@ -515,7 +531,13 @@ impl AuditLog {
         // like lines taken away, nor leave a gap of indexes.
         self.medium.sync().await.map_err(cannot_record)?;
         let head = Head { index: index + 1 };
-        self.store.transact(|tx| async move { tx.write(Scope::ROOT).put_named(0, "", &head) }).await
+        let put = |tx: Arc<Tx>| async move {
+            let root = tx.write(Scope::ROOT);
+            let stored = root.named::<Head>(0, "").await?.unwrap_or_default();
+            // A later one may have come first: the sync took its time.
+            if stored.index < head.index { root.put_named(0, "", &head) } else { Ok(()) }
+        };
+        self.store.transact(put).await
     }
 
     /// Moves what lies in the outbox after a crash, unless the log has it already.
@@ -558,6 +580,14 @@ enum Turn {
 }
 
 impl State {
+    /// Refuses what comes while too much waits for a log that cannot be written.
+    fn takes_more(&self) -> Result<()> {
+        if self.pending.len() > PENDING_BYTES_MAX {
+            return Err(cannot_record("the audit log cannot be written"));
+        }
+        Ok(())
+    }
+
     /// Does the newest segment end now, where it is to have `length` bytes?
     fn is_full(&self, length: u64) -> bool {
         let ends_at = if self.ripe { length } else { length.saturating_mul(OVERLONG) };

@@ -14,6 +14,10 @@ impl AuditLog {
         let Some(keep) = self.options.retention else { return };
         let Ok(segments) = self.medium.segments() else { return };
         let delivered = self.sinks.delivered_by_all().unwrap_or(u64::MAX);
+        if self.still_takes().is_err() {
+            // This life is over, and its devices with it: what they had is not known any more.
+            return;
+        }
         // The newest one is being written.
         for pair in segments.windows(2) {
             let [segment, next] = pair else { continue };

@@ -11,7 +11,7 @@
 //! Invariant: the line is bounded; who comes beyond the bound is refused at once.
 //!
 //! Without load a request costs two uncontended locks, and is charged a guess: the thread's CPU clock,
-//! which is a system call, is read only where somebody waits. The wall clock would not do: a thread
+//! which is a system call, is read only for those who waited. The wall clock would not do: a thread
 //! that the system took off its core in the middle of a request would charge its client for the time
 //! of others.
 
@@ -140,13 +140,13 @@ impl Line {
         (cost / 1_024).saturating_mul(512 + draw)
     }
 
-    /// The start of a new request of `flow`, which is charged a guess for it; and what it had paid
-    /// for before.
-    fn charge(&mut self, flow: &Flow) -> (u64, u64) {
+    /// The start of a new request of `flow`, which is charged a guess for it; what it had paid for
+    /// before; and the guess.
+    fn charge(&mut self, flow: &Flow) -> (u64, u64, u64) {
         let paid = flow.paid.load(Relaxed);
-        let start = self.now.max(paid);
-        flow.paid.store(start.saturating_add(GUESS.saturating_mul(flow.weight())), Relaxed);
-        (start, paid)
+        let (start, guess) = (self.now.max(paid), GUESS.saturating_mul(flow.weight()));
+        flow.paid.store(start.saturating_add(guess), Relaxed);
+        (start, paid, guess)
     }
 }
 
@@ -181,23 +181,24 @@ impl Gate {
     }
 
     async fn enter<'a>(&'a self, flow: &'a Flow) -> Result<Place<'a>, Crowded> {
-        let (seat, crowd) = {
+        let (seat, guess) = {
             let mut line = self.line.lock();
             if line.free == 0 && line.waiting.len() >= self.waiting_max {
                 return Err(Crowded);
             }
-            let (start, paid) = line.charge(flow);
+            let (start, paid, guess) = line.charge(flow);
             if line.free > 0 {
                 line.free -= 1;
                 line.now = line.now.max(start);
-                (None, !line.waiting.is_empty())
+                (None, guess)
             } else {
                 line.arrivals += 1;
                 let (arrival, seat) = (line.arrivals, Arc::new(Seat::default()));
                 line.waiting.push(Reverse(Waiting { start, paid, arrival, seat: seat.clone() }));
-                (Some(seat), true)
+                (Some(seat), guess)
             }
         };
+        let waited = seat.is_some();
         if let Some(seat) = seat {
             // Dropped while it waits, it hands on the call that comes to it.
             let mut called = Called { gate: self, seat: &seat, taken: false };
@@ -215,7 +216,7 @@ impl Gate {
             .await;
             called.taken = true;
         }
-        Ok(Place { gate: self, flow, began: crowd.then(self.cpu_nanos) })
+        Ok(Place { gate: self, flow, guess, began: waited.then(self.cpu_nanos) })
     }
 
     /// Gives a place to whoever is next.
@@ -236,14 +237,14 @@ impl Gate {
         }
     }
 
-    /// Gives a place back, whose use has cost so many nanoseconds, if that was measured.
-    fn leave(&self, flow: &Flow, cost: Option<u64>) {
+    /// Gives a place back. Where its use was measured, in nanoseconds, that takes the place of the
+    /// guess that was charged.
+    fn leave(&self, flow: &Flow, guess: u64, cost: Option<u64>) {
         let mut line = self.line.lock();
         if let Some(cost) = cost {
-            let weight = flow.weight();
-            let charge = line.dither(cost).saturating_mul(weight);
+            let charge = line.dither(cost).saturating_mul(flow.weight());
             let paid = flow.paid.load(Relaxed).saturating_add(charge);
-            flow.paid.store(paid.saturating_sub(GUESS.saturating_mul(weight)), Relaxed);
+            flow.paid.store(paid.saturating_sub(guess), Relaxed);
         }
         self.next(&mut line);
     }
@@ -253,14 +254,16 @@ impl Gate {
 struct Place<'a> {
     gate: &'a Gate,
     flow: &'a Flow,
-    /// The thread's CPU time when it began, where somebody waited.
+    /// What was charged for it.
+    guess: u64,
+    /// The thread's CPU time when it began, of one who waited for it.
     began: Option<u64>,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
         let cost = self.began.map(|began| (self.gate.cpu_nanos)().saturating_sub(began));
-        self.gate.leave(self.flow, cost);
+        self.gate.leave(self.flow, self.guess, cost);
     }
 }
 
@@ -310,14 +313,15 @@ mod tests {
             let mut line = self.gate.line.lock();
             line.free = 0;
             line.arrivals += 1;
-            let ((start, paid), arrival) = (line.charge(flow), line.arrivals);
+            let ((start, paid, _), arrival) = (line.charge(flow), line.arrivals);
             let seat = Arc::new(Seat::default());
             line.waiting.push(Reverse(Waiting { start, paid, arrival, seat: seat.clone() }));
             seat
         }
 
         fn serve(&mut self, name: &'static str, flow: &Flow, cost: u64) {
-            self.gate.leave(flow, Some(cost));
+            let guess = GUESS * flow.weight();
+            self.gate.leave(flow, guess, Some(cost));
             self.served.push(name);
         }
     }
@@ -416,7 +420,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_clock_is_read_only_where_somebody_waits() {
+    async fn the_clock_is_read_only_for_those_who_waited() {
         use std::sync::atomic::AtomicU64;
         static READINGS: AtomicU64 = AtomicU64::new(0);
         let gate = Gate::new(1, 10, || READINGS.fetch_add(1_000, Relaxed));

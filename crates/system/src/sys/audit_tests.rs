@@ -9,6 +9,7 @@ use strongroom_kernel::pipeline::{Call, handle};
 use strongroom_kernel::plug::{
     Class, Command, EngineSpec, Grant, GrantAlias, Login, Op, Reply, Spec, Verb, WriteCx,
 };
+use strongroom_kernel::record::rows;
 use strongroom_testkit::{Got, TestNode, render};
 
 use crate::testing::{records, settle};
@@ -283,6 +284,35 @@ async fn a_segment_is_synced_before_it_ends() {
     }
     let bytes = node.audit.segments().expect("segments")[1].bytes;
     assert!((4 * LENGTH..5 * LENGTH).contains(&bytes), "{bytes}");
+}
+
+/// The rows that carry lines through a crash stay until the lines are in the log.
+#[tokio::test]
+async fn the_outbox_is_kept_while_the_log_cannot_be_written() {
+    let node = crate::testing::node().await;
+    let services = node.services();
+    let store = services.store.clone();
+    let left = async || {
+        let page = store.storage.scan_rows(rows::OUTBOX, 0, 1 << 40, 100).done().await;
+        page.expect("a scan").len()
+    };
+    let tick = async || services.audit.tick(store.now()).await;
+    tick().await.expect("a tick");
+    assert_eq!(left().await, 0);
+    node.audit.set_broken(true);
+    let policy = json!({ "policy": "path \"a\" { capabilities = [\"read\"] }" });
+    let got = node.root("WRITE", "sys/policies/acl/p", policy).await;
+    assert_eq!(got.status, 204, "{got:?}");
+    for _ in 0..2 {
+        assert!(tick().await.is_err());
+        assert_eq!(left().await, 1);
+    }
+    node.audit.set_broken(false);
+    tick().await.expect("a tick");
+    tick().await.expect("a tick");
+    assert_eq!(left().await, 0);
+    let log = String::from_utf8(node.audit.contents()).expect("text");
+    assert_eq!(log.matches("\"path\":\"sys/policies/acl/p\"").count(), 2);
 }
 
 /// Old segments wait for a device that lags, until the disk is full.
