@@ -20,8 +20,7 @@ use crate::{
 };
 
 /// Keeps `size` connections busy until told to stop, each from an address of its own: clients are
-/// told apart by them. Any failure or answer that is no success ends
-/// it with an error.
+/// told apart by them. Any failure or answer that is no success ends it with an error.
 pub fn run(
     address: SocketAddr,
     work: Work,

@@ -5,7 +5,6 @@
 //! `cargo build --release` gives the same server without that; it needs half the time and no profile.
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -41,7 +40,7 @@ pub fn build(stages: &mut Stages) -> Result<(), String> {
 
     let profile = stages.run("profile", || merge(&tool, &raw))?;
     let optimised = folder().join("optimised");
-    // Built with another profile, it would only lie there.
+    // Cargo does not look into the profile: what was built with another one must go.
     let _ = fs::remove_dir_all(&optimised);
     let flags = format!("-Cprofile-use={}", profile.display());
     stages.command("build with the profile", cargo(&optimised, &flags, "strongroom"))?;
@@ -86,8 +85,7 @@ fn rustc(args: &[&str]) -> Result<String, String> {
     String::from_utf8(out.stdout).map_err(|e| e.to_string())
 }
 
-/// One profile of all that were written. Its name says what is in it: cargo tells builds apart by the
-/// compiler's flags alone.
+/// One profile of all that were written.
 fn merge(tool: &Path, raw: &Path) -> Result<PathBuf, String> {
     let merged = raw.join("merged.profdata");
     let mut command = Command::new(tool);
@@ -96,9 +94,5 @@ fn merge(tool: &Path, raw: &Path) -> Result<PathBuf, String> {
     let files = files.filter_map(|entry| Some(entry.ok()?.path()));
     command.args(files.filter(|path| path.extension().is_some_and(|end| end == "profraw")));
     run(command)?;
-    let mut hasher = DefaultHasher::new();
-    fs::read(&merged).map_err(|e| e.to_string())?.hash(&mut hasher);
-    let named = raw.join(format!("{:016x}.profdata", hasher.finish()));
-    fs::rename(&merged, &named).map_err(|e| e.to_string())?;
-    Ok(named)
+    Ok(merged)
 }

@@ -111,8 +111,10 @@ impl AuditFiles {
             let _ = fs::remove_file(&again);
             return Err(e);
         }
+        // It has the name from here on, whatever goes wrong now.
+        (newest.file, newest.suspect) = (file, true);
         self.sync_folder()?;
-        (newest.file, newest.suspect) = (file, false);
+        newest.suspect = false;
         if let Some(key) = &*self.key.lock() {
             fs::write(self.folder.join(KEY), key)?;
         }
