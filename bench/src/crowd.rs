@@ -9,7 +9,6 @@ use std::{
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpSocket,
     task::JoinSet,
 };
 
@@ -55,10 +54,8 @@ async fn one(
     signals: Signals,
 ) -> std::io::Result<()> {
     let [.., high, low] = seed.to_be_bytes();
-    let socket = TcpSocket::new_v4()?;
-    socket.bind(SocketAddr::from((Ipv4Addr::new(127, 1, high, low), 0)))?;
-    let mut stream = socket.connect(address).await?;
-    stream.set_nodelay(true)?;
+    let from = Ipv4Addr::new(127, 1, high, low);
+    let mut stream = http::connect_from(from, address).await?;
     let mut random = Random::new(seed);
     let mut buffer = Vec::with_capacity(4 * 1024);
     let mut first = true;

@@ -107,6 +107,15 @@ pub fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
+/// The workloads that `--only` names; all without it.
+fn wanted(options: &Options) -> Vec<Work> {
+    let named = |work: &Work| {
+        options.only.is_empty()
+            || options.only.iter().any(|word| work.name().contains(word.as_str()))
+    };
+    WORKS.iter().copied().filter(named).collect()
+}
+
 /// Every workload, in rounds: first the limit, then ours, then the peer, and again.
 fn workloads(
     report: &mut Report,
@@ -115,15 +124,11 @@ fn workloads(
     peer: Option<&Subject>,
     limits: &[Subject],
 ) {
-    let wanted = |work: Work| {
-        options.only.is_empty()
-            || options.only.iter().any(|word| work.name().contains(word.as_str()))
-    };
     let mut plan: Vec<(Work, Vec<&Subject>)> = Vec::new();
     if !limits.is_empty() {
         plan.push((Work::Respond, limits.iter().collect()));
     }
-    for work in WORKS.iter().copied().filter(|work| wanted(*work)) {
+    for work in wanted(options) {
         plan.push((work, std::iter::once(ours).chain(peer).collect()));
     }
     for (work, subjects) in plan {
@@ -209,7 +214,7 @@ fn beside_greedy(
 fn fairness(options: &Options) -> Result<(), String> {
     let mut subject = Subject::new(Kind::Strongroom, &options.binary, options)?;
     subject.fill(options.sizes.first().copied().unwrap_or(1_000))?;
-    for (name, value) in beside_greedy(options, &subject, WORKS) {
+    for (name, value) in beside_greedy(options, &subject, &wanted(options)) {
         println!("{name}: {}", value?);
     }
     Ok(())

@@ -173,18 +173,20 @@ impl Doors {
         }
         let head_only = head.head_only;
         let redacts = self.redacts(rules, &head).await;
-        let work = pin!(handle(&self.node, head.call));
-        let mut answer = match self.gate.run(&peer.flow, work).await {
-            Ok(answer) => answer,
+        let work = pin!(async {
+            let mut answer = handle(&self.node, head.call).await;
+            if redacts {
+                redact(rules, &mut answer);
+            }
+            (vault::render(&answer), answer)
+        });
+        let (mut response, answer) = match self.gate.run(&peer.flow, work).await {
+            Ok(both) => both,
             Err(Crowded) => {
                 let crowded = Error::unavailable("too many requests wait; try again");
                 return (vault::failure(&crowded), None);
             }
         };
-        if redacts {
-            redact(rules, &mut answer);
-        }
-        let mut response = vault::render(&answer);
         if head_only {
             *response.body_mut() = Bytes::new();
             return (response, None);

@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch as channel};
 
 use super::Deadlines;
-use super::fair::Flow;
+use super::fair::{Flow, Share};
 
 /// What a connection is doing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -245,11 +245,14 @@ pub struct Registry {
     per_peer_max: usize,
 }
 
+/// Peers without a connection whose use is remembered; with more, all of them are forgotten.
+const GONE_PEERS_MAX: usize = 4_096;
+
 #[derive(Default)]
 struct Table {
     next: u64,
     watches: HashMap<u64, Arc<Watch>>,
-    per_peer: HashMap<IpAddr, Arc<AtomicUsize>>,
+    per_peer: HashMap<IpAddr, Arc<Share>>,
 }
 
 /// One stranger may hold a whole IPv6 /64, so that is what counts as one peer.
@@ -363,14 +366,14 @@ impl Registry {
 impl Table {
     /// Open connections of a peer.
     fn held(&self, key: &IpAddr) -> Option<usize> {
-        self.per_peer.get(key).map(|count| count.load(Relaxed))
+        self.per_peer.get(key).map(|share| share.connections.load(Relaxed))
     }
 
     /// Counts a connection for its peer.
     fn count(&mut self, watch: &Watch, key: IpAddr) {
-        let count = self.per_peer.entry(key).or_default();
-        count.fetch_add(1, Relaxed);
-        watch.flow.belongs_to(count.clone());
+        let share = self.per_peer.entry(key).or_default();
+        share.connections.fetch_add(1, Relaxed);
+        watch.flow.belongs_to(share.clone());
         *watch.key.lock() = Some(key);
     }
 
@@ -405,10 +408,13 @@ impl Table {
     fn remove(&mut self, id: u64) -> Option<Arc<Watch>> {
         let watch = self.watches.remove(&id)?;
         if let Some(key) = *watch.key.lock()
-            && let Some(count) = self.per_peer.get(&key)
-            && count.fetch_sub(1, Relaxed) == 1
+            && let Some(share) = self.per_peer.get(&key)
         {
-            self.per_peer.remove(&key);
+            watch.flow.leaves();
+            share.connections.fetch_sub(1, Relaxed);
+            if self.per_peer.len() >= self.watches.len() + GONE_PEERS_MAX {
+                self.per_peer.retain(|_, share| share.connections.load(Relaxed) > 0);
+            }
         }
         Some(watch)
     }
