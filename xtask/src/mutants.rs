@@ -83,6 +83,13 @@ const MUTANTS: &[Mutant] = &[
         ),
     },
     Mutant {
+        name: "intent-not-taken-back",
+        file: "crates/kernel/src/leases/intents.rs",
+        before: "for id in ids.filter(|id| !self.running.is_open(*id)) {",
+        after: "for id in ids.filter(|_| false) {",
+        caught_by: CaughtBy::Simulator,
+    },
+    Mutant {
         name: "audit-line-dropped",
         file: "crates/kernel/src/pipeline/record.rs",
         before: "        let recorded = services.audit.record(&entry).await;

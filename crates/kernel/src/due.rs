@@ -32,6 +32,8 @@ pub mod links {
     pub const PATH_REVOKED: u8 = 6;
     /// namespace → lease that could not be revoked.
     pub const IRREVOCABLE: u8 = 7;
+    /// 0 → lease whose credential is about to be made.
+    pub const INTENT: u8 = 8;
 }
 
 /// A link's key.

@@ -7,10 +7,12 @@
 //! Invariants:
 //! * a lease is registered in the transaction that made its credential, and that transaction
 //!   depends on the token's row: a token that is being revoked gets no more leases;
+//! * what is made outside of the store is made after its intent ([`intents`]);
 //! * a lease goes only with its credential: until the engine has revoked it, the row stays and is
 //!   tried again, visibly so once it has failed for long;
 //! * a lease is renewed within its maximum only (threat CVE-2021-32923).
 
+mod intents;
 mod paths;
 mod revoke;
 
@@ -29,6 +31,7 @@ use crate::plug::{NewLease, ReadCx, Request, WriteCx};
 use crate::record::{Id, Scope, Store, Tx, indexes, rows};
 use crate::tokens::{Bounds, Lifetime, lifetime, suffix};
 
+pub use intents::Intent;
 pub use paths::LeaseKey;
 
 /// The lease store.
@@ -89,6 +92,9 @@ pub struct Lease {
     pub attempts: u32,
     /// What the engine said to the last one.
     pub error: String,
+    /// Is its credential only about to be made?
+    #[serde(default)]
+    intent: bool,
 }
 
 impl Drop for Lease {
@@ -115,8 +121,8 @@ impl Lease {
     pub fn renewable(&self, now: Timestamp) -> Result<()> {
         if self.is_irrevocable() {
             Err(Error::bad_request("lease is expired and has failed previous revocation attempts"))
-        } else if self.is_expired(now) {
-            Err(Error::bad_request("lease expired"))
+        } else if self.is_expired(now) || self.intent {
+            Err(expired())
         } else if !self.renewable {
             Err(Error::bad_request("lease is not renewable"))
         } else {
@@ -136,15 +142,44 @@ impl Leases {
         Self { store, running: Default::default() }
     }
 
-    /// Registers a lease in the transaction that made its credential. Answers it with warnings
-    /// about what was capped.
+    /// Registers a lease in the transaction that made its credential, or tells of it where there was
+    /// an intent. Answers it with warnings about what was capped.
     pub async fn register(
         &self,
         services: &Services,
         tx: &Tx,
         request: &Request,
         new: &NewLease,
+        intent: Option<&Intent>,
     ) -> Result<(Leased, Vec<String>)> {
+        let id = match intent {
+            Some(intent) => {
+                self.fulfil(tx, intent).await?;
+                intent.id
+            }
+            None => tx.new_id(),
+        };
+        let (lease, warnings) = self.new_lease(services, tx, request, new, id).await?;
+        self.put_links(tx, &lease);
+        put_due(tx, lease.due, &lease);
+        tx.write(Scope::ROOT).put_row(rows::LEASES, id, &lease)?;
+        let leased = Leased {
+            id: self.text(&lease, &request.namespace),
+            duration: lease.ttl,
+            renewable: lease.renewable,
+        };
+        Ok((leased, warnings))
+    }
+
+    /// A lease as `new` has it, within its bounds.
+    async fn new_lease(
+        &self,
+        services: &Services,
+        tx: &Tx,
+        request: &Request,
+        new: &NewLease,
+        id: Id,
+    ) -> Result<(Lease, Vec<String>)> {
         let (mount_ttl, mount_max_ttl) = services.config.mount_ttls(&request.mount);
         let bounds = Bounds {
             ttl: new.ttl_seconds.unwrap_or(0),
@@ -163,12 +198,11 @@ impl Leases {
             services.tokens.hold(tx, token).await?;
         }
         let life = within(life, batch_expires, request.now)?;
-        let path_id = self.path_id(tx, request).await?;
         let lease = Lease {
-            id: tx.new_id(),
+            id,
             namespace: request.namespace.scope,
             mount: request.mount.scope,
-            path_id,
+            path_id: self.path_id(tx, request).await?,
             path: request.full_path.trim_end_matches('/').to_owned(),
             token,
             batch_expires,
@@ -184,19 +218,17 @@ impl Leases {
             forced: false,
             attempts: 0,
             error: String::new(),
+            intent: false,
         };
-        tx.write(Scope::ROOT).put_row(rows::LEASES, lease.id, &lease)?;
-        put_due(tx, lease.due, &lease);
-        tx.put_index(indexes::LINKS, &link(links::PATH_LEASE, path_id, lease.id), &[]);
-        if token != 0 {
-            tx.put_index(indexes::LINKS, &link(links::TOKEN_LEASE, token, lease.id), &[]);
+        Ok((lease, life.warnings))
+    }
+
+    /// The links to a lease from its path and its token.
+    fn put_links(&self, tx: &Tx, lease: &Lease) {
+        tx.put_index(indexes::LINKS, &link(links::PATH_LEASE, lease.path_id, lease.id), &[]);
+        if lease.token != 0 {
+            tx.put_index(indexes::LINKS, &link(links::TOKEN_LEASE, lease.token, lease.id), &[]);
         }
-        let leased = Leased {
-            id: self.text(&lease, &request.namespace),
-            duration: life.ttl,
-            renewable: lease.renewable,
-        };
-        Ok((leased, life.warnings))
     }
 
     /// A lease's id as callers see it.
@@ -320,6 +352,9 @@ impl Leases {
         }
         if lease.is_irrevocable() {
             tx.delete_index(indexes::LINKS, &irrevocable(lease));
+        }
+        if lease.intent {
+            tx.delete_index(indexes::LINKS, &intents::intent_link(lease.id));
         }
     }
 }

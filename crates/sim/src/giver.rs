@@ -1,7 +1,7 @@
 //! An engine that gives out credentials of an outside, as a database engine does, and the outside:
 //! it knows which credentials there are and which were taken back, how often.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
@@ -19,7 +19,10 @@ pub const LEASE_MAX: i64 = 25 * 24 * 3_600;
 /// Credentials by number, and what became of each.
 #[derive(Default)]
 pub struct Outside {
-    made: i64,
+    /// Numbers given so far.
+    numbers: i64,
+    /// Credentials that are there.
+    there: BTreeSet<i64>,
     revoked: BTreeMap<i64, Ended>,
     /// Taken back since it was looked at last.
     news: Vec<TakenBack>,
@@ -54,6 +57,11 @@ impl Outside {
         self.revoked.contains_key(&credential)
     }
 
+    /// Credentials that are there.
+    pub fn there(&self) -> Vec<i64> {
+        self.there.iter().copied().collect()
+    }
+
     /// What was taken back since the last look.
     pub fn news(&mut self) -> Vec<TakenBack> {
         self.looks += 1;
@@ -72,6 +80,7 @@ impl Outside {
     }
 
     fn take_back(&mut self, credential: i64) {
+        self.there.remove(&credential);
         let (losses, look) = (self.losses, self.looks);
         let before = self.revoked.get(&credential);
         let excused = before.is_none_or(|b| b.losses < losses || b.look == look);
@@ -114,19 +123,22 @@ impl Op for Give {
 }
 
 impl Command<Give> for Giver {
-    async fn command(&self, _: &mut WriteCx<'_>, op: Give) -> Result<Reply<Json>> {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: Give) -> Result<Reply<Json>> {
         let number = {
             let mut outside = self.reach()?;
-            outside.made += 1;
-            outside.made
+            outside.numbers += 1;
+            outside.numbers
         };
-        let mut reply = Reply::data(json!({ "number": number }));
-        reply.lease = Some(NewLease {
+        let lease = NewLease {
             ttl_seconds: TTLS.iter().find(|(role, _)| *role == op.role).map(|(_, ttl)| *ttl),
             max_ttl_seconds: Some(LEASE_MAX),
             renewable: true,
             internal: json!({ "number": number }),
-        });
+        };
+        cx.intend(&lease).await?;
+        self.reach()?.there.insert(number);
+        let mut reply = Reply::data(json!({ "number": number }));
+        reply.lease = Some(lease);
         Ok(reply)
     }
 }

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::check::{Due, Ledger, check, no_canary};
 use crate::dice::Dice;
 use crate::disk::{Applied, Mood, turns};
-use crate::giver::TakenBack;
+use crate::giver::{LEASE_MAX, TakenBack};
 use crate::machine::{Machine, send};
 use crate::model::Model;
 use crate::ops::{Op, Who, Wire};
@@ -252,7 +252,18 @@ impl Run {
             self.taken_back(&before)?;
         }
         self.nothing_is_left()?;
-        check(&self.machine, &self.ledger).await
+        check(&self.machine, &self.ledger).await?;
+        // No lease outlives this: whatever was made outside, told of or not, is gone then.
+        for seconds in [LEASE_MAX, 3_600, 3_600] {
+            self.machine.advance(seconds);
+            let before = self.worlds.clone();
+            self.machine.tick().await;
+            self.taken_back(&before)?;
+        }
+        match self.machine.outside.lock().there().as_slice() {
+            [] => Ok(()),
+            left => Err(format!("credentials {left:?} are still there, without a lease")),
+        }
     }
 
     /// No credential was taken back early, or again without need.

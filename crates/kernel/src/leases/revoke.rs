@@ -43,11 +43,30 @@ pub(super) struct Running {
 struct State {
     /// Leases that wait or are being revoked.
     leases: AHashSet<Id>,
+    /// Intents whose requests run.
+    open: AHashSet<Id>,
     mounts: AHashMap<Scope, Queue>,
     /// Where the next pass begins to look, if the last one did not come to the end.
     cursor: Option<[u8; 17]>,
     /// What had ended at the last walk over its leases, and when that was.
     ended: (Vec<(Scope, Timestamp)>, Timestamp),
+}
+
+impl Running {
+    /// A request is about to commit this intent.
+    pub(super) fn begins(&self, intent: Id) {
+        self.state.lock().open.insert(intent);
+    }
+
+    /// The request of this intent has ended.
+    pub(super) fn ends(&self, intent: Id) {
+        self.state.lock().open.remove(&intent);
+    }
+
+    /// Does the request of this intent still run?
+    pub(super) fn is_open(&self, intent: Id) -> bool {
+        self.state.lock().open.contains(&intent)
+    }
 }
 
 #[derive(Default)]
@@ -65,6 +84,7 @@ impl Leases {
         now: Timestamp,
         budget: usize,
     ) -> Result<bool> {
+        self.end_intents(now).await?;
         let table = services.router.table().await?;
         let mut done = self.walk_marked_paths(now, budget).await?;
         if let Some(ended) = self.walk_is_due(&table, now) {
@@ -118,7 +138,9 @@ impl Leases {
         for (at, id, mount) in page {
             let state = &mut *state;
             let queue = state.mounts.entry(mount).or_default();
-            if queue.waiting.len() >= QUEUE_MAX || !state.leases.insert(id) {
+            let full = queue.waiting.len() >= QUEUE_MAX;
+            // What is being made is taken back once it is clear what was made.
+            if full || state.open.contains(&id) || !state.leases.insert(id) {
                 continue;
             }
             queue.waiting.push_back((at, id));
@@ -130,7 +152,8 @@ impl Leases {
         Ok(state.cursor.is_some())
     }
 
-    /// Revokes a lease in the transaction of `cx`, now. A forced one goes whatever the engine says.
+    /// Revokes a lease in the transaction of `cx`, now; one that is only being made, as soon as its
+    /// request has ended. A forced one goes whatever the engine says.
     pub async fn revoke_now(
         &self,
         cx: &mut WriteCx<'_>,
@@ -138,6 +161,11 @@ impl Leases {
         forced: bool,
     ) -> Result<()> {
         let (services, tx) = (cx.kernel().clone(), cx.kernel_tx());
+        if self.running.is_open(lease.id) {
+            // Its request will find it revoked; what was made until then is taken back after that.
+            let marked = self.read(tx, lease.id).await?;
+            return marked.map_or(Ok(()), |lease| self.mark(tx, lease, cx.now(), forced));
+        }
         match self.ask_engine(&services, tx, lease, cx.now()).await {
             Ok(after) => cx.after.extend(after),
             Err(e) if forced => tracing::warn!(error = %e, "a lease is dropped unrevoked"),
@@ -214,7 +242,11 @@ impl Leases {
         let namespace = table.namespaces.of_scope(lease.namespace);
         let lease_id = namespace.map(|n| self.text(lease, n)).unwrap_or_default();
         let effect = Effect {
-            reason: if lease.revoked { "revoked" } else { "expired" },
+            reason: match lease {
+                Lease { intent: true, .. } => "unfinished",
+                Lease { revoked: true, .. } => "revoked",
+                _ => "expired",
+            },
             operation: "revoke",
             namespace: namespace.map(|n| &**n),
             mount: entry.map(|e| &*e.mount),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::{Authenticated, Authorised, Executed, Refused, Target};
 use crate::identity::LoggedIn;
-use crate::leases::Leased;
+use crate::leases::{Intent, Leased};
 use crate::lockout::LockoutRule;
 use crate::mounts::MountEntry;
 use crate::node::Services;
@@ -28,6 +28,8 @@ pub(super) struct Done {
     pub reply: Reply<Json>,
     pub lease: Option<Leased>,
     pub after: Vec<AfterCommit>,
+    /// What was made outside of the store: taken back unless the commit comes through.
+    pub _intent: Option<Intent>,
     /// Held until the commit is through.
     pub _queue: Option<tokio::sync::OwnedMutexGuard<()>>,
 }
@@ -74,25 +76,26 @@ impl Authorised {
             Ok(match &route.handler {
                 Handler::Query(run) => {
                     let reply = within(deadline, run(&**engine, &read, source)).await?;
-                    (reply, Vec::new(), None)
+                    (reply, Vec::new(), None, None)
                 }
                 Handler::Command(run) => {
                     let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
                     let reply = run(&**engine, &mut cx, source).await;
                     let reply = if cx.late { Err(took_too_long()) } else { reply }?;
-                    (reply, cx.after, cx._queue)
+                    (reply, cx.after, cx._queue, cx.intent)
                 }
                 Handler::Login(run) => {
                     let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
                     let counted = Counted::of(services, &request, route, &source)?;
                     let grant = run(&**engine, &mut cx, source).await;
                     let grant = if cx.late { Err(took_too_long()) } else { counted.judge(grant) }?;
-                    let (after, queue) = (cx.after, cx._queue);
-                    (Box::pin(caller.grant(&tx, &request, grant)).await?, after, queue)
+                    let (after, queue, intent) = (cx.after, cx._queue, cx.intent);
+                    let reply = Box::pin(caller.grant(&tx, &request, grant)).await?;
+                    (reply, after, queue, intent)
                 }
             })
         };
-        let (mut reply, after, queue) = match carried_out.await {
+        let (mut reply, after, queue, intent) = match carried_out.await {
             // Half of it from before another's commit and half from after: nothing is damaged.
             Err(Error { kind: ErrorKind::Internal, .. }) if !tx.still_stands() => {
                 return Err(storage_error(StorageError::Conflict));
@@ -112,14 +115,14 @@ impl Authorised {
         }
         let lease = match &reply.lease {
             Some(lease) => {
-                let new = services.leases.register(services, &tx, &request, lease);
+                let new = services.leases.register(services, &tx, &request, lease, intent.as_ref());
                 let new = Box::pin(new).await?;
                 reply.warnings.extend(new.1);
                 Some(new.0)
             }
             None => reply.leased.take(),
         };
-        let mut done = Box::new(Done { tx, reply, lease, after, _queue: queue });
+        let mut done = Box::new(Done { tx, reply, lease, after, _intent: intent, _queue: queue });
         if let Some(ttl) = request.wrap_ttl.filter(|ttl| *ttl > 0) {
             Box::pin(super::wrap::wrap(caller, &request, &mut done, ttl)).await?;
         }
@@ -195,7 +198,14 @@ impl Authorised {
         let help = help.ok_or_else(|| Error::no_route(&admitted.path))?;
         let tx = admitted.services.store.begin();
         let reply = Reply::data(help).bare();
-        Ok(Box::new(Done { tx, reply, lease: None, after: Vec::new(), _queue: None }))
+        Ok(Box::new(Done {
+            tx,
+            reply,
+            lease: None,
+            after: Vec::new(),
+            _intent: None,
+            _queue: None,
+        }))
     }
 }
 

@@ -4,13 +4,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use strongroom_base::{JsonMap, Result, Rng, SecretString, Timestamp};
+use strongroom_storage::StorageError;
 
-use super::{Rights, Uploading, Verb};
+use super::{NewLease, Rights, Uploading, Verb};
+use crate::leases::Intent;
 use crate::mount::Mount;
 use crate::namespaces::Namespace;
 use crate::node::Services;
 use crate::policy::Capability;
-use crate::record::{ReadView, Tx, WriteView};
+use crate::record::{ReadView, Tx, WriteView, storage_error};
 use crate::tokens::Token;
 
 /// Where a request came from.
@@ -136,6 +138,8 @@ pub struct WriteCx<'a> {
     pub(crate) _queue: Option<tokio::sync::OwnedMutexGuard<()>>,
     /// When waiting for a turn ends.
     pub(crate) deadline: Option<tokio::time::Instant>,
+    /// What it is about to make outside of the store.
+    pub(crate) intent: Option<Intent>,
     /// Its turn did not come in time: nothing of this transaction may be committed.
     pub(crate) late: bool,
 }
@@ -152,7 +156,7 @@ impl<'a> std::ops::Deref for WriteCx<'a> {
 
 impl<'a> WriteCx<'a> {
     pub(crate) fn new(read: ReadCx<'a>) -> Self {
-        Self { read, after: Vec::new(), _queue: None, deadline: None, late: false }
+        Self { read, after: Vec::new(), _queue: None, deadline: None, intent: None, late: false }
     }
 
     /// The mount's records, to change.
@@ -184,6 +188,31 @@ impl<'a> WriteCx<'a> {
             self.read.tx.refresh();
             // What was committed meanwhile is no conflict: nothing of it has been read yet.
             self.read.tx.renew();
+        }
+    }
+
+    /// To be called before anything is made outside of the store, with the lease it will have: once
+    /// this is done it is durable how to take it back, and it is taken back unless this command
+    /// answers with that lease. The command must have read what it needs before.
+    ///
+    /// A conflict with another transaction is found here, before anything is made.
+    pub async fn intend(&mut self, new: &NewLease) -> Result<()> {
+        let services = self.read.services;
+        let intent = services.leases.intend(services, self.read.request, new).await?;
+        self.read.tx.refresh();
+        if !self.read.tx.still_stands() {
+            services.leases.withdraw(&intent).await?;
+            return Err(storage_error(StorageError::Conflict));
+        }
+        self.intent = Some(intent);
+        Ok(())
+    }
+
+    /// Takes the word back: nothing was made.
+    pub async fn withdraw(&mut self) -> Result<()> {
+        match self.intent.take() {
+            Some(intent) => self.read.services.leases.withdraw(&intent).await,
+            None => Ok(()),
         }
     }
 

@@ -14,6 +14,8 @@ mod explain;
 #[cfg(test)]
 mod explain_tests;
 mod inspect;
+#[cfg(test)]
+mod intents_tests;
 mod leases;
 #[cfg(test)]
 mod leases_tests;
