@@ -19,12 +19,6 @@ pub struct RawFields {
     pub raw_body: crate::SecretBytes,
 }
 
-impl Default for crate::SecretBytes {
-    fn default() -> Self {
-        Self::new(Vec::new())
-    }
-}
-
 impl RawFields {
     /// Fields from a JSON object.
     pub fn from_map(map: JsonMap) -> Self {

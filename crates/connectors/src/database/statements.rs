@@ -1,0 +1,359 @@
+//! An operator's SQL: taken apart into single statements, with values put into its placeholders.
+//!
+//! A placeholder (`{{name}}`, `{{password}}`, …) stands where the operator put it, within quotes of some
+//! kind or without. The value is written by the rules of exactly that place, so that a name or a
+//! password with a quote in it neither breaks the statement nor becomes part of it (threat
+//! CVE-2026-39946). Where no rule makes a value safe, it is refused.
+
+use strongroom_base::SecretString;
+use zeroize::Zeroizing;
+
+use super::{DatabaseError, FailureKind};
+
+/// Whose quoting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dialect {
+    /// PostgreSQL: `"identifier"`, `'text'`, `E'text'`, `$tag$text$tag$`; comments nest.
+    Postgresql,
+    /// MySQL and MariaDB: `` `identifier` ``, `'text'`, `"text"`, backslashes escape in texts.
+    Mysql,
+}
+
+/// Where in a statement a place is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    Plain,
+    /// Within this quote; `escapes` tells whether backslashes escape there.
+    Quoted {
+        quote: char,
+        escapes: bool,
+    },
+    LineComment,
+    /// How deep.
+    BlockComment(u32),
+}
+
+impl Dialect {
+    /// An identifier, quoted.
+    pub fn identifier(self, name: &str) -> String {
+        let quote = if self == Self::Postgresql { '"' } else { '`' };
+        let mut out = String::with_capacity(name.len() + 2);
+        out.push(quote);
+        Place::Quoted { quote, escapes: false }.write(&mut out, name);
+        out.push(quote);
+        out
+    }
+
+    /// A text, quoted.
+    pub fn text(self, value: &str) -> Zeroizing<String> {
+        let escapes = self == Self::Mysql;
+        let mut out = Zeroizing::new(String::with_capacity(2 * value.len() + 2));
+        out.push('\'');
+        Place::Quoted { quote: '\'', escapes }.write(&mut out, value);
+        out.push('\'');
+        out
+    }
+
+    fn quotes(self, quote: char, before: &str) -> Option<Place> {
+        let escapes = match (self, quote) {
+            (Self::Postgresql, '\'') => is_escape_prefix(before),
+            (Self::Postgresql, '"') | (Self::Mysql, '`') => false,
+            (Self::Mysql, '\'' | '"') => true,
+            _ => return None,
+        };
+        Some(Place::Quoted { quote, escapes })
+    }
+}
+
+/// Does a text that begins here have PostgreSQL's escapes (`E'…'`)? The E must be a word of its own.
+fn is_escape_prefix(before: &str) -> bool {
+    let mut back = before.chars().rev();
+    matches!(back.next(), Some('e' | 'E'))
+        && back.next().is_none_or(|c| !(c.is_alphanumeric() || c == '_' || c == '$'))
+}
+
+impl Place {
+    /// Writes a value as it must stand here. Only called for quoted places.
+    fn write(self, out: &mut String, value: &str) {
+        let Self::Quoted { quote, escapes } = self else { return out.push_str(value) };
+        for c in value.chars() {
+            if c == quote || c == '\\' && escapes {
+                out.push(c);
+            }
+            out.push(c);
+        }
+    }
+}
+
+/// Values for placeholders, by their names without the braces.
+pub type Values<'a> = [(&'a str, &'a str)];
+
+/// The single statements of an operator's texts, with the values in their places.
+///
+/// A text is cut at each `;` outside of quotes, comments and dollar quotes.
+pub fn fill(
+    dialect: Dialect,
+    texts: &[String],
+    values: &Values<'_>,
+) -> Result<Vec<SecretString>, DatabaseError> {
+    let mut statements = Vec::new();
+    for text in texts {
+        let mut scan = Scan::new(dialect, text);
+        let mut current = Zeroizing::new(String::new());
+        while let Some(c) = scan.rest.chars().next() {
+            if scan.place == Place::Plain && scan.tags.is_empty() && c == ';' {
+                scan.skip(1);
+                finish(&mut current, &mut statements);
+                continue;
+            }
+            if let Some((name, value, length)) = placeholder(scan.rest, values) {
+                scan.put(&mut current, name, value)?;
+                scan.skip(length);
+                continue;
+            }
+            current.push_str(scan.step());
+        }
+        if matches!(scan.place, Place::Quoted { .. }) || !scan.tags.is_empty() {
+            return Err(wrong("a statement has an opening quote without its closing one"));
+        }
+        finish(&mut current, &mut statements);
+    }
+    Ok(statements)
+}
+
+fn finish(current: &mut Zeroizing<String>, statements: &mut Vec<SecretString>) {
+    let statement = current.trim();
+    if !statement.is_empty() {
+        statements.push(SecretString::new(statement.to_owned()));
+    }
+    *current = Zeroizing::new(String::new());
+}
+
+/// The placeholder that begins here, its value, and its length.
+fn placeholder<'v>(rest: &str, values: &'v Values<'_>) -> Option<(&'v str, &'v str, usize)> {
+    let inner = rest.strip_prefix("{{")?;
+    let (name, _) = inner.split_once("}}")?;
+    let (known, value) = values.iter().find(|(known, _)| *known == name.trim())?;
+    Some((known, value, name.len() + 4))
+}
+
+fn wrong(text: impl Into<String>) -> DatabaseError {
+    DatabaseError::new(FailureKind::Configuration, text)
+}
+
+/// A walk over a text that knows where it is.
+struct Scan<'t> {
+    dialect: Dialect,
+    text: &'t str,
+    rest: &'t str,
+    place: Place,
+    /// Dollar quotes that are open, outermost first.
+    tags: Vec<&'t str>,
+}
+
+impl<'t> Scan<'t> {
+    fn new(dialect: Dialect, text: &'t str) -> Self {
+        Self { dialect, text, rest: text, place: Place::Plain, tags: Vec::new() }
+    }
+
+    fn before(&self) -> &'t str {
+        &self.text[..self.text.len() - self.rest.len()]
+    }
+
+    fn skip(&mut self, bytes: usize) -> &'t str {
+        let (taken, rest) = self.rest.split_at(bytes);
+        self.rest = rest;
+        taken
+    }
+
+    /// Writes a value where the walk is.
+    fn put(&self, out: &mut String, name: &str, value: &str) -> Result<(), DatabaseError> {
+        if value.contains('\0') {
+            return Err(wrong(format!("the value for {{{{{name}}}}} has a NUL in it")));
+        }
+        if !self.tags.is_empty() && value.contains('$') {
+            return Err(wrong(format!(
+                "the value for {{{{{name}}}}} has a $ in it and cannot stand within dollar quotes"
+            )));
+        }
+        match self.place {
+            Place::Quoted { .. } => self.place.write(out, value),
+            Place::Plain if is_word(value) => out.push_str(value),
+            Place::Plain => {
+                return Err(wrong(format!(
+                    "a statement has {{{{{name}}}}} outside of quotes, where this value cannot stand"
+                )));
+            }
+            // A comment is for people; a value could end it.
+            Place::LineComment | Place::BlockComment(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Takes what belongs together here: mostly one character.
+    fn step(&mut self) -> &'t str {
+        let rest = self.rest;
+        let one = rest.chars().next().map_or(0, char::len_utf8);
+        match self.place {
+            Place::Quoted { quote, escapes } => {
+                let next = rest[one..].chars().next();
+                if escapes && rest.starts_with('\\') {
+                    return self.skip(one + next.map_or(0, char::len_utf8));
+                }
+                if rest.starts_with(quote) {
+                    if next == Some(quote) {
+                        return self.skip(2 * one);
+                    }
+                    self.place = Place::Plain;
+                }
+                self.skip(one)
+            }
+            Place::LineComment => {
+                if rest.starts_with('\n') {
+                    self.place = Place::Plain;
+                }
+                self.skip(one)
+            }
+            Place::BlockComment(depth) => {
+                if rest.starts_with("*/") {
+                    self.place = match depth {
+                        0 | 1 => Place::Plain,
+                        _ => Place::BlockComment(depth - 1),
+                    };
+                    return self.skip(2);
+                }
+                if rest.starts_with("/*") && self.dialect == Dialect::Postgresql {
+                    self.place = Place::BlockComment(depth + 1);
+                    return self.skip(2);
+                }
+                self.skip(one)
+            }
+            Place::Plain => self.step_plain(one),
+        }
+    }
+
+    fn step_plain(&mut self, one: usize) -> &'t str {
+        let rest = self.rest;
+        let dash_comment = rest.starts_with("--")
+            && (self.dialect == Dialect::Postgresql
+                || rest[2..].chars().next().is_none_or(char::is_whitespace));
+        if dash_comment || rest.starts_with('#') && self.dialect == Dialect::Mysql {
+            self.place = Place::LineComment;
+        } else if rest.starts_with("/*") {
+            self.place = Place::BlockComment(1);
+            return self.skip(2);
+        } else if let Some(tag) = self.dollar_tag() {
+            // Within dollar quotes there is mostly SQL, too: its quotes count.
+            match self.tags.last() {
+                Some(open) if *open == tag => drop(self.tags.pop()),
+                _ => self.tags.push(tag),
+            }
+            return self.skip(tag.len());
+        } else if let Some(c) = rest.chars().next()
+            && let Some(place) = self.dialect.quotes(c, self.before())
+        {
+            self.place = place;
+        }
+        self.skip(one)
+    }
+
+    /// `$tag$` that begins here, in PostgreSQL.
+    fn dollar_tag(&self) -> Option<&'t str> {
+        if self.dialect != Dialect::Postgresql {
+            return None;
+        }
+        let after_word =
+            self.before().chars().next_back().is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let inner = self.rest.strip_prefix('$').filter(|_| !after_word)?;
+        let end = inner.find('$')?;
+        let tag = &inner[..end];
+        let is_tag = !tag.starts_with(|c: char| c.is_ascii_digit())
+            && tag.chars().all(|c| c.is_alphanumeric() || c == '_');
+        is_tag.then(|| &self.rest[..end + 2])
+    }
+}
+
+/// May it stand without quotes: letters, digits, underscores?
+fn is_word(value: &str) -> bool {
+    !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled(dialect: Dialect, text: &str, name: &str) -> Result<Vec<String>, String> {
+        let values = [("name", name), ("username", name), ("password", "p'w\\d")];
+        let statements = fill(dialect, &[text.to_owned()], &values);
+        let texts =
+            |all: Vec<SecretString>| all.iter().map(|s| s.expose_secret().clone()).collect();
+        statements.map(texts).map_err(|e| e.text)
+    }
+
+    /// Threat CVE-2026-39946: names and passwords are data wherever they stand.
+    #[test]
+    fn values_are_written_by_the_quoting_of_their_place() {
+        use Dialect::{Mysql, Postgresql};
+        let evil = "x\"; DROP ROLE a; --'`\\";
+        let cases: &[(Dialect, &str, &[&str])] = &[
+            (
+                Postgresql,
+                "CREATE ROLE \"{{name}}\"",
+                &["CREATE ROLE \"x\"\"; DROP ROLE a; --'`\\\""],
+            ),
+            (Postgresql, "SELECT '{{name}}'", &["SELECT 'x\"; DROP ROLE a; --''`\\'"]),
+            (Postgresql, "SELECT E'{{name}}'", &["SELECT E'x\"; DROP ROLE a; --''`\\\\'"]),
+            (Postgresql, "SELECT NAME'{{password}}'", &["SELECT NAME'p''w\\d'"]),
+            (
+                Mysql,
+                "CREATE USER '{{name}}'@'%'",
+                &["CREATE USER 'x\"; DROP ROLE a; --''`\\\\'@'%'"],
+            ),
+            (Mysql, "CREATE USER `{{ name }}`", &["CREATE USER `x\"; DROP ROLE a; --'``\\`"]),
+            (Mysql, "SELECT \"{{username}}\"", &["SELECT \"x\"\"; DROP ROLE a; --'`\\\\\""]),
+            (Postgresql, "-- for {{name}}\nSELECT 1", &["-- for \nSELECT 1"]),
+            (Postgresql, "/* {{name}} /* */ ; */ SELECT 1", &["/*  /* */ ; */ SELECT 1"]),
+            (
+                Postgresql,
+                "DO $x$ BEGIN PERFORM '{{name}}'; END $x$; SELECT 2;",
+                &["DO $x$ BEGIN PERFORM 'x\"; DROP ROLE a; --''`\\'; END $x$", "SELECT 2"],
+            ),
+            (Postgresql, "SELECT 'a;b'; ; SELECT \"c;d\" ;", &["SELECT 'a;b'", "SELECT \"c;d\""]),
+            (Postgresql, "SELECT '{{other}}'", &["SELECT '{{other}}'"]),
+            (Mysql, "SELECT 'it\\'s; {{password}}'", &["SELECT 'it\\'s; p''w\\\\d'"]),
+        ];
+        for (dialect, text, expected) in cases {
+            let got = filled(*dialect, text, evil).unwrap_or_else(|e| panic!("{text}: {e}"));
+            assert_eq!(got, *expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_no_quoting_makes_safe_is_refused_without_the_value() {
+        let cases = [
+            ("CREATE ROLE {{name}}", "x y", "outside of quotes"),
+            ("CREATE ROLE {{name}}", "", "outside of quotes"),
+            ("CREATE ROLE \"{{name}}\"", "a\0secret", "has a NUL"),
+            ("DO $$ BEGIN PERFORM '{{name}}'; END $$", "a$$secret", "within dollar quotes"),
+            ("CREATE ROLE \"{{name}}", "a", "without its closing one"),
+            ("DO $$ BEGIN", "a", "without its closing one"),
+        ];
+        for (text, name, expected) in cases {
+            let error = filled(Dialect::Postgresql, text, name).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+        assert_eq!(
+            filled(Dialect::Postgresql, "CREATE ROLE {{name}}", "v_token_1").unwrap(),
+            ["CREATE ROLE v_token_1"]
+        );
+    }
+
+    #[test]
+    fn identifiers_and_texts_of_our_own_statements() {
+        assert_eq!(Dialect::Postgresql.identifier("a\"b"), "\"a\"\"b\"");
+        assert_eq!(Dialect::Mysql.identifier("a`b"), "`a``b`");
+        assert_eq!(*Dialect::Postgresql.text("a'b\\"), "'a''b\\'");
+        assert_eq!(*Dialect::Mysql.text("a'b\\"), "'a''b\\\\'");
+    }
+}
