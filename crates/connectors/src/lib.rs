@@ -5,3 +5,4 @@
 //! statements, and nothing of leases, roles, or who asked.
 
 pub mod database;
+pub mod template;

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use serde_json::{Value as Json, json};
 use strongroom_base::{RequestPath, Timestamp, hcl, json as bounded, parse_duration};
+use strongroom_connectors::template::{DATABASE_FIELDS, OUTPUT_BYTES_MAX, Template};
 use strongroom_crypto::pgp::Recipient;
 use strongroom_doors::vault;
 use strongroom_kernel::audit::verify;
@@ -68,6 +69,43 @@ fn json_bodies() {
         // Within the limits it is JSON exactly if it is.
         assert_eq!(ours.is_ok(), theirs.is_ok(), "{text:?}: {ours:?}");
     }
+}
+
+#[test]
+fn username_templates() {
+    let fuzz = Fuzz::new(6);
+    let samples = [
+        r#"{{ printf "v-%s-%-8.3s-%05d" (.DisplayName | truncate 8) (random 20) 7 | truncate 63 }}"#,
+        r#"{{if eq .RoleName "a" "b"}}{{$x := len .RoleName}}{{$x}}{{else if not $.RoleName}}x{{end}}"#,
+        "a {{- /* b */ -}} c{{ `raw` | replace \"\" \"\\u00e9\\xff\" | truncate_sha256 9 | base64 -}} d",
+        r#"{{timestamp "Mon Jan _2 15:04:05.999 Z07:00 2006"}}{{uuid | sha256 | decode_hex | lowercase}}"#,
+        r#"{{printf "%q %x %c %v %t|% d" "a" "b" 233 (and 1 2) true -1}}{{glob "a*b*" (print 1 2)}}"#,
+    ];
+    let (mut taken, mut rendered) = (0, 0);
+    for _ in 0..ROUNDS * 3 {
+        let text = fuzz.text(&samples);
+        let place = |line: u32| line >= 1 && line as usize <= text.matches('\n').count() + 1;
+        let template = match Template::parse(&text, DATABASE_FIELDS) {
+            Ok(template) => template,
+            Err(e) => {
+                assert!(place(e.position.line), "{e:?} of {text:?}");
+                continue;
+            }
+        };
+        taken += 1;
+        let role = fuzz.text(&["my-role_1", "r\u{e9}le \u{1f600}"]);
+        let values = [("DisplayName", "token"), ("RoleName", role.as_str())];
+        let render = || template.render(&values, &*SimRng::new(1), Timestamp(1));
+        match render() {
+            Ok(name) => {
+                assert!(name.len() <= OUTPUT_BYTES_MAX, "{text:?}");
+                assert_eq!(render().as_ref(), Ok(&name), "{text:?}");
+                rendered += 1;
+            }
+            Err(e) => assert!(place(e.position.line), "{e:?} of {text:?}"),
+        }
+    }
+    assert!(rendered > 500 && taken < ROUNDS * 2, "{taken} taken, {rendered} rendered");
 }
 
 /// Threat CVE-2026-3605.
