@@ -46,6 +46,18 @@ fn refuse(template: &str, expect: &str) {
 #[test]
 fn go_gives_the_same() {
     for (template, expect) in [
+        (
+            r#"{{ printf "v_%s_%s_%s_%s" (.DisplayName | truncate 64) (.RoleName | truncate 64) (random 20) (unix_time) | truncate 100 | uppercase }}"#,
+            "V_TOKEN-WITH-DISPLAY-NAME_MY_CUSTOM_DATABASE_ROLE_ABCDEFGHIJKLMNOPQRST_1234567890",
+        ),
+        (
+            r#"{{ printf "v-%s-%s-%s-%s" (.DisplayName | truncate 20) (.RoleName | truncate 20) (random 20) (unix_time) | truncate 128 }}"#,
+            "v-token-with-display-n-my_custom_database_r-abcdefghijklmnopqrst-1234567890",
+        ),
+        (
+            r#"{{ printf "v_%s_%s_%s_%s" (.DisplayName | truncate 32) (.RoleName | truncate 32) (random 20) (unix_time) | truncate 255 | replace "-" "_" }}"#,
+            "v_token_with_display_name_my_custom_database_role_abcdefghijklmnopqrst_1234567890",
+        ),
         (r"{{.DisplayName}}_{{.RoleName}}", "token-with-display-name_my_custom_database_role"),
         (
             r#"FOO_{{.DisplayName | replace "-" "_" | uppercase}}_{{.RoleName | replace "-" "_" | uppercase}}_{{timestamp "2006_01_02T15_04_05Z" | replace "-" "_"}}"#,
