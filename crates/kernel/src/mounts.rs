@@ -60,7 +60,7 @@ pub struct MountTable {
     by_accessor: AHashMap<String, Arc<MountEntry>>,
     /// Disabled mounts whose records are still there: they serve nothing, but their leases are
     /// revoked through them.
-    disabled: AHashMap<Scope, Arc<MountEntry>>,
+    disabled: BTreeMap<Scope, Arc<MountEntry>>,
 }
 
 impl MountTable {
