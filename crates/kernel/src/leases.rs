@@ -31,13 +31,14 @@ use crate::plug::{NewLease, ReadCx, Request, WriteCx};
 use crate::record::{Id, Scope, Store, Tx, indexes, rows};
 use crate::tokens::{Bounds, Lifetime, lifetime, suffix};
 
-pub use intents::Intent;
+pub use intents::{Intent, OpenIntents};
 pub use paths::LeaseKey;
 
 /// The lease store.
 pub struct Leases {
     store: Arc<Store>,
     running: Arc<revoke::Running>,
+    open: OpenIntents,
 }
 
 /// A lease as an answer shows it.
@@ -137,9 +138,9 @@ impl Lease {
 }
 
 impl Leases {
-    /// The leases of `store`.
-    pub fn new(store: Arc<Store>) -> Self {
-        Self { store, running: Default::default() }
+    /// The leases of `store`, in a process where these intents are open.
+    pub fn new(store: Arc<Store>, open: OpenIntents) -> Self {
+        Self { store, running: Default::default(), open }
     }
 
     /// Registers a lease in the transaction that made its credential, or tells of it where there was

@@ -18,7 +18,7 @@ use crate::barrier::{Barrier, KeyRing, KeyUses};
 use crate::flight::InFlight;
 use crate::host::{Host, NoHost};
 use crate::identity::Identity;
-use crate::leases::Leases;
+use crate::leases::{Leases, OpenIntents};
 use crate::lockout::Lockouts;
 use crate::mounts::{Mount, Router, create_builtin};
 use crate::plug::{Class, Registry};
@@ -205,6 +205,7 @@ pub struct Node {
     pub rng: Arc<dyn Rng>,
     /// The requests that are being served.
     pub in_flight: Arc<InFlight>,
+    open_intents: OpenIntents,
     life: ArcSwap<Life>,
     /// The log of the last active life: what still wants to record there ends before the next
     /// begins, or two would write one chain.
@@ -255,6 +256,7 @@ impl Node {
             clock,
             rng,
             in_flight: Arc::default(),
+            open_intents: OpenIntents::default(),
             life: ArcSwap::from_pointee(life),
             last_audit: Mutex::default(),
             changing: tokio::sync::Mutex::new(()),
@@ -343,7 +345,7 @@ impl Node {
             tokens: Tokens::new(store.clone()),
             policies: Policies::new(store.clone()),
             identity: Identity::new(store.clone()),
-            leases: Leases::new(store.clone()),
+            leases: Leases::new(store.clone(), self.open_intents.clone()),
             quotas: Quotas::new(store.clone()),
             lockouts: Lockouts::default(),
             audit: AuditLog::open(

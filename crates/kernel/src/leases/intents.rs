@@ -7,13 +7,15 @@
 //! * nothing is made outside before its intent is durable;
 //! * an intent whose request still runs is not taken back: what is asked meanwhile (its token or
 //!   mount ends, an operator revokes its prefix) waits for the request, which then fails;
-//! * all other intents are taken back at once: at the next round, or the first after a start.
+//! * all other intents are taken back at once, at the next round or the first after a start, and
+//!   once more a while later, in case the outside was slower than that.
 
 use std::sync::Arc;
 
+use ahash::AHashSet;
+use parking_lot::Mutex;
 use strongroom_base::{Error, Result, Timestamp};
 
-use super::revoke::Running;
 use super::{Lease, Leases};
 use crate::audit::background::Effect;
 use crate::due::{link, link_ids, links, links_from};
@@ -24,15 +26,31 @@ use crate::record::{Id, Scope, Tx, indexes, rows};
 /// Intents looked at in one round.
 const PAGE: usize = 4_096;
 
+/// How long after its beginning an intent that was taken back is taken back once more, in seconds:
+/// what its request had asked of the outside may have come about after the first time.
+pub(super) const AGAIN_SECONDS: i64 = 300;
+
+/// The intents whose requests run. They are the process's: a request goes on outside while the node
+/// is sealed and opened again.
+#[derive(Clone, Default)]
+pub struct OpenIntents(Arc<Mutex<AHashSet<Id>>>);
+
+impl OpenIntents {
+    /// Does the request of this intent still run?
+    pub(super) fn holds(&self, intent: Id) -> bool {
+        self.0.lock().contains(&intent)
+    }
+}
+
 /// An intent of a request that runs. Dropped without having become a lease, it is taken back.
 pub struct Intent {
     pub(super) id: Id,
-    running: Arc<Running>,
+    open: OpenIntents,
 }
 
 impl Drop for Intent {
     fn drop(&mut self) {
-        self.running.ends(self.id);
+        self.open.0.lock().remove(&self.id);
     }
 }
 
@@ -44,9 +62,9 @@ impl Leases {
         request: &Request,
         new: &NewLease,
     ) -> Result<Intent> {
-        let intent = Intent { id: self.store.storage.next_id(), running: self.running.clone() };
-        self.running.begins(intent.id);
-        let id = intent.id;
+        let id = self.store.storage.next_id();
+        self.open.0.lock().insert(id);
+        let intent = Intent { id, open: self.open.clone() };
         let recorded = self.store.transact(|tx| async move {
             let (mut lease, _) = self.new_lease(services, &tx, request, new, id).await?;
             (lease.intent, lease.due) = (true, Timestamp::MAX);
@@ -98,27 +116,30 @@ impl Leases {
         let (from, to) = links_from(links::INTENT, 0);
         let page = self.store.begin().scan_index(indexes::LINKS, &from, &to, PAGE).await?;
         let ids = page.iter().filter_map(|(key, _)| link_ids(key)).map(|(_, id)| id);
-        for id in ids.filter(|id| !self.running.is_open(*id)) {
-            self.store
-                .transact(|tx| async move {
-                    let link = intent_link(id);
-                    // It may have become a lease since the page was read.
-                    if tx.get_index(indexes::LINKS, &link).await?.is_some() {
-                        tx.delete_index(indexes::LINKS, &link);
-                        self.expire_now(&tx, id, now).await?;
-                    }
-                    Ok(())
-                })
-                .await?;
+        for id in ids.filter(|id| !self.open.holds(*id)) {
+            let ended = self.store.transact(|tx| async move {
+                let link = intent_link(id);
+                // It may have become a lease since the page was read.
+                if tx.get_index(indexes::LINKS, &link).await?.is_some() {
+                    tx.delete_index(indexes::LINKS, &link);
+                    self.expire_now(&tx, id, now).await?;
+                }
+                Ok(())
+            });
+            if let Err(error) = ended.await {
+                // One must not hold up all others, nor what is due.
+                tracing::warn!(%error, "an unfinished lease could not be ended; it is tried again");
+            }
         }
         Ok(())
     }
 }
 
 impl Lease {
-    /// Is what it stands for told to nobody yet?
-    pub fn is_intent(&self) -> bool {
-        self.intent
+    /// When it is to be taken back once more, having been taken back at `now`.
+    pub(super) fn again(&self, now: Timestamp) -> Option<Timestamp> {
+        let again = self.issued.plus_seconds(AGAIN_SECONDS);
+        (self.intent && now < again).then_some(again)
     }
 }
 

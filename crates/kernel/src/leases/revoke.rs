@@ -43,30 +43,11 @@ pub(super) struct Running {
 struct State {
     /// Leases that wait or are being revoked.
     leases: AHashSet<Id>,
-    /// Intents whose requests run.
-    open: AHashSet<Id>,
     mounts: AHashMap<Scope, Queue>,
     /// Where the next pass begins to look, if the last one did not come to the end.
     cursor: Option<[u8; 17]>,
     /// What had ended at the last walk over its leases, and when that was.
     ended: (Vec<(Scope, Timestamp)>, Timestamp),
-}
-
-impl Running {
-    /// A request is about to commit this intent.
-    pub(super) fn begins(&self, intent: Id) {
-        self.state.lock().open.insert(intent);
-    }
-
-    /// The request of this intent has ended.
-    pub(super) fn ends(&self, intent: Id) {
-        self.state.lock().open.remove(&intent);
-    }
-
-    /// Does the request of this intent still run?
-    pub(super) fn is_open(&self, intent: Id) -> bool {
-        self.state.lock().open.contains(&intent)
-    }
 }
 
 #[derive(Default)]
@@ -136,11 +117,13 @@ impl Leases {
             _ => None,
         };
         for (at, id, mount) in page {
+            // What is being made is taken back once it is clear what was made.
+            if self.open.holds(id) {
+                continue;
+            }
             let state = &mut *state;
             let queue = state.mounts.entry(mount).or_default();
-            let full = queue.waiting.len() >= QUEUE_MAX;
-            // What is being made is taken back once it is clear what was made.
-            if full || state.open.contains(&id) || !state.leases.insert(id) {
+            if queue.waiting.len() >= QUEUE_MAX || !state.leases.insert(id) {
                 continue;
             }
             queue.waiting.push_back((at, id));
@@ -161,7 +144,7 @@ impl Leases {
         forced: bool,
     ) -> Result<()> {
         let (services, tx) = (cx.kernel().clone(), cx.kernel_tx());
-        if self.running.is_open(lease.id) {
+        if lease.intent && self.open.holds(lease.id) {
             // Its request will find it revoked; what was made until then is taken back after that.
             let marked = self.read(tx, lease.id).await?;
             return marked.map_or(Ok(()), |lease| self.mark(tx, lease, cx.now(), forced));
@@ -202,12 +185,20 @@ impl Leases {
             let lease = self.read(&tx, id).await?.filter(|lease| lease.due == at);
             let mut after = Vec::new();
             let mut recorded = None;
-            match &lease {
-                Some(lease) => match self.ask_engine(services, &tx, lease, now).await {
+            match lease {
+                Some(mut lease) => match self.ask_engine(services, &tx, &lease, now).await {
                     Ok(done) => {
                         after = done;
-                        self.remove(&tx, lease);
-                        recorded = Some(self.record(services, &tx, lease, None).await?);
+                        recorded = Some(self.record(services, &tx, &lease, None).await?);
+                        match lease.again(now).filter(|_| !lease.forced) {
+                            Some(again) => {
+                                delete_due(&tx, &lease);
+                                lease.due = again;
+                                put_due(&tx, again, &lease);
+                                tx.write(Scope::ROOT).put_row(rows::LEASES, id, &lease)?;
+                            }
+                            None => self.remove(&tx, &lease),
+                        }
                     }
                     Err(e) => return self.failed(services, id, at, &e).await,
                 },

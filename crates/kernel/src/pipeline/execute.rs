@@ -115,6 +115,9 @@ impl Authorised {
         }
         let lease = match &reply.lease {
             Some(lease) => {
+                // What others committed while something was made outside is no conflict with what is
+                // read only now.
+                tx.refresh();
                 let new = services.leases.register(services, &tx, &request, lease, intent.as_ref());
                 let new = Box::pin(new).await?;
                 reply.warnings.extend(new.1);

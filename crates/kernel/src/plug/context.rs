@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use strongroom_base::{JsonMap, Result, Rng, SecretString, Timestamp};
+use strongroom_base::{Error, JsonMap, Result, Rng, SecretString, Timestamp};
 use strongroom_storage::StorageError;
 
 use super::{NewLease, Rights, Uploading, Verb};
@@ -195,8 +195,13 @@ impl<'a> WriteCx<'a> {
     /// this is done it is durable how to take it back, and it is taken back unless this command
     /// answers with that lease. The command must have read what it needs before.
     ///
-    /// A conflict with another transaction is found here, before anything is made.
+    /// A conflict with another transaction is found here, before anything is made. Where the outcome
+    /// is not clear (a statement that timed out), the command must see to it that the outside does
+    /// not go on with it for longer than a few minutes: it is taken back at once and once more then.
     pub async fn intend(&mut self, new: &NewLease) -> Result<()> {
+        if self.intent.is_some() {
+            return Err(Error::internal("a command intends one lease"));
+        }
         let services = self.read.services;
         let intent = services.leases.intend(services, self.read.request, new).await?;
         self.read.tx.refresh();

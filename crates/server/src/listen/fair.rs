@@ -9,7 +9,8 @@
 //! who ask for more, and what was used while nobody waited is held against nobody. Each eighth turn
 //! goes to whoever waits longest: nobody waits for ever.
 //!
-//! Invariant: the line is bounded; who comes beyond the bound is refused at once.
+//! Invariant: those who wait to begin are bounded; who comes beyond the bound is refused at once. What
+//! has begun is not refused, and was bounded when it began.
 //!
 //! Without load a step costs two uncontended locks: clocks are read only for those who waited. The
 //! wall clock alone would not do: a thread that the system took off its core in the middle of a
@@ -33,7 +34,7 @@ use super::watch::peer_key;
 /// What a request is charged until its cost is known, in nanoseconds.
 const GUESS: f64 = 50_000.0;
 
-/// While a request waits for something, which is the disk, it is charged this part of the time: the
+/// While a request waits for something, which is mostly the disk, it is charged this part of the time: the
 /// disk is scarcer than CPU time, and those who wait for one sync share it.
 const WAIT_SHARE: f64 = 1.0 / 16.0;
 
@@ -74,6 +75,11 @@ impl SharedLevel {
     fn set(&self, level: Level) {
         self.0.store(level.0.to_bits(), Relaxed);
     }
+
+    /// Sets it to this one if that is greater: levels are no less than 0, so their bits are in order.
+    fn raise(&self, level: Level) {
+        self.0.fetch_max(level.0.to_bits(), Relaxed);
+    }
 }
 
 /// What the connections of one peer have in common.
@@ -81,7 +87,7 @@ impl SharedLevel {
 pub struct Share {
     /// How many it has open.
     pub(super) connections: AtomicUsize,
-    /// The level of the last that was closed: the next one does not begin with a clean slate.
+    /// The greatest level of those that were closed: the next one does not begin with a clean slate.
     left: SharedLevel,
 }
 
@@ -101,7 +107,7 @@ impl Flow {
     /// The connection is closed.
     pub(super) fn leaves(&self) {
         if let (Some(share), Some(level)) = (self.share.get(), self.level.get()) {
-            share.left.set(level);
+            share.left.raise(level);
         }
     }
 
@@ -153,10 +159,19 @@ struct Line {
     waiting: BTreeMap<Turn, Arc<Seat>>,
     /// The same, by their arrival.
     by_arrival: BTreeMap<u64, Level>,
+    /// How many of them have not begun yet.
+    newcomers: usize,
     arrivals: u64,
     turns: u64,
     /// What the last one used who came first.
     usual: Level,
+}
+
+/// What was charged in advance, and at which second.
+#[derive(Clone, Copy)]
+struct Guess {
+    nanos: f64,
+    at: f64,
 }
 
 #[derive(Clone, Copy)]
@@ -185,6 +200,7 @@ impl Ord for Turn {
 /// Where one who waits is called.
 #[derive(Default)]
 struct Seat {
+    newcomer: bool,
     called: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
@@ -199,6 +215,7 @@ impl Line {
             free: places.max(1),
             waiting: BTreeMap::new(),
             by_arrival: BTreeMap::new(),
+            newcomers: 0,
             arrivals: 0,
             turns: 0,
             usual: Level(0.0),
@@ -211,29 +228,49 @@ impl Line {
         flow.level().unwrap_or(Level(self.usual.0 - std::f64::consts::LN_2))
     }
 
-    /// Charges so many nanoseconds, or gives them back.
+    /// Charges so many nanoseconds, or gives them back, whatever the weight.
+    fn charge_plain(&self, flow: &Flow, now: f64, nanos: f64) {
+        flow.level.set(self.level(flow).charged(now, nanos));
+    }
+
+    /// Charges so many nanoseconds.
     fn charge(&self, flow: &Flow, now: f64, nanos: f64) {
-        let level = self.level(flow);
-        flow.level.set(level.charged(now, nanos * flow.weight()));
+        self.charge_plain(flow, now, nanos * flow.weight());
+    }
+
+    /// Charges the cost in place of what is left of the guess.
+    fn settle(&self, flow: &Flow, guess: Guess, now: f64, nanos: f64) {
+        let left = guess.nanos * (guess.at - now).exp();
+        self.charge_plain(flow, now, nanos * flow.weight() - left);
     }
 
     /// Waits, with the level of its first step if it has begun: what has begun comes before what others
     /// with the same use would begin. A guess is charged at once: of many requests on one connection
     /// each counts.
-    fn queue(&mut self, flow: &Flow, begun: Option<Level>, now: f64) -> (Turn, Arc<Seat>) {
+    fn queue(
+        &mut self,
+        flow: &Flow,
+        begun: Option<Level>,
+        newcomer: bool,
+        now: f64,
+    ) -> (Turn, Guess, Arc<Seat>) {
         self.arrivals += 1;
-        let turn =
-            Turn { level: begun.unwrap_or_else(|| self.level(flow)), arrival: self.arrivals };
-        self.charge(flow, now, GUESS);
-        let seat = Arc::new(Seat::default());
+        let level = begun.unwrap_or_else(|| self.level(flow));
+        let turn = Turn { level, arrival: self.arrivals };
+        let guess = Guess { nanos: GUESS * flow.weight(), at: now };
+        self.charge_plain(flow, now, guess.nanos);
+        let seat = Arc::new(Seat { newcomer, ..Seat::default() });
+        self.newcomers += usize::from(newcomer);
         self.waiting.insert(turn, seat.clone());
         self.by_arrival.insert(turn.arrival, turn.level);
-        (turn, seat)
+        (turn, guess, seat)
     }
 
     fn leaves(&mut self, turn: Turn) -> Option<Arc<Seat>> {
         self.by_arrival.remove(&turn.arrival);
-        self.waiting.remove(&turn)
+        let seat = self.waiting.remove(&turn)?;
+        self.newcomers -= usize::from(seat.newcomer);
+        Some(seat)
     }
 
     /// Gives a place to whoever is next.
@@ -282,10 +319,10 @@ impl Gate {
         flow: &Flow,
         mut work: Pin<&mut F>,
     ) -> Result<F::Output, Crowded> {
-        let mut place = self.enter(flow, None, self.waiting_max).await?;
+        let mut place = self.enter(flow, None, true).await?;
         loop {
             let step = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
-            let (level, waited) = (place.level, place.began.is_some());
+            let (level, waited) = (place.level, place.waited.is_some());
             drop(place);
             if let Poll::Ready(done) = step {
                 return Ok(done);
@@ -297,30 +334,31 @@ impl Gate {
                 let nanos = (now - left - WAIT_FREE).max(0.0) * 1e9 * WAIT_SHARE;
                 self.line.lock().charge(flow, now, nanos.min(WAIT_MAX));
             }
-            // What has begun is not refused.
-            place = self.enter(flow, level, usize::MAX).await?;
+            place = self.enter(flow, level, false).await?;
         }
     }
 
+    /// Waits for a place, with the level of the first step if the work has begun. `newcomer` tells
+    /// whether it has not: what has begun is not refused.
     async fn enter<'a>(
         &'a self,
         flow: &'a Flow,
         begun: Option<Level>,
-        waiting_max: usize,
+        newcomer: bool,
     ) -> Result<Place<'a>, Crowded> {
-        let (turn, seat) = {
+        let (turn, guess, seat) = {
             let mut line = self.line.lock();
             if line.free > 0 {
                 line.free -= 1;
-                return Ok(Place { gate: self, flow, level: begun, began: None });
+                return Ok(Place { gate: self, flow, level: begun, waited: None });
             }
-            if line.waiting.len() >= waiting_max {
+            if newcomer && line.newcomers >= self.waiting_max {
                 return Err(Crowded);
             }
-            line.queue(flow, begun, self.now())
+            line.queue(flow, begun, newcomer, self.now())
         };
         // Dropped while it waits, it hands on the call that comes to it.
-        let mut called = Called { gate: self, turn, seat: &seat, taken: false };
+        let mut called = Called { gate: self, flow, turn, guess, seat: &seat, taken: false };
         poll_fn(|cx| {
             if seat.called.load(Relaxed) {
                 return Poll::Ready(());
@@ -334,8 +372,8 @@ impl Gate {
         })
         .await;
         called.taken = true;
-        let (level, began) = (Some(turn.level), Some((self.cpu_nanos)()));
-        Ok(Place { gate: self, flow, level, began })
+        let waited = Some(Waited { guess, began: (self.cpu_nanos)() });
+        Ok(Place { gate: self, flow, level: Some(turn.level), waited })
     }
 
     /// The nanoseconds of CPU that this thread has used since then.
@@ -357,16 +395,23 @@ struct Place<'a> {
     flow: &'a Flow,
     /// The level with which it waited, now or at its first step.
     level: Option<Level>,
-    /// The thread's CPU time when it began, of one who waited for it.
-    began: Option<u64>,
+    /// Of one who waited for it.
+    waited: Option<Waited>,
+}
+
+#[derive(Clone, Copy)]
+struct Waited {
+    guess: Guess,
+    /// The thread's CPU time when it began.
+    began: u64,
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let used = self.began.map(|began| (self.gate.since(began), self.gate.now()));
+        let used = self.waited.map(|waited| (self.gate.since(waited.began), self.gate.now()));
         let mut line = self.gate.line.lock();
-        if let Some((nanos, now)) = used {
-            line.charge(self.flow, now, nanos - GUESS);
+        if let (Some((nanos, now)), Some(waited)) = (used, self.waited) {
+            line.settle(self.flow, waited.guess, now, nanos);
         }
         line.next();
     }
@@ -375,7 +420,9 @@ impl Drop for Place<'_> {
 /// One who waits.
 struct Called<'a> {
     gate: &'a Gate,
+    flow: &'a Flow,
     turn: Turn,
+    guess: Guess,
     seat: &'a Seat,
     taken: bool,
 }
@@ -386,6 +433,7 @@ impl Drop for Called<'_> {
             return;
         }
         let mut line = self.gate.line.lock();
+        line.settle(self.flow, self.guess, self.gate.now(), 0.0);
         if self.seat.called.load(Relaxed) {
             line.next();
         } else {
@@ -417,12 +465,13 @@ mod tests {
         }
 
         fn arrive(&mut self, flow: &Flow) -> Arc<Seat> {
-            self.line.queue(flow, None, self.now).1
+            self.line.queue(flow, None, true, self.now).2
         }
 
         fn serve(&mut self, flow: &Flow, nanos: f64) {
             self.now += nanos / 1e9;
-            self.line.charge(flow, self.now, nanos - GUESS);
+            let guess = Guess { nanos: GUESS * flow.weight(), at: self.now };
+            self.line.settle(flow, guess, self.now, nanos);
             self.line.next();
         }
     }
@@ -580,7 +629,7 @@ mod tests {
         let (one, other) = (Flow::default(), Flow::default());
         assert_eq!(gate.run(&one, pin!(async {})).await, Ok(()));
         assert_eq!((READINGS.load(Relaxed), one.level()), (0, None), "nor is anything charged");
-        let place = gate.enter(&one, None, 1).await.unwrap();
+        let place = gate.enter(&one, None, true).await.unwrap();
         let work = pin!(async {});
         let mut waits = pin!(gate.run(&other, work));
         assert!(tokio::time::timeout(Duration::ZERO, &mut waits).await.is_err());
@@ -596,7 +645,7 @@ mod tests {
         let work = pin!(released);
         let mut run = pin!(gate.run(&flow, work));
         assert!(tokio::time::timeout(Duration::ZERO, &mut run).await.is_err());
-        let place = gate.enter(&other, None, 1).await.unwrap();
+        let place = gate.enter(&other, None, true).await.unwrap();
         release.send(()).unwrap();
         assert!(tokio::time::timeout(Duration::ZERO, &mut run).await.is_err());
         assert_eq!(gate.line.lock().waiting.len(), 1);
@@ -612,7 +661,7 @@ mod tests {
         // What it used since, others who begin have not paid yet.
         counter.line.charge(&begun, 0.0, 9e6);
         let first = counter.arrive(&fresh);
-        let (_, second) = counter.line.queue(&begun, level, 0.0);
+        let (_, _, second) = counter.line.queue(&begun, level, false, 0.0);
         counter.line.next();
         assert!(first.called.load(Relaxed) && !second.called.load(Relaxed), "as it came first");
         let third = counter.arrive(&fresh);
@@ -634,7 +683,7 @@ mod tests {
         assert!(waits.await.unwrap().is_ok());
 
         // Work in its first step holds one; a second waits, a third is too many.
-        let place = gate.enter(&flow, None, 1).await.unwrap();
+        let place = gate.enter(&flow, None, true).await.unwrap();
         let two = pin!(async { 2 });
         let mut second = Box::pin(gate.run(&flow, two));
         assert!(tokio::time::timeout(Duration::ZERO, &mut second).await.is_err());
@@ -644,7 +693,7 @@ mod tests {
 
         // Whoever gives up, called or not, leaves nothing behind.
         for called in [false, true] {
-            let place = gate.enter(&flow, None, 1).await.unwrap();
+            let place = gate.enter(&flow, None, true).await.unwrap();
             let four = pin!(async { 4 });
             let mut second = Box::pin(gate.run(&flow, four));
             assert!(tokio::time::timeout(Duration::ZERO, &mut second).await.is_err());
