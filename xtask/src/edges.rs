@@ -133,6 +133,8 @@ const KERNEL_EXCEPTIONS: &[(&str, &str)] = &[
     ("plug/beyond.rs", "node"),
     // An answer may carry a lease.
     ("plug/reply.rs", "leases"),
+    // A command holds the intent of its lease until it is committed.
+    ("plug/context.rs", "leases"),
     // What hangs on a revoked token (leases, a cubbyhole) goes with it.
     ("tokens/clean.rs", "audit"),
     ("tokens/clean.rs", "mounts"),

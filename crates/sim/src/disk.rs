@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use strongroom_kernel::audit::medium::{Medium, Segment};
-use strongroom_kernel::record::rows;
+use strongroom_kernel::due::links;
+use strongroom_kernel::record::{indexes, rows};
 use strongroom_storage::memory::{Fault, MemoryStorage};
 use strongroom_storage::{
     BoxFuture, Change, Commit, Counters, INDEX_TABLES, IndexKey, IndexTable, Key, Listener, Page,
@@ -121,6 +122,8 @@ impl SimStorage {
             .changes
             .iter()
             .any(|c| matches!(c, Change::Put(Key::Row(table, _), _) if *table == rows::OUTBOX));
+        // Its lines tell of the lease that is begun, not of the request.
+        let intent = commit.changes.iter().any(begins_lease);
         let fault = if commit.changes.is_empty() { None } else { self.fault() };
         let hidden = fault.as_ref().map(|fault| fault.applied);
         let changes = !commit.changes.is_empty();
@@ -136,7 +139,7 @@ impl SimStorage {
             let mut applied = self.applied.lock();
             let entry = applied.entry(request).or_default();
             entry.failed |= hidden.is_some();
-            if self.inner.revision() > before {
+            if self.inner.revision() > before && !intent {
                 entry.effect |= effect;
                 entry.other += u32::from(!effect);
             }
@@ -144,6 +147,12 @@ impl SimStorage {
         turns(self.wait()).await;
         done
     }
+}
+
+/// Is it the link of an intent?
+fn begins_lease(change: &Change) -> bool {
+    matches!(change, Change::Put(Key::Index(table, key), _)
+        if *table == indexes::LINKS && key.first() == Some(&links::INTENT))
 }
 
 fn ends_lease(change: &Change) -> bool {
