@@ -85,7 +85,7 @@ const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "intent-not-taken-back",
         file: "crates/kernel/src/leases/intents.rs",
-        before: "for id in ids.filter(|id| !self.running.is_open(*id)) {",
+        before: "for id in ids.filter(|id| !self.open.holds(*id)) {",
         after: "for id in ids.filter(|_| false) {",
         caught_by: CaughtBy::Simulator,
     },
