@@ -60,6 +60,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
 /// Crates that test code may use beside the allowed ones.
 const FOR_TESTS: &[(&str, &[&str])] = &[
     ("storage", &["storage", "storage-faultvfs"]),
+    ("connectors", &["testkit"]),
     ("kernel", &["testkit"]),
     ("system", &["storage", "engines", "auth", "testkit"]),
     ("engines", &["storage", "system", "testkit"]),

@@ -9,7 +9,15 @@ use std::{ffi::OsString, fs, path::Path, process::Command};
 use crate::{cache, stages::run};
 
 /// Programs that tests start, and the Debian packages that bring them.
-const PROGRAMS: &[(&str, &str)] = &[("python3", "python3"), ("curl", "curl"), ("git", "git")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("python3", "python3"),
+    ("curl", "curl"),
+    ("git", "git"),
+    // The server alone, without the package that runs one on this machine.
+    ("mariadb-install-db", "mariadb-server-core"),
+    ("my_print_defaults", "mariadb-client-core"),
+    ("redis-server", "redis-server"),
+];
 
 /// The pinned Python packages.
 const PYTHON_PACKAGES: &str = include_str!("../python.txt");
@@ -46,7 +54,8 @@ fn install_packages() -> Result<(), String> {
         if has("sudo") {
             apt.args(["-n", "apt-get"]);
         }
-        apt.env("DEBIAN_FRONTEND", "noninteractive").args(args);
+        // In runlevel 1 a package's installation starts no service of its.
+        apt.env("DEBIAN_FRONTEND", "noninteractive").env("RUNLEVEL", "1").args(args);
         run(apt)
     };
     let install = [&["install", "-y", "--no-install-recommends"], missing.as_slice()].concat();

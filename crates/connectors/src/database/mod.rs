@@ -9,6 +9,8 @@
 //! * names and values are put into statements by the database's own quoting (threat
 //!   CVE-2026-39946), see [`statements`].
 
+pub mod mysql;
+pub mod redis;
 pub mod statements;
 
 use std::fmt;
@@ -206,14 +208,75 @@ impl fmt::Display for DatabaseError {
 
 impl std::error::Error for DatabaseError {}
 
-/// A text without the secrets that may have got into it: for what a database or its library says.
+/// A piece of a secret this long (in characters) in a text is a leak, too.
+const PIECE: usize = 8;
+
+/// A text without the secrets that may have got into it: for what a database or its library says. One that
+/// repeats a piece of a secret is not shown at all.
 pub fn without(text: &str, secrets: &[&Secret<String>]) -> String {
-    let mut text = text.to_owned();
-    for secret in secrets {
-        let secret = secret.expose_secret();
-        if !secret.is_empty() {
-            text = text.replace(secret.as_str(), "[password]");
+    let secrets = || secrets.iter().map(|secret| secret.expose_secret()).filter(|s| !s.is_empty());
+    let mut text = text.replace('\0', " ");
+    for secret in secrets() {
+        text = text.replace(secret.as_str(), "\0");
+    }
+    let leaks = |secret: &String| {
+        let starts = secret.char_indices().map(|(at, _)| at);
+        let ends = secret.char_indices().map(|(at, c)| at + c.len_utf8()).skip(PIECE - 1);
+        starts.zip(ends).any(|(start, end)| text.contains(&secret[start..end]))
+    };
+    if secrets().any(leaks) {
+        return "[not shown: it repeats a part of a password]".to_owned();
+    }
+    text.replace('\0', "[password]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Certificates of one authority for tests, PEM.
+    pub(super) struct Certificates {
+        pub(super) ca: String,
+        /// A server's on the loopback address, with its key.
+        pub(super) server: (String, String),
+        /// A client's, with its key.
+        pub(super) client: (String, String),
+    }
+
+    impl Certificates {
+        pub(super) fn new() -> Self {
+            let named = |name: &str| {
+                let mut params =
+                    rcgen::CertificateParams::new(vec![name.to_owned()]).expect("a name");
+                params.distinguished_name = rcgen::DistinguishedName::new();
+                params.distinguished_name.push(rcgen::DnType::CommonName, name);
+                params
+            };
+            let mut authority = named("authority");
+            authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+            let key = rcgen::KeyPair::generate().expect("a key");
+            let ca = authority.self_signed(&key).expect("signed").pem();
+            let issuer = rcgen::Issuer::new(authority, key);
+            let made = |name: &str| {
+                let key = rcgen::KeyPair::generate().expect("a key");
+                (named(name).signed_by(&key, &issuer).expect("signed").pem(), key.serialize_pem())
+            };
+            Self { ca, server: made("127.0.0.1"), client: made("client") }
         }
     }
-    text
+
+    #[test]
+    fn no_secret_and_no_piece_of_one_gets_through() {
+        let secret = Secret::new("correct horse".to_owned());
+        let cases = [
+            ("no such table", "no such table"),
+            ("near 'correct horse'", "near '[password]'"),
+            ("near 'orrect horse", "[not shown: it repeats a part of a password]"),
+            ("near 'correct h", "[not shown: it repeats a part of a password]"),
+            ("correct", "correct"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(without(text, &[&secret, &Secret::default()]), expected, "{text}");
+        }
+    }
 }

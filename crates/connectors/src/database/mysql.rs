@@ -1,0 +1,666 @@
+//! MySQL and MariaDB.
+//!
+//! Statements that make, change and drop accounts commit by themselves there, so no transaction undoes
+//! them: [`Database::create`] first sees that nobody has the name, and when a statement fails
+//! it runs the operator's rollback statements or else drops the account, from every host it was made for.
+//!
+//! Removing an account leaves its open sessions alone, as the database does itself: it refuses the
+//! next login. Who wants them ended puts a `KILL` into the revocation statements.
+//!
+//! Deliberately not known here: prepared statements. Account statements can mostly not be prepared, and
+//! values stand in them by [`super::statements`].
+
+mod url;
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{
+    ClientIdentity, Conn, DriverError, Error, IoError, Opts, OptsBuilder, ServerError, SslOpts,
+};
+use parking_lot::Mutex;
+use strongroom_base::{Json, SecretString, Timestamp};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::{Instant, timeout};
+use zeroize::Zeroizing;
+
+use self::url::{Address, Tls};
+use super::statements::{Dialect, Values, fill};
+use super::{
+    Answer, Credential, CredentialKind, Database, DatabaseError, Driver, DriverTraits, FailureKind,
+    NewAccount, Settings, TlsMaterial, without,
+};
+
+/// Connections at a time where the operator sets none.
+const OPEN_CONNECTIONS: u32 = 4;
+/// How long to wait for the database where the configuration does not say.
+const TIMEOUT: Duration = Duration::from_secs(20);
+const KEEPALIVE: Duration = Duration::from_secs(30);
+/// No statement here comes near this; that it is given saves asking the server for its own.
+const PACKET_BYTES_MAX: usize = 1 << 24;
+/// The same for how long the server keeps an idle session; one that it did not keep is noticed.
+const IDLE_SECONDS: usize = 28_800;
+
+const ROTATION: &[&str] = &["ALTER USER '{{username}}'@'%' IDENTIFIED BY '{{password}}'"];
+const OWN_FIELDS: &[&str] =
+    &["tls_certificate_key", "tls_ca", "tls_server_name", "tls_skip_verify"];
+
+static CURRENT: DriverTraits = DriverTraits {
+    names: &["mysql-database-plugin"],
+    credentials: &[CredentialKind::Password],
+    username_template: "{{ printf \"v-%s-%s-%s-%s\" (.DisplayName | truncate 10) \
+                        (.RoleName | truncate 10) (random 20) (unix_time) | truncate 32 }}",
+    rotation_statements: ROTATION,
+    fields: OWN_FIELDS,
+};
+
+/// Before MySQL 5.7 a name had 16 characters at most; the managed databases' plugins kept to that.
+static LEGACY: DriverTraits = DriverTraits {
+    names: &[
+        "mysql-aurora-database-plugin",
+        "mysql-rds-database-plugin",
+        "mysql-legacy-database-plugin",
+    ],
+    credentials: &[CredentialKind::Password],
+    username_template: "{{ printf \"v-%s-%s-%s\" (.RoleName | truncate 4) (random 20) | truncate 16 }}",
+    rotation_statements: ROTATION,
+    fields: OWN_FIELDS,
+};
+
+/// The driver; one for long names and one for short ones.
+#[derive(Debug)]
+pub struct Mysql(&'static DriverTraits);
+
+impl Mysql {
+    /// For `mysql-database-plugin`.
+    pub fn current() -> Self {
+        Self(&CURRENT)
+    }
+
+    /// For the names of old and managed databases, with short user names.
+    pub fn legacy() -> Self {
+        Self(&LEGACY)
+    }
+}
+
+impl Driver for Mysql {
+    fn traits(&self) -> &'static DriverTraits {
+        self.0
+    }
+
+    fn open(&self, settings: Settings) -> Result<Arc<dyn Database>, DatabaseError> {
+        Ok(Arc::new(MysqlDatabase::open(settings)?))
+    }
+}
+
+fn wrong(text: impl Into<String>) -> DatabaseError {
+    DatabaseError::new(FailureKind::Configuration, text)
+}
+
+/// One MySQL or MariaDB, with the connections kept to it.
+struct MysqlDatabase {
+    /// How to get to it as the administrator: each host, in the order they are tried.
+    ways: Vec<(String, Opts)>,
+    tls: Tls,
+    password: SecretString,
+    connect: Duration,
+    statement: Duration,
+    idle_max: usize,
+    /// Zero is for as long as they last.
+    lifetime: Duration,
+    permits: Semaphore,
+    idle: Mutex<Vec<(Conn, Instant)>>,
+    closed: AtomicBool,
+}
+
+impl fmt::Debug for MysqlDatabase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.ways.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("MysqlDatabase").field("at", &names).finish_non_exhaustive()
+    }
+}
+
+/// A connection out of the pool. Dropped, it is closed.
+struct Lent<'a> {
+    conn: Conn,
+    since: Instant,
+    /// Nobody knows what state it is in.
+    broken: bool,
+    _permit: SemaphorePermit<'a>,
+}
+
+/// Why the database did not do something.
+enum Failed {
+    /// It said so.
+    Server(ServerError),
+    /// It has no TLS.
+    NoTls,
+    /// It could not be asked, or nobody knows what came of it.
+    Other(String),
+}
+
+impl MysqlDatabase {
+    fn open(settings: Settings) -> Result<Self, DatabaseError> {
+        let Settings { connection_url, username, password, .. } = &settings;
+        let address = Address::parse(connection_url.expose_secret(), username, password)?;
+        let limit = if settings.timeout.is_zero() { TIMEOUT } else { settings.timeout };
+        let (tls, ssl) = tls(address.tls, &settings)?;
+        let builder = OptsBuilder::default()
+            .user(Some(&address.user))
+            .pass(Some(address.password.expose_secret()))
+            .db_name(Some(&address.database).filter(|name| !name.is_empty()))
+            .ssl_opts(ssl)
+            .prefer_socket(false)
+            .enable_cleartext_plugin(address.cleartext)
+            .tcp_keepalive(Some(KEEPALIVE))
+            .max_allowed_packet(Some(PACKET_BYTES_MAX))
+            .wait_timeout(Some(IDLE_SECONDS))
+            .stmt_cache_size(0)
+            .setup(address.setup());
+        let ways = match &address.socket {
+            Some(path) => vec![(path.clone(), builder.socket(Some(path)).into())],
+            None => address
+                .hosts
+                .iter()
+                .map(|(host, port)| {
+                    let way = builder.clone().ip_or_hostname(host).tcp_port(*port);
+                    (format!("{host}:{port}"), way.into())
+                })
+                .collect(),
+        };
+        let open = match settings.max_open_connections {
+            0 => OPEN_CONNECTIONS,
+            open => open,
+        } as usize;
+        let idle_max = match settings.max_idle_connections as usize {
+            0 => open,
+            idle => idle.min(open),
+        };
+        Ok(Self {
+            ways,
+            tls,
+            password: address.password,
+            connect: address.connect.map_or(limit, |own| own.min(limit)),
+            statement: address.statement.map_or(limit, |own| own.min(limit)),
+            idle_max,
+            lifetime: settings.max_connection_lifetime,
+            permits: Semaphore::new(open),
+            idle: Mutex::default(),
+            closed: AtomicBool::new(false),
+        })
+    }
+
+    /// Connects by the first way that leads there; `change` makes the options another account's.
+    async fn reach(&self, change: impl Fn(OptsBuilder) -> OptsBuilder) -> Result<Conn, Failed> {
+        let mut last = Failed::Other("connection_url names no host".to_owned());
+        for (name, opts) in &self.ways {
+            let opts = change(OptsBuilder::from_opts(opts.clone()));
+            let mut got = within(self.connect, Conn::new(opts.clone())).await;
+            if self.tls == Tls::Preferred && matches!(got, Err(Failed::NoTls)) {
+                got = within(self.connect, Conn::new(opts.ssl_opts(None))).await;
+            }
+            last = match got {
+                Ok(_) | Err(Failed::Server(_)) => return got,
+                Err(Failed::NoTls) => {
+                    Failed::Other(format!("cannot connect to {name}: the server has no TLS"))
+                }
+                Err(Failed::Other(text)) => {
+                    Failed::Other(format!("cannot connect to {name}: {text}"))
+                }
+            };
+        }
+        Err(last)
+    }
+
+    async fn connect(&self) -> Result<Conn, DatabaseError> {
+        self.reach(|own| own).await.map_err(|failed| {
+            let mut error = failed.error(&[&self.password]);
+            error.kind = match failed.code() {
+                // Access denied; denied without a password; the password has expired.
+                Some(1045 | 1698 | 1820 | 1862) => FailureKind::Credential,
+                // The database of the URL is not there, or not for this account.
+                Some(1044 | 1049) => FailureKind::Configuration,
+                _ => error.kind,
+            };
+            error
+        })
+    }
+
+    async fn lend(&self) -> Result<Lent<'_>, DatabaseError> {
+        let permit = match timeout(self.connect + self.statement, self.permits.acquire()).await {
+            Ok(Ok(permit)) => permit,
+            _ => {
+                let text = "no connection became free in time";
+                return Err(DatabaseError::new(FailureKind::Unreachable, text));
+            }
+        };
+        loop {
+            let Some((mut conn, since)) = self.idle.lock().pop() else { break };
+            if !self.lifetime.is_zero() && since.elapsed() >= self.lifetime {
+                continue;
+            }
+            // What a former user of the session set must not reach the next; and it shows if the
+            // database still knows of it.
+            let reset = async {
+                let done = conn.reset().await?;
+                if done { Ok(()) } else { conn.ping().await }
+            };
+            if within(self.statement, reset).await.is_ok() {
+                return Ok(Lent { conn, since, broken: false, _permit: permit });
+            }
+        }
+        let conn = self.connect().await?;
+        Ok(Lent { conn, since: Instant::now(), broken: false, _permit: permit })
+    }
+
+    fn give_back(&self, lent: Lent<'_>) {
+        let mut idle = self.idle.lock();
+        let keep = !lent.broken && !self.closed.load(Ordering::Acquire);
+        if keep && idle.len() < self.idle_max {
+            idle.push((lent.conn, lent.since));
+        }
+    }
+
+    /// Runs one statement.
+    async fn run(&self, lent: &mut Lent<'_>, statement: &SecretString) -> Result<(), Failed> {
+        let query = lent.conn.query_drop(statement.expose_secret().as_str());
+        let result = within(self.statement, query).await;
+        lent.broken |= matches!(result, Err(Failed::Other(_)));
+        result
+    }
+
+    /// Runs an operator's statements until one fails; with the failure comes how many ran before it.
+    ///
+    /// What is not about accounts (rows of a table) is committed in the end, or before by the next
+    /// statement about an account. `START TRANSACTION` would end with the first of those.
+    async fn run_all(
+        &self,
+        lent: &mut Lent<'_>,
+        statements: &[SecretString],
+    ) -> Result<(), (usize, Failed)> {
+        let control = |word: &str| SecretString::new(word.to_owned());
+        self.run(lent, &control("SET autocommit = 0")).await.map_err(|failed| (0, failed))?;
+        for (done, statement) in statements.iter().enumerate() {
+            if let Err(failed) = self.run(lent, statement).await {
+                // Else what is held locked may stand in the way of undoing it.
+                lent.broken |= self.run(lent, &control("ROLLBACK")).await.is_err();
+                return Err((done, failed));
+            }
+        }
+        let last = statements.len().saturating_sub(1);
+        self.run(lent, &control("COMMIT")).await.map_err(|failed| (last, failed))
+    }
+
+    /// Runs an operator's texts.
+    async fn run_texts(
+        &self,
+        texts: &[String],
+        values: &Values<'_>,
+        secrets: &[&SecretString],
+    ) -> Result<(), DatabaseError> {
+        let statements = fill(Dialect::Mysql, texts, values)?;
+        let mut lent = self.lend().await?;
+        let result = self.run_all(&mut lent, &statements).await;
+        self.give_back(lent);
+        result.map_err(|(done, failed)| failed.at(done, statements.len(), secrets))
+    }
+
+    /// The hosts that an account of this name is there for; `None` where the administrator may not look.
+    async fn hosts_of(
+        &self,
+        lent: &mut Lent<'_>,
+        name: &str,
+    ) -> Result<Option<Vec<String>>, DatabaseError> {
+        // Roles of MariaDB stand in the same table, with an empty host.
+        let query = format!(
+            "SELECT Host FROM mysql.user WHERE User = {} AND Host <> ''",
+            *Dialect::Mysql.text(name)
+        );
+        match within(self.statement, lent.conn.query::<String, _>(query)).await {
+            Ok(hosts) => Ok(Some(hosts)),
+            // Denied: the table, a column, the database.
+            Err(failed) if matches!(failed.code(), Some(1142 | 1143 | 1044)) => Ok(None),
+            Err(failed) => {
+                lent.broken |= failed.code().is_none();
+                let error = failed.error(&[]);
+                Err(DatabaseError::new(error.kind, format!("looking for accounts: {}", error.text)))
+            }
+        }
+    }
+
+    /// Takes all rights from an account and drops it, for each of its hosts.
+    async fn drop_account(
+        &self,
+        lent: &mut Lent<'_>,
+        name: &str,
+        hosts: Option<Vec<String>>,
+    ) -> Result<(), DatabaseError> {
+        let sure = hosts.is_some();
+        for host in hosts.unwrap_or_else(|| vec!["%".to_owned()]) {
+            let account = format!("{}@{}", *Dialect::Mysql.text(name), *Dialect::Mysql.text(&host));
+            let there = if sure { "" } else { "IF EXISTS " };
+            let statements = [
+                SecretString::new(format!("REVOKE ALL PRIVILEGES, GRANT OPTION FROM {account}")),
+                SecretString::new(format!("DROP USER {there}{account}")),
+            ];
+            for (index, statement) in statements.iter().enumerate() {
+                match self.run(lent, statement).await {
+                    // Nobody has rights: then there is no such account, or it is dropped next.
+                    Err(failed) if index == 0 && failed.code() == Some(1269) && !sure => {}
+                    Err(failed) => return Err(failed.at(index, statements.len(), &[])),
+                    Ok(()) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn create_account(&self, account: &NewAccount<'_>) -> Result<(), DatabaseError> {
+        let password = password_of(account.credential)?;
+        if account.name.is_empty() {
+            return Err(wrong("an account needs a name"));
+        }
+        let expires = expiration(account.expires);
+        let values = [
+            ("name", account.name),
+            ("username", account.name),
+            ("password", password.expose_secret()),
+            ("expiration", expires.as_str()),
+        ];
+        let statements = fill(Dialect::Mysql, account.statements, &values)?;
+        if statements.is_empty() {
+            return Err(wrong("empty creation statements"));
+        }
+        let undo = fill(Dialect::Mysql, account.rollback, &values)?;
+        let secrets = [password, &self.password];
+        let mut lent = self.lend().await?;
+        let before = self.hosts_of(&mut lent, account.name).await?;
+        if before.as_ref().is_some_and(|hosts| !hosts.is_empty()) {
+            self.give_back(lent);
+            let text = "an account of this name is already there";
+            return Err(DatabaseError::new(FailureKind::Refused, text));
+        }
+        let Err((done, failed)) = self.run_all(&mut lent, &statements).await else {
+            self.give_back(lent);
+            return Ok(());
+        };
+        // Where nobody could see that the name was free, a refused first statement has made nothing, and
+        // what is there under the name is not ours.
+        let ours = before.is_some() || done > 0 || failed.code().is_none();
+        let mut error = failed.at(done, statements.len(), &secrets);
+        self.give_back(lent);
+        if ours && let Err(left) = self.undo(account.name, &undo, &secrets).await {
+            error.text.push_str("; undoing what was done failed too: ");
+            error.text.push_str(&left.text);
+        }
+        Err(error)
+    }
+
+    /// Undoes half an account: all rollback statements, whichever of them fail, or the removal.
+    async fn undo(
+        &self,
+        name: &str,
+        statements: &[SecretString],
+        secrets: &[&SecretString],
+    ) -> Result<(), DatabaseError> {
+        let mut first = Ok(());
+        for (index, statement) in statements.iter().enumerate() {
+            let mut lent = self.lend().await?;
+            if let Err(failed) = self.run(&mut lent, statement).await {
+                first = first.and(Err(failed.at(index, statements.len(), secrets)));
+            }
+            self.give_back(lent);
+        }
+        if statements.is_empty() {
+            let mut lent = self.lend().await?;
+            let hosts = self.hosts_of(&mut lent, name).await?;
+            first = self.drop_account(&mut lent, name, hosts).await;
+            self.give_back(lent);
+        }
+        first
+    }
+
+    async fn remove_account(&self, name: &str, texts: &[String]) -> Result<(), DatabaseError> {
+        if name.is_empty() {
+            return Err(wrong("an account needs a name"));
+        }
+        let statements = fill(Dialect::Mysql, texts, &[("name", name), ("username", name)])?;
+        let mut lent = self.lend().await?;
+        let hosts = self.hosts_of(&mut lent, name).await?;
+        let result = if hosts.as_ref().is_some_and(Vec::is_empty) {
+            Ok(())
+        } else if statements.is_empty() {
+            self.drop_account(&mut lent, name, hosts).await
+        } else {
+            let run = self.run_all(&mut lent, &statements).await;
+            run.map_err(|(done, failed)| failed.at(done, statements.len(), &[]))
+        };
+        self.give_back(lent);
+        result
+    }
+
+    async fn try_login(&self, name: &str, password: &SecretString) -> Result<bool, DatabaseError> {
+        let as_account = |own: OptsBuilder| {
+            own.user(Some(name))
+                .pass(Some(password.expose_secret()))
+                .db_name(None::<String>)
+                .setup(Vec::<String>::new())
+        };
+        match self.reach(as_account).await {
+            Ok(conn) => {
+                self.part(conn).await;
+                Ok(true)
+            }
+            // Access denied; no password given; the password has expired; the account is locked
+            // (MySQL, MariaDB).
+            Err(failed)
+                if matches!(failed.code(), Some(1045 | 1698 | 1820 | 1862 | 3118 | 4151)) =>
+            {
+                Ok(false)
+            }
+            Err(failed) => Err(failed.error(&[password, &self.password])),
+        }
+    }
+
+    /// Says good-bye. How the database takes it does not matter.
+    async fn part(&self, conn: Conn) {
+        drop(within(self.connect, conn.disconnect()).await);
+    }
+}
+
+impl Database for MysqlDatabase {
+    fn verify(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            let conn = self.connect().await?;
+            self.part(conn).await;
+            Ok(())
+        })
+    }
+
+    fn create<'a>(&'a self, account: NewAccount<'a>) -> Answer<'a, ()> {
+        Box::pin(async move { self.create_account(&account).await })
+    }
+
+    fn renew<'a>(
+        &'a self,
+        name: &'a str,
+        expires: Timestamp,
+        statements: &'a [String],
+    ) -> Answer<'a, ()> {
+        // Accounts have no end there; without statements there is nothing to move.
+        Box::pin(async move {
+            if statements.is_empty() {
+                return Ok(());
+            }
+            let expires = expiration(expires);
+            let values = [("name", name), ("username", name), ("expiration", expires.as_str())];
+            self.run_texts(statements, &values, &[]).await
+        })
+    }
+
+    fn set_credential<'a>(
+        &'a self,
+        name: &'a str,
+        credential: &'a Credential,
+        statements: &'a [String],
+    ) -> Answer<'a, ()> {
+        Box::pin(async move {
+            let password = password_of(credential)?;
+            if name.is_empty() || password.expose_secret().is_empty() {
+                return Err(wrong("must provide both username and password"));
+            }
+            let secret = password.expose_secret().as_str();
+            let values = [("name", name), ("username", name), ("password", secret)];
+            let own: Vec<String> = ROTATION.iter().map(|&text| text.to_owned()).collect();
+            let texts = if statements.is_empty() { &own } else { statements };
+            self.run_texts(texts, &values, &[password, &self.password]).await
+        })
+    }
+
+    fn remove<'a>(&'a self, name: &'a str, statements: &'a [String]) -> Answer<'a, ()> {
+        Box::pin(self.remove_account(name, statements))
+    }
+
+    fn logs_in<'a>(&'a self, name: &'a str, password: &'a SecretString) -> Answer<'a, bool> {
+        Box::pin(self.try_login(name, password))
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async move {
+            self.closed.store(true, Ordering::Release);
+            let idle = std::mem::take(&mut *self.idle.lock());
+            for (conn, _) in idle {
+                self.part(conn).await;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// What TLS to use, and with which certificates.
+fn tls(asked: Tls, settings: &Settings) -> Result<(Tls, Option<SslOpts>), DatabaseError> {
+    let TlsMaterial { ca, certificate, private_key, server_name, skip_verify } = &settings.tls;
+    let own = |name: &str| settings.own.get(name).and_then(Json::as_str).unwrap_or_default();
+    let or = |given: &'_ str, name: &str| match given {
+        "" => own(name).to_owned(),
+        given => given.to_owned(),
+    };
+    let (ca, server_name) = (or(ca, "tls_ca"), or(server_name, "tls_server_name"));
+    let skip_verify = *skip_verify
+        || settings.own.get("tls_skip_verify").and_then(Json::as_bool).unwrap_or_default();
+    // Vault has certificate and key in one field here.
+    let both = Zeroizing::new(or(certificate, "tls_certificate_key"));
+    let certificate = both.as_str();
+    let key = match private_key.expose_secret().as_str() {
+        "" => certificate,
+        key => key,
+    };
+    let material = !ca.is_empty() || !certificate.is_empty();
+    let asked = if material && asked != Tls::Unverified { Tls::On } else { asked };
+    if asked == Tls::Off {
+        return Ok((asked, None));
+    }
+    if !ca.is_empty() && !ca.contains("-----BEGIN CERTIFICATE-----") {
+        return Err(wrong("tls_ca holds no certificate"));
+    }
+    let whole =
+        certificate.contains("-----BEGIN CERTIFICATE-----") && key.contains("PRIVATE KEY-----");
+    if !certificate.is_empty() && !whole {
+        return Err(wrong("tls_certificate_key holds no certificate with its private key"));
+    }
+    let mut ssl = SslOpts::default()
+        .with_danger_accept_invalid_certs(asked != Tls::On || skip_verify)
+        .with_disable_built_in_roots(!ca.is_empty());
+    if !ca.is_empty() {
+        ssl = ssl.with_root_certs(vec![ca.into_bytes().into()]);
+    }
+    if !certificate.is_empty() {
+        let (certificate, key) = (certificate.as_bytes().to_vec(), key.as_bytes().to_vec());
+        ssl = ssl.with_client_identity(Some(ClientIdentity::new(certificate.into(), key.into())));
+    }
+    if !server_name.is_empty() {
+        ssl = ssl.with_danger_tls_hostname_override(Some(server_name));
+    }
+    Ok((asked, Some(ssl)))
+}
+
+fn password_of(credential: &Credential) -> Result<&SecretString, DatabaseError> {
+    match credential {
+        Credential::Password(password) => Ok(password),
+        Credential::PublicKey(_) | Credential::Subject(_) => Err(DatabaseError::new(
+            FailureKind::Unsupported,
+            "accounts of MySQL have passwords here, no other credentials",
+        )),
+    }
+}
+
+/// `2006-01-02 15:04:05+0000`.
+fn expiration(at: Timestamp) -> String {
+    let text = at.to_go_string().replace('T', " ");
+    format!("{}+0000", text.get(..19).unwrap_or(&text))
+}
+
+/// Waits for an answer of the database.
+async fn within<T>(
+    limit: Duration,
+    answer: impl Future<Output = mysql_async::Result<T>>,
+) -> Result<T, Failed> {
+    match timeout(limit, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(Error::Server(error))) => Err(Failed::Server(error)),
+        Ok(Err(Error::Driver(DriverError::NoClientSslFlagFromServer))) => Err(Failed::NoTls),
+        Ok(Err(Error::Io(IoError::Io(error)))) => Err(Failed::Other(error.to_string())),
+        Ok(Err(Error::Io(IoError::Tls(error)))) => Err(Failed::Other(format!("TLS: {error}"))),
+        Ok(Err(error)) => Err(Failed::Other(error.to_string())),
+        Err(_) => Err(Failed::Other("no answer in time".to_owned())),
+    }
+}
+
+impl Failed {
+    /// The server's error number.
+    fn code(&self) -> Option<u16> {
+        match self {
+            Self::Server(error) => Some(error.code),
+            Self::NoTls | Self::Other(_) => None,
+        }
+    }
+
+    fn error(&self, secrets: &[&SecretString]) -> DatabaseError {
+        let (kind, text) = match self {
+            Self::Server(error) => {
+                // Too many connections (of all, of one account), too many errors from our host,
+                // shutting down, connection killed: for now only.
+                let passing = matches!(error.code, 1040 | 1053 | 1129 | 1203 | 1226 | 1927);
+                (if passing { FailureKind::Unreachable } else { FailureKind::Refused }, said(error))
+            }
+            Self::NoTls => (FailureKind::Unreachable, "the server has no TLS".to_owned()),
+            Self::Other(text) => (FailureKind::Unreachable, text.clone()),
+        };
+        DatabaseError::new(kind, without(&text, secrets))
+    }
+
+    /// As an error of the statement after `done` others.
+    fn at(&self, done: usize, all: usize, secrets: &[&SecretString]) -> DatabaseError {
+        let error = self.error(secrets);
+        let text = format!("statement {} of {all}: {}", done + 1, error.text);
+        DatabaseError::new(error.kind, text)
+    }
+}
+
+/// What the server said, in the form that Go's driver gives it. Where it did not understand a statement
+/// it repeats a piece of it, with the values, in quotes: that is left out.
+fn said(error: &ServerError) -> String {
+    let message = match error.code {
+        1064 | 1149 => error.message.split('\'').next().unwrap_or_default().trim_end(),
+        _ => error.message.split(" near '").next().unwrap_or_default(),
+    };
+    let message = message.trim_end_matches(" near");
+    format!("Error {} ({}): {message}", error.code, error.state)
+}
+
+#[cfg(test)]
+mod tests;
