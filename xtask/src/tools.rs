@@ -19,6 +19,11 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("redis-server", "redis-server"),
 ];
 
+/// Servers that tests start themselves, whose programs are not on the search path: a folder with a
+/// folder for each version, a program in there, the Debian package. That the package starts a server
+/// of its own does no harm: tests take free ports and temporary folders.
+const SERVERS: &[(&str, &str, &str)] = &[("/usr/lib/postgresql", "bin/initdb", "postgresql")];
+
 /// The pinned Python packages.
 const PYTHON_PACKAGES: &str = include_str!("../python.txt");
 
@@ -35,9 +40,17 @@ pub fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
+/// Is a program in one of the versions below a folder?
+fn has_version(folder: &str, program: &str) -> bool {
+    let versions = fs::read_dir(folder).into_iter().flatten().flatten();
+    versions.into_iter().any(|version| version.path().join(program).is_file())
+}
+
 fn install_packages() -> Result<(), String> {
     let mut missing: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect();
+    let servers = SERVERS.iter().filter(|(folder, program, _)| !has_version(folder, program));
+    missing.extend(servers.map(|(_, _, package)| *package));
     // Debian's Python comes without the module that makes environments.
     let can_venv = Command::new("python3").args(["-c", "import ensurepip, venv"]).output();
     if !can_venv.is_ok_and(|output| output.status.success()) {

@@ -9,9 +9,12 @@
 //! * names and values are put into statements by the database's own quoting (threat
 //!   CVE-2026-39946), see [`statements`].
 
+pub mod libpq;
 pub mod mysql;
+pub mod postgresql;
 pub mod redis;
 pub mod statements;
+pub mod tls;
 
 use std::fmt;
 use std::future::Future;

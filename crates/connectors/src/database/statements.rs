@@ -107,7 +107,7 @@ pub fn fill(
                 continue;
             }
             if let Some((name, value, length)) = placeholder(scan.rest, values) {
-                scan.put(&mut current, name, value)?;
+                scan.put(&mut current, name, value, length)?;
                 scan.skip(length);
                 continue;
             }
@@ -147,13 +147,15 @@ struct Scan<'t> {
     text: &'t str,
     rest: &'t str,
     place: Place,
+    /// Where the quotes that are open have their first character.
+    opened: usize,
     /// Dollar quotes that are open, outermost first.
     tags: Vec<&'t str>,
 }
 
 impl<'t> Scan<'t> {
     fn new(dialect: Dialect, text: &'t str) -> Self {
-        Self { dialect, text, rest: text, place: Place::Plain, tags: Vec::new() }
+        Self { dialect, text, rest: text, place: Place::Plain, opened: 0, tags: Vec::new() }
     }
 
     fn before(&self) -> &'t str {
@@ -166,14 +168,25 @@ impl<'t> Scan<'t> {
         taken
     }
 
-    /// Writes a value where the walk is.
-    fn put(&self, out: &mut String, name: &str, value: &str) -> Result<(), DatabaseError> {
+    /// Writes a value where the walk is, for a placeholder of this length.
+    fn put(
+        &self,
+        out: &mut String,
+        name: &str,
+        value: &str,
+        length: usize,
+    ) -> Result<(), DatabaseError> {
         if value.contains('\0') {
             return Err(wrong(format!("the value for {{{{{name}}}}} has a NUL in it")));
         }
-        if !self.tags.is_empty() && value.contains('$') {
+        if self.tags.iter().any(|tag| completes(tag, out, value, &self.rest[length..])) {
             return Err(wrong(format!(
-                "the value for {{{{{name}}}}} has a $ in it and cannot stand within dollar quotes"
+                "the value for {{{{{name}}}}} would end the dollar quotes that it stands in"
+            )));
+        }
+        if self.is_statement_in_text(length) && !self.stands_in_statement(value) {
+            return Err(wrong(format!(
+                "the value for {{{{{name}}}}} cannot stand in a statement that is a text itself"
             )));
         }
         match self.place {
@@ -188,6 +201,26 @@ impl<'t> Scan<'t> {
             Place::LineComment | Place::BlockComment(_) => {}
         }
         Ok(())
+    }
+
+    /// Is the placeholder but a part of a text within dollar quotes? Such texts are executed mostly
+    /// (`EXECUTE 'CREATE ROLE "{{name}}"'`), and then our quoting is that of the text only.
+    fn is_statement_in_text(&self, length: usize) -> bool {
+        let Place::Quoted { quote: '\'', .. } = self.place else { return false };
+        let alone = self.before().len() == self.opened && self.rest[length..].starts_with('\'');
+        !self.tags.is_empty() && !alone
+    }
+
+    /// May a value stand in there: within quotes without having any, else as one word?
+    fn stands_in_statement(&self, value: &str) -> bool {
+        let text = &self.before()[self.opened..];
+        let within = |quote: &str| text.matches(quote).count() % 2 == 1;
+        if within("\"") || within("''") {
+            !value.contains(['"', '\'', '\\'])
+        } else {
+            let fits = |c: char| c.is_ascii_alphanumeric() || "_-.:@+".contains(c);
+            value.chars().all(fits) && !value.contains("--")
+        }
     }
 
     /// Takes what belongs together here: mostly one character.
@@ -253,6 +286,7 @@ impl<'t> Scan<'t> {
             && let Some(place) = self.dialect.quotes(c, self.before())
         {
             self.place = place;
+            self.opened = self.before().len() + one;
         }
         self.skip(one)
     }
@@ -271,6 +305,19 @@ impl<'t> Scan<'t> {
             && tag.chars().all(|c| c.is_alphanumeric() || c == '_');
         is_tag.then(|| &self.rest[..end + 2])
     }
+}
+
+/// Is there a tag of dollar quotes in a value, or does the value make one with what is around it?
+fn completes(tag: &str, before: &str, value: &str, after: &str) -> bool {
+    if !value.contains('$') && !before.ends_with('$') && !after.starts_with('$') {
+        return false;
+    }
+    // Of what is around it, too little for a tag without the value.
+    let around = tag.chars().count() - 1;
+    let start = before.char_indices().rev().take(around).last().map_or(before.len(), |(at, _)| at);
+    let near: String = after.chars().take(around).collect();
+    let whole = Zeroizing::new(format!("{}{value}{near}", &before[start..]));
+    whole.contains(tag)
 }
 
 /// May it stand without quotes: letters, digits, underscores?
@@ -334,7 +381,17 @@ mod tests {
             ("CREATE ROLE {{name}}", "x y", "outside of quotes"),
             ("CREATE ROLE {{name}}", "", "outside of quotes"),
             ("CREATE ROLE \"{{name}}\"", "a\0secret", "has a NUL"),
-            ("DO $$ BEGIN PERFORM '{{name}}'; END $$", "a$$secret", "within dollar quotes"),
+            ("DO $$ BEGIN PERFORM '{{name}}'; END $$", "a$$secret", "would end the dollar quotes"),
+            (
+                "DO $x$ BEGIN PERFORM '$x{{name}}'; END $x$",
+                "$secret",
+                "would end the dollar quotes",
+            ),
+            (
+                "DO $x$ BEGIN PERFORM '{{name}}x$'; END $x$",
+                "secret$",
+                "would end the dollar quotes",
+            ),
             ("CREATE ROLE \"{{name}}", "a", "without its closing one"),
             ("DO $$ BEGIN", "a", "without its closing one"),
         ];
@@ -343,10 +400,38 @@ mod tests {
             assert!(error.contains(expected), "{text}: {error}");
             assert!(!error.contains("secret"), "{error}");
         }
+        let verifier = "SCRAM-SHA-256$4096:c2FsdA==$a:b";
+        assert_eq!(
+            filled(Dialect::Postgresql, "DO $$ BEGIN PERFORM '{{name}}'; END $$", verifier)
+                .unwrap(),
+            [format!("DO $$ BEGIN PERFORM '{verifier}'; END $$")]
+        );
         assert_eq!(
             filled(Dialect::Postgresql, "CREATE ROLE {{name}}", "v_token_1").unwrap(),
             ["CREATE ROLE v_token_1"]
         );
+    }
+
+    /// Threat CVE-2026-39946, one level down.
+    #[test]
+    fn a_value_in_a_statement_that_is_a_text_has_nothing_to_end_it_with() {
+        let within = |inner: &str| format!("DO $$ BEGIN EXECUTE {inner}; END $$");
+        let cases = [
+            ("'CREATE ROLE \"{{name}}\"'", "v-a.b 1", true),
+            ("'CREATE ROLE \"{{name}}\"'", "x\" SUPERUSER; --", false),
+            ("'ALTER ROLE x PASSWORD ''{{name}}'''", "a b$c", true),
+            ("'ALTER ROLE x PASSWORD ''{{name}}'''", "a''; DROP ROLE y; --", false),
+            ("'ALTER ROLE x PASSWORD E''{{name}}'''", "a\\", false),
+            ("'GRANT x TO {{name}}'", "v_1", true),
+            ("'this is for {{name}}'", "v-a@b.c-1", true),
+            ("'ALTER ROLE {{name}} NOLOGIN'", "x--", false),
+            ("'GRANT x TO {{name}}'", "x, y", false),
+            ("format('GRANT x TO %I', '{{name}}')", "x\"'; y", true),
+        ];
+        for (inner, name, good) in cases {
+            let got = filled(Dialect::Postgresql, &within(inner), name);
+            assert_eq!(got.is_ok(), good, "{inner} {name}: {got:?}");
+        }
     }
 
     #[test]

@@ -3,4 +3,5 @@
 
 pub mod guard;
 pub mod mariadb;
+pub mod postgresql;
 pub mod redis;
