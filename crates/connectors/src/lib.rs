@@ -1,7 +1,7 @@
 //! What Strongroom manages accounts in: databases, and later directories, behind traits of our own.
 //!
 //! Client libraries of such systems ask the machine for time and sockets themselves, so they sit
-//! behind a trait that the simulator has a twin of. A driver is one file; it knows accounts and
+//! behind a trait that the simulator has a twin of. A driver is one folder; it knows accounts and
 //! statements, and nothing of leases, roles, or who asked.
 
 pub mod database;

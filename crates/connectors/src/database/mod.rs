@@ -9,20 +9,26 @@
 //! * names and values are put into statements by the database's own quoting (threat
 //!   CVE-2026-39946), see [`statements`].
 
-pub mod libpq;
+mod builtin;
 pub mod mysql;
+mod pool;
 pub mod postgresql;
 pub mod redis;
 pub mod statements;
-pub mod tls;
+mod tls;
+mod url;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_base::{JsonMap, Secret, SecretString, Timestamp};
+use strongroom_base::{JsonMap, SecretString, Timestamp};
+use zeroize::Zeroizing;
+
+pub use builtin::builtin;
 
 /// What an asynchronous call of a driver answers.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DatabaseError>> + Send + 'a>>;
@@ -31,6 +37,9 @@ pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, DatabaseError>> +
 pub trait Databases: Send + Sync + fmt::Debug {
     /// The driver of this name.
     fn driver(&self, plugin_name: &str) -> Option<Arc<dyn Driver>>;
+
+    /// All names that have a driver, in their order.
+    fn names(&self) -> Vec<&'static str>;
 }
 
 /// One kind of database.
@@ -69,6 +78,9 @@ pub enum CredentialKind {
     ClientCertificate,
 }
 
+/// How long to wait where nothing is said.
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
+
 /// What the operator configured.
 #[derive(Debug, Default)]
 pub struct Settings {
@@ -90,6 +102,13 @@ pub struct Settings {
     pub tls: TlsMaterial,
     /// Fields of the driver's own.
     pub own: JsonMap,
+}
+
+impl Settings {
+    /// How long to wait for the database, also where the operator says nothing.
+    fn limit(&self) -> Duration {
+        if self.timeout.is_zero() { TIMEOUT_DEFAULT } else { self.timeout }
+    }
 }
 
 /// Certificates and key for TLS, PEM.
@@ -116,6 +135,22 @@ pub enum Credential {
     PublicKey(String),
     /// The subject of a certificate, RFC 4514.
     Subject(String),
+}
+
+impl Credential {
+    /// The password, for a database (`of`) that knows no other credentials.
+    fn password(&self, of: &str) -> Result<&SecretString, DatabaseError> {
+        match self {
+            Self::Password(password) if password.expose_secret().is_empty() => {
+                Err(wrong("an account needs a password"))
+            }
+            Self::Password(password) => Ok(password),
+            Self::PublicKey(_) | Self::Subject(_) => Err(DatabaseError::new(
+                FailureKind::Unsupported,
+                format!("accounts of {of} have passwords here, no other credentials"),
+            )),
+        }
+    }
 }
 
 /// An account to be made.
@@ -203,6 +238,14 @@ impl DatabaseError {
     }
 }
 
+fn wrong(text: impl Into<String>) -> DatabaseError {
+    DatabaseError::new(FailureKind::Configuration, text)
+}
+
+fn unreachable(text: impl Into<String>) -> DatabaseError {
+    DatabaseError::new(FailureKind::Unreachable, text)
+}
+
 impl fmt::Display for DatabaseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
@@ -211,26 +254,78 @@ impl fmt::Display for DatabaseError {
 
 impl std::error::Error for DatabaseError {}
 
-/// A piece of a secret this long (in characters) in a text is a leak, too.
-const PIECE: usize = 8;
+/// So many characters of a secret in a row are a piece that a text may not repeat.
+const PIECE_CHARS: usize = 5;
+/// No more of a foreign text is looked at, and shown.
+const SAID_CHARS_MAX: usize = 1_000;
+/// No code of a protocol is longer.
+const CODE_CHARS_MAX: usize = 16;
+/// What stands for a text that cannot be shown.
+const WITHHELD: &str = "[not shown: it repeats a part of a password]";
 
-/// A text without the secrets that may have got into it: for what a database or its library says. One that
-/// repeats a piece of a secret is not shown at all.
-pub fn without(text: &str, secrets: &[&Secret<String>]) -> String {
-    let secrets = || secrets.iter().map(|secret| secret.expose_secret()).filter(|s| !s.is_empty());
-    let mut text = text.replace('\0', " ");
-    for secret in secrets() {
-        text = text.replace(secret.as_str(), "\0");
+/// What a database or its library says, without the secrets that may have got into it: the one rule
+/// of all drivers.
+///
+/// A whole secret is replaced. A text that repeats a piece of one is withheld entirely: servers quote
+/// the place of a mistake (`near "…"`), cut what they quote, change the case of names, and double or
+/// escape quotes within it. A secret shorter than a piece is looked for as a word of its own.
+pub fn without(text: &str, secrets: &[&SecretString]) -> String {
+    let mut shown: String = text.chars().take(SAID_CHARS_MAX).map(printable).collect();
+    let secrets: Vec<&str> = secrets
+        .iter()
+        .map(|secret| secret.expose_secret().as_str())
+        .filter(|secret| !secret.is_empty())
+        .collect();
+    for secret in secrets.iter().filter(|secret| secret.chars().count() >= PIECE_CHARS) {
+        shown = shown.replace(secret, "\0");
     }
-    let leaks = |secret: &String| {
-        let starts = secret.char_indices().map(|(at, _)| at);
-        let ends = secret.char_indices().map(|(at, c)| at + c.len_utf8()).skip(PIECE - 1);
-        starts.zip(ends).any(|(start, end)| text.contains(&secret[start..end]))
-    };
-    if secrets().any(leaks) {
-        return "[not shown: it repeats a part of a password]".to_owned();
+    if secrets.iter().any(|secret| repeats(&shown, secret)) {
+        return WITHHELD.to_owned();
     }
-    text.replace('\0', "[password]")
+    shown.replace('\0', "[password]")
+}
+
+/// What stands before the first quotation, in whatever quotes: for messages that quote a statement.
+fn unquoted(text: &str) -> &str {
+    let is_quote =
+        |c: char| "'\"`\u{ab}\u{bb}\u{2018}\u{2019}\u{201a}\u{201c}\u{201d}\u{201e}".contains(c);
+    text.split(is_quote).next().unwrap_or_default().trim_end()
+}
+
+/// A code of a protocol (`28P01`, `WRONGPASS`), if it is one: it is shown whatever letters a password
+/// has in common with it.
+fn code(text: &str) -> &str {
+    let fits = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit();
+    if text.len() <= CODE_CHARS_MAX && text.bytes().all(fits) { text } else { "?" }
+}
+
+/// Lines of a foreign text are no lines of our log.
+fn printable(c: char) -> char {
+    if c.is_control() { ' ' } else { c }
+}
+
+/// Characters by which a secret and what is repeated of it are compared: quoting and case make no
+/// difference.
+fn compared(text: &str) -> Zeroizing<Vec<char>> {
+    let quoting = |c: &char| !matches!(c, '\'' | '"' | '`' | '\\');
+    let all = text.chars().map(printable).filter(quoting);
+    Zeroizing::new(all.flat_map(char::to_lowercase).collect())
+}
+
+/// Does a text repeat a piece of a secret?
+fn repeats(text: &str, secret: &str) -> bool {
+    let said = compared(text);
+    let secret = compared(secret);
+    if secret.len() >= PIECE_CHARS {
+        let pieces: HashSet<&[char]> = said.windows(PIECE_CHARS).collect();
+        return secret.windows(PIECE_CHARS).any(|piece| pieces.contains(piece));
+    }
+    let is_end = |c: Option<&char>| c.is_none_or(|c| !c.is_alphanumeric());
+    !secret.is_empty()
+        && said.windows(secret.len()).enumerate().any(|(at, word)| {
+            let before = at.checked_sub(1).and_then(|before| said.get(before));
+            word == secret.as_slice() && is_end(before) && is_end(said.get(at + word.len()))
+        })
 }
 
 #[cfg(test)]
@@ -270,16 +365,73 @@ mod tests {
 
     #[test]
     fn no_secret_and_no_piece_of_one_gets_through() {
-        let secret = Secret::new("correct horse".to_owned());
+        let hidden = WITHHELD;
+        // A secret, what is said, what is shown.
         let cases = [
-            ("no such table", "no such table"),
-            ("near 'correct horse'", "near '[password]'"),
-            ("near 'orrect horse", "[not shown: it repeats a part of a password]"),
-            ("near 'correct h", "[not shown: it repeats a part of a password]"),
-            ("correct", "correct"),
+            ("correct horse", "no such table", "no such table"),
+            ("correct horse", "near 'correct horse'", "near '[password]'"),
+            ("correct horse", "correct horsecorrect horse", "[password][password]"),
+            ("correct horse", "near 'orrec", hidden),
+            ("correct horse", "near 'rse' or 'corr' at line 1", "near 'rse' or 'corr' at line 1"),
+            ("correct horse", "column \"CORRECT\" does not exist", hidden),
+            ("correct horse", "near 'correct horse' and 'horse'", hidden),
+            ("it's \\ me", "near 'it''s \\\\ me'", hidden),
+            ("a'b'c'd'e", "near 'a''b''c''d''e'", hidden),
+            ("a'b'c'd'e", "near 'a\\'b\\'c\\'d\\'e'", hidden),
+            ("na\u{ef}v\u{c9}", "near 'NA\u{cf}V\u{e9}'", hidden),
+            // Short ones are words that stand in other words.
+            ("pass", "the password is wrong", "the password is wrong"),
+            ("pass", "near 'Pass'", hidden),
+            ("root", "access denied for user 'root'@'%'", hidden),
+            ("", "near ''", "near ''"),
+            (
+                "a
+bc
+d",
+                "near 'a
+bc
+",
+                hidden,
+            ),
+            ("correct horse", "two\nlines\0 and more", "two lines  and more"),
         ];
-        for (text, expected) in cases {
-            assert_eq!(without(text, &[&secret, &Secret::default()]), expected, "{text}");
+        for (secret, said, expected) in cases {
+            let secret = SecretString::new(secret.to_owned());
+            let shown = without(said, &[&SecretString::default(), &secret]);
+            assert_eq!(shown, expected, "{said}");
         }
+    }
+
+    #[test]
+    fn what_is_quoted_is_cut_off() {
+        for (said, expected) in [
+            ("syntax error", "syntax error"),
+            ("Syntaxfehler bei \u{bb}x\u{ab}", "Syntaxfehler bei"),
+            ("near 'x' or \"y\"", "near"),
+            ("\"x\"", ""),
+        ] {
+            assert_eq!(unquoted(said), expected);
+        }
+        for (said, expected) in [
+            ("28P01", "28P01"),
+            ("MAXIMUM16LETTERS", "MAXIMUM16LETTERS"),
+            ("MAXIMUM16LETTERS1", "?"),
+            ("secret", "?"),
+            ("A\nB", "?"),
+        ] {
+            assert_eq!(code(said), expected);
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_cut() {
+        let secret = SecretString::new("correct horse".to_owned());
+        for (length, expected) in
+            [(SAID_CHARS_MAX, SAID_CHARS_MAX), (SAID_CHARS_MAX + 1, SAID_CHARS_MAX)]
+        {
+            assert_eq!(without(&"\u{fc}".repeat(length), &[&secret]).chars().count(), expected);
+        }
+        let late = format!("{} correct horse", "x".repeat(SAID_CHARS_MAX));
+        assert!(!without(&late, &[&secret]).contains("corr"));
     }
 }

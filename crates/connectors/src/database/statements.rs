@@ -5,10 +5,10 @@
 //! password with a quote in it neither breaks the statement nor becomes part of it (threat
 //! CVE-2026-39946). Where no rule makes a value safe, it is refused.
 
-use strongroom_base::SecretString;
+use strongroom_base::{SecretString, Timestamp};
 use zeroize::Zeroizing;
 
-use super::{DatabaseError, FailureKind};
+use super::{DatabaseError, wrong};
 
 /// Whose quoting.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,6 +88,12 @@ impl Place {
 /// Values for placeholders, by their names without the braces.
 pub type Values<'a> = [(&'a str, &'a str)];
 
+/// The value of `{{expiration}}`, in UTC: `2006-01-02 15:04:05+0000`.
+pub fn expiration(at: Timestamp) -> String {
+    let whole = Timestamp::from_seconds(at.seconds()).to_string();
+    format!("{}+0000", whole.trim_end_matches('Z').replace('T', " "))
+}
+
 /// The single statements of an operator's texts, with the values in their places.
 ///
 /// A text is cut at each `;` outside of quotes, comments and dollar quotes.
@@ -135,10 +141,6 @@ fn placeholder<'v>(rest: &str, values: &'v Values<'_>) -> Option<(&'v str, &'v s
     let (name, _) = inner.split_once("}}")?;
     let (known, value) = values.iter().find(|(known, _)| *known == name.trim())?;
     Some((known, value, name.len() + 4))
-}
-
-fn wrong(text: impl Into<String>) -> DatabaseError {
-    DatabaseError::new(FailureKind::Configuration, text)
 }
 
 /// A walk over a text that knows where it is.
@@ -431,6 +433,18 @@ mod tests {
         for (inner, name, good) in cases {
             let got = filled(Dialect::Postgresql, &within(inner), name);
             assert_eq!(got.is_ok(), good, "{inner} {name}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_is_written_in_utc_without_parts_of_seconds() {
+        for (nanos, expected) in [
+            (0, "1970-01-01 00:00:00+0000"),
+            (1_800_000_000_999_999_999, "2027-01-15 08:00:00+0000"),
+            (-1, "1969-12-31 23:59:59+0000"),
+            (i64::MAX, "2262-04-11 23:47:16+0000"),
+        ] {
+            assert_eq!(expiration(Timestamp(nanos)), expected);
         }
     }
 

@@ -17,7 +17,7 @@ use rustls::{
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
-use super::{DatabaseError, FailureKind};
+use super::{DatabaseError, wrong};
 
 /// What of the server's certificate is checked.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,10 +53,6 @@ pub fn client(
     builder
         .with_client_auth_cert(chain, key)
         .map_err(|_| wrong("the client's certificate and private key do not belong together"))
-}
-
-fn wrong(text: impl Into<String>) -> DatabaseError {
-    DatabaseError::new(FailureKind::Configuration, text)
 }
 
 fn certificates(what: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, DatabaseError> {

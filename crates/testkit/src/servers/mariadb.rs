@@ -50,10 +50,14 @@ impl MariaDb {
             "--skip-test-db",
         ]);
         install.arg(format!("--datadir={}", folder.path("data").display()));
+        // In a folder in common, a server that starts removes the others' temporary files.
+        std::fs::create_dir(folder.path("tmp")).expect("a folder");
+        install.env("TMPDIR", folder.path("tmp"));
         install.args(user(&folder));
         let output = install.output().expect("mariadb-install-db starts");
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success(), "mariadb-install-db failed: {text}");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "mariadb-install-db failed: {err}\n{out}");
         let password = PASSWORD.replace('\\', "\\\\").replace('\'', "''");
         folder.write(
             "init.sql",
@@ -97,6 +101,7 @@ fn launch(folder: &Folder, port: u16, options: &[String]) -> Result<Guarded, Str
         format!("--datadir={}", path("data")),
         format!("--socket={}", path("socket")),
         format!("--pid-file={}", path("pid")),
+        format!("--tmpdir={}", path("tmp")),
         format!("--init-file={}", path("init.sql")),
         format!("--port={port}"),
     ];

@@ -197,17 +197,19 @@ async fn rows_beside_an_account_are_all_written_or_none() {
 
 #[test]
 fn what_the_server_repeats_of_a_statement_is_left_out() {
-    let said = |code: u16, message: &str| {
-        said(&ServerError { code, message: message.to_owned(), state: "42000".to_owned() })
+    let said = |code: u16, message: &str| ServerError {
+        code,
+        message: message.to_owned(),
+        state: "42000".to_owned(),
     };
     let cases = [
-        (1064, "Syntax; use near 'IDENTIFIED BY 'x'' at line 1", "Error 1064 (42000): Syntax; use"),
-        (1064, "Falsche Syntax bei 'x' in Zeile 1", "Error 1064 (42000): Falsche Syntax bei"),
-        (1049, "Unknown database 'd'", "Error 1049 (42000): Unknown database 'd'"),
-        (1583, "Incorrect parameters near 'x'", "Error 1583 (42000): Incorrect parameters"),
+        (1064, "Syntax; use near 'IDENTIFIED BY 'x'' at line 1", "Syntax; use"),
+        (1064, "Falsche Syntax bei 'x' in Zeile 1", "Falsche Syntax bei"),
+        (1049, "Unknown database 'd'", "Unknown database 'd'"),
+        (1583, "Incorrect parameters near 'x'", "Incorrect parameters"),
     ];
-    for (code, message, expected) in cases {
-        assert_eq!(said(code, message), expected);
+    for (code, text, expected) in cases {
+        assert_eq!(message(&said(code, text)), expected);
     }
 }
 
@@ -419,7 +421,6 @@ fn what_it_says_of_itself() {
     assert!(legacy.traits().username_template.ends_with("truncate 16 }}"));
     assert_eq!(current.traits().names, ["mysql-database-plugin"]);
     assert_eq!(legacy.traits().names.len(), 3);
-    assert_eq!(expiration(Timestamp::from_seconds(1_800_000_000)), "2027-01-15 08:00:00+0000");
     let bad = [
         (TlsMaterial { ca: "nothing".to_owned(), ..TlsMaterial::default() }, "tls_ca"),
         (

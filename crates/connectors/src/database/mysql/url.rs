@@ -6,6 +6,7 @@ use strongroom_base::SecretString;
 use strongroom_base::duration::parse_duration_nanos;
 
 use super::{DatabaseError, wrong};
+use crate::database::url::{Login, decode, host_and_port};
 
 const PORT: u16 = 3306;
 
@@ -51,10 +52,7 @@ impl Address {
         })?;
         let (who, network) = front.rsplit_once('@').unwrap_or(("{{username}}:{{password}}", front));
         let (user, secret) = who.split_once(':').unwrap_or((who, ""));
-        let put = |text: &str| {
-            text.replace("{{username}}", username)
-                .replace("{{password}}", password.expose_secret().as_str())
-        };
+        let login = Login { username, password: password.expose_secret() };
         let (network, at) = match network.split_once('(') {
             None => (network, ""),
             Some((network, rest)) => (
@@ -66,11 +64,11 @@ impl Address {
         };
         let (database, parameters) = back.split_once('?').unwrap_or((back, ""));
         let mut address = Self {
-            user: user.replace("{{username}}", username),
-            password: SecretString::new(put(secret)),
+            user: login.fill(user).to_string(),
+            password: SecretString::new(login.fill(secret).to_string()),
             hosts: Vec::new(),
             socket: None,
-            database: unescape(database, false)?,
+            database: unescape(database)?,
             tls: Tls::Off,
             connect: None,
             statement: None,
@@ -148,7 +146,7 @@ impl Address {
                 if name.is_empty() || !name.chars().all(ok) {
                     return Err(wrong("invalid connection_url: invalid name of a parameter"));
                 }
-                self.variables.push(format!("{name} = {}", unescape(value, true)?));
+                self.variables.push(format!("{name} = {}", unescape(&value.replace('+', " "))?));
             }
         }
         Ok(())
@@ -177,45 +175,12 @@ fn boolean(value: &str) -> Option<bool> {
 
 /// A host with its port, which may be left out. IPv6 addresses stand in brackets.
 fn host(text: &str) -> Result<(String, u16), DatabaseError> {
-    let bad = || wrong("invalid connection_url: invalid host or port");
-    let (name, port) = match text.strip_prefix('[') {
-        Some(rest) => {
-            let (name, port) = rest.split_once(']').ok_or_else(bad)?;
-            (name, port.strip_prefix(':').or(port.is_empty().then_some("")))
-        }
-        None => match text.split_once(':') {
-            Some((name, port)) => (name, Some(port)),
-            None => (text, Some("")),
-        },
-    };
-    let port = match port.ok_or_else(bad)? {
-        "" => PORT,
-        port => port.parse().map_err(|_| bad())?,
-    };
-    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
-    if name.is_empty() || !name.chars().all(fits) {
-        return Err(bad());
-    }
-    Ok((name.to_owned(), port))
+    host_and_port(text, PORT).ok_or_else(|| wrong("invalid connection_url: invalid host or port"))
 }
 
-/// Percent escapes, and in a query's value also `+` for a space.
-fn unescape(text: &str, query: bool) -> Result<String, DatabaseError> {
-    let bad = || wrong("invalid connection_url: invalid percent escape");
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'%' => {
-                let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16));
-                let (high, low) = (digit().ok_or_else(bad)?, digit().ok_or_else(bad)?);
-                out.push((16 * high + low) as u8);
-            }
-            b'+' if query => out.push(b' '),
-            _ => out.push(byte),
-        }
-    }
-    String::from_utf8(out).map_err(|_| bad())
+fn unescape(text: &str) -> Result<String, DatabaseError> {
+    let text = decode(text).map(|text| text.to_string());
+    text.ok_or_else(|| wrong("invalid connection_url: invalid percent escape"))
 }
 
 #[cfg(test)]

@@ -15,30 +15,24 @@ mod url;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{
     ClientIdentity, Conn, DriverError, Error, IoError, Opts, OptsBuilder, ServerError, SslOpts,
 };
-use parking_lot::Mutex;
 use strongroom_base::{Json, SecretString, Timestamp};
-use tokio::sync::{Semaphore, SemaphorePermit};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use self::url::{Address, Tls};
-use super::statements::{Dialect, Values, fill};
+use super::pool::{Lent, Pool};
+use super::statements::{Dialect, Values, expiration, fill};
 use super::{
     Answer, Credential, CredentialKind, Database, DatabaseError, Driver, DriverTraits, FailureKind,
-    NewAccount, Settings, TlsMaterial, without,
+    NewAccount, Settings, TlsMaterial, unquoted, without, wrong,
 };
 
-/// Connections at a time where the operator sets none.
-const OPEN_CONNECTIONS: u32 = 4;
-/// How long to wait for the database where the configuration does not say.
-const TIMEOUT: Duration = Duration::from_secs(20);
 const KEEPALIVE: Duration = Duration::from_secs(30);
 /// No statement here comes near this; that it is given saves asking the server for its own.
 const PACKET_BYTES_MAX: usize = 1 << 24;
@@ -97,24 +91,17 @@ impl Driver for Mysql {
     }
 }
 
-fn wrong(text: impl Into<String>) -> DatabaseError {
-    DatabaseError::new(FailureKind::Configuration, text)
-}
-
 /// One MySQL or MariaDB, with the connections kept to it.
 struct MysqlDatabase {
     /// How to get to it as the administrator: each host, in the order they are tried.
     ways: Vec<(String, Opts)>,
     tls: Tls,
     password: SecretString,
+    /// The password that was configured, which the URL may say or not.
+    configured: SecretString,
     connect: Duration,
     statement: Duration,
-    idle_max: usize,
-    /// Zero is for as long as they last.
-    lifetime: Duration,
-    permits: Semaphore,
-    idle: Mutex<Vec<(Conn, Instant)>>,
-    closed: AtomicBool,
+    pool: Pool<Conn>,
 }
 
 impl fmt::Debug for MysqlDatabase {
@@ -122,15 +109,6 @@ impl fmt::Debug for MysqlDatabase {
         let names: Vec<&str> = self.ways.iter().map(|(name, _)| name.as_str()).collect();
         f.debug_struct("MysqlDatabase").field("at", &names).finish_non_exhaustive()
     }
-}
-
-/// A connection out of the pool. Dropped, it is closed.
-struct Lent<'a> {
-    conn: Conn,
-    since: Instant,
-    /// Nobody knows what state it is in.
-    broken: bool,
-    _permit: SemaphorePermit<'a>,
 }
 
 /// Why the database did not do something.
@@ -147,7 +125,7 @@ impl MysqlDatabase {
     fn open(settings: Settings) -> Result<Self, DatabaseError> {
         let Settings { connection_url, username, password, .. } = &settings;
         let address = Address::parse(connection_url.expose_secret(), username, password)?;
-        let limit = if settings.timeout.is_zero() { TIMEOUT } else { settings.timeout };
+        let limit = settings.limit();
         let (tls, ssl) = tls(address.tls, &settings)?;
         let builder = OptsBuilder::default()
             .user(Some(&address.user))
@@ -172,26 +150,44 @@ impl MysqlDatabase {
                 })
                 .collect(),
         };
-        let open = match settings.max_open_connections {
-            0 => OPEN_CONNECTIONS,
-            open => open,
-        } as usize;
-        let idle_max = match settings.max_idle_connections as usize {
-            0 => open,
-            idle => idle.min(open),
-        };
         Ok(Self {
             ways,
             tls,
             password: address.password,
+            configured: settings.password.duplicate(),
             connect: address.connect.map_or(limit, |own| own.min(limit)),
             statement: address.statement.map_or(limit, |own| own.min(limit)),
-            idle_max,
-            lifetime: settings.max_connection_lifetime,
-            permits: Semaphore::new(open),
-            idle: Mutex::default(),
-            closed: AtomicBool::new(false),
+            pool: Pool::new(&settings),
         })
+    }
+
+    /// A failure as an error of ours, in the form that Go's driver gives it; `sent` are the secrets
+    /// that went out.
+    fn said(&self, failed: &Failed, sent: &[&SecretString]) -> DatabaseError {
+        let own = [&self.password, &self.configured];
+        let secrets: Vec<&SecretString> = own.into_iter().chain(sent.iter().copied()).collect();
+        let text = match failed {
+            Failed::Server(error) => {
+                let (state, message) = (super::code(&error.state), message(error));
+                format!("Error {} ({state}): {}", error.code, without(message, &secrets))
+            }
+            Failed::NoTls => "the server has no TLS".to_owned(),
+            Failed::Other(text) => without(text, &secrets),
+        };
+        DatabaseError::new(failed.kind(), text)
+    }
+
+    /// The same of the statement after `done` others.
+    fn at(
+        &self,
+        failed: &Failed,
+        done: usize,
+        all: usize,
+        sent: &[&SecretString],
+    ) -> DatabaseError {
+        let error = self.said(failed, sent);
+        let text = format!("statement {} of {all}: {}", done.saturating_add(1), error.text);
+        DatabaseError::new(error.kind, text)
     }
 
     /// Connects by the first way that leads there; `change` makes the options another account's.
@@ -218,7 +214,7 @@ impl MysqlDatabase {
 
     async fn connect(&self) -> Result<Conn, DatabaseError> {
         self.reach(|own| own).await.map_err(|failed| {
-            let mut error = failed.error(&[&self.password]);
+            let mut error = self.said(&failed, &[]);
             error.kind = match failed.code() {
                 // Access denied; denied without a password; the password has expired.
                 Some(1045 | 1698 | 1820 | 1862) => FailureKind::Credential,
@@ -230,44 +226,21 @@ impl MysqlDatabase {
         })
     }
 
-    async fn lend(&self) -> Result<Lent<'_>, DatabaseError> {
-        let permit = match timeout(self.connect + self.statement, self.permits.acquire()).await {
-            Ok(Ok(permit)) => permit,
-            _ => {
-                let text = "no connection became free in time";
-                return Err(DatabaseError::new(FailureKind::Unreachable, text));
-            }
-        };
-        loop {
-            let Some((mut conn, since)) = self.idle.lock().pop() else { break };
-            if !self.lifetime.is_zero() && since.elapsed() >= self.lifetime {
-                continue;
-            }
+    async fn lend(&self) -> Result<Lent<Conn>, DatabaseError> {
+        let slot = self.pool.slot(self.connect.saturating_add(self.statement)).await?;
+        while let Some((mut conn, since)) = self.pool.kept() {
             // What a former user of the session set must not reach the next; and it shows if the
             // database still knows of it.
-            let reset = async {
-                let done = conn.reset().await?;
-                if done { Ok(()) } else { conn.ping().await }
-            };
-            if within(self.statement, reset).await.is_ok() {
-                return Ok(Lent { conn, since, broken: false, _permit: permit });
+            if matches!(within(self.statement, conn.reset()).await, Ok(true)) {
+                return Ok(slot.kept((conn, since)));
             }
         }
-        let conn = self.connect().await?;
-        Ok(Lent { conn, since: Instant::now(), broken: false, _permit: permit })
-    }
-
-    fn give_back(&self, lent: Lent<'_>) {
-        let mut idle = self.idle.lock();
-        let keep = !lent.broken && !self.closed.load(Ordering::Acquire);
-        if keep && idle.len() < self.idle_max {
-            idle.push((lent.conn, lent.since));
-        }
+        Ok(slot.fresh(self.connect().await?))
     }
 
     /// Runs one statement.
-    async fn run(&self, lent: &mut Lent<'_>, statement: &SecretString) -> Result<(), Failed> {
-        let query = lent.conn.query_drop(statement.expose_secret().as_str());
+    async fn run(&self, lent: &mut Lent<Conn>, statement: &SecretString) -> Result<(), Failed> {
+        let query = lent.connection.query_drop(statement.expose_secret().as_str());
         let result = within(self.statement, query).await;
         lent.broken |= matches!(result, Err(Failed::Other(_)));
         result
@@ -279,7 +252,7 @@ impl MysqlDatabase {
     /// statement about an account. `START TRANSACTION` would end with the first of those.
     async fn run_all(
         &self,
-        lent: &mut Lent<'_>,
+        lent: &mut Lent<Conn>,
         statements: &[SecretString],
     ) -> Result<(), (usize, Failed)> {
         let control = |word: &str| SecretString::new(word.to_owned());
@@ -305,14 +278,14 @@ impl MysqlDatabase {
         let statements = fill(Dialect::Mysql, texts, values)?;
         let mut lent = self.lend().await?;
         let result = self.run_all(&mut lent, &statements).await;
-        self.give_back(lent);
-        result.map_err(|(done, failed)| failed.at(done, statements.len(), secrets))
+        self.pool.give_back(lent);
+        result.map_err(|(done, failed)| self.at(&failed, done, statements.len(), secrets))
     }
 
     /// The hosts that an account of this name is there for; `None` where the administrator may not look.
     async fn hosts_of(
         &self,
-        lent: &mut Lent<'_>,
+        lent: &mut Lent<Conn>,
         name: &str,
     ) -> Result<Option<Vec<String>>, DatabaseError> {
         // Roles of MariaDB stand in the same table, with an empty host.
@@ -320,13 +293,13 @@ impl MysqlDatabase {
             "SELECT Host FROM mysql.user WHERE User = {} AND Host <> ''",
             *Dialect::Mysql.text(name)
         );
-        match within(self.statement, lent.conn.query::<String, _>(query)).await {
+        match within(self.statement, lent.connection.query::<String, _>(query)).await {
             Ok(hosts) => Ok(Some(hosts)),
             // Denied: the table, a column, the database.
             Err(failed) if matches!(failed.code(), Some(1142 | 1143 | 1044)) => Ok(None),
             Err(failed) => {
                 lent.broken |= failed.code().is_none();
-                let error = failed.error(&[]);
+                let error = self.said(&failed, &[]);
                 Err(DatabaseError::new(error.kind, format!("looking for accounts: {}", error.text)))
             }
         }
@@ -335,7 +308,7 @@ impl MysqlDatabase {
     /// Takes all rights from an account and drops it, for each of its hosts.
     async fn drop_account(
         &self,
-        lent: &mut Lent<'_>,
+        lent: &mut Lent<Conn>,
         name: &str,
         hosts: Option<Vec<String>>,
     ) -> Result<(), DatabaseError> {
@@ -351,7 +324,7 @@ impl MysqlDatabase {
                 match self.run(lent, statement).await {
                     // Nobody has rights: then there is no such account, or it is dropped next.
                     Err(failed) if index == 0 && failed.code() == Some(1269) && !sure => {}
-                    Err(failed) => return Err(failed.at(index, statements.len(), &[])),
+                    Err(failed) => return Err(self.at(&failed, index, statements.len(), &[])),
                     Ok(()) => {}
                 }
             }
@@ -360,7 +333,7 @@ impl MysqlDatabase {
     }
 
     async fn create_account(&self, account: &NewAccount<'_>) -> Result<(), DatabaseError> {
-        let password = password_of(account.credential)?;
+        let password = account.credential.password("MySQL")?;
         if account.name.is_empty() {
             return Err(wrong("an account needs a name"));
         }
@@ -376,23 +349,23 @@ impl MysqlDatabase {
             return Err(wrong("empty creation statements"));
         }
         let undo = fill(Dialect::Mysql, account.rollback, &values)?;
-        let secrets = [password, &self.password];
+        let secrets = [password];
         let mut lent = self.lend().await?;
         let before = self.hosts_of(&mut lent, account.name).await?;
         if before.as_ref().is_some_and(|hosts| !hosts.is_empty()) {
-            self.give_back(lent);
+            self.pool.give_back(lent);
             let text = "an account of this name is already there";
             return Err(DatabaseError::new(FailureKind::Refused, text));
         }
         let Err((done, failed)) = self.run_all(&mut lent, &statements).await else {
-            self.give_back(lent);
+            self.pool.give_back(lent);
             return Ok(());
         };
         // Where nobody could see that the name was free, a refused first statement has made nothing, and
         // what is there under the name is not ours.
         let ours = before.is_some() || done > 0 || failed.code().is_none();
-        let mut error = failed.at(done, statements.len(), &secrets);
-        self.give_back(lent);
+        let mut error = self.at(&failed, done, statements.len(), &secrets);
+        self.pool.give_back(lent);
         if ours && let Err(left) = self.undo(account.name, &undo, &secrets).await {
             error.text.push_str("; undoing what was done failed too: ");
             error.text.push_str(&left.text);
@@ -411,15 +384,15 @@ impl MysqlDatabase {
         for (index, statement) in statements.iter().enumerate() {
             let mut lent = self.lend().await?;
             if let Err(failed) = self.run(&mut lent, statement).await {
-                first = first.and(Err(failed.at(index, statements.len(), secrets)));
+                first = first.and(Err(self.at(&failed, index, statements.len(), secrets)));
             }
-            self.give_back(lent);
+            self.pool.give_back(lent);
         }
         if statements.is_empty() {
             let mut lent = self.lend().await?;
             let hosts = self.hosts_of(&mut lent, name).await?;
             first = self.drop_account(&mut lent, name, hosts).await;
-            self.give_back(lent);
+            self.pool.give_back(lent);
         }
         first
     }
@@ -437,9 +410,9 @@ impl MysqlDatabase {
             self.drop_account(&mut lent, name, hosts).await
         } else {
             let run = self.run_all(&mut lent, &statements).await;
-            run.map_err(|(done, failed)| failed.at(done, statements.len(), &[]))
+            run.map_err(|(done, failed)| self.at(&failed, done, statements.len(), &[]))
         };
-        self.give_back(lent);
+        self.pool.give_back(lent);
         result
     }
 
@@ -462,7 +435,7 @@ impl MysqlDatabase {
             {
                 Ok(false)
             }
-            Err(failed) => Err(failed.error(&[password, &self.password])),
+            Err(failed) => Err(self.said(&failed, &[password])),
         }
     }
 
@@ -509,15 +482,15 @@ impl Database for MysqlDatabase {
         statements: &'a [String],
     ) -> Answer<'a, ()> {
         Box::pin(async move {
-            let password = password_of(credential)?;
-            if name.is_empty() || password.expose_secret().is_empty() {
-                return Err(wrong("must provide both username and password"));
+            let password = credential.password("MySQL")?;
+            if name.is_empty() {
+                return Err(wrong("an account needs a name"));
             }
             let secret = password.expose_secret().as_str();
             let values = [("name", name), ("username", name), ("password", secret)];
             let own: Vec<String> = ROTATION.iter().map(|&text| text.to_owned()).collect();
             let texts = if statements.is_empty() { &own } else { statements };
-            self.run_texts(texts, &values, &[password, &self.password]).await
+            self.run_texts(texts, &values, &[password]).await
         })
     }
 
@@ -531,9 +504,7 @@ impl Database for MysqlDatabase {
 
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            self.closed.store(true, Ordering::Release);
-            let idle = std::mem::take(&mut *self.idle.lock());
-            for (conn, _) in idle {
+            for conn in self.pool.close() {
                 self.part(conn).await;
             }
             Ok(())
@@ -588,22 +559,6 @@ fn tls(asked: Tls, settings: &Settings) -> Result<(Tls, Option<SslOpts>), Databa
     Ok((asked, Some(ssl)))
 }
 
-fn password_of(credential: &Credential) -> Result<&SecretString, DatabaseError> {
-    match credential {
-        Credential::Password(password) => Ok(password),
-        Credential::PublicKey(_) | Credential::Subject(_) => Err(DatabaseError::new(
-            FailureKind::Unsupported,
-            "accounts of MySQL have passwords here, no other credentials",
-        )),
-    }
-}
-
-/// `2006-01-02 15:04:05+0000`.
-fn expiration(at: Timestamp) -> String {
-    let text = at.to_go_string().replace('T', " ");
-    format!("{}+0000", text.get(..19).unwrap_or(&text))
-}
-
 /// Waits for an answer of the database.
 async fn within<T>(
     limit: Duration,
@@ -629,37 +584,29 @@ impl Failed {
         }
     }
 
-    fn error(&self, secrets: &[&SecretString]) -> DatabaseError {
-        let (kind, text) = match self {
-            Self::Server(error) => {
-                // Too many connections (of all, of one account), too many errors from our host,
-                // shutting down, connection killed: for now only.
-                let passing = matches!(error.code, 1040 | 1053 | 1129 | 1203 | 1226 | 1927);
-                (if passing { FailureKind::Unreachable } else { FailureKind::Refused }, said(error))
+    fn kind(&self) -> FailureKind {
+        match self {
+            // Too many connections (of all, of one account), too many errors from our host,
+            // shutting down, connection killed: for now only.
+            Self::Server(error)
+                if matches!(error.code, 1040 | 1053 | 1129 | 1203 | 1226 | 1927) =>
+            {
+                FailureKind::Unreachable
             }
-            Self::NoTls => (FailureKind::Unreachable, "the server has no TLS".to_owned()),
-            Self::Other(text) => (FailureKind::Unreachable, text.clone()),
-        };
-        DatabaseError::new(kind, without(&text, secrets))
-    }
-
-    /// As an error of the statement after `done` others.
-    fn at(&self, done: usize, all: usize, secrets: &[&SecretString]) -> DatabaseError {
-        let error = self.error(secrets);
-        let text = format!("statement {} of {all}: {}", done + 1, error.text);
-        DatabaseError::new(error.kind, text)
+            Self::Server(_) => FailureKind::Refused,
+            Self::NoTls | Self::Other(_) => FailureKind::Unreachable,
+        }
     }
 }
 
-/// What the server said, in the form that Go's driver gives it. Where it did not understand a statement
-/// it repeats a piece of it, with the values, in quotes: that is left out.
-fn said(error: &ServerError) -> String {
+/// A server's message. Where it did not understand a statement it repeats a piece of it, with the
+/// values, in quotes: that is left out.
+fn message(error: &ServerError) -> &str {
     let message = match error.code {
-        1064 | 1149 => error.message.split('\'').next().unwrap_or_default().trim_end(),
+        1064 | 1149 => unquoted(&error.message),
         _ => error.message.split(" near '").next().unwrap_or_default(),
     };
-    let message = message.trim_end_matches(" near");
-    format!("Error {} ({}): {message}", error.code, error.state)
+    message.trim_end_matches(" near")
 }
 
 #[cfg(test)]

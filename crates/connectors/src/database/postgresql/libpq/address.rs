@@ -2,6 +2,7 @@
 //! the session.
 
 use std::fs;
+use std::io::Read;
 use std::time::Duration;
 
 use tokio_postgres::config::{
@@ -12,10 +13,10 @@ use tokio_postgres::{Config, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use zeroize::Zeroizing;
 
-use super::{Settings, take, wrong};
+use super::{Settings, take};
 use crate::database::statements::Dialect;
 use crate::database::tls::{self, Check};
-use crate::database::{DatabaseError, TlsMaterial};
+use crate::database::{DatabaseError, TlsMaterial, wrong};
 
 /// When TLS is used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +59,19 @@ impl MakeTlsConnect<Socket> for Connector {
         let name = if self.server_name.is_empty() { domain } else { &self.server_name };
         MakeTlsConnect::<Socket>::make_tls_connect(&mut self.inner, name)
     }
+}
+
+/// No file of certificates is longer.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a file: a whole regular one that is not too long.
+fn contents(path: &str) -> Option<Zeroizing<String>> {
+    // Opening something else could take forever.
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let mut text = Zeroizing::new(String::new());
+    let length = fs::File::open(path).ok()?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
+    length.ok().filter(|length| u64::try_from(*length).is_ok_and(|l| l <= FILE_BYTES_MAX))?;
+    Some(text)
 }
 
 fn number<N: std::str::FromStr>(name: &str, text: &str) -> Result<N, DatabaseError> {
@@ -208,9 +222,8 @@ fn encryption(
     use Check::{Authority, Name, Nothing};
     let file = |name: &str, path: Option<Zeroizing<String>>, given: &str| match path {
         // One text whatever is wrong: who may configure shall not look around on this machine.
-        Some(path) if given.is_empty() => fs::read_to_string(path.as_str())
-            .map(Zeroizing::new)
-            .map_err(|_| wrong(format!("connection_url: the file of {name} cannot be read"))),
+        Some(path) if given.is_empty() => contents(&path)
+            .ok_or_else(|| wrong(format!("connection_url: the file of {name} cannot be read"))),
         _ => Ok(Zeroizing::new(given.to_owned())),
     };
     let root = take(settings, "sslrootcert");
@@ -249,7 +262,8 @@ fn encryption(
 /// What each session is told first: texts are quoted as we write them whatever the server's
 /// default, and the server itself stops what takes too long. The operator's settings come last.
 fn session_settings(settings: &Settings, limit: Duration) -> Zeroizing<String> {
-    let limit = limit.as_millis().to_string();
+    // More than a number of PostgreSQL's can say is as good as no limit.
+    let limit = i32::try_from(limit.as_millis()).unwrap_or(i32::MAX).to_string();
     let ours = [
         ("timezone", "UTC"),
         ("statement_timeout", limit.as_str()),

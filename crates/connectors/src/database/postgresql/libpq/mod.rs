@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
-use super::{DatabaseError, FailureKind};
+use crate::database::url::{Login, decode};
+use crate::database::{DatabaseError, wrong};
 
 /// Settings by their names, as `dbname`, `host`, `port` (several with commas between), `user`.
 pub type Settings = BTreeMap<String, Zeroizing<String>>;
@@ -22,25 +23,27 @@ pub fn take(settings: &mut Settings, name: &str) -> Option<Zeroizing<String>> {
     settings.remove(name).filter(|value| !value.is_empty())
 }
 
-/// Values for the two placeholders.
-#[derive(Clone, Copy)]
-pub struct Login<'a> {
-    /// For `{{username}}`.
-    pub username: &'a str,
-    /// For `{{password}}`.
-    pub password: &'a str,
-    /// Have the two been encoded for URLs by the operator (`disable_escaping`)?
-    pub encoded: bool,
+/// Who has encoded name and password for their places in a URL.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Encoding {
+    /// They are put in as they are.
+    Ours,
+    /// The operator has (`disable_escaping`).
+    Operators,
 }
 
 /// Takes a connection string apart.
-pub fn parse(text: &str, login: Login<'_>) -> Result<Settings, DatabaseError> {
+pub fn parse(text: &str, login: Login<'_>, encoding: Encoding) -> Result<Settings, DatabaseError> {
     let text = text.trim();
     if text.is_empty() {
         return Err(wrong("connection_url cannot be empty"));
     }
     let url = text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://"));
     match url {
+        Some(rest) if encoding == Encoding::Operators => {
+            let (username, password) = (decoded(login.username)?, decoded(login.password)?);
+            Url { login: Login { username: &username, password: &password } }.parse(rest)
+        }
         Some(rest) => Url { login }.parse(rest),
         None if text.contains("://") => {
             Err(wrong("connection_url must begin with postgresql:// or postgres://"))
@@ -49,8 +52,9 @@ pub fn parse(text: &str, login: Login<'_>) -> Result<Settings, DatabaseError> {
     }
 }
 
-fn wrong(text: impl Into<String>) -> DatabaseError {
-    DatabaseError::new(FailureKind::Configuration, text)
+fn decoded(text: &str) -> Result<Zeroizing<String>, DatabaseError> {
+    decode(text)
+        .ok_or_else(|| wrong("connection_url has a broken percent encoding, or no UTF-8 in it"))
 }
 
 fn put(settings: &mut Settings, name: &str, value: Zeroizing<String>) {
@@ -82,7 +86,7 @@ impl Url<'_> {
                 .split_once('=')
                 .ok_or_else(|| wrong("connection_url has a parameter without a value"))?;
             let value = self.value(&value.replace('+', " "))?;
-            put(&mut settings, &decode(name)?, value);
+            put(&mut settings, &decoded(name)?, value);
         }
         Ok(settings)
     }
@@ -110,51 +114,8 @@ impl Url<'_> {
 
     /// A part of the URL, decoded and with the login in its places.
     fn value(&self, text: &str) -> Result<Zeroizing<String>, DatabaseError> {
-        let text = decode(text)?;
-        if !self.login.encoded {
-            return Ok(fill(&text, self.login.username, self.login.password));
-        }
-        Ok(fill(&text, &decode(self.login.username)?, &decode(self.login.password)?))
+        Ok(self.login.fill(&decoded(text)?))
     }
-}
-
-/// Replaces `%41` and the like.
-fn decode(text: &str) -> Result<Zeroizing<String>, DatabaseError> {
-    let mut out = Zeroizing::new(Vec::with_capacity(text.len()));
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            out.push(byte);
-            continue;
-        }
-        let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
-        let (Some(high), Some(low)) = (digit(), digit()) else {
-            return Err(wrong("connection_url has a % that is no encoding"));
-        };
-        out.push((high * 16 + low) as u8);
-    }
-    match std::str::from_utf8(&out) {
-        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-        Err(_) => Err(wrong("connection_url is not UTF-8 when decoded")),
-    }
-}
-
-/// Puts the login into its places, in one pass.
-fn fill(text: &str, username: &str, password: &str) -> Zeroizing<String> {
-    let mut out = Zeroizing::new(String::with_capacity(text.len() + username.len()));
-    let mut rest = text;
-    while let Some(at) = rest.find("{{") {
-        let (before, from) = rest.split_at(at);
-        out.push_str(before);
-        let found = [("{{username}}", username), ("{{password}}", password)]
-            .into_iter()
-            .find_map(|(name, value)| Some((from.strip_prefix(name)?, value)));
-        let (after, value) = found.unwrap_or_else(|| (&from[2..], "{{"));
-        out.push_str(value);
-        rest = after;
-    }
-    out.push_str(rest);
-    out
 }
 
 /// `key = 'value'` and so on, with `\` before quotes and itself.
@@ -170,7 +131,7 @@ fn pairs(text: &str, login: Login<'_>) -> Result<Settings, DatabaseError> {
             return Err(wrong("connection_url has a word that is no key=value"));
         }
         let (value, after) = pair_value(value.trim_start())?;
-        put(&mut settings, name, fill(&value, login.username, login.password));
+        put(&mut settings, name, login.fill(&value));
         rest = after.trim_start();
     }
     Ok(settings)
@@ -203,7 +164,9 @@ mod tests {
 
     fn read(text: &str, encoded: bool) -> Result<Vec<String>, String> {
         let password = if encoded { "p%40x" } else { EVIL };
-        let settings = parse(text, Login { username: "ad min", password, encoded });
+        let encoding = if encoded { Encoding::Operators } else { Encoding::Ours };
+        let username = if encoded { "ad%20min" } else { "ad min" };
+        let settings = parse(text, Login { username, password }, encoding);
         let line = |(name, value): (&String, &Zeroizing<String>)| format!("{name}={}", **value);
         settings.map(|all| all.iter().map(line).collect()).map_err(|e| e.text)
     }
@@ -258,8 +221,8 @@ mod tests {
         let cases = [
             ("  ", "cannot be empty"),
             ("mysql://secret@db", "must begin with postgresql://"),
-            ("postgres://u:secret%zz@db", "no encoding"),
-            ("postgres://u:secret%ff@db", "not UTF-8"),
+            ("postgres://u:secret%zz@db", "broken percent encoding"),
+            ("postgres://u:secret%ff@db", "no UTF-8"),
             ("postgres://u@[::1/x?secret", "a [ without its ]"),
             ("postgres://u@db/x?secret", "without a value"),
             ("user=a secret", "no key=value"),

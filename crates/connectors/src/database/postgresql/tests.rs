@@ -9,8 +9,9 @@ use strongroom_base::{SecretString, Timestamp};
 use strongroom_testkit::servers::postgresql::{ADMIN, Options, PASSWORD, Server};
 use tokio_postgres::{Config, NoTls};
 
+use super::session::run;
 use super::*;
-use crate::database::TlsMaterial;
+use crate::database::{FailureKind, TlsMaterial};
 
 const YEAR_2100: i64 = 4_102_444_800;
 const CREATE: &str = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' \
@@ -77,7 +78,9 @@ async fn admin(server: &Server, database: &str) -> Client {
 
 /// The rows of a query, fields with `|` between.
 async fn rows(client: &Client, sql: &str) -> Vec<String> {
-    let rows = run(client, sql).await.unwrap_or_else(|(e, _)| panic!("{sql}: {e:?}"));
+    let mut rows = Vec::new();
+    let done = run(client, sql, |row| rows.push(row)).await;
+    done.unwrap_or_else(|(e, _)| panic!("{sql}: {e:?}"));
     let line = |row: Vec<Option<String>>| {
         row.into_iter().map(Option::unwrap_or_default).collect::<Vec<_>>().join("|")
     };
@@ -183,7 +186,7 @@ async fn a_statement_that_fails_leaves_nothing_and_says_which_without_the_passwo
         (&[CREATE, "SELECT 1; SELEKT 2"], Refused, "statement 3 of 3 failed: syntax error (SQL"),
         (&["CREATE ROLE \"{{name}}\" PASSWORD {{password}}"], Refused, "statement 1 of 1"),
         (&["SELECT '{{password}}'::int"], Refused, "[password]"),
-        (&["SELECT right('{{password}}', 8)::int"], Refused, "holds a part of a password"),
+        (&["SELECT right('{{password}}', 8)::int"], Refused, "repeats a part of a password"),
         (&["CREATE ROLE \"{{name}}"], Configuration, "without its closing one"),
         (&["CREATE ROLE broken_taken"], Refused, "already exists"),
         (&[CREATE, "CREATE DATABASE \"{{name}}\""], Refused, "statement 2 of 2"),
@@ -597,7 +600,7 @@ async fn a_session_is_as_new_and_a_dead_one_is_replaced() {
                 AND usename = current_user";
     let before = rows(&admin, pids).await;
     assert_eq!(before.len(), 1);
-    database.verify().await.unwrap();
+    database.renew("reuse_2", Timestamp::from_seconds(YEAR_2100), &[]).await.unwrap();
     assert_eq!(rows(&admin, pids).await, before);
     // The session ends while nobody here looks at its connection.
     let end = "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity \

@@ -6,17 +6,13 @@
 //!
 //! Removing a user ends its connections at once; a new password ends none.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Value, cmd};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::ServerName;
 use strongroom_base::{Json, JsonMap, SecretString, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -24,13 +20,14 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
+use super::tls::{self, Check};
+use super::url::{Login, decode, host_and_port};
 use super::{
     Answer, Credential, CredentialKind, Database, DatabaseError, Driver, DriverTraits, FailureKind,
-    NewAccount, Settings, without,
+    NewAccount, Settings, unreachable, without, wrong,
 };
 
-/// How long to wait for the database where the configuration does not say.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const PORT: u16 = 6379;
 /// What a user may without creation statements: read all keys.
 const RULES: &[&str] = &["~*", "+@read"];
 /// The user that a connection without a login is; it can't be removed.
@@ -57,10 +54,6 @@ impl Driver for Redis {
     fn open(&self, settings: Settings) -> Result<Arc<dyn Database>, DatabaseError> {
         Ok(Arc::new(RedisDatabase::open(&settings)?))
     }
-}
-
-fn wrong(text: impl Into<String>) -> DatabaseError {
-    DatabaseError::new(FailureKind::Configuration, text)
 }
 
 /// How users outlast a restart of the server.
@@ -129,26 +122,18 @@ impl Address {
         let rest = rest.trim_end_matches('/');
         let (who, at) = rest.rsplit_once('@').unwrap_or(("{{username}}:{{password}}", rest));
         let (user, secret) = who.split_once(':').ok_or_else(|| bad("it has no password"))?;
-        let put = |part: &str| match part {
-            "{{username}}" => Ok(settings.username.clone()),
-            "{{password}}" => Ok(settings.password.expose_secret().clone()),
-            literal => unescape(literal).ok_or_else(|| bad("invalid percent escape")),
+        let login =
+            Login { username: &settings.username, password: settings.password.expose_secret() };
+        let put = |part: &str| match decode(part) {
+            Some(part) => Ok(login.fill(&part).to_string()),
+            None => Err(bad("invalid percent escape")),
         };
         let (username, password) = (put(user)?, SecretString::new(put(secret)?));
-        let (host, port) = match at.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((host, port)) => (host, port.trim_start_matches(':')),
-            None => at.split_once(':').unwrap_or((at, "")),
-        };
-        let port = if port.is_empty() { Ok(6379) } else { port.parse() };
-        let port = port.map_err(|_| bad("invalid port"))?;
-        let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '%');
-        if host.is_empty() || !host.chars().all(fits) {
-            return Err(bad("invalid host"));
-        }
+        let (host, port) = host_and_port(at, PORT).ok_or_else(|| bad("invalid host or port"))?;
         if username.is_empty() || password.expose_secret().is_empty() {
             return Err(bad("it has no user name or no password"));
         }
-        Ok(Self { host: host.to_owned(), port, username, password, tls })
+        Ok(Self { host, port, username, password, tls })
     }
 }
 
@@ -166,20 +151,6 @@ fn flag(own: &JsonMap, name: &str) -> Result<bool, DatabaseError> {
     }
 }
 
-fn unescape(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'%' {
-            let mut digit = || rest.next().and_then(|b| char::from(b).to_digit(16));
-            out.push((16 * digit()? + digit()?) as u8);
-        } else {
-            out.push(byte);
-        }
-    }
-    String::from_utf8(out).ok()
-}
-
 /// What bytes go over: a socket, or TLS over one.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
@@ -187,6 +158,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// One Redis or Valkey, with the connection kept to it.
 struct RedisDatabase {
     address: Address,
+    /// The password that was configured, which the URL may say or not.
+    configured: SecretString,
     tls: Option<(TlsConnector, ServerName<'static>)>,
     persistence: Persistence,
     limit: Duration,
@@ -203,16 +176,33 @@ impl fmt::Debug for RedisDatabase {
 
 /// Why a command failed.
 enum Failed {
-    /// The server refused it: the code it begins its text with, and the text.
-    Server(String, String),
+    /// The server refused it.
+    Server {
+        /// What its text begins with.
+        code: String,
+        /// For now only.
+        passing: bool,
+        /// All it said, as it may be shown.
+        text: String,
+    },
     /// Nobody knows if it was carried out.
     Lost(String),
+}
+
+impl Failed {
+    /// As an error of ours; of this kind if the server refused for good.
+    fn error(self, refused: FailureKind) -> DatabaseError {
+        match self {
+            Self::Server { passing: true, text, .. } | Self::Lost(text) => unreachable(text),
+            Self::Server { text, .. } => DatabaseError::new(refused, text),
+        }
+    }
 }
 
 impl RedisDatabase {
     fn open(settings: &Settings) -> Result<Self, DatabaseError> {
         let address = Address::read(settings)?;
-        let tls = if address.tls { Some(tls(&address.host, settings)?) } else { None };
+        let tls = if address.tls { Some(connector(&address.host, settings)?) } else { None };
         let persistence =
             match text(&settings.own, "persistence_mode").to_ascii_uppercase().as_str() {
                 "" | "NONE" => Persistence::None,
@@ -220,8 +210,14 @@ impl RedisDatabase {
                 "ACLFILE" => Persistence::AclFile,
                 _ => return Err(wrong("persistence_mode is none of None, REWRITE, ACLFILE")),
             };
-        let limit = if settings.timeout.is_zero() { TIMEOUT } else { settings.timeout };
-        Ok(Self { address, tls, persistence, limit, connection: Mutex::default() })
+        Ok(Self {
+            address,
+            configured: settings.password.duplicate(),
+            tls,
+            persistence,
+            limit: settings.limit(),
+            connection: Mutex::default(),
+        })
     }
 
     /// Connects and logs in.
@@ -240,32 +236,47 @@ impl RedisDatabase {
             };
             Ok(stream)
         };
-        let stream = match timeout(self.limit, dial).await {
-            Ok(stream) => stream.map_err(|error: std::io::Error| lost(error.to_string()))?,
-            Err(_) => return Err(lost("no answer in time".to_owned())),
-        };
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
         let config = AsyncConnectionConfig::new().set_response_timeout(Some(self.limit));
-        let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
-        let (mut connection, driver) = made.map_err(|error| failed(&error, &[password]))?;
+        let connect = async {
+            let stream = dial.await.map_err(|error: io::Error| lost(error.to_string()))?;
+            let made = MultiplexedConnection::new_with_config(&info, stream, config).await;
+            made.map_err(|error| self.failed(&error, &[password]))
+        };
+        let made = timeout(self.limit, connect).await;
+        let (mut connection, driver) =
+            made.unwrap_or_else(|_| Err(lost("no answer in time".to_owned())))?;
         tokio::spawn(driver);
         let mut login = cmd("AUTH");
         login.arg(name).arg(password.expose_secret().as_str());
         match login.query_async::<Value>(&mut connection).await {
             Ok(_) => Ok(connection),
-            Err(error) => Err(failed(&error, &[password])),
+            Err(error) => Err(self.failed(&error, &[password])),
+        }
+    }
+
+    fn failed(&self, error: &RedisError, sent: &[&SecretString]) -> Failed {
+        let own = [&self.address.password, &self.configured];
+        let secrets: Vec<&SecretString> = own.into_iter().chain(sent.iter().copied()).collect();
+        match error.code() {
+            Some(code) => {
+                let detail = error.detail().unwrap_or_default();
+                let shown = format!("{} {}", super::code(code), without(detail, &secrets));
+                Failed::Server {
+                    code: code.to_owned(),
+                    passing: is_passing(code, detail),
+                    text: shown.trim_end().to_owned(),
+                }
+            }
+            None if error.is_timeout() => Failed::Lost("no answer in time".to_owned()),
+            None => Failed::Lost(without(&error.to_string(), &secrets)),
         }
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection, DatabaseError> {
         let Address { username, password, .. } = &self.address;
-        self.reach(username, password).await.map_err(|failed| match failed {
-            Failed::Lost(text) => DatabaseError::new(FailureKind::Unreachable, text),
-            Failed::Server(code, text) if is_passing(&code, &text) => {
-                DatabaseError::new(FailureKind::Unreachable, text)
-            }
-            Failed::Server(_, text) => DatabaseError::new(FailureKind::Credential, text),
-        })
+        let reached = self.reach(username, password).await;
+        reached.map_err(|failed| failed.error(FailureKind::Credential))
     }
 
     /// Sends a command. One that a kept connection lost is sent once more over a new one: each command
@@ -274,7 +285,9 @@ impl RedisDatabase {
         let mut again = true;
         loop {
             let mut connection = {
-                let mut slot = self.connection.lock().await;
+                // Whoever has it may be connecting.
+                let slot = timeout(self.limit, self.connection.lock()).await;
+                let mut slot = slot.map_err(|_| unreachable("the calls before took too long"))?;
                 match &*slot {
                     Some(connection) => connection.clone(),
                     None => {
@@ -287,22 +300,18 @@ impl RedisDatabase {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            match failed(&error, secrets) {
-                Failed::Server(code, text) => {
-                    let kind = match is_passing(&code, &text) {
-                        true => FailureKind::Unreachable,
-                        false => FailureKind::Refused,
-                    };
-                    return Err(DatabaseError::new(kind, text));
+            let failed = self.failed(&error, secrets);
+            if matches!(failed, Failed::Lost(_)) {
+                // Not in time: then somebody is connecting anew already.
+                if let Ok(mut slot) = timeout(self.limit, self.connection.lock()).await {
+                    *slot = None;
                 }
-                Failed::Lost(text) => {
-                    *self.connection.lock().await = None;
-                    if !again || error.is_timeout() {
-                        return Err(DatabaseError::new(FailureKind::Unreachable, text));
-                    }
+                if again && !error.is_timeout() {
                     again = false;
+                    continue;
                 }
             }
+            return Err(failed.error(FailureKind::Refused));
         }
     }
 
@@ -328,7 +337,7 @@ impl RedisDatabase {
 
     async fn create_user(&self, account: &NewAccount<'_>) -> Result<(), DatabaseError> {
         let NewAccount { name, credential, statements, .. } = account;
-        let password = password_of(credential)?;
+        let password = credential.password("Redis")?;
         let mut rules = rules(statements)?;
         if rules.is_empty() {
             rules = RULES.iter().map(|&rule| rule.to_owned()).collect();
@@ -360,7 +369,7 @@ impl RedisDatabase {
         credential: &Credential,
         statements: &[String],
     ) -> Result<(), DatabaseError> {
-        let password = password_of(credential)?;
+        let password = credential.password("Redis")?;
         let rules = rules(statements)?;
         if !self.is_there(name).await? {
             let text = "there is no such account";
@@ -412,12 +421,8 @@ impl Database for RedisDatabase {
         Box::pin(async move {
             match self.reach(name, password).await {
                 Ok(_) => Ok(true),
-                Err(Failed::Server(code, _)) if code == "WRONGPASS" => Ok(false),
-                Err(Failed::Server(code, text)) if is_passing(&code, &text) => {
-                    Err(DatabaseError::new(FailureKind::Unreachable, text))
-                }
-                Err(Failed::Server(_, text)) => Err(DatabaseError::new(FailureKind::Refused, text)),
-                Err(Failed::Lost(text)) => Err(DatabaseError::new(FailureKind::Unreachable, text)),
+                Err(Failed::Server { code, .. }) if code == "WRONGPASS" => Ok(false),
+                Err(failed) => Err(failed.error(FailureKind::Refused)),
             }
         })
     }
@@ -452,19 +457,6 @@ fn check(name: &str) -> Result<(), DatabaseError> {
     }
 }
 
-fn password_of(credential: &Credential) -> Result<&SecretString, DatabaseError> {
-    match credential {
-        Credential::Password(password) if password.expose_secret().is_empty() => {
-            Err(wrong("must provide both username and password"))
-        }
-        Credential::Password(password) => Ok(password),
-        Credential::PublicKey(_) | Credential::Subject(_) => Err(DatabaseError::new(
-            FailureKind::Unsupported,
-            "users of Redis have passwords here, no other credentials",
-        )),
-    }
-}
-
 /// The rule that gives a user this password.
 fn set(password: &SecretString) -> zeroize::Zeroizing<String> {
     zeroize::Zeroizing::new(format!(">{}", password.expose_secret()))
@@ -476,19 +468,8 @@ fn is_passing(code: &str, text: &str) -> bool {
         || text.contains("max number of clients")
 }
 
-fn failed(error: &RedisError, secrets: &[&SecretString]) -> Failed {
-    match error.code() {
-        Some(code) => {
-            let text = format!("{code} {}", error.detail().unwrap_or_default());
-            Failed::Server(code.to_owned(), without(text.trim(), secrets))
-        }
-        None if error.is_timeout() => Failed::Lost("no answer in time".to_owned()),
-        None => Failed::Lost(without(&error.to_string(), secrets)),
-    }
-}
-
 /// What connects with TLS, and the name that the server must have.
-fn tls(
+fn connector(
     host: &str,
     settings: &Settings,
 ) -> Result<(TlsConnector, ServerName<'static>), DatabaseError> {
@@ -500,79 +481,14 @@ fn tls(
     if ca.is_empty() {
         return Err(wrong("ca_cert cannot be empty"));
     }
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
-        let added = certificate.map_err(|_| ()).and_then(|one| roots.add(one).map_err(|_| ()));
-        added.map_err(|()| wrong("failed to parse root certificate"))?;
-    }
-    if roots.is_empty() {
-        return Err(wrong("failed to parse root certificate"));
-    }
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|_| wrong("TLS is not available"))?;
-    let builder = if flag(&settings.own, "insecure_tls")? || material.skip_verify {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
-    } else {
-        builder.with_root_certificates(roots)
-    };
-    let config = if material.certificate.is_empty() {
-        builder.with_no_client_auth()
-    } else {
-        let chain: Result<Vec<_>, _> =
-            CertificateDer::pem_slice_iter(material.certificate.as_bytes()).collect();
-        let key = PrivateKeyDer::from_pem_slice(material.private_key.expose_secret().as_bytes());
-        let (Ok(chain), Ok(key)) = (chain, key) else {
-            return Err(wrong("failed to parse the client's certificate or its key"));
-        };
-        let made = builder.with_client_auth_cert(chain, key);
-        made.map_err(|_| wrong("the client's certificate and key do not belong together"))?
-    };
+    let unchecked = flag(&settings.own, "insecure_tls")? || material.skip_verify;
+    let check = if unchecked { Check::Nothing } else { Check::Name };
+    let config =
+        tls::client(check, ca, &material.certificate, material.private_key.expose_secret())?;
     let name = if material.server_name.is_empty() { host } else { &material.server_name };
-    let name = ServerName::try_from(name.to_owned()).map_err(|_| wrong("invalid host"))?;
+    let name = ServerName::try_from(name.to_owned())
+        .map_err(|_| wrong("the name that the server's certificate must have cannot be one"))?;
     Ok((TlsConnector::from(Arc::new(config)), name))
-}
-
-/// Takes any certificate, as the operator asked for; the handshake must still be signed by it.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls12_signature(message, certificate, signed, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        verify_tls13_signature(message, certificate, signed, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]
