@@ -5,6 +5,7 @@
 //! Invariant: nothing in this crate does I/O.
 
 pub mod clock;
+pub mod cron;
 pub mod duration;
 pub mod error;
 pub mod fields;
@@ -16,6 +17,7 @@ pub mod secret;
 pub mod time;
 
 pub use clock::{Clock, Rng};
+pub use cron::Cron;
 pub use duration::{Ttl, parse_duration};
 pub use error::{Error, ErrorKind, Result};
 pub use fields::{Field, FieldError, FieldKind, FieldSource, FieldSpec, RawFields, Rest};

@@ -12,6 +12,7 @@ pub mod flight;
 pub mod host;
 pub mod identity;
 mod ids;
+pub mod key_rotation;
 pub mod leases;
 pub mod lockout;
 mod mount;

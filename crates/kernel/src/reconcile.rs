@@ -175,7 +175,7 @@ async fn keep_leases(services: &Arc<Services>, now: Timestamp) -> Result<Progres
 /// Gives the key ring a new term well before the old one's key has been used too often.
 async fn keep_key_ring(services: &Arc<Services>) -> Result<Progress> {
     let (_, created) = services.store.barrier.active_term();
-    let rotation = crate::rotation::read(&services.store).await?;
+    let rotation = crate::key_rotation::read(&services.store).await?;
     if rotation.is_due(services.store.barrier.uses(), created, services.store.now()) {
         services.rotate().await?;
     }
