@@ -13,6 +13,8 @@ pub mod kinds {
     pub const TOKEN: u8 = 1;
     /// A lease expires, or its revocation is tried again.
     pub const LEASE: u8 = 2;
+    /// A subject is to be rotated, or its rotation goes on.
+    pub const ROTATION: u8 = 3;
 }
 
 /// Relations, in [`crate::record::indexes::LINKS`].
@@ -34,6 +36,8 @@ pub mod links {
     pub const IRREVOCABLE: u8 = 7;
     /// 0 → lease whose credential is about to be made.
     pub const INTENT: u8 = 8;
+    /// mount → subject whose rotation is under way. Its value says how far it is.
+    pub const ROTATING: u8 = 9;
 }
 
 /// A link's key.

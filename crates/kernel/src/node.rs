@@ -27,6 +27,7 @@ use crate::queues::Queues;
 use crate::quotas::Quotas;
 use crate::reconcile::{Agenda, MOUNT_RECOVERY_SECONDS};
 use crate::record::{Record, Scope, Store};
+use crate::rotation::{Claims, Rotations};
 use crate::seal::{self, RootKey, Seal};
 use crate::tokens::{NewToken, Tokens};
 
@@ -132,6 +133,8 @@ pub struct Services {
     pub identity: Identity,
     /// Leases.
     pub leases: Leases,
+    /// Rotations of credentials.
+    pub rotations: Rotations,
     /// Rate limits.
     pub quotas: Quotas,
     /// Failed logins.
@@ -206,6 +209,7 @@ pub struct Node {
     /// The requests that are being served.
     pub in_flight: Arc<InFlight>,
     open_intents: OpenIntents,
+    rotating: Claims,
     life: ArcSwap<Life>,
     /// The log of the last active life: what still wants to record there ends before the next
     /// begins, or two would write one chain.
@@ -257,6 +261,7 @@ impl Node {
             rng,
             in_flight: Arc::default(),
             open_intents: OpenIntents::default(),
+            rotating: Claims::default(),
             life: ArcSwap::from_pointee(life),
             last_audit: Mutex::default(),
             changing: tokio::sync::Mutex::new(()),
@@ -346,6 +351,7 @@ impl Node {
             policies: Policies::new(store.clone()),
             identity: Identity::new(store.clone()),
             leases: Leases::new(store.clone(), self.open_intents.clone()),
+            rotations: Rotations::new(store.clone(), self.rotating.clone()),
             quotas: Quotas::new(store.clone()),
             lockouts: Lockouts::default(),
             audit: AuditLog::open(

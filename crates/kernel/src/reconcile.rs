@@ -53,6 +53,7 @@ const WORK: &[Work] = &[
     Work { name: "key ring", every: 1, run: |s, _| Box::pin(keep_key_ring(s)) },
     Work { name: "tokens", every: 1, run: |s, now| Box::pin(keep_tokens(s, now)) },
     Work { name: "leases", every: 1, run: |s, now| Box::pin(keep_leases(s, now)) },
+    Work { name: "rotations", every: 1, run: |s, now| Box::pin(keep_rotations(s, now)) },
     Work { name: "deleted mounts", every: 60, run: |s, now| Box::pin(remove_mounts(s, now)) },
     Work { name: "deleted namespaces", every: 5, run: |s, _| Box::pin(remove_namespaces(s)) },
 ];
@@ -172,6 +173,12 @@ async fn keep_leases(services: &Arc<Services>, now: Timestamp) -> Result<Progres
     Ok(if more { Progress::More } else { Progress::Done })
 }
 
+/// Rotates what is due.
+async fn keep_rotations(services: &Arc<Services>, now: Timestamp) -> Result<Progress> {
+    let more = services.rotations.reconcile(services, now).await?;
+    Ok(if more { Progress::More } else { Progress::Done })
+}
+
 /// Gives the key ring a new term well before the old one's key has been used too often.
 async fn keep_key_ring(services: &Arc<Services>) -> Result<Progress> {
     let (_, created) = services.store.barrier.active_term();
@@ -243,17 +250,21 @@ async fn remove_mounts(services: &Arc<Services>, now: Timestamp) -> Result<Progr
 }
 
 /// One step of a mount's removal: some of its content, or, when there is none left, its record.
-/// It waits until all it gave out was revoked (threat GHSA-vv66-6rp4-wr4f): `Done` then says that
-/// there is nothing to do yet.
+/// It waits until all it gave out was revoked (threat GHSA-vv66-6rp4-wr4f) and no rotation is under
+/// way: `Done` then says that there is nothing to do yet.
 async fn remove_mount(
-    services: &Services,
+    services: &Arc<Services>,
     table: &MountTable,
     entry: &MountEntry,
 ) -> Result<Progress> {
     let (namespace, mount) = (entry.namespace.scope, &entry.mount);
     let leased = services.leases.any_of_mount(&services.store.begin(), entry).await?;
-    if leased || !services.tokens.is_swept(table) {
+    let rotating = services.rotations.end_mount(services, entry).await?;
+    if leased || rotating || !services.tokens.is_swept(table) {
         return Ok(Progress::Done);
+    }
+    if services.rotations.forget_some(mount.scope).await? {
+        return Ok(Progress::More);
     }
     if clear_scope(&services.store, mount.scope).await? == Progress::More {
         return Ok(Progress::More);
@@ -283,7 +294,7 @@ async fn remove_namespaces(services: &Arc<Services>) -> Result<Progress> {
 /// One step for a namespace without others below it: a piece of one of its mounts, then of its own
 /// records, then the tombstone.
 async fn remove_namespace(
-    services: &Services,
+    services: &Arc<Services>,
     table: &MountTable,
     namespace: &Namespace,
 ) -> Result<Progress> {

@@ -52,7 +52,9 @@ pub async fn settle(node: &TestNode) {
         let tokens = services.tokens.reconcile(&services, now, 10_000).await.expect("reconciles");
         let leases = services.leases.reconcile(&services, now, 10_000).await.expect("reconciles");
         services.leases.idle().await;
-        if !tokens && !leases {
+        let rotations = services.rotations.reconcile(&services, now).await.expect("reconciles");
+        services.rotations.idle().await;
+        if !tokens && !leases && !rotations {
             return;
         }
     }

@@ -203,6 +203,24 @@ impl TestNode {
         test
     }
 
+    /// The process dies, and another one of these plug-ins starts over the same storage. What the
+    /// old one was at may not come back.
+    pub async fn restart(&mut self, specs: impl IntoIterator<Item = Spec>) {
+        self.node = Node::new(
+            self.storage.clone() as Arc<dyn Storage>,
+            Arc::new(Registry::new(specs)),
+            None,
+            self.node.config.clone(),
+            self.audit.clone(),
+            Arc::new(MemorySinks),
+            self.clock.clone(),
+            self.node.rng.clone(),
+        )
+        .await
+        .expect("memory storage opens");
+        self.unseal().await;
+    }
+
     /// Opens the store with two of its shares.
     pub async fn unseal(&self) {
         let storage: Arc<dyn Storage> = self.storage.clone();

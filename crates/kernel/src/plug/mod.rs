@@ -13,6 +13,7 @@ mod node_ops;
 mod registry;
 mod reply;
 mod rights;
+mod rotation;
 mod route;
 mod spec;
 
@@ -38,6 +39,8 @@ pub use node_ops::{NodeCall, NodeOp, NodeSpec};
 pub use registry::Registry;
 pub use reply::{AuthBlock, NewLease, Reply, Shape, WrapInfo};
 pub use rights::{ListRight, Rights};
+pub(crate) use rotation::Rotates;
+pub use rotation::RotationKind;
 pub use route::{Captures, Matched, Route};
 pub use spec::{EngineSpec, Spec};
 

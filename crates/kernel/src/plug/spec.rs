@@ -10,7 +10,7 @@ use super::handler::{
 };
 use super::{
     AliasFn, Captures, Command, Exists, LeaseKind, Login, Matched, NeedsFn, Op, Query, Reconcile,
-    Renew, ResolveRole, Route, Rule, Verb,
+    Renew, ResolveRole, Rotates, RotationKind, Route, Rule, Verb,
 };
 use crate::mount::{Class, Mount};
 
@@ -37,6 +37,8 @@ pub struct Spec {
     pub renew_lease: Option<LeaseRenewFn>,
     /// Revocation of its leases.
     pub revoke_lease: Option<LeaseRevokeFn>,
+    /// Rotation of its credentials.
+    pub(crate) rotates: Option<Box<dyn Rotates>>,
     /// Its background work, and how many seconds lie between two runs.
     pub reconcile: Option<(i64, ReconcileFn)>,
     /// Surfaces that other options of a mount choose: option, value, surface.
@@ -148,6 +150,7 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
                 renew: None,
                 renew_lease: None,
                 revoke_lease: None,
+                rotates: None,
                 reconcile: None,
                 variants: Vec::new(),
                 open: Box::new(move |mount| Ok(Arc::new(open(mount)?))),
@@ -270,6 +273,15 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
         self.spec.revoke_lease = Some(Box::new(|any, cx, internal| {
             Box::pin(async move { engine::<E>(any)?.revoke_lease(cx, internal).await })
         }));
+        self
+    }
+
+    /// It has credentials that are rotated.
+    pub fn rotates(mut self) -> Self
+    where
+        E: RotationKind,
+    {
+        self.spec.rotates = Some(Box::new(super::rotation::Of::<E>(std::marker::PhantomData)));
         self
     }
 

@@ -499,6 +499,14 @@ impl<'a> ReadView<'a> {
         Ok(Some(split_named(plain.expose_secret())?.0.to_owned()))
     }
 
+    /// A named record and its name, by its storage key.
+    pub(crate) async fn named_at<T: Record>(&self, key: &Key) -> Result<Option<(String, T)>> {
+        let Some(sealed) = self.tx.raw(key).await? else { return Ok(None) };
+        let plain = self.open(key, &sealed)?;
+        let (name, record) = split_named(plain.expose_secret())?;
+        Ok(Some((name.to_owned(), decode(record)?)))
+    }
+
     /// A row of this scope.
     pub async fn row<T: DeserializeOwned>(&self, table: RowTable, id: Id) -> Result<Option<T>> {
         let key = row_key(table, self.scope, id);

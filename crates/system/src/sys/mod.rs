@@ -45,6 +45,8 @@ mod quotas;
 mod quotas_tests;
 mod raft;
 mod remount;
+#[cfg(test)]
+mod rotation_tests;
 mod seal;
 mod snapshot;
 #[cfg(test)]

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use strongroom_base::duration::format_go_seconds;
 use strongroom_base::{Error, Result, Ttl, fields};
+use strongroom_kernel::key_rotation::Rotation;
 use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
 use strongroom_kernel::record::Scope;
-use strongroom_kernel::key_rotation::Rotation;
 use strongroom_kernel::seal::RekeyBackup;
 
 use super::System;

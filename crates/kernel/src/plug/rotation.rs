@@ -1,0 +1,299 @@
+//! What an engine whose credentials are rotated has to know, and what it may ask for.
+
+use std::future::Future;
+
+use strongroom_base::{Error, Json, Result};
+use strongroom_storage::BoxFuture;
+
+use super::handler::AnyEngine;
+use super::{Beyond, ReadCx, WriteCx};
+use crate::rotation::{Begun, Cause, RotationPlan, RotationStatus};
+
+/// What a plug-in does with credentials that are rotated.
+///
+/// A subject is named by the engine, within its mount; its path as callers know it
+/// (`static-roles/app`) reads best. A credential is a JSON value of the engine's own, kept encrypted.
+///
+/// Whatever takes a [`ReadCx`] goes outside: it is done between two transactions, is repeated after
+/// a crash, and may be asked for of a subject that has been removed since. So it must hold on to
+/// what the credential says, and take what it finds done already for done.
+pub trait RotationKind: Send + Sync {
+    /// Chooses the next credential. Nothing is done outside; what this answers is durable before
+    /// anything is.
+    fn prepare(
+        &self,
+        cx: &mut WriteCx<'_>,
+        subject: &str,
+    ) -> impl Future<Output = Result<Json>> + Send;
+
+    /// Makes the next credential good outside.
+    fn set(
+        &self,
+        cx: &ReadCx<'_>,
+        subject: &str,
+        next: &Json,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Is it good? It is tried as a consumer would use it. `false` rolls the rotation back; an error
+    /// has it tried again later.
+    fn test(
+        &self,
+        cx: &ReadCx<'_>,
+        subject: &str,
+        next: &Json,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Publishes it as this version: callers that read the subject get it from now on. Answers what
+    /// takes the one before back, or `None` where that has ended already or was none.
+    fn promote(
+        &self,
+        cx: &mut WriteCx<'_>,
+        subject: &str,
+        version: u64,
+        next: &Json,
+    ) -> impl Future<Output = Result<Option<Json>>> + Send;
+
+    /// Takes the credential of before back.
+    fn revoke(
+        &self,
+        cx: &ReadCx<'_>,
+        subject: &str,
+        old: &Json,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Is it refused now? It is tried, as [`RotationKind::test`] does.
+    fn refused(
+        &self,
+        cx: &ReadCx<'_>,
+        subject: &str,
+        old: &Json,
+    ) -> impl Future<Output = Result<bool>> + Send;
+
+    /// Takes a next credential back that was not published and will not be. It may never have been
+    /// made, or half.
+    fn undo(
+        &self,
+        cx: &ReadCx<'_>,
+        subject: &str,
+        next: &Json,
+    ) -> impl Future<Output = Result<()>> + Send;
+
+    /// Removes its own records of a subject whose first credential did not come off
+    /// ([`WriteCx::rotate_first`]).
+    fn unmake(
+        &self,
+        cx: &mut WriteCx<'_>,
+        subject: &str,
+    ) -> impl Future<Output = Result<()>> + Send;
+}
+
+impl ReadCx<'_> {
+    /// One of the mount's subjects, as its rotations have it.
+    pub async fn rotation(&self, subject: &str) -> Result<Option<RotationStatus>> {
+        let rotations = &self.services.rotations;
+        rotations.status(self.tx, self.request.mount.scope, subject).await
+    }
+}
+
+impl WriteCx<'_> {
+    /// Makes a subject, or changes how it is rotated. A new one is rotated when the plan says, or
+    /// by [`WriteCx::rotate_first`] in the same command.
+    pub async fn put_rotation(&mut self, subject: &str, plan: &RotationPlan) -> Result<()> {
+        let rotations = &self.read.services.rotations;
+        let scope = self.read.request.mount.scope;
+        rotations.put(self.read.tx, scope, subject, plan, self.now()).await
+    }
+
+    /// Rotates a subject now. What this answers goes into the reply ([`super::Reply::beyond`]): the
+    /// caller then waits until the next credential is published, and gets the outside's error where
+    /// it does not come to that. It is tried again later then.
+    pub async fn rotate_now(&mut self, subject: &str) -> Result<Beyond> {
+        self.rotate(subject, Cause::Request).await
+    }
+
+    /// Gives a subject that this command makes its first credential, as [`WriteCx::rotate_now`].
+    /// Where that does not come off, the subject is taken back ([`RotationKind::unmake`]).
+    pub async fn rotate_first(&mut self, subject: &str) -> Result<Beyond> {
+        self.rotate(subject, Cause::First).await
+    }
+
+    async fn rotate(&mut self, subject: &str, cause: Cause) -> Result<Beyond> {
+        let rotations = &self.read.services.rotations;
+        let scope = self.read.request.mount.scope;
+        let begun: Begun = rotations.begin(self.read.tx, scope, subject, cause, self.now()).await?;
+        Ok(Beyond::then(move |node| async move {
+            let services = node.active()?;
+            services.rotations.drive(&services, begun).await
+        }))
+    }
+
+    /// Removes a subject. The engine's records of it may go in the same command: a rotation that is
+    /// under way ends by itself, and the name is free again once it has.
+    pub async fn remove_rotation(&mut self, subject: &str) -> Result<()> {
+        let rotations = &self.read.services.rotations;
+        let scope = self.read.request.mount.scope;
+        rotations.remove(self.read.tx, scope, subject, self.now()).await
+    }
+
+    /// Notes that the caller of this request gets this version of a subject's credential: to be
+    /// called by every command that hands one out, with the version that [`RotationKind::promote`]
+    /// published it under. It costs a write when a caller reads a version for the first time, and
+    /// nothing for subjects with one account.
+    pub async fn hold(&mut self, subject: &str, version: u64) -> Result<()> {
+        let services = self.read.services;
+        let (tx, request) = (self.read.tx, self.read.request);
+        let moved = services.rotations.hold(services, tx, request, subject, version).await?;
+        if let Some(id) = moved {
+            let scope = request.mount.scope;
+            self.after_commit(move |services| services.rotations.nudge(services, scope, id));
+        }
+        Ok(())
+    }
+}
+
+/// [`RotationKind`] with the engine's type erased.
+pub(crate) trait Rotates: Send + Sync {
+    fn prepare<'a, 'b>(
+        &self,
+        engine: &'a AnyEngine,
+        cx: &'a mut WriteCx<'b>,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Json>>;
+    fn set<'a>(
+        &self,
+        engine: &'a AnyEngine,
+        cx: &'a ReadCx<'a>,
+        subject: &'a str,
+        next: &'a Json,
+    ) -> BoxFuture<'a, Result<()>>;
+    fn test<'a>(
+        &self,
+        engine: &'a AnyEngine,
+        cx: &'a ReadCx<'a>,
+        subject: &'a str,
+        next: &'a Json,
+    ) -> BoxFuture<'a, Result<bool>>;
+    fn promote<'a, 'b>(
+        &self,
+        engine: &'a AnyEngine,
+        cx: &'a mut WriteCx<'b>,
+        subject: &'a str,
+        version: u64,
+        next: &'a Json,
+    ) -> BoxFuture<'a, Result<Option<Json>>>;
+    fn revoke<'a>(
+        &self,
+        engine: &'a AnyEngine,
+        cx: &'a ReadCx<'a>,
+        subject: &'a str,
+        old: &'a Json,
+    ) -> BoxFuture<'a, Result<()>>;
+    fn refused<'a>(
+        &self,
+        engine: &'a AnyEngine,
+        cx: &'a ReadCx<'a>,
+        subject: &'a str,
+        old: &'a Json,
+    ) -> BoxFuture<'a, Result<bool>>;
+    fn undo<'a>(
+        &self,
+        engine: &'a AnyEngine,
+        cx: &'a ReadCx<'a>,
+        subject: &'a str,
+        next: &'a Json,
+    ) -> BoxFuture<'a, Result<()>>;
+    fn unmake<'a, 'b>(
+        &self,
+        engine: &'a AnyEngine,
+        cx: &'a mut WriteCx<'b>,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<()>>;
+}
+
+/// The erasure of `E`.
+pub(super) struct Of<E>(pub(super) std::marker::PhantomData<fn() -> E>);
+
+fn engine<E: 'static>(any: &AnyEngine) -> Result<&E> {
+    any.downcast_ref::<E>().ok_or_else(|| Error::internal("an engine has another type"))
+}
+
+impl<E: RotationKind + 'static> Rotates for Of<E> {
+    fn prepare<'a, 'b>(
+        &self,
+        any: &'a AnyEngine,
+        cx: &'a mut WriteCx<'b>,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<Json>> {
+        Box::pin(async move { engine::<E>(any)?.prepare(cx, subject).await })
+    }
+
+    fn set<'a>(
+        &self,
+        any: &'a AnyEngine,
+        cx: &'a ReadCx<'a>,
+        subject: &'a str,
+        next: &'a Json,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { engine::<E>(any)?.set(cx, subject, next).await })
+    }
+
+    fn test<'a>(
+        &self,
+        any: &'a AnyEngine,
+        cx: &'a ReadCx<'a>,
+        subject: &'a str,
+        next: &'a Json,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move { engine::<E>(any)?.test(cx, subject, next).await })
+    }
+
+    fn promote<'a, 'b>(
+        &self,
+        any: &'a AnyEngine,
+        cx: &'a mut WriteCx<'b>,
+        subject: &'a str,
+        version: u64,
+        next: &'a Json,
+    ) -> BoxFuture<'a, Result<Option<Json>>> {
+        Box::pin(async move { engine::<E>(any)?.promote(cx, subject, version, next).await })
+    }
+
+    fn revoke<'a>(
+        &self,
+        any: &'a AnyEngine,
+        cx: &'a ReadCx<'a>,
+        subject: &'a str,
+        old: &'a Json,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { engine::<E>(any)?.revoke(cx, subject, old).await })
+    }
+
+    fn refused<'a>(
+        &self,
+        any: &'a AnyEngine,
+        cx: &'a ReadCx<'a>,
+        subject: &'a str,
+        old: &'a Json,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move { engine::<E>(any)?.refused(cx, subject, old).await })
+    }
+
+    fn undo<'a>(
+        &self,
+        any: &'a AnyEngine,
+        cx: &'a ReadCx<'a>,
+        subject: &'a str,
+        next: &'a Json,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { engine::<E>(any)?.undo(cx, subject, next).await })
+    }
+
+    fn unmake<'a, 'b>(
+        &self,
+        any: &'a AnyEngine,
+        cx: &'a mut WriteCx<'b>,
+        subject: &'a str,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { engine::<E>(any)?.unmake(cx, subject).await })
+    }
+}
