@@ -55,6 +55,11 @@ pub fn client(
         .map_err(|_| wrong("the client's certificate and private key do not belong together"))
 }
 
+/// The certificates of the authorities that this machine trusts.
+pub fn of_this_machine() -> impl Iterator<Item = CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs.into_iter()
+}
+
 fn certificates(what: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, DatabaseError> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     match all {
@@ -81,7 +86,7 @@ impl Verifier {
         }
         let mut roots = RootCertStore::empty();
         let named = if ca.is_empty() {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            roots.add_parsable_certificates(of_this_machine());
             Vec::new()
         } else {
             let named = certificates("the authority's certificate", ca)?;

@@ -10,27 +10,26 @@
 //! Deliberately not known here: prepared statements. Account statements can mostly not be prepared, and
 //! values stand in them by [`super::statements`].
 
+mod failure;
+mod tls;
 mod url;
 
 use std::fmt;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{
-    ClientIdentity, Conn, DriverError, Error, IoError, Opts, OptsBuilder, ServerError, SslOpts,
-};
-use strongroom_base::{Json, SecretString, Timestamp};
-use tokio::time::timeout;
-use zeroize::Zeroizing;
+use mysql_async::{Conn, Opts, OptsBuilder};
+use strongroom_base::{SecretString, Timestamp};
 
-use self::url::{Address, Tls};
+use self::failure::{Failed, within};
+use self::tls::Mode;
+use self::url::Address;
 use super::pool::{Lent, Pool};
 use super::statements::{Dialect, Values, expiration, fill};
 use super::{
     Answer, Credential, CredentialKind, Database, DatabaseError, Driver, DriverTraits, FailureKind,
-    NewAccount, Settings, TlsMaterial, unquoted, without, wrong,
+    NewAccount, Settings, wrong,
 };
 
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -95,7 +94,7 @@ impl Driver for Mysql {
 struct MysqlDatabase {
     /// How to get to it as the administrator: each host, in the order they are tried.
     ways: Vec<(String, Opts)>,
-    tls: Tls,
+    tls: Mode,
     password: SecretString,
     /// The password that was configured, which the URL may say or not.
     configured: SecretString,
@@ -111,22 +110,12 @@ impl fmt::Debug for MysqlDatabase {
     }
 }
 
-/// Why the database did not do something.
-enum Failed {
-    /// It said so.
-    Server(ServerError),
-    /// It has no TLS.
-    NoTls,
-    /// It could not be asked, or nobody knows what came of it.
-    Other(String),
-}
-
 impl MysqlDatabase {
     fn open(settings: Settings) -> Result<Self, DatabaseError> {
         let Settings { connection_url, username, password, .. } = &settings;
         let address = Address::parse(connection_url.expose_secret(), username, password)?;
         let limit = settings.limit();
-        let (tls, ssl) = tls(address.tls, &settings)?;
+        let (tls, ssl) = tls::options(address.tls, &settings.tls)?;
         let builder = OptsBuilder::default()
             .user(Some(&address.user))
             .pass(Some(address.password.expose_secret()))
@@ -161,42 +150,13 @@ impl MysqlDatabase {
         })
     }
 
-    /// A failure as an error of ours, in the form that Go's driver gives it; `sent` are the secrets
-    /// that went out.
-    fn said(&self, failed: &Failed, sent: &[&SecretString]) -> DatabaseError {
-        let own = [&self.password, &self.configured];
-        let secrets: Vec<&SecretString> = own.into_iter().chain(sent.iter().copied()).collect();
-        let text = match failed {
-            Failed::Server(error) => {
-                let (state, message) = (super::code(&error.state), message(error));
-                format!("Error {} ({state}): {}", error.code, without(message, &secrets))
-            }
-            Failed::NoTls => "the server has no TLS".to_owned(),
-            Failed::Other(text) => without(text, &secrets),
-        };
-        DatabaseError::new(failed.kind(), text)
-    }
-
-    /// The same of the statement after `done` others.
-    fn at(
-        &self,
-        failed: &Failed,
-        done: usize,
-        all: usize,
-        sent: &[&SecretString],
-    ) -> DatabaseError {
-        let error = self.said(failed, sent);
-        let text = format!("statement {} of {all}: {}", done.saturating_add(1), error.text);
-        DatabaseError::new(error.kind, text)
-    }
-
     /// Connects by the first way that leads there; `change` makes the options another account's.
     async fn reach(&self, change: impl Fn(OptsBuilder) -> OptsBuilder) -> Result<Conn, Failed> {
         let mut last = Failed::Other("connection_url names no host".to_owned());
         for (name, opts) in &self.ways {
             let opts = change(OptsBuilder::from_opts(opts.clone()));
             let mut got = within(self.connect, Conn::new(opts.clone())).await;
-            if self.tls == Tls::Preferred && matches!(got, Err(Failed::NoTls)) {
+            if self.tls == Mode::Preferred && matches!(got, Err(Failed::NoTls)) {
                 got = within(self.connect, Conn::new(opts.ssl_opts(None))).await;
             }
             last = match got {
@@ -510,103 +470,6 @@ impl Database for MysqlDatabase {
             Ok(())
         })
     }
-}
-
-/// What TLS to use, and with which certificates.
-fn tls(asked: Tls, settings: &Settings) -> Result<(Tls, Option<SslOpts>), DatabaseError> {
-    let TlsMaterial { ca, certificate, private_key, server_name, skip_verify } = &settings.tls;
-    let own = |name: &str| settings.own.get(name).and_then(Json::as_str).unwrap_or_default();
-    let or = |given: &'_ str, name: &str| match given {
-        "" => own(name).to_owned(),
-        given => given.to_owned(),
-    };
-    let (ca, server_name) = (or(ca, "tls_ca"), or(server_name, "tls_server_name"));
-    let skip_verify = *skip_verify
-        || settings.own.get("tls_skip_verify").and_then(Json::as_bool).unwrap_or_default();
-    // Vault has certificate and key in one field here.
-    let both = Zeroizing::new(or(certificate, "tls_certificate_key"));
-    let certificate = both.as_str();
-    let key = match private_key.expose_secret().as_str() {
-        "" => certificate,
-        key => key,
-    };
-    let material = !ca.is_empty() || !certificate.is_empty();
-    let asked = if material && asked != Tls::Unverified { Tls::On } else { asked };
-    if asked == Tls::Off {
-        return Ok((asked, None));
-    }
-    if !ca.is_empty() && !ca.contains("-----BEGIN CERTIFICATE-----") {
-        return Err(wrong("tls_ca holds no certificate"));
-    }
-    let whole =
-        certificate.contains("-----BEGIN CERTIFICATE-----") && key.contains("PRIVATE KEY-----");
-    if !certificate.is_empty() && !whole {
-        return Err(wrong("tls_certificate_key holds no certificate with its private key"));
-    }
-    let mut ssl = SslOpts::default()
-        .with_danger_accept_invalid_certs(asked != Tls::On || skip_verify)
-        .with_disable_built_in_roots(!ca.is_empty());
-    if !ca.is_empty() {
-        ssl = ssl.with_root_certs(vec![ca.into_bytes().into()]);
-    }
-    if !certificate.is_empty() {
-        let (certificate, key) = (certificate.as_bytes().to_vec(), key.as_bytes().to_vec());
-        ssl = ssl.with_client_identity(Some(ClientIdentity::new(certificate.into(), key.into())));
-    }
-    if !server_name.is_empty() {
-        ssl = ssl.with_danger_tls_hostname_override(Some(server_name));
-    }
-    Ok((asked, Some(ssl)))
-}
-
-/// Waits for an answer of the database.
-async fn within<T>(
-    limit: Duration,
-    answer: impl Future<Output = mysql_async::Result<T>>,
-) -> Result<T, Failed> {
-    match timeout(limit, answer).await {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(Error::Server(error))) => Err(Failed::Server(error)),
-        Ok(Err(Error::Driver(DriverError::NoClientSslFlagFromServer))) => Err(Failed::NoTls),
-        Ok(Err(Error::Io(IoError::Io(error)))) => Err(Failed::Other(error.to_string())),
-        Ok(Err(Error::Io(IoError::Tls(error)))) => Err(Failed::Other(format!("TLS: {error}"))),
-        Ok(Err(error)) => Err(Failed::Other(error.to_string())),
-        Err(_) => Err(Failed::Other("no answer in time".to_owned())),
-    }
-}
-
-impl Failed {
-    /// The server's error number.
-    fn code(&self) -> Option<u16> {
-        match self {
-            Self::Server(error) => Some(error.code),
-            Self::NoTls | Self::Other(_) => None,
-        }
-    }
-
-    fn kind(&self) -> FailureKind {
-        match self {
-            // Too many connections (of all, of one account), too many errors from our host,
-            // shutting down, connection killed: for now only.
-            Self::Server(error)
-                if matches!(error.code, 1040 | 1053 | 1129 | 1203 | 1226 | 1927) =>
-            {
-                FailureKind::Unreachable
-            }
-            Self::Server(_) => FailureKind::Refused,
-            Self::NoTls | Self::Other(_) => FailureKind::Unreachable,
-        }
-    }
-}
-
-/// A server's message. Where it did not understand a statement it repeats a piece of it, with the
-/// values, in quotes: that is left out.
-fn message(error: &ServerError) -> &str {
-    let message = match error.code {
-        1064 | 1149 => unquoted(&error.message),
-        _ => error.message.split(" near '").next().unwrap_or_default(),
-    };
-    message.trim_end_matches(" near")
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, OptsBuilder};
+use mysql_async::{Conn, OptsBuilder, ServerError};
 use strongroom_testkit::servers::guard::{Folder, free_port};
 use strongroom_testkit::servers::mariadb::{ADMIN, MariaDb, PASSWORD};
 
 use super::super::tests::Certificates;
+use super::failure::message;
 use super::*;
+use crate::database::TlsMaterial;
 
 const URL: &str = "{{username}}:{{password}}@tcp(127.0.0.1:PORT)/";
 const CREATE: &str = "CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'";
@@ -383,7 +385,8 @@ async fn tls_as_it_was_asked_for() {
         ..TlsMaterial::default()
     };
     let none = (String::new(), String::new());
-    let both = (format!("{}{}", own.client.1, own.client.0), String::new());
+    let both = format!("{}{}", own.client.1, own.client.0);
+    let both = (both.clone(), both);
     let named = |tls: TlsMaterial, name: &str| TlsMaterial { server_name: name.to_owned(), ..tls };
     let any = |tls: TlsMaterial| TlsMaterial { skip_verify: true, ..tls };
     let skip = "{{username}}:{{password}}@tcp(127.0.0.1:PORT)/?tls=skip-verify";
@@ -401,13 +404,6 @@ async fn tls_as_it_was_asked_for() {
         (URL, material(&own.ca, &other.client), Some(FailureKind::Unreachable)),
         (URL, TlsMaterial::default(), Some(FailureKind::Credential)),
     ];
-    // Vault's fields, as they come.
-    let own = serde_json::json!({
-        "tls_ca": own.ca, "tls_certificate_key": both.0, "tls_server_name": "127.0.0.1",
-    });
-    let own = own.as_object().cloned().expect("a map");
-    let vaults = open(Settings { own, ..settings(URL, server.port) });
-    vaults.verify().await.expect("the same by Vault's fields");
     for (number, (url, tls, kind)) in cases.into_iter().enumerate() {
         let got = open(Settings { tls, ..settings(url, server.port) }).verify().await;
         assert_eq!(got.as_ref().err().map(|error| error.kind), kind, "case {number}: {got:?}");
@@ -421,12 +417,20 @@ fn what_it_says_of_itself() {
     assert!(legacy.traits().username_template.ends_with("truncate 16 }}"));
     assert_eq!(current.traits().names, ["mysql-database-plugin"]);
     assert_eq!(legacy.traits().names.len(), 3);
+    let certificates = Certificates::new();
+    let material = |ca: &str, certificate: &str, key: &str| TlsMaterial {
+        ca: ca.to_owned(),
+        certificate: certificate.to_owned(),
+        private_key: secret(key),
+        ..TlsMaterial::default()
+    };
+    let (ca, (certificate, key)) = (&certificates.ca, &certificates.client);
     let bad = [
-        (TlsMaterial { ca: "nothing".to_owned(), ..TlsMaterial::default() }, "tls_ca"),
-        (
-            TlsMaterial { certificate: "x".to_owned(), ..TlsMaterial::default() },
-            "tls_certificate_key",
-        ),
+        (material("nothing", "", ""), "authority's certificate is missing or no PEM"),
+        (material(ca, "x", key), "client's certificate is missing or no PEM"),
+        (material("", "", key), "client's certificate is missing or no PEM"),
+        (material(ca, certificate, ""), "private key is missing or no PEM"),
+        (material(ca, certificate, &certificates.server.1), "do not belong together"),
     ];
     for (tls, expected) in bad {
         let error = current.open(Settings { tls, ..settings(URL, 1) }).unwrap_err();

@@ -5,21 +5,11 @@ use std::time::Duration;
 use strongroom_base::SecretString;
 use strongroom_base::duration::parse_duration_nanos;
 
+use super::tls::Mode;
 use super::{DatabaseError, wrong};
 use crate::database::url::{Login, decode, host_and_port};
 
 const PORT: u16 = 3306;
-
-/// What TLS is asked for by the connection URL.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Tls {
-    Off,
-    On,
-    /// Without looking at the certificate.
-    Unverified,
-    /// The same, and without TLS where the server has none.
-    Preferred,
-}
 
 /// A connection URL, read: Go's `user:password@tcp(host:port,…)/database?name=value`.
 ///
@@ -30,7 +20,7 @@ pub(super) struct Address {
     pub(super) hosts: Vec<(String, u16)>,
     pub(super) socket: Option<String>,
     pub(super) database: String,
-    pub(super) tls: Tls,
+    pub(super) tls: Mode,
     pub(super) connect: Option<Duration>,
     pub(super) statement: Option<Duration>,
     pub(super) cleartext: bool,
@@ -69,7 +59,7 @@ impl Address {
             hosts: Vec::new(),
             socket: None,
             database: unescape(database)?,
-            tls: Tls::Off,
+            tls: Mode::Off,
             connect: None,
             statement: None,
             cleartext: false,
@@ -104,10 +94,10 @@ impl Address {
         match name {
             "tls" => {
                 self.tls = match value.to_ascii_lowercase().as_str() {
-                    "1" | "true" => Tls::On,
-                    "0" | "false" => Tls::Off,
-                    "skip-verify" => Tls::Unverified,
-                    "preferred" => Tls::Preferred,
+                    "1" | "true" => Mode::On,
+                    "0" | "false" => Mode::Off,
+                    "skip-verify" => Mode::Unverified,
+                    "preferred" => Mode::Preferred,
                     _ => return Err(bad()),
                 }
             }
@@ -195,13 +185,13 @@ mod tests {
     #[test]
     fn urls_are_read_as_gos_driver_reads_them() {
         // URL, hosts, socket, database, TLS, session.
-        let cases: &[(&str, &[(&str, u16)], Option<&str>, &str, Tls, &[&str])] = &[
+        let cases: &[(&str, &[(&str, u16)], Option<&str>, &str, Mode, &[&str])] = &[
             (
                 "{{username}}:{{password}}@tcp(127.0.0.1:3307)/",
                 &[("127.0.0.1", 3307)],
                 None,
                 "",
-                Tls::Off,
+                Mode::Off,
                 &[],
             ),
             (
@@ -209,7 +199,7 @@ mod tests {
                 &[("a.b", 3306), ("c", 1), ("::1", 2), ("::2", 3306)],
                 None,
                 "d b",
-                Tls::On,
+                Mode::On,
                 &[],
             ),
             (
@@ -217,16 +207,16 @@ mod tests {
                 &[],
                 Some("/run/my/s.sock"),
                 "x",
-                Tls::Preferred,
+                Mode::Preferred,
                 &[],
             ),
-            ("/", &[("127.0.0.1", 3306)], None, "", Tls::Off, &[]),
+            ("/", &[("127.0.0.1", 3306)], None, "", Mode::Off, &[]),
             (
                 "{{username}}:{{password}}@(h)/?tls=skip-verify&time_zone=%27UTC%27&charset=gbk",
                 &[("h", 3306)],
                 None,
                 "",
-                Tls::Unverified,
+                Mode::Unverified,
                 &["time_zone = 'UTC'"],
             ),
         ];
