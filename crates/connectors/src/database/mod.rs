@@ -81,6 +81,9 @@ pub enum CredentialKind {
 /// How long to wait where nothing is said.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 
+/// What a server may be late by that has to stop a statement itself.
+const GRACE: Duration = Duration::from_secs(2);
+
 /// What the operator configured.
 #[derive(Debug, Default)]
 pub struct Settings {

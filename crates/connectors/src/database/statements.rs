@@ -96,7 +96,8 @@ pub fn expiration(at: Timestamp) -> String {
 
 /// The single statements of an operator's texts, with the values in their places.
 ///
-/// A text is cut at each `;` outside of quotes, comments and dollar quotes.
+/// A text is cut at each `;` outside of quotes, comments and dollar quotes. What is comment alone is no
+/// statement.
 pub fn fill(
     dialect: Dialect,
     texts: &[String],
@@ -106,12 +107,15 @@ pub fn fill(
     for text in texts {
         let mut scan = Scan::new(dialect, text);
         let mut current = Zeroizing::new(String::new());
+        // Is there more than comments?
+        let mut says = false;
         while let Some(c) = scan.rest.chars().next() {
             if scan.place == Place::Plain && scan.tags.is_empty() && c == ';' {
                 scan.skip(1);
-                finish(&mut current, &mut statements);
+                finish(&mut current, &mut says, &mut statements);
                 continue;
             }
+            says |= scan.says();
             if let Some((name, value, length)) = placeholder(scan.rest, values) {
                 scan.put(&mut current, name, value, length)?;
                 scan.skip(length);
@@ -122,17 +126,16 @@ pub fn fill(
         if matches!(scan.place, Place::Quoted { .. }) || !scan.tags.is_empty() {
             return Err(wrong("a statement has an opening quote without its closing one"));
         }
-        finish(&mut current, &mut statements);
+        finish(&mut current, &mut says, &mut statements);
     }
     Ok(statements)
 }
 
-fn finish(current: &mut Zeroizing<String>, statements: &mut Vec<SecretString>) {
-    let statement = current.trim();
-    if !statement.is_empty() {
-        statements.push(SecretString::new(statement.to_owned()));
+fn finish(current: &mut Zeroizing<String>, says: &mut bool, statements: &mut Vec<SecretString>) {
+    let statement = std::mem::take(current);
+    if std::mem::take(says) {
+        statements.push(SecretString::new(statement.trim().to_owned()));
     }
-    *current = Zeroizing::new(String::new());
 }
 
 /// The placeholder that begins here, its value, and its length.
@@ -168,6 +171,16 @@ impl<'t> Scan<'t> {
         let (taken, rest) = self.rest.split_at(bytes);
         self.rest = rest;
         taken
+    }
+
+    /// Does a statement begin here at the latest?
+    fn says(&self) -> bool {
+        match self.place {
+            Place::LineComment | Place::BlockComment(_) => false,
+            Place::Quoted { .. } => true,
+            Place::Plain if self.comment().is_some() => self.is_executable(),
+            Place::Plain => !self.rest.starts_with(char::is_whitespace),
+        }
     }
 
     /// Writes a value where the walk is, for a placeholder of this length.
@@ -267,17 +280,32 @@ impl<'t> Scan<'t> {
         }
     }
 
+    /// The comment that begins here.
+    fn comment(&self) -> Option<Place> {
+        let mysql = self.dialect == Dialect::Mysql;
+        if self.rest.starts_with("/*") {
+            return Some(Place::BlockComment(1));
+        }
+        let line = match self.rest.strip_prefix("--") {
+            Some(after) => !mysql || !after.starts_with(|c: char| !c.is_whitespace()),
+            None => mysql && self.rest.starts_with('#'),
+        };
+        line.then_some(Place::LineComment)
+    }
+
+    /// Does a comment begin here that MySQL or MariaDB executes?
+    fn is_executable(&self) -> bool {
+        self.dialect == Dialect::Mysql
+            && ["/*!", "/*M!"].iter().any(|start| self.rest.starts_with(start))
+    }
+
     fn step_plain(&mut self, one: usize) -> &'t str {
         let rest = self.rest;
-        let dash_comment = rest.starts_with("--")
-            && (self.dialect == Dialect::Postgresql
-                || rest[2..].chars().next().is_none_or(char::is_whitespace));
-        if dash_comment || rest.starts_with('#') && self.dialect == Dialect::Mysql {
-            self.place = Place::LineComment;
-        } else if rest.starts_with("/*") {
-            self.place = Place::BlockComment(1);
-            return self.skip(2);
-        } else if let Some(tag) = self.dollar_tag() {
+        if let Some(comment) = self.comment() {
+            self.place = comment;
+            return self.skip(if comment == Place::LineComment { one } else { 2 });
+        }
+        if let Some(tag) = self.dollar_tag() {
             // Within dollar quotes there is mostly SQL, too: its quotes count.
             match self.tags.last() {
                 Some(open) if *open == tag => drop(self.tags.pop()),
@@ -369,6 +397,14 @@ mod tests {
             ),
             (Postgresql, "SELECT 'a;b'; ; SELECT \"c;d\" ;", &["SELECT 'a;b'", "SELECT \"c;d\""]),
             (Postgresql, "SELECT '{{other}}'", &["SELECT '{{other}}'"]),
+            (Postgresql, "SELECT 1; -- {{name}}\n /* ; {{name}} */ ;", &["SELECT 1"]),
+            (Postgresql, "/* a */ SELECT 1 - -1", &["/* a */ SELECT 1 - -1"]),
+            (Mysql, "SELECT 1; # a\n; -- b\n; --1; --", &["SELECT 1", "--1"]),
+            (
+                Mysql,
+                "/*!50000 SELECT 1 */; /*M!1 SELECT 2 */; /* M! */",
+                &["/*!50000 SELECT 1 */", "/*M!1 SELECT 2 */"],
+            ),
             (Mysql, "SELECT 'it\\'s; {{password}}'", &["SELECT 'it\\'s; p''w\\\\d'"]),
         ];
         for (dialect, text, expected) in cases {

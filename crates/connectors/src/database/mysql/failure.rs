@@ -10,6 +10,11 @@ use tokio::time::timeout;
 use super::MysqlDatabase;
 use crate::database::{self, DatabaseError, FailureKind, unquoted, without};
 
+/// What the server refuses for now only: too many connections (of all, of one account), too many
+/// errors from our host, shutting down, connection killed; a lock that is not free, a deadlock, a
+/// statement that took too long (MariaDB, MySQL).
+const PASSING: [u16; 10] = [1040, 1053, 1129, 1203, 1226, 1927, 1205, 1213, 1969, 3024];
+
 /// Why the database did not do something.
 pub(super) enum Failed {
     /// It said so.
@@ -47,13 +52,7 @@ impl Failed {
 
     fn kind(&self) -> FailureKind {
         match self {
-            // Too many connections (of all, of one account), too many errors from our host,
-            // shutting down, connection killed: for now only.
-            Self::Server(error)
-                if matches!(error.code, 1040 | 1053 | 1129 | 1203 | 1226 | 1927) =>
-            {
-                FailureKind::Unreachable
-            }
+            Self::Server(error) if PASSING.contains(&error.code) => FailureKind::Unreachable,
             Self::Server(_) => FailureKind::Refused,
             Self::NoTls | Self::Other(_) => FailureKind::Unreachable,
         }

@@ -21,6 +21,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use strongroom_base::{SecretString, Timestamp};
+use tokio::time::timeout;
 
 use self::failure::{Failed, within};
 use self::tls::Mode;
@@ -29,7 +30,7 @@ use super::pool::{Lent, Pool};
 use super::statements::{Dialect, Values, expiration, fill};
 use super::{
     Answer, Credential, CredentialKind, Database, DatabaseError, Driver, DriverTraits, FailureKind,
-    NewAccount, Settings, wrong,
+    GRACE, NewAccount, Settings, wrong,
 };
 
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -95,10 +96,12 @@ struct MysqlDatabase {
     /// How to get to it as the administrator: each host, in the order they are tried.
     ways: Vec<(String, Opts)>,
     tls: Mode,
+    user: String,
     password: SecretString,
     /// The password that was configured, which the URL may say or not.
     configured: SecretString,
     connect: Duration,
+    /// With the grace in it.
     statement: Duration,
     pool: Pool<Conn>,
 }
@@ -116,6 +119,7 @@ impl MysqlDatabase {
         let address = Address::parse(connection_url.expose_secret(), username, password)?;
         let limit = settings.limit();
         let (tls, ssl) = tls::options(address.tls, &settings.tls)?;
+        let statement = address.statement.map_or(limit, |own| own.min(limit));
         let builder = OptsBuilder::default()
             .user(Some(&address.user))
             .pass(Some(address.password.expose_secret()))
@@ -127,7 +131,7 @@ impl MysqlDatabase {
             .max_allowed_packet(Some(PACKET_BYTES_MAX))
             .wait_timeout(Some(IDLE_SECONDS))
             .stmt_cache_size(0)
-            .setup(address.setup());
+            .setup(address.setup(statement));
         let ways = match &address.socket {
             Some(path) => vec![(path.clone(), builder.socket(Some(path)).into())],
             None => address
@@ -142,10 +146,11 @@ impl MysqlDatabase {
         Ok(Self {
             ways,
             tls,
+            user: address.user,
             password: address.password,
             configured: settings.password.duplicate(),
             connect: address.connect.map_or(limit, |own| own.min(limit)),
-            statement: address.statement.map_or(limit, |own| own.min(limit)),
+            statement: statement.saturating_add(GRACE),
             pool: Pool::new(&settings),
         })
     }
@@ -366,6 +371,9 @@ impl MysqlDatabase {
         let hosts = self.hosts_of(&mut lent, name).await?;
         let result = if hosts.as_ref().is_some_and(Vec::is_empty) {
             Ok(())
+        } else if statements.is_empty() && name == self.user {
+            let text = "this account is the administrator's own: it is not removed";
+            Err(DatabaseError::new(FailureKind::Refused, text))
         } else if statements.is_empty() {
             self.drop_account(&mut lent, name, hosts).await
         } else {
@@ -464,9 +472,14 @@ impl Database for MysqlDatabase {
 
     fn close(&self) -> Answer<'_, ()> {
         Box::pin(async move {
-            for conn in self.pool.close() {
-                self.part(conn).await;
-            }
+            let idle = self.pool.close();
+            let all = async {
+                for conn in idle {
+                    self.part(conn).await;
+                }
+            };
+            // Those that do not answer are dropped.
+            drop(timeout(self.connect, all).await);
             Ok(())
         })
     }

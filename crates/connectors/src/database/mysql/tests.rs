@@ -165,7 +165,16 @@ async fn of_a_failed_creation_nothing_is_left() {
         assert!(!error.text.contains("IDENTIFIED"), "{statements:?}: {error}");
         assert_eq!(hosts(&server, name).await, [""; 0], "{statements:?}: {error}");
     }
-    for nothing in [&[][..], &[" ; "]] {
+    // It stops there when we do not wait any longer, so it cannot make anything afterwards.
+    let slow = open(settings(&format!("{URL}?readTimeout=300ms"), server.port));
+    let late = [CREATE, "SELECT SLEEP(600)", "CREATE USER '{{name}}'@'late'"];
+    let error = create(&slow, "too-late", password, &late, &[]).await.unwrap_err();
+    assert_eq!(error.kind, FailureKind::Unreachable, "{error}");
+    assert!(error.text.starts_with("statement 2 of 3: Error 1969 (70100)"), "{error}");
+    assert_eq!(hosts(&server, "too-late").await, [""; 0], "{error}");
+    let error = database.remove(ADMIN, &[]).await.unwrap_err();
+    assert!(error.text.contains("administrator's own"), "{error}");
+    for nothing in [&[][..], &[" ; "], &["-- nothing"]] {
         let error = create(&database, "a", password, nothing, &[]).await.unwrap_err();
         assert_eq!(
             (error.kind, error.text.as_str()),

@@ -143,11 +143,20 @@ impl Address {
     }
 
     /// What each session begins with, the last first. Backslashes escape in the statements sent here, and
-    /// statements are UTF-8, whatever the server's or the operator's defaults are.
-    pub(super) fn setup(&self) -> Vec<String> {
-        let own = "SET NAMES utf8mb4, \
-                   SESSION sql_mode = REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', '')";
-        let mut all = vec![own.to_owned()];
+    /// statements are UTF-8, whatever the server's or the operator's defaults are. The server itself
+    /// stops what takes too long: else it might come true when nobody waits for it any more.
+    pub(super) fn setup(&self, limit: Duration) -> Vec<String> {
+        // More than a day is as good as no limit.
+        let limit = limit.min(Duration::from_secs(86_400));
+        let own = format!(
+            "SET NAMES utf8mb4, \
+             SESSION sql_mode = REPLACE(@@SESSION.sql_mode, 'NO_BACKSLASH_ESCAPES', ''), \
+             SESSION lock_wait_timeout = {} \
+             /*M!100101 , SESSION max_statement_time = {:.3} */",
+            limit.as_secs().max(1),
+            limit.as_secs_f64().max(0.001),
+        );
+        let mut all = vec![own];
         if !self.variables.is_empty() {
             all.push(format!("SET {}", self.variables.join(", ")));
         }

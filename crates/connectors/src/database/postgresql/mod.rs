@@ -34,9 +34,6 @@ use super::{
     Settings, wrong,
 };
 
-/// What the server itself may be late by, when it has to stop a statement in time.
-const TIMEOUT_GRACE: Duration = Duration::from_secs(2);
-
 const RENEWAL: &str = r#"ALTER ROLE "{{name}}" VALID UNTIL '{{expiration}}';"#;
 
 static TRAITS: DriverTraits = DriverTraits {

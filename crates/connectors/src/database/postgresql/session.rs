@@ -9,11 +9,11 @@ use tokio_postgres::config::SslMode;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
+use super::PostgresqlDatabase;
 use super::failure::{Failure, is_tls, within};
 use super::libpq::address::Mode;
-use super::{PostgresqlDatabase, TIMEOUT_GRACE};
-use crate::database::DatabaseError;
 use crate::database::pool::Lent;
+use crate::database::{DatabaseError, GRACE};
 
 /// A row, as texts.
 pub(super) type Row = Vec<Option<String>>;
@@ -136,7 +136,7 @@ impl PostgresqlDatabase {
                     .await
                     .map_err(|(error, _)| error)
             };
-            match within(self.limit.saturating_add(TIMEOUT_GRACE), answer).await {
+            match within(self.limit.saturating_add(GRACE), answer).await {
                 Ok(()) => {
                     self.give_back(session);
                     return Ok(rows);

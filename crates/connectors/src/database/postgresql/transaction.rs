@@ -11,10 +11,10 @@ use tokio_postgres::error::{ErrorPosition, SqlState};
 use tokio_postgres::{Client, Error};
 use zeroize::Zeroizing;
 
+use super::PostgresqlDatabase;
 use super::failure::{Failure, within};
 use super::session::run;
-use super::{PostgresqlDatabase, TIMEOUT_GRACE};
-use crate::database::{DatabaseError, unreachable};
+use crate::database::{DatabaseError, GRACE, unreachable};
 
 /// How often a transaction is tried again that met another one.
 const CONFLICTS_MAX: u32 = 10;
@@ -116,11 +116,10 @@ pub(super) async fn transact(
         sql.push_str(statement.expose_secret());
     }
     let count = u32::try_from(statements.len()).unwrap_or(u32::MAX).max(1);
-    let all = limit.saturating_mul(count).saturating_add(TIMEOUT_GRACE);
+    let all = limit.saturating_mul(count).saturating_add(GRACE);
     let mut broken = match timeout(all, run(client, &sql, drop)).await {
         Ok(Ok(())) => {
-            match within(limit.saturating_add(TIMEOUT_GRACE), client.batch_execute("COMMIT")).await
-            {
+            match within(limit.saturating_add(GRACE), client.batch_execute("COMMIT")).await {
                 Ok(()) => return Ok(()),
                 Err(error) => Broken { error, statement: statements.len() + 1, undone: false },
             }

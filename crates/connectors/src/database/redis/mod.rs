@@ -383,6 +383,10 @@ impl RedisDatabase {
 
     async fn delete(&self, name: &str) -> Result<(), DatabaseError> {
         check(name)?;
+        if name == self.address.username {
+            let text = "this account is the administrator's own: it is not removed";
+            return Err(DatabaseError::new(FailureKind::Refused, text));
+        }
         self.ask(cmd("ACL").arg("DELUSER").arg(name), &[]).await?;
         // Also where nothing was deleted: the last try may have ended before this.
         self.persist().await

@@ -149,6 +149,8 @@ async fn of_a_failed_creation_nothing_is_left_and_no_password_is_told() {
         let users: Vec<String> = redis::from_redis_value(users).expect("names");
         assert_eq!(users, ["default", ADMIN], "{statements:?}");
     }
+    let error = plain.remove(ADMIN, &[]).await.unwrap_err();
+    assert!(error.text.contains("administrator's own"), "{error}");
     let error = plain.remove("default", &[]).await.unwrap_err();
     assert!(error.text.contains("default user"), "{error}");
 }
