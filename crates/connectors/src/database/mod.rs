@@ -10,6 +10,8 @@
 //!   CVE-2026-39946), see [`statements`].
 
 mod builtin;
+#[cfg(test)]
+mod fuzz_tests;
 pub mod mysql;
 mod pool;
 pub mod postgresql;

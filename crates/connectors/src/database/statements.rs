@@ -206,6 +206,11 @@ impl<'t> Scan<'t> {
         }
         match self.place {
             Place::Quoted { .. } => self.place.write(out, value),
+            Place::Plain if joins(out, &self.rest[length..]) => {
+                return Err(wrong(format!(
+                    "a statement has {{{{{name}}}}} outside of quotes, at quotes"
+                )));
+            }
             Place::Plain if is_word(value) => out.push_str(value),
             Place::Plain => {
                 return Err(wrong(format!(
@@ -287,7 +292,9 @@ impl<'t> Scan<'t> {
             return Some(Place::BlockComment(1));
         }
         let line = match self.rest.strip_prefix("--") {
-            Some(after) => !mysql || !after.starts_with(|c: char| !c.is_whitespace()),
+            Some(after) => {
+                !mysql || !after.starts_with(|c: char| !(c.is_whitespace() || c.is_control()))
+            }
             None => mysql && self.rest.starts_with('#'),
         };
         line.then_some(Place::LineComment)
@@ -348,6 +355,12 @@ fn completes(tag: &str, before: &str, value: &str, after: &str) -> bool {
     let near: String = after.chars().take(around).collect();
     let whole = Zeroizing::new(format!("{}{value}{near}", &before[start..]));
     whole.contains(tag)
+}
+
+/// Would a word here be a part of what opens quotes: `E'`, `$tag$`?
+fn joins(before: &str, after: &str) -> bool {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    after.starts_with(['\'', '$']) || before.trim_end_matches(is_word).ends_with('$')
 }
 
 /// May it stand without quotes: letters, digits, underscores?
@@ -418,6 +431,9 @@ mod tests {
         let cases = [
             ("CREATE ROLE {{name}}", "x y", "outside of quotes"),
             ("CREATE ROLE {{name}}", "", "outside of quotes"),
+            ("SELECT {{name}}'a\\'", "E", "at quotes"),
+            ("SELECT {{name}}$$a$$", "e", "at quotes"),
+            ("SELECT $a_{{name}}$ ; $a_e$", "e", "at quotes"),
             ("CREATE ROLE \"{{name}}\"", "a\0secret", "has a NUL"),
             ("DO $$ BEGIN PERFORM '{{name}}'; END $$", "a$$secret", "would end the dollar quotes"),
             (

@@ -77,7 +77,7 @@ struct PostgresqlDatabase {
 
 impl fmt::Debug for PostgresqlDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresqlDatabase").field("user", &self.user).finish_non_exhaustive()
+        f.debug_struct("PostgresqlDatabase").finish_non_exhaustive()
     }
 }
 
