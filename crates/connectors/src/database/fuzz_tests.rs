@@ -97,7 +97,7 @@ fn statements() {
         for dialect in [Dialect::Postgresql, Dialect::Mysql] {
             let with = |value: &str| {
                 let names = ["name", "password", "expiration"];
-                fill(dialect, &[text.clone()], &names.map(|name| (name, value)))
+                fill(dialect, std::slice::from_ref(&text), &names.map(|name| (name, value)))
             };
             let Ok(statements) = with(&value) else { continue };
             filled += 1;
