@@ -51,7 +51,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // A disk that fails on demand: the one crate with `unsafe`, for tests only.
     ("storage-faultvfs", &[]),
     // What tests of plug-ins stand on: an in-process node.
-    ("testkit", &["base", "crypto", "storage", "kernel"]),
+    ("testkit", &["base", "crypto", "storage", "connectors", "kernel"]),
     // The binary.
     ("strongroom", &["base", "client", "sops", "scan", "agent", "k8s", "server"]),
     ("xtask", &[]),
@@ -62,7 +62,7 @@ const FOR_TESTS: &[(&str, &[&str])] = &[
     ("storage", &["storage", "storage-faultvfs"]),
     ("connectors", &["testkit"]),
     ("kernel", &["testkit"]),
-    ("system", &["storage", "engines", "auth", "testkit"]),
+    ("system", &["storage", "connectors", "engines", "auth", "testkit"]),
     ("engines", &["storage", "system", "testkit"]),
     ("auth", &["storage", "system", "testkit"]),
     ("adapters", &["storage", "system", "testkit"]),

@@ -3,12 +3,9 @@
 //!
 //! Invariants:
 //! * a method verifies and answers a grant; the kernel alone makes tokens;
-//! * no method imports another: what they share lies beside them ([`token_params`], [`lists`],
-//!   [`names`]).
+//! * no method imports another: what they share lies beside them ([`token_params`]).
 
 pub mod approle;
-pub mod lists;
-pub mod names;
 pub mod registry;
 pub mod token_params;
 pub mod userpass;

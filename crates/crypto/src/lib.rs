@@ -16,6 +16,7 @@ pub mod otp;
 pub mod password;
 pub mod pgp;
 mod rng;
+pub mod rsa;
 pub mod shamir;
 pub mod sign;
 

@@ -1,4 +1,5 @@
 //! Secrets engines. Each folder is one engine; [`registry`] names them all.
 
+pub mod database;
 pub mod kv;
 pub mod registry;

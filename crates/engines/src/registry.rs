@@ -1,8 +1,11 @@
 //! All secrets engines of this binary.
 
+use std::sync::Arc;
+
+use strongroom_connectors::database::Databases;
 use strongroom_kernel::plug::Spec;
 
-/// The surface of every engine.
-pub fn specs() -> Vec<Spec> {
-    vec![crate::kv::spec()]
+/// The surface of every engine, over these drivers of databases.
+pub fn specs(databases: Arc<dyn Databases>) -> Vec<Spec> {
+    vec![crate::kv::spec(), crate::database::spec(databases)]
 }

@@ -20,6 +20,15 @@ const CHARSET_MAX: usize = 10_000;
 /// Candidates drawn until one fits; then one is put together.
 const DRAWS_MAX: usize = 1_000;
 
+/// Vault's policy where an operator names none: 20 characters, at least one of each kind.
+pub const DEFAULT_TEXT: &str = r#"
+length = 20
+rule "charset" { charset = "abcdefghijklmnopqrstuvwxyz" min-chars = 1 }
+rule "charset" { charset = "ABCDEFGHIJKLMNOPQRSTUVWXYZ" min-chars = 1 }
+rule "charset" { charset = "0123456789" min-chars = 1 }
+rule "charset" { charset = "-" min-chars = 1 }
+"#;
+
 /// A stored password policy: its text as written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PasswordPolicyRecord {

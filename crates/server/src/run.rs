@@ -74,7 +74,7 @@ pub fn registry() -> Registry {
     let specs = strongroom_system::specs()
         .into_iter()
         .chain(strongroom_auth::specs())
-        .chain(strongroom_engines::registry::specs());
+        .chain(strongroom_engines::registry::specs(strongroom_connectors::database::builtin()));
     Registry::new(specs).with_node(strongroom_system::node_ops::spec())
 }
 

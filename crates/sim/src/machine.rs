@@ -17,6 +17,7 @@ use strongroom_kernel::pipeline::{Call, handle};
 use strongroom_kernel::plug::{Peer, Registry, Verb};
 use strongroom_kernel::seal::ceremony::SharePlan;
 use strongroom_storage::memory::MemoryStorage;
+use strongroom_testkit::databases::SimServers;
 use strongroom_testkit::{Got, MemorySinks, SimRng, render};
 
 use crate::dice::Dice;
@@ -214,7 +215,7 @@ async fn boot(
     let specs = strongroom_system::specs()
         .into_iter()
         .chain(strongroom_auth::registry::specs())
-        .chain(strongroom_engines::registry::specs())
+        .chain(strongroom_engines::registry::specs(SimServers::default().databases()))
         .chain([giver::spec(outside.clone())]);
     let mut registry = Registry::new(specs);
     registry.node = strongroom_system::node_ops::spec();

@@ -9,9 +9,9 @@ use strongroom_kernel::plug::{
 
 use super::AppRole;
 use super::stored::{self, Accessor, Role, RoleOfId, SecretId};
-use crate::lists::{self, Keys};
-use crate::names;
 use crate::token_params::{TokenFields, TokenSettings, read_cidrs};
+use strongroom_kernel::plug::lists::{self, Keys};
+use strongroom_kernel::plug::names;
 
 fields! {
     /// Creates or changes a role.

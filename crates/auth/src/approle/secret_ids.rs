@@ -12,9 +12,9 @@ use strongroom_kernel::tokens::parse_cidr;
 use super::AppRole;
 use super::stored::{self, Accessor, Role, SecretId, remove_secret_id, secret_id_digest};
 use super::tidy;
-use crate::lists::{self, Keys};
-use crate::names::NAME_BYTES_MAX;
 use crate::token_params::read_cidrs;
+use strongroom_kernel::plug::lists::{self, Keys};
+use strongroom_kernel::plug::names::NAME_BYTES_MAX;
 
 fields! {
     /// Settings of a secret id.

@@ -9,9 +9,9 @@ use strongroom_kernel::tokens::normalise_policies;
 
 use super::Userpass;
 use super::stored::{self, HighestCost, User};
-use crate::lists::{self, Keys};
-use crate::names;
 use crate::token_params::{TokenFields, TokenSettings};
+use strongroom_kernel::plug::lists::{self, Keys};
+use strongroom_kernel::plug::names;
 
 /// The lowest bcrypt cost of a hash brought along (`htpasswd -B` makes such).
 const COST_BROUGHT_MIN: u32 = 5;

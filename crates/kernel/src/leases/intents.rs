@@ -45,7 +45,15 @@ impl OpenIntents {
 /// An intent of a request that runs. Dropped without having become a lease, it is taken back.
 pub struct Intent {
     pub(super) id: Id,
+    expires: Timestamp,
     open: OpenIntents,
+}
+
+impl Intent {
+    /// When the lease will end.
+    pub(crate) fn expires(&self) -> Timestamp {
+        self.expires
+    }
 }
 
 impl Drop for Intent {
@@ -64,7 +72,7 @@ impl Leases {
     ) -> Result<Intent> {
         let id = self.store.storage.next_id();
         self.open.0.lock().insert(id);
-        let intent = Intent { id, open: self.open.clone() };
+        let mut intent = Intent { id, expires: Timestamp::ZERO, open: self.open.clone() };
         let recorded = self.store.transact(|tx| async move {
             let (mut lease, _) = self.new_lease(services, &tx, request, new, id).await?;
             (lease.intent, lease.due) = (true, Timestamp::MAX);
@@ -82,9 +90,11 @@ impl Leases {
                 accessors: &[],
                 error: None,
             };
-            services.audit.record_effect_in(&tx, &effect)
+            Ok((lease.expires, services.audit.record_effect_in(&tx, &effect)?))
         });
-        services.audit.committed(recorded.await?).await;
+        let (expires, recorded) = recorded.await?;
+        intent.expires = expires;
+        services.audit.committed(recorded).await;
         Ok(intent)
     }
 

@@ -11,6 +11,7 @@ use crate::leases::Intent;
 use crate::mount::Mount;
 use crate::namespaces::Namespace;
 use crate::node::Services;
+use crate::password_policy::{self, DEFAULT_TEXT, PasswordPolicy};
 use crate::policy::Capability;
 use crate::record::{ReadView, Tx, WriteView, storage_error};
 use crate::tokens::Token;
@@ -111,11 +112,14 @@ impl<'a> ReadCx<'a> {
         self.services.config.mount_ttls(&self.request.mount)
     }
 
-    /// A password by the policy called `name` of the request's namespace; `None` where there is no
-    /// such policy.
+    /// A password by the policy called `name` of the request's namespace, or by Vault's default
+    /// where `name` is empty; `None` where there is no such policy.
     pub async fn password(&self, name: &str) -> Result<Option<SecretString>> {
+        if name.is_empty() {
+            return Ok(Some(PasswordPolicy::parse(DEFAULT_TEXT)?.generate(self.rng())));
+        }
         let view = self.tx.read(self.request.namespace.scope);
-        let policy = crate::password_policy::read(&view, name).await?;
+        let policy = password_policy::read(&view, name).await?;
         Ok(policy.map(|policy| policy.generate(self.rng())))
     }
 
@@ -193,12 +197,13 @@ impl<'a> WriteCx<'a> {
 
     /// To be called before anything is made outside of the store, with the lease it will have: once
     /// this is done it is durable how to take it back, and it is taken back unless this command
-    /// answers with that lease. The command must have read what it needs before.
+    /// answers with that lease. Answers when the lease will end. The command must have read what it
+    /// needs before.
     ///
     /// A conflict with another transaction is found here, before anything is made. Where the outcome
     /// is not clear (a statement that timed out), the command must see to it that the outside does
     /// not go on with it for longer than a few minutes: it is taken back at once and once more then.
-    pub async fn intend(&mut self, new: &NewLease) -> Result<()> {
+    pub async fn intend(&mut self, new: &NewLease) -> Result<Timestamp> {
         if self.intent.is_some() {
             return Err(Error::internal("a command intends one lease"));
         }
@@ -209,8 +214,9 @@ impl<'a> WriteCx<'a> {
             services.leases.withdraw(&intent).await?;
             return Err(storage_error(StorageError::Conflict));
         }
+        let expires = intent.expires();
         self.intent = Some(intent);
-        Ok(())
+        Ok(expires)
     }
 
     /// Takes the word back: nothing was made.

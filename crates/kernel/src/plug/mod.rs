@@ -9,6 +9,8 @@ mod beyond;
 mod context;
 mod grant;
 mod handler;
+pub mod lists;
+pub mod names;
 mod node_ops;
 mod registry;
 mod reply;

@@ -4,6 +4,7 @@
 
 mod cli;
 mod configured;
+mod databases;
 mod disk;
 mod drain;
 mod hardening;

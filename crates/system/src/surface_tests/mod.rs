@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use strongroom_kernel::plug::{Class, Handler, Registry, Route, Rule, Spec, Verb};
 use strongroom_testkit::TestNode;
+use strongroom_testkit::databases::SimServers;
 
 use crate::testing::put_policy;
 
@@ -19,7 +20,7 @@ fn specs() -> Vec<Spec> {
     crate::specs()
         .into_iter()
         .chain(strongroom_auth::specs())
-        .chain(strongroom_engines::registry::specs())
+        .chain(strongroom_engines::registry::specs(SimServers::default().databases()))
         .collect()
 }
 

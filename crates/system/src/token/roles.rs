@@ -1,7 +1,7 @@
 //! Token roles: what tokens made through one may be, set apart from what their maker may.
 
 use serde::{Deserialize, Serialize};
-use strongroom_base::{Error, Result, Ttl};
+use strongroom_base::{Error, Result, Ttl, glob};
 use strongroom_kernel::plug::{
     Command, Exists, Op, Query, ReadCx, Reply, TokenParams, Verb, WriteCx,
 };
@@ -10,7 +10,6 @@ use strongroom_kernel::tokens::{normalise_policies, parse_cidr};
 
 use super::TokenMethod;
 use super::accessors::Keys;
-use super::policies::glob;
 
 /// A token role as it is stored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]

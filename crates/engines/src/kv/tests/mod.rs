@@ -28,7 +28,7 @@ struct Room {
 
 impl Room {
     async fn new() -> Self {
-        let node = TestNode::start(crate::registry::specs()).await;
+        let node = TestNode::start([crate::kv::spec()]).await;
         let services = node.services();
         let tx = services.store.begin();
         let now = services.store.now();

@@ -1,4 +1,4 @@
-//! Names of roles and users: the one alphabet that Vault's paths take.
+//! Names of roles, users and connections: the one alphabet that Vault's paths take.
 
 use strongroom_base::{Error, ErrorKind, Result};
 

@@ -1,0 +1,62 @@
+//! What a new account proves itself with.
+
+use strongroom_base::{Error, Json, Result, SecretString};
+use strongroom_connectors::database::{Credential, CredentialKind};
+use strongroom_kernel::plug::ReadCx;
+
+use super::connection::{Connection, Open};
+use super::role::CredentialSettings;
+
+/// A new credential: what the database gets of it, and what the caller gets.
+pub struct Generated {
+    /// The database's part.
+    pub credential: Credential,
+    /// The caller's part: the name of the answer's field, and its value.
+    pub answer: (&'static str, SecretString),
+}
+
+impl Generated {
+    /// A credential as the role has it, if the connection's database takes such.
+    pub async fn new(
+        cx: &ReadCx<'_>,
+        settings: &CredentialSettings,
+        connection: &Connection,
+        open: &Open,
+    ) -> Result<Self> {
+        let unsupported =
+            || Error::bad_request(format!("unsupported credential_type: {:?}", settings.name()));
+        if !open.traits.credentials.contains(&settings.kind()) {
+            return Err(unsupported());
+        }
+        match settings.kind() {
+            CredentialKind::Password => {
+                let policy = match settings.password_policy() {
+                    "" => &connection.password_policy,
+                    own => own,
+                };
+                let password = password(cx, policy).await?;
+                let credential = Credential::Password(password.duplicate());
+                Ok(Self { credential, answer: ("password", password) })
+            }
+            CredentialKind::RsaPrivateKey => {
+                let pair = strongroom_crypto::rsa::generate(settings.key_bits())?;
+                let credential = Credential::PublicKey(pair.public_pem);
+                Ok(Self { credential, answer: ("rsa_private_key", pair.private_pem) })
+            }
+            CredentialKind::ClientCertificate => Err(unsupported()),
+        }
+    }
+
+    /// The caller's part as a member of an answer.
+    pub fn member(&self) -> (String, Json) {
+        let (name, value) = &self.answer;
+        ((*name).to_owned(), Json::String(value.expose_secret().clone()))
+    }
+}
+
+/// A password by the policy of this name; by Vault's default where there is none.
+pub async fn password(cx: &ReadCx<'_>, policy: &str) -> Result<SecretString> {
+    cx.password(policy).await?.ok_or_else(|| {
+        Error::bad_request(format!("failed to generate password: no password policy {policy:?}"))
+    })
+}

@@ -1,0 +1,136 @@
+//! `config`, `reset`, `reload`.
+
+use serde_json::{Value, json};
+
+use super::{ADMIN, Room, connection};
+
+#[tokio::test]
+async fn what_was_configured_is_shown_without_its_secrets() {
+    let room = Room::bare().await;
+    let mut body = connection("db", &["a", "b*"]);
+    body["private_key"] = "key-material".into();
+    body["tls_certificate_key"] = "more-key-material".into();
+    body["max_open_connections"] = 7.into();
+    body["root_rotation_statements"] = "ALTER a, b; NEXT".into();
+    body["password_policy"] = "strict".into();
+    let got = room.call("WRITE", "database/config/main", body).await;
+    assert_eq!((got.status, &got.body), (204, &Value::Null));
+    let got = room.ok("READ", "database/config/main", Value::Null).await;
+    assert_eq!(
+        got.data(),
+        &json!({
+            "plugin_name": "sim-database-plugin",
+            "plugin_version": "",
+            "connection_details": {
+                "connection_url": "sim://{{username}}:{{password}}@db/",
+                "username": "admin",
+                "max_open_connections": 7,
+            },
+            "allowed_roles": ["a", "b*"],
+            "root_credentials_rotate_statements": ["ALTER a, b; NEXT"],
+            "password_policy": "strict",
+        })
+    );
+    let got = room.ok("LIST", "database/config", Value::Null).await;
+    assert_eq!(got.data(), &json!({ "keys": ["main"] }));
+}
+
+#[tokio::test]
+async fn a_write_changes_what_it_names_and_nothing_else() {
+    let room = Room::new().await;
+    room.ok("WRITE", "database/config/main", json!({ "allowed_roles": "x,y" })).await;
+    let got = room.ok("READ", "database/config/main", Value::Null).await;
+    assert_eq!(got.data()["allowed_roles"], json!(["x", "y"]));
+    assert_eq!(got.data()["connection_details"]["username"], "admin");
+    room.role("x", json!({})).await;
+    assert!(!room.account("x").await.password.is_empty(), "the password is still known");
+}
+
+#[tokio::test]
+async fn what_cannot_work_is_refused_and_changes_nothing() {
+    let room = Room::new().await;
+    let before = room.ok("READ", "database/config/main", Value::Null).await;
+    for (change, problem) in [
+        (json!({ "plugin_name": "no-such-plugin" }), "unable to find plugin \"no-such-plugin\""),
+        (json!({ "plugin_name": "" }), "empty plugin name"),
+        (json!({ "plugin_version": "v1.2.3" }), "leave plugin_version out"),
+        (json!({ "connection_url": "nowhere" }), "error creating database object: "),
+        (json!({ "password": "wrong-passw0rd" }), "error verifying connection: "),
+        (json!({ "username_template": "{{.Nobody}}" }), "unable to initialize username template"),
+        (json!({ "max_open_connections": "many" }), "invalid max_open_connections"),
+    ] {
+        let got = room.call("WRITE", "database/config/main", change.clone()).await;
+        assert_eq!(got.status, 400, "{change}: {got:?}");
+        assert!(got.errors().contains(problem), "{change}: {got:?}");
+        assert!(!got.errors().contains("passw0rd"), "{got:?}");
+        let after = room.ok("READ", "database/config/main", Value::Null).await;
+        assert_eq!(before.data(), after.data(), "{change}");
+    }
+    let got = room.call("WRITE", "database/config/new", json!({})).await;
+    assert_eq!((got.status, got.errors().as_str()), (400, "empty plugin name"));
+    for (method, path) in [("READ", "database/config/new"), ("LIST", "database/roles")] {
+        assert_eq!(room.call(method, path, Value::Null).await.status, 404);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_verified_unless_it_is_said_not_to() {
+    let room = Room::bare().await;
+    let mut body = connection("db", &["*"]);
+    body["password"] = "wrong".into();
+    assert_eq!(room.call("WRITE", "database/config/main", body.clone()).await.status, 400);
+    body["verify_connection"] = false.into();
+    room.ok("WRITE", "database/config/main", body).await;
+    assert_eq!(room.servers.calls("db", "verify"), 1);
+    room.role("r", json!({})).await;
+    let got = room.call("READ", "database/creds/r", Value::Null).await;
+    assert_eq!(got.status, 502, "{got:?}");
+    assert!(room.accounts().is_empty());
+}
+
+#[tokio::test]
+async fn a_password_in_the_address_is_warned_of_and_never_shown() {
+    let room = Room::bare().await;
+    let mut body = connection("db", &["*"]);
+    body["connection_url"] = format!("sim://admin:{ADMIN}@db/").into();
+    let got = room.ok("WRITE", "database/config/main", body).await;
+    assert!(got.body["warnings"][0].as_str().unwrap().starts_with("Password found in"));
+    let got = room.ok("READ", "database/config/main", Value::Null).await;
+    assert_eq!(got.data()["connection_details"]["connection_url"], "sim://admin:xxxxx@db/");
+}
+
+#[tokio::test]
+async fn one_pool_is_open_for_each_connection_and_none_when_the_node_is_sealed() {
+    let room = Room::new().await;
+    room.role("r", json!({})).await;
+    for _ in 0..3 {
+        room.account("r").await;
+    }
+    assert_eq!(room.servers.open_pools("db"), 1);
+    for (method, path, body) in [
+        ("WRITE", "database/config/main", json!({ "allowed_roles": "*" })),
+        ("WRITE", "database/reset/main", json!({})),
+        ("WRITE", "database/reload/sim-database-plugin", json!({})),
+    ] {
+        room.ok(method, path, body).await;
+        room.account("r").await;
+        assert_eq!(room.servers.open_pools("db"), 1, "{path}");
+    }
+    room.node.node.seal();
+    assert_eq!(room.servers.open_pools("db"), 0);
+    room.node.unseal().await;
+    room.account("r").await;
+    room.ok("DELETE", "database/config/main", Value::Null).await;
+    assert_eq!(room.servers.open_pools("db"), 0);
+}
+
+#[tokio::test]
+async fn reset_and_reload_name_what_they_did() {
+    let room = Room::new().await;
+    room.ok("WRITE", "database/config/other", connection("db", &[])).await;
+    let got = room.ok("WRITE", "database/reload/sim-database-plugin", json!({})).await;
+    assert_eq!(got.data(), &json!({ "connections": ["main", "other"], "count": 2 }));
+    for path in ["database/reset/nothing", "database/reload/nothing"] {
+        assert_eq!(room.call("WRITE", path, json!({})).await.status, 400, "{path}");
+    }
+}
