@@ -152,6 +152,10 @@ impl std::fmt::Debug for SimDatabases {
 }
 
 impl Databases for SimDatabases {
+    fn names(&self) -> Vec<&'static str> {
+        TRAITS.names.to_vec()
+    }
+
     fn driver(&self, plugin_name: &str) -> Option<Arc<dyn Driver>> {
         TRAITS.names.contains(&plugin_name).then(|| Arc::new(self.clone()) as Arc<dyn Driver>)
     }
