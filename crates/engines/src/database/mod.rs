@@ -39,6 +39,7 @@ pub struct DatabaseEngine {
 
 /// The surface of `database`.
 pub fn spec(drivers: Arc<dyn Databases>) -> Spec {
+    let plugins = drivers.names();
     let open = move |_: &_| {
         Ok(DatabaseEngine { drivers: drivers.clone(), connections: Connections::default() })
     };
@@ -47,6 +48,7 @@ pub fn spec(drivers: Arc<dyn Databases>) -> Spec {
     let spec = roles::add(spec);
     creds::add(spec)
         .leases()
+        .plugins(plugins)
         .docs("Makes accounts in databases, and takes them back when their leases end.")
         .build()
 }

@@ -41,6 +41,8 @@ pub struct Spec {
     pub(crate) rotates: Option<Box<dyn Rotates>>,
     /// Its background work, and how many seconds lie between two runs.
     pub reconcile: Option<(i64, ReconcileFn)>,
+    /// Names of plug-ins of its own, for the catalog (`database`).
+    pub plugins: Vec<&'static str>,
     /// Surfaces that other options of a mount choose: option, value, surface.
     variants: Vec<(&'static str, &'static str, Arc<Spec>)>,
     open: Box<dyn Fn(&Mount) -> Result<Engine> + Send + Sync>,
@@ -152,6 +154,7 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
                 revoke_lease: None,
                 rotates: None,
                 reconcile: None,
+                plugins: Vec::new(),
                 variants: Vec::new(),
                 open: Box::new(move |mount| Ok(Arc::new(open(mount)?))),
             },
@@ -293,6 +296,12 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
         let run: ReconcileFn =
             Box::new(|any, cx| Box::pin(async move { engine::<E>(any)?.reconcile(cx).await }));
         self.spec.reconcile = Some((seconds, run));
+        self
+    }
+
+    /// It has plug-ins of its own of these names.
+    pub fn plugins(mut self, names: Vec<&'static str>) -> Self {
+        self.spec.plugins = names;
         self
     }
 

@@ -151,17 +151,17 @@ impl Op for ReloadPlugin {
     const VERB: Verb = Verb::Write;
 }
 
-/// The names of the plug-ins of a type that can be mounted, sorted.
+/// The names of the plug-ins of a type, sorted: what can be mounted, or what such a plug-in has.
 fn names(cx: &ReadCx<'_>, r#type: &str) -> Result<Vec<&'static str>> {
-    let class = match r#type {
-        "auth" => Class::Auth,
-        "secret" => Class::Secret,
-        // Database plug-ins are part of the database engine.
-        "database" => return Ok(Vec::new()),
+    let registry = cx.kernel().router.registry();
+    let mut names: Vec<&'static str> = match r#type {
+        "auth" => registry.of_class(Class::Auth).map(|s| s.kind).collect(),
+        "secret" => registry.of_class(Class::Secret).map(|s| s.kind).collect(),
+        "database" => {
+            registry.of_class(Class::Secret).flat_map(|s| s.plugins.iter().copied()).collect()
+        }
         _ => return Err(Error::unsupported()),
     };
-    let registry = cx.kernel().router.registry();
-    let mut names: Vec<_> = registry.of_class(class).map(|s| s.kind).collect();
     names.retain(|name| *name != "token");
     names.sort_unstable();
     Ok(names)
@@ -170,6 +170,7 @@ fn names(cx: &ReadCx<'_>, r#type: &str) -> Result<Vec<&'static str>> {
 impl Query<ReadCatalog> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ReadCatalog) -> Result<Reply<Catalog>> {
         let (auth, secret) = (names(cx, "auth")?, names(cx, "secret")?);
+        let database = names(cx, "database")?;
         let detail = |r#type: &'static str| {
             move |name: &&'static str| Detail {
                 builtin: true,
@@ -179,9 +180,10 @@ impl Query<ReadCatalog> for System {
                 version: builtin_version(),
             }
         };
-        let detailed = auth.iter().map(detail("auth")).chain(secret.iter().map(detail("secret")));
+        let all = [("auth", &auth), ("database", &database), ("secret", &secret)];
+        let detailed = all.iter().flat_map(|(kind, names)| names.iter().map(detail(kind)));
         let detailed = detailed.collect();
-        Ok(Reply::data(Catalog { auth, database: Vec::new(), detailed, secret }))
+        Ok(Reply::data(Catalog { auth, database, detailed, secret }))
     }
 }
 

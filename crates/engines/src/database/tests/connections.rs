@@ -134,3 +134,12 @@ async fn reset_and_reload_name_what_they_did() {
         assert_eq!(room.call("WRITE", path, json!({})).await.status, 400, "{path}");
     }
 }
+
+#[tokio::test]
+async fn the_catalog_has_the_drivers() {
+    let room = Room::bare().await;
+    let got = room.ok("READ", "sys/plugins/catalog", Value::Null).await;
+    assert_eq!(got.data()["database"], json!(["sim-database-plugin"]));
+    let path = "sys/plugins/catalog/database/sim-database-plugin";
+    assert_eq!(room.ok("READ", path, Value::Null).await.data()["builtin"], true);
+}

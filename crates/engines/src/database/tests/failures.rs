@@ -51,7 +51,7 @@ async fn a_lease_stays_until_its_account_is_gone() {
     let got = room.call("WRITE", "sys/leases/revoke", lookup.clone()).await;
     assert_eq!(got.status, 502, "{got:?}");
     assert!(got.errors().contains("failed to revoke the account: "), "{got:?}");
-    assert_eq!(room.accounts(), [account.name.clone()]);
+    assert_eq!(room.accounts(), std::slice::from_ref(&account.name));
     room.servers.set_down("db", false);
     room.later(3_600).await;
     assert!(room.accounts().is_empty());
@@ -78,13 +78,13 @@ async fn accounts_outlive_their_role_and_wait_for_their_connection() {
     // The role's statements as they are now, not as they were.
     room.role("app", json!({ "revocation_statements": "DROP" })).await;
     room.ok("WRITE", "sys/leases/revoke", json!({ "lease_id": one.lease })).await;
-    assert_eq!(room.accounts(), [other.name.clone()]);
+    assert_eq!(room.accounts(), std::slice::from_ref(&other.name));
     room.role("app", json!({ "revocation_statements": "FAIL" })).await;
     room.ok("DELETE", "database/roles/app", Value::Null).await;
     let config = super::connection("db", &["*"]);
     room.ok("DELETE", "database/config/main", Value::Null).await;
     room.later(61).await;
-    assert_eq!(room.accounts(), [other.name.clone()]);
+    assert_eq!(room.accounts(), std::slice::from_ref(&other.name));
     let got = room.call("WRITE", "sys/leases/revoke", json!({ "lease_id": other.lease })).await;
     assert!(got.errors().contains("connection with name: \"main\""), "{got:?}");
     room.ok("WRITE", "database/config/main", config).await;
