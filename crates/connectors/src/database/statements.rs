@@ -85,6 +85,11 @@ impl Place {
     }
 }
 
+/// No placeholder is longer, with its spaces: whatever is in a text, it is read in one go.
+const PLACEHOLDER_CHARS_MAX: usize = 64;
+/// Dollar quotes stand in each other at most so deep.
+const DOLLAR_QUOTES_MAX: usize = 16;
+
 /// Values for placeholders, by their names without the braces.
 pub type Values<'a> = [(&'a str, &'a str)];
 
@@ -116,6 +121,9 @@ pub fn fill(
                 continue;
             }
             says |= scan.says();
+            if scan.tags.len() > DOLLAR_QUOTES_MAX {
+                return Err(wrong("a statement has too many dollar quotes in each other"));
+            }
             if let Some((name, value, length)) = placeholder(scan.rest, values) {
                 scan.put(&mut current, name, value, length)?;
                 scan.skip(length);
@@ -141,7 +149,8 @@ fn finish(current: &mut Zeroizing<String>, says: &mut bool, statements: &mut Vec
 /// The placeholder that begins here, its value, and its length.
 fn placeholder<'v>(rest: &str, values: &'v Values<'_>) -> Option<(&'v str, &'v str, usize)> {
     let inner = rest.strip_prefix("{{")?;
-    let (name, _) = inner.split_once("}}")?;
+    let mut ends = inner.char_indices().take(PLACEHOLDER_CHARS_MAX).map(|(at, _)| at);
+    let name = &inner[..ends.find(|at| inner[*at..].starts_with("}}"))?];
     let (known, value) = values.iter().find(|(known, _)| *known == name.trim())?;
     Some((known, value, name.len() + 4))
 }
@@ -154,13 +163,23 @@ struct Scan<'t> {
     place: Place,
     /// Where the quotes that are open have their first character.
     opened: usize,
+    /// Are quotes open within the quotes that are open: `"`, `''`?
+    inner: (bool, bool),
     /// Dollar quotes that are open, outermost first.
     tags: Vec<&'t str>,
 }
 
 impl<'t> Scan<'t> {
     fn new(dialect: Dialect, text: &'t str) -> Self {
-        Self { dialect, text, rest: text, place: Place::Plain, opened: 0, tags: Vec::new() }
+        Self {
+            dialect,
+            text,
+            rest: text,
+            place: Place::Plain,
+            opened: 0,
+            inner: (false, false),
+            tags: Vec::new(),
+        }
     }
 
     fn before(&self) -> &'t str {
@@ -233,9 +252,7 @@ impl<'t> Scan<'t> {
 
     /// May a value stand in there: within quotes without having any, else as one word?
     fn stands_in_statement(&self, value: &str) -> bool {
-        let text = &self.before()[self.opened..];
-        let within = |quote: &str| text.matches(quote).count() % 2 == 1;
-        if within("\"") || within("''") {
+        if self.inner.0 || self.inner.1 {
             !value.contains(['"', '\'', '\\'])
         } else {
             let fits = |c: char| c.is_ascii_alphanumeric() || "_-.:@+".contains(c);
@@ -255,10 +272,12 @@ impl<'t> Scan<'t> {
                 }
                 if rest.starts_with(quote) {
                     if next == Some(quote) {
+                        self.inner.1 = !self.inner.1;
                         return self.skip(2 * one);
                     }
                     self.place = Place::Plain;
                 }
+                self.inner.0 ^= rest.starts_with('"');
                 self.skip(one)
             }
             Place::LineComment => {
@@ -324,6 +343,7 @@ impl<'t> Scan<'t> {
         {
             self.place = place;
             self.opened = self.before().len() + one;
+            self.inner = (false, false);
         }
         self.skip(one)
     }
@@ -410,6 +430,11 @@ mod tests {
             ),
             (Postgresql, "SELECT 'a;b'; ; SELECT \"c;d\" ;", &["SELECT 'a;b'", "SELECT \"c;d\""]),
             (Postgresql, "SELECT '{{other}}'", &["SELECT '{{other}}'"]),
+            (
+                Postgresql,
+                "SELECT '{{ü}}{{{{name }}'",
+                &["SELECT '{{ü}}{{x\"; DROP ROLE a; --''`\\'"],
+            ),
             (Postgresql, "SELECT 1; -- {{name}}\n /* ; {{name}} */ ;", &["SELECT 1"]),
             (Postgresql, "/* a */ SELECT 1 - -1", &["/* a */ SELECT 1 - -1"]),
             (Mysql, "SELECT 1; # a\n; -- b\n; --1; --", &["SELECT 1", "--1"]),
@@ -428,6 +453,7 @@ mod tests {
 
     #[test]
     fn what_no_quoting_makes_safe_is_refused_without_the_value() {
+        let nested: String = (0..=DOLLAR_QUOTES_MAX).map(|n| format!("$t{n}$ ")).collect();
         let cases = [
             ("CREATE ROLE {{name}}", "x y", "outside of quotes"),
             ("CREATE ROLE {{name}}", "", "outside of quotes"),
@@ -448,6 +474,7 @@ mod tests {
             ),
             ("CREATE ROLE \"{{name}}", "a", "without its closing one"),
             ("DO $$ BEGIN", "a", "without its closing one"),
+            (&nested, "a", "too many dollar quotes"),
         ];
         for (text, name, expected) in cases {
             let error = filled(Dialect::Postgresql, text, name).unwrap_err();

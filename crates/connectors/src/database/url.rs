@@ -6,6 +6,9 @@
 
 use zeroize::Zeroizing;
 
+/// Hosts that one URL may name: each of them is waited for.
+pub const HOSTS_MAX: usize = 16;
+
 /// The values for `{{username}}` and `{{password}}`.
 #[derive(Clone, Copy)]
 pub struct Login<'a> {

@@ -143,13 +143,15 @@ impl MysqlDatabase {
                 })
                 .collect(),
         };
+        let each = limit / u32::try_from(ways.len()).unwrap_or(u32::MAX).max(1);
         Ok(Self {
             ways,
             tls,
             user: address.user,
             password: address.password,
             configured: settings.password.duplicate(),
-            connect: address.connect.map_or(limit, |own| own.min(limit)),
+            // A host that does not answer leaves time for the next.
+            connect: address.connect.map_or(limit, |own| own.min(limit)).min(each),
             statement: statement.saturating_add(GRACE),
             pool: Pool::new(&settings),
         })

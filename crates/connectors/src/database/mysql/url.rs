@@ -7,7 +7,7 @@ use strongroom_base::duration::parse_duration_nanos;
 
 use super::tls::Mode;
 use super::{DatabaseError, wrong};
-use crate::database::url::{Login, decode, host_and_port};
+use crate::database::url::{HOSTS_MAX, Login, decode, host_and_port};
 
 const PORT: u16 = 3306;
 
@@ -69,6 +69,11 @@ impl Address {
             "" | "tcp" | "tcp4" | "tcp6" => {
                 let hosts = at.split(',').map(str::trim).filter(|host| !host.is_empty());
                 address.hosts = hosts.map(host).collect::<Result<_, _>>()?;
+                if address.hosts.len() > HOSTS_MAX {
+                    return Err(wrong(format!(
+                        "invalid connection_url: it has more than {HOSTS_MAX} hosts"
+                    )));
+                }
                 if address.hosts.is_empty() {
                     address.hosts.push(("127.0.0.1".to_owned(), PORT));
                 }
@@ -248,6 +253,14 @@ mod tests {
             (literal.user.as_str(), literal.password.expose_secret().as_str()),
             ("root", "a@b:c/d")
         );
+    }
+
+    #[test]
+    fn so_many_hosts_and_no_more() {
+        for (count, good) in [(HOSTS_MAX, true), (HOSTS_MAX + 1, false)] {
+            let url = format!("tcp({})/", vec!["h"; count].join(","));
+            assert_eq!(read(&url).map(|address| address.hosts.len()).ok(), good.then_some(count));
+        }
     }
 
     #[test]

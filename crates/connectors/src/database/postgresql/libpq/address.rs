@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::{Settings, take};
 use crate::database::statements::Dialect;
 use crate::database::tls::{self, Check};
+use crate::database::url::HOSTS_MAX;
 use crate::database::{DatabaseError, TlsMaterial, wrong};
 
 /// When TLS is used.
@@ -71,7 +72,8 @@ fn contents(path: &str) -> Option<Zeroizing<String>> {
     let mut text = Zeroizing::new(String::new());
     let length = fs::File::open(path).ok()?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text);
     length.ok().filter(|length| u64::try_from(*length).is_ok_and(|l| l <= FILE_BYTES_MAX))?;
-    Some(text)
+    // What else is on this machine is not for whoever may configure.
+    text.contains("-----BEGIN ").then_some(text)
 }
 
 fn number<N: std::str::FromStr>(name: &str, text: &str) -> Result<N, DatabaseError> {
@@ -157,6 +159,9 @@ fn hosts(config: &mut Config, settings: &mut Settings) -> Result<(), DatabaseErr
         config.hostaddr(address.map_err(|_| wrong("connection_url: hostaddr is no IP address"))?);
     }
     let count = count.max(config.get_hostaddrs().len());
+    if count > HOSTS_MAX {
+        return Err(wrong(format!("connection_url has more than {HOSTS_MAX} hosts")));
+    }
     let ports: Vec<&str> = if ports.is_empty() { Vec::new() } else { ports.split(',').collect() };
     if ports.len() > 1 && ports.len() != count {
         return Err(wrong("connection_url has not as many ports as hosts"));
@@ -222,8 +227,9 @@ fn encryption(
     use Check::{Authority, Name, Nothing};
     let file = |name: &str, path: Option<Zeroizing<String>>, given: &str| match path {
         // One text whatever is wrong: who may configure shall not look around on this machine.
-        Some(path) if given.is_empty() => contents(&path)
-            .ok_or_else(|| wrong(format!("connection_url: the file of {name} cannot be read"))),
+        Some(path) if given.is_empty() => contents(&path).ok_or_else(|| {
+            wrong(format!("connection_url: the file of {name} cannot be read or is no PEM"))
+        }),
         _ => Ok(Zeroizing::new(given.to_owned())),
     };
     let root = take(settings, "sslrootcert");
