@@ -49,6 +49,7 @@ use strongroom_base::{Error, ErrorKind, Result, Timestamp};
 use crate::due::links;
 use crate::mounts::MountEntry;
 use crate::node::Services;
+use crate::plug::Beyond;
 use crate::record::{Id, Scope, Store, Tx, indexes, prefix_end, storage_error};
 use stored::{Kept, Subject};
 
@@ -169,9 +170,9 @@ pub struct Running {
 
 /// A rotation that somebody waits for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Begun {
-    pub scope: Scope,
-    pub subject: Id,
+struct Begun {
+    scope: Scope,
+    subject: Id,
     run: Id,
 }
 
@@ -226,7 +227,7 @@ impl Rotations {
     }
 
     /// Begins a rotation, or has the one that was begun go on at once.
-    pub(crate) async fn begin(
+    async fn begin(
         &self,
         tx: &Tx,
         scope: Scope,
@@ -250,6 +251,22 @@ impl Rotations {
             Some(run) => return Err(under_way(run.state, run.deadline)),
         };
         Ok(Begun { scope, subject, run })
+    }
+
+    /// As [`Rotations::begin`]: the answer's rest waits until the next credential is published.
+    pub async fn rotate(
+        &self,
+        tx: &Tx,
+        scope: Scope,
+        name: &str,
+        cause: Cause,
+        now: Timestamp,
+    ) -> Result<Beyond> {
+        let begun = self.begin(tx, scope, name, cause, now).await?;
+        Ok(Beyond::then(move |node| async move {
+            let services = node.active()?;
+            services.rotations.drive(&services, begun).await
+        }))
     }
 
     /// Removes a subject: at once, or with the rotation that is under way. Its engine's records may
@@ -388,15 +405,19 @@ impl Rotations {
 
     /// Takes a rotation on until it is published. Whoever asked for it waits for this, and gets the
     /// engine's own error.
-    pub(crate) async fn drive(&self, services: &Arc<Services>, begun: Begun) -> Result<()> {
+    async fn drive(&self, services: &Arc<Services>, begun: Begun) -> Result<()> {
         let Begun { scope, subject, run } = begun;
         let claim = self.claims.wait(subject).await;
         let mut failed = None;
+        let mut reason = "the subject was removed".to_owned();
         loop {
             let kept = Kept::of_id(&self.store.begin(), scope, subject).await?;
             let Some(kept) = kept else {
-                return Err(failed.unwrap_or_else(Error::not_found));
+                return Err(failed.unwrap_or_else(|| Error::new(ErrorKind::Upstream, reason)));
             };
+            if let Some(run) = kept.subject.run.as_ref().filter(|run| !run.reason.is_empty()) {
+                reason.clone_from(&run.reason);
+            }
             match &kept.subject.run {
                 Some(now) if now.id != run => return Err(outcome_lost()),
                 Some(now) if matches!(now.state, State::Draining | State::Revoke) => break,

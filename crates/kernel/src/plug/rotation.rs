@@ -7,7 +7,7 @@ use strongroom_storage::BoxFuture;
 
 use super::handler::AnyEngine;
 use super::{Beyond, ReadCx, WriteCx};
-use crate::rotation::{Begun, Cause, RotationPlan, RotationStatus};
+use crate::rotation::{Cause, RotationPlan, RotationStatus};
 
 /// What a plug-in does with credentials that are rotated.
 ///
@@ -120,11 +120,7 @@ impl WriteCx<'_> {
     async fn rotate(&mut self, subject: &str, cause: Cause) -> Result<Beyond> {
         let rotations = &self.read.services.rotations;
         let scope = self.read.request.mount.scope;
-        let begun: Begun = rotations.begin(self.read.tx, scope, subject, cause, self.now()).await?;
-        Ok(Beyond::then(move |node| async move {
-            let services = node.active()?;
-            services.rotations.drive(&services, begun).await
-        }))
+        rotations.rotate(self.read.tx, scope, subject, cause, self.now()).await
     }
 
     /// Removes a subject. The engine's records of it may go in the same command: a rotation that is

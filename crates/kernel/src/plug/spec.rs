@@ -116,6 +116,11 @@ impl Spec {
         }
     }
 
+    /// Does it have credentials that are rotated?
+    pub fn has_rotations(&self) -> bool {
+        self.rotates.is_some()
+    }
+
     /// The existence check for a route's path.
     pub fn exists_for(&self, route: &Route) -> Option<&ExistsFn> {
         self.exists.iter().find(|(pattern, _)| *pattern == route.pattern).map(|(_, f)| f)

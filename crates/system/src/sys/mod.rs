@@ -45,6 +45,7 @@ mod quotas;
 mod quotas_tests;
 mod raft;
 mod remount;
+mod rotation;
 #[cfg(test)]
 mod rotation_tests;
 mod seal;
@@ -119,6 +120,8 @@ const ON_FULL_DISK: &[&str] = &[
     "revoke",
     "revoke-force",
     "revoke-prefix",
+    "rotation/ack",
+    "rotation/force",
     "seal",
     "step-down",
 ];
@@ -139,6 +142,7 @@ pub fn spec() -> Spec {
     let spec = capabilities::add_capabilities(spec);
     let spec = ui::add_ui(spec);
     let spec = leases::add_leases(spec);
+    let spec = rotation::add_rotation(spec);
     let spec = quotas::add_quotas(spec);
     let spec = lockout::add_lockout(spec);
     let spec = wrapping::add_wrapping(spec);

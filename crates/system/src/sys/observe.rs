@@ -12,6 +12,7 @@ use strongroom_base::{Error, Json, Result, fields};
 use strongroom_kernel::identity::Directory;
 use strongroom_kernel::node::{Services, VAULT_VERSION};
 use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::rotation::RotationCounts;
 
 use super::System;
 
@@ -123,7 +124,47 @@ async fn metrics(services: &Services) -> Result<Vec<Metric>> {
         let metric = Metric::gauge("strongroom_audit_sink_failing", help, failing);
         all.push(metric.labelled("device", path));
     }
+    all.extend(rotations(services.rotations.counts().await?));
     Ok(all)
+}
+
+/// What is known of rotations of credentials, as numbers.
+fn rotations(counts: RotationCounts) -> Vec<Metric> {
+    let RotationCounts { running, draining, failing, overdue, .. } = counts;
+    let RotationCounts { published, rolled_back, failed, .. } = counts;
+    vec![
+        Metric::gauge("strongroom_rotations_running", "Rotations under way.", running),
+        Metric::gauge(
+            "strongroom_rotations_draining",
+            "Rotations that wait for consumers to move on.",
+            draining,
+        ),
+        Metric::gauge(
+            "strongroom_rotations_failing",
+            "Rotations whose last attempt failed.",
+            failing,
+        ),
+        Metric::gauge(
+            "strongroom_rotations_overdue",
+            "Rotations past their deadline whose credential of before is not gone.",
+            overdue,
+        ),
+        Metric::counter(
+            "strongroom_rotations_published",
+            "Credentials published since the store was opened.",
+            published,
+        ),
+        Metric::counter(
+            "strongroom_rotations_rolled_back",
+            "Rotations rolled back since the store was opened.",
+            rolled_back,
+        ),
+        Metric::counter(
+            "strongroom_rotations_failed_attempts",
+            "Failed attempts since the store was opened.",
+            failed,
+        ),
+    ]
 }
 
 /// Prometheus' text format: labels' values have `\`, `"` and newlines escaped.
