@@ -86,6 +86,9 @@ const TIMEOUT_DEFAULT: Duration = Duration::from_secs(30);
 /// What a server may be late by that has to stop a statement itself.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// Statements together may take as long as so many single ones at most.
+const STATEMENTS_WAITED_MAX: u32 = 10;
+
 /// What the operator configured.
 #[derive(Debug, Default)]
 pub struct Settings {

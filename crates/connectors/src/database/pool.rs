@@ -103,13 +103,16 @@ impl<C> Pool<C> {
         }
     }
 
-    /// Lets nobody in any more; the connections that waited are the answer.
+    /// Keeps none of those that wait; they are the answer.
+    pub fn clear(&self) -> Vec<C> {
+        let idle = std::mem::take(&mut *self.idle.lock());
+        idle.into_iter().map(|(connection, _)| connection).collect()
+    }
+
+    /// The same, and lets nobody in any more.
     pub fn close(&self) -> Vec<C> {
         self.slots.close();
-        std::mem::take(&mut *self.idle.lock())
-            .into_iter()
-            .map(|(connection, _)| connection)
-            .collect()
+        self.clear()
     }
 }
 

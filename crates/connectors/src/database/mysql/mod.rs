@@ -21,7 +21,7 @@ use std::time::Duration;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use strongroom_base::{SecretString, Timestamp};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use self::failure::{Failed, within};
 use self::tls::Mode;
@@ -30,7 +30,7 @@ use super::pool::{Lent, Pool};
 use super::statements::{Dialect, Values, expiration, fill};
 use super::{
     Answer, Credential, CredentialKind, Database, DatabaseError, Driver, DriverTraits, FailureKind,
-    GRACE, NewAccount, Settings, wrong,
+    GRACE, NewAccount, STATEMENTS_WAITED_MAX, Settings, wrong,
 };
 
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -201,6 +201,8 @@ impl MysqlDatabase {
             if matches!(within(self.statement, conn.reset()).await, Ok(true)) {
                 return Ok(slot.kept((conn, since)));
             }
+            // The others will be no better, and each could keep us waiting.
+            drop(self.pool.clear());
         }
         Ok(slot.fresh(self.connect().await?))
     }
@@ -224,8 +226,14 @@ impl MysqlDatabase {
     ) -> Result<(), (usize, Failed)> {
         let control = |word: &str| SecretString::new(word.to_owned());
         self.run(lent, &control("SET autocommit = 0")).await.map_err(|failed| (0, failed))?;
+        let all = self.statement.saturating_mul(STATEMENTS_WAITED_MAX);
+        let end = Instant::now().checked_add(all);
         for (done, statement) in statements.iter().enumerate() {
-            if let Err(failed) = self.run(lent, statement).await {
+            let run = match end.is_none_or(|end| Instant::now() < end) {
+                true => self.run(lent, statement).await,
+                false => Err(Failed::Other("all statements together took too long".to_owned())),
+            };
+            if let Err(failed) = run {
                 // Else what is held locked may stand in the way of undoing it.
                 lent.broken |= self.run(lent, &control("ROLLBACK")).await.is_err();
                 return Err((done, failed));

@@ -72,7 +72,11 @@ impl PostgresqlDatabase {
         sent: &[&SecretString],
     ) -> DatabaseError {
         let error = match failure {
-            Failure::Late => return unreachable(format!("{what}: no answer in time")),
+            Failure::Late => {
+                // Sessions that wait may have lost their other end, too, without a sign of it.
+                drop(self.pool.clear());
+                return unreachable(format!("{what}: no answer in time"));
+            }
             Failure::Said(error) => error,
         };
         let secrets: Vec<&SecretString> =

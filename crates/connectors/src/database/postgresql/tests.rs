@@ -595,8 +595,17 @@ async fn a_session_is_as_new_and_a_dead_one_is_replaced() {
     let database = open(options);
     let admin = admin(&server, "postgres").await;
     // What the statements of one role set is not for the next.
-    let unsettled = ["SET standard_conforming_strings = off; SET search_path = nowhere", CREATE];
+    let unsettled = [
+        "SET standard_conforming_strings = off; SET search_path = nowhere",
+        "CREATE TEMPORARY TABLE reuse (); SELECT pg_advisory_lock(1)",
+        CREATE,
+    ];
     create(&*database, "reuse_1", "a\\", YEAR_2100, &unsettled).await.unwrap();
+    let failing = ["SELECT pg_advisory_lock(1)", "SELEKT"];
+    create(&*database, "reuse_2", "b\\", YEAR_2100, &failing).await.unwrap_err();
+    let left = "SELECT (SELECT count(*) FROM pg_class WHERE relname = 'reuse'), \
+                (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory')";
+    assert_eq!(rows(&admin, left).await, ["0|0"]);
     create(&*database, "reuse_2", "b\\", YEAR_2100, &[CREATE]).await.unwrap();
     assert!(database.logs_in("reuse_2", &secret("b\\")).await.unwrap());
     let pids = "SELECT pid FROM pg_stat_activity WHERE application_name = 'reuse' \

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::PostgresqlDatabase;
 use super::failure::{Failure, within};
 use super::session::run;
-use crate::database::{DatabaseError, GRACE, unreachable};
+use crate::database::{DatabaseError, GRACE, STATEMENTS_WAITED_MAX, unreachable};
 
 /// How often a transaction is tried again that met another one.
 const CONFLICTS_MAX: u32 = 10;
@@ -57,6 +57,7 @@ impl PostgresqlDatabase {
     }
 
     pub(super) async fn transaction_or(&self, statements: &[SecretString]) -> Result<(), Failed> {
+        let changed = statements.iter().any(|s| changes_session(s.expose_secret()));
         let mut conflicts = 0;
         let mut alone = None;
         loop {
@@ -68,7 +69,6 @@ impl PostgresqlDatabase {
             }
             let session = self.take().await.map_err(Failed::Before)?;
             let Err(broken) = transact(&session.connection, statements, self.limit).await else {
-                let changed = statements.iter().any(|s| changes_session(s.expose_secret()));
                 if !changed || self.wash(&session.connection).await {
                     self.give_back(session);
                 }
@@ -78,7 +78,8 @@ impl PostgresqlDatabase {
                 continue;
             }
             let again = broken.undone && broken.error.is_conflict() && conflicts < CONFLICTS_MAX;
-            if broken.undone {
+            // Some of it (locks of advice) outlives even that.
+            if broken.undone && (!changed || self.wash(&session.connection).await) {
                 self.give_back(session);
             }
             if !again {
@@ -108,15 +109,17 @@ pub(super) async fn transact(
     limit: Duration,
 ) -> Result<(), Broken> {
     let mut sql = Zeroizing::new(String::from("BEGIN"));
+    let mut chars = sql.len();
     let mut starts = Vec::with_capacity(statements.len());
     for statement in statements {
         // A line of its own: the last one may end in a comment.
         sql.push_str("\n;\n");
-        starts.push(sql.chars().count());
+        starts.push(chars + 3);
+        chars += 3 + statement.expose_secret().chars().count();
         sql.push_str(statement.expose_secret());
     }
     let count = u32::try_from(statements.len()).unwrap_or(u32::MAX).max(1);
-    let all = limit.saturating_mul(count).saturating_add(GRACE);
+    let all = limit.saturating_mul(count.min(STATEMENTS_WAITED_MAX)).saturating_add(GRACE);
     let mut broken = match timeout(all, run(client, &sql, drop)).await {
         Ok(Ok(())) => {
             match within(limit.saturating_add(GRACE), client.batch_execute("COMMIT")).await {
@@ -150,9 +153,11 @@ fn at_position(error: &Error, starts: &[usize]) -> usize {
 fn changes_session(statement: &str) -> bool {
     let mut words = statement.split_whitespace();
     let first = words.next().unwrap_or_default().to_ascii_lowercase();
+    let temporary = |word: &str| matches!(&*word.to_ascii_lowercase(), "temp" | "temporary");
     match first.as_str() {
+        "create" => words.take(4).any(temporary),
         "set" => !words.next().is_some_and(|second| second.eq_ignore_ascii_case("local")),
-        "alter" | "comment" | "create" | "drop" | "grant" | "reassign" | "revoke" => false,
+        "alter" | "comment" | "drop" | "grant" | "reassign" | "revoke" => false,
         "delete" | "insert" | "update" => false,
         _ => !statement.starts_with("SELECT pg_terminate_backend("),
     }
