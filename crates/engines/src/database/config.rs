@@ -8,6 +8,7 @@ use strongroom_kernel::plug::{
 };
 
 use super::connection::{self, Connection};
+use super::rotation::Subject;
 use super::{DatabaseEngine, Statements};
 
 fields! {
@@ -179,6 +180,7 @@ impl Command<PutConnection> for DatabaseEngine {
 impl Command<DeleteConnection> for DatabaseEngine {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteConnection) -> Result<Reply<()>> {
         cx.queue(&op.name).await;
+        cx.remove_rotation(&Subject::Connection(op.name.clone()).name()).await?;
         cx.edit().delete_named::<Connection>(0, &op.name);
         self.close_after(cx, op.name);
         Ok(Reply::none())
@@ -210,7 +212,7 @@ impl Command<ReloadPlugin> for DatabaseEngine {
 
 impl DatabaseEngine {
     /// Closes what is open of a connection once the change is durable.
-    fn close_after(&self, cx: &mut WriteCx<'_>, name: String) {
+    pub(super) fn close_after(&self, cx: &mut WriteCx<'_>, name: String) {
         let connections = self.connections.clone();
         cx.after_commit(move |_| connections.close(&name));
     }

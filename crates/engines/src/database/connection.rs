@@ -97,6 +97,14 @@ impl Details {
         SecretString::new(self.text("password").to_owned())
     }
 
+    /// Sets the administrator's password.
+    pub fn set_password(&mut self, password: &str) {
+        let password = Json::String(password.to_owned());
+        if let Some(mut before) = self.0.0.insert("password".to_owned(), password) {
+            strongroom_base::json::wipe(&mut before);
+        }
+    }
+
     /// What answers show of them.
     pub fn shown(&self) -> JsonMap {
         let mut shown = self.0.0.clone();

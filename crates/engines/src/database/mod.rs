@@ -3,7 +3,9 @@
 //!
 //! * [`config`] has the connections, [`connection`] what is stored of one and how it is opened;
 //! * [`roles`] say what accounts look like, [`role`] what is stored of one;
-//! * [`creds`] makes accounts, renews and revokes them.
+//! * [`creds`] makes accounts, renews and revokes them;
+//! * [`static_roles`] are of accounts that stay, [`static_role`] is what is stored of one;
+//!   [`rotation`] changes their passwords, and those of connections' administrators.
 //!
 //! Invariants:
 //! * an account is made after its intent is durable, and goes with its lease (design §4);
@@ -19,6 +21,9 @@ mod credential;
 mod creds;
 mod role;
 mod roles;
+mod rotation;
+mod static_role;
+mod static_roles;
 #[cfg(test)]
 mod tests;
 
@@ -46,8 +51,11 @@ pub fn spec(drivers: Arc<dyn Databases>) -> Spec {
     let spec = EngineSpec::new("database", Class::Secret, open);
     let spec = config::add(spec);
     let spec = roles::add(spec);
+    let spec = static_roles::add(spec);
+    let spec = rotation::add(spec);
     creds::add(spec)
         .leases()
+        .rotates()
         .plugins(plugins)
         .docs("Makes accounts in databases, and takes them back when their leases end.")
         .build()

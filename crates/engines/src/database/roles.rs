@@ -10,6 +10,7 @@ use strongroom_kernel::plug::{
 };
 
 use super::role::Role;
+use super::static_role::StaticRole;
 use super::{DatabaseEngine, Statements};
 
 fields! {
@@ -122,6 +123,9 @@ impl Command<PutRole> for DatabaseEngine {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutRole) -> Result<Reply<()>> {
         names::check(&op.name)?;
         cx.queue(&op.name).await;
+        if cx.view().named::<StaticRole>(0, &op.name).await?.is_some() {
+            return Err(Error::bad_request("Role and Static Role names must be unique"));
+        }
         let mut role = cx.view().named::<Role>(0, &op.name).await?.unwrap_or_default();
         if let Some(name) = op.db_name {
             role.db_name = name;

@@ -4,6 +4,7 @@ mod accounts;
 mod connections;
 mod failures;
 mod roles;
+mod rotations;
 
 use std::sync::Arc;
 
@@ -81,6 +82,7 @@ impl Room {
         for _ in 0..3 {
             strongroom_kernel::reconcile::run_due(&services).await;
             services.leases.idle().await;
+            services.rotations.idle().await;
         }
     }
 
