@@ -165,6 +165,50 @@ fn lives(room: &mut Room, database: &dyn Database, select: &str) {
     assert!(!database.lets_in(&one) && !database.lets_in(&two));
 }
 
+/// Accounts that stay: one whose password changes, two that take turns, and the administrator.
+fn rotates(room: &mut Room, database: &dyn Database, administrator: (&str, &str), create: &str) {
+    let creds = |room: &Room, token: &str, role: &str| {
+        let path = format!("database/static-creds/{role}");
+        let done = room.run(token, &["read", "-format=json", &path]);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        let read: Json = serde_json::from_slice(&done.stdout).unwrap();
+        let member = |name: &str| read["data"][name].as_str().unwrap().to_owned();
+        Account { name: member("username"), password: member("password"), lease: String::new() }
+    };
+    let root = room.root.clone();
+    let write = |role: &str| format!("database/static-roles/{role}");
+    room.ok(&["write", &write("one"), "db_name=db", "username=keeps", "rotation_period=1h"]);
+    let before = creds(room, &root, "one");
+    assert!(database.lets_in(&before));
+    room.ok(&["write", "-f", "database/rotate-role/one"]);
+    assert!(!database.lets_in(&before));
+    assert!(database.lets_in(&creds(room, &root, "one")));
+
+    let statements = format!("creation_statements={create}");
+    room.ok(&[
+        "write",
+        &write("two"),
+        "db_name=db",
+        "usernames=blue,green",
+        "rotation_schedule=0 3 * * *",
+        &statements,
+    ]);
+    let token = room.ok(&["token", "create", "-policy=root", "-orphan", "-field=token"]);
+    let first = creds(room, &token, "two");
+    room.ok(&["write", "-f", "database/rotate-role/two"]);
+    assert!(database.lets_in(&first), "its consumer has not moved yet");
+    let second = creds(room, &token, "two");
+    assert!(database.lets_in(&second) && first.name != second.name);
+    room.until("the refusal of the first", || !database.lets_in(&first));
+    assert!(database.lets_in(&second));
+
+    let (name, password) = administrator;
+    room.ok(&["write", "-f", "database/rotate-root/db"]);
+    assert!(database.ask(name, password, "SELECT 1").is_err(), "nobody knows it any more");
+    room.ok(&["write", "-f", "database/rotate-role/one"]);
+    assert!(database.lets_in(&creds(room, &root, "one")));
+}
+
 /// The server is killed while it waits for the answer to a creation that is done.
 fn is_taken_back(room: &mut Room, database: &dyn Database, slow: &str) {
     room.ok(&[
@@ -210,6 +254,10 @@ fn postgresql_accounts_live_as_long_as_their_leases() {
     let slow = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}'; COMMIT; BEGIN; \
                 SELECT pg_sleep(600);";
     is_taken_back(&mut room, &database, slow);
+    database.admin("CREATE ROLE keeps LOGIN PASSWORD 'x'");
+    let administrator = (postgresql::ADMIN, postgresql::PASSWORD);
+    let create = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}'";
+    rotates(&mut room, &database, administrator, create);
 }
 
 #[test]
@@ -239,6 +287,9 @@ fn mariadb_accounts_live_as_long_as_their_leases() {
     lives(&mut room, &database, "SELECT n FROM d.t");
     let slow = "CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'; DO SLEEP(600);";
     is_taken_back(&mut room, &database, slow);
+    database.admin("CREATE USER keeps@'%' IDENTIFIED BY 'x'");
+    let create = "CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'";
+    rotates(&mut room, &database, (mariadb::ADMIN, mariadb::PASSWORD), create);
 }
 
 #[test]
