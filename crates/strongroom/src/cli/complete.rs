@@ -179,6 +179,9 @@ fn candidates(words: &[String], last: &str) -> Vec<String> {
     found
 }
 
+/// Commands that begin so take paths of what is rotated.
+const ROTATION: &str = "rotation ";
+
 /// Is a command's argument, counted from 0, a path of the API or of a secret?
 fn takes_path(name: &str, argument: usize) -> bool {
     match name {
@@ -186,6 +189,7 @@ fn takes_path(name: &str, argument: usize) -> bool {
         "kv enable-versioning" => false,
         "kv mv" | "kv cp" => argument < 2,
         "kv search" => argument == 1,
+        _ if name.starts_with(ROTATION) => argument == 0,
         _ => argument == 0 && name.starts_with("kv "),
     }
 }
@@ -208,6 +212,12 @@ fn names_from_server(words: &[String], last: &str, world: &World<'_>) -> Option<
     }
     let mut http = Http::new(client, None).ok()?;
     let mut found: Vec<String> = match last.rfind('/') {
+        at if command.name.starts_with(ROTATION) => {
+            let folder = at.map_or("", |at| &last[..=at]);
+            let list = http.list(&format!("sys/rotation/subjects/{folder}")).ok()??;
+            let names = list.keys()?.iter().filter_map(Json::as_str);
+            names.map(|name| format!("{folder}{name}")).collect()
+        }
         None => {
             let mounts = http.document(Request::get("sys/internal/ui/mounts")).ok()?;
             mounts.get("secret")?.as_object()?.keys().cloned().collect()
@@ -259,9 +269,14 @@ mod tests {
 
     #[test]
     fn paths_are_asked_of_the_server_where_one_belongs() {
-        for (name, arguments) in
-            [("read", 0..1), ("kv get", 0..1), ("kv mv", 0..2), ("kv search", 1..2), ("why", 0..0)]
-        {
+        for (name, arguments) in [
+            ("read", 0..1),
+            ("kv get", 0..1),
+            ("kv mv", 0..2),
+            ("kv search", 1..2),
+            ("rotation ack", 0..1),
+            ("why", 0..0),
+        ] {
             for n in 0..3 {
                 assert_eq!(takes_path(name, n), arguments.contains(&n), "{name} {n}");
             }

@@ -23,6 +23,7 @@ mod namespace;
 mod operator;
 pub mod output;
 mod policy;
+mod rotation;
 mod secrets;
 mod serve;
 mod status;
@@ -52,6 +53,7 @@ pub fn commands() -> Vec<&'static Command> {
         policy::COMMANDS,
         token::COMMANDS,
         lease::COMMANDS,
+        rotation::COMMANDS,
         audit::COMMANDS,
         namespace::COMMANDS,
         operator::COMMANDS,
