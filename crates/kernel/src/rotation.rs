@@ -164,8 +164,11 @@ pub struct Running {
     pub old_version: Option<u64>,
     /// Until when that one is good at most.
     pub deadline: Option<Timestamp>,
-    /// What has become of its holders so far.
+    /// What has become of its holders: once the drain is over, and before that where it was asked
+    /// for ([`Rotations::count_consumers`]).
     pub drained: Drained,
+    /// Whoever holds the version before hangs on this number, while it drains.
+    holders: Option<Id>,
 }
 
 /// A rotation that somebody waits for.
@@ -197,6 +200,9 @@ impl Rotations {
                 return Err(being_removed());
             }
             let subject = &mut kept.subject;
+            if plan.two_accounts && !subject.plan.two_accounts && subject.version > 0 {
+                consumers::note_unknown(tx, scope, subject.holders, now)?;
+            }
             if subject.plan != *plan {
                 subject.plan = plan.clone();
                 subject.next = plan.next(subject.rotated, now);
@@ -339,40 +345,43 @@ impl Rotations {
         scope: Scope,
         name: &str,
     ) -> Result<Option<RotationStatus>> {
-        let Some(Kept { subject, .. }) = Kept::read(tx, scope, name).await? else {
+        let Some(subject) = tx.read(scope).cached::<Subject>(0, name).await? else {
             return Ok(None);
         };
         let known = |at: Timestamp| Some(at).filter(|at| *at != Timestamp::MAX && !at.is_zero());
-        let running = match &subject.run {
-            Some(run) => Some(Running {
-                state: run.state,
-                since: run.since,
-                started: run.started,
-                cause: run.cause,
-                old_version: run.old.map(|old| old.version),
-                deadline: known(run.deadline),
-                drained: match run.old {
-                    Some(old) if run.state == State::Draining => {
-                        self.drained(scope, old.holders).await?
-                    }
-                    _ => run.drained.clone(),
-                },
-            }),
-            None => None,
-        };
+        let running = subject.run.as_ref().map(|run| Running {
+            state: run.state,
+            since: run.since,
+            started: run.started,
+            cause: run.cause,
+            old_version: run.old.map(|old| old.version),
+            deadline: known(run.deadline),
+            drained: run.drained.clone(),
+            holders: run.old.filter(|_| run.state == State::Draining).map(|old| old.holders),
+        });
         let failed = subject.attempts > 0 || subject.failures > 0;
         Ok(Some(RotationStatus {
             version: subject.version,
-            plan: subject.plan,
+            plan: subject.plan.clone(),
             rotated: known(subject.rotated),
             next: known(subject.next),
             retry: known(subject.due).filter(|_| failed),
             attempts: subject.attempts.max(subject.failures),
-            error: subject.error,
+            error: subject.error.clone(),
             removed: subject.removed,
             running,
-            outcomes: subject.outcomes,
+            outcomes: subject.outcomes.clone(),
         }))
+    }
+
+    /// Says in `status` what has become so far of those who held the version before.
+    pub async fn count_consumers(&self, scope: Scope, status: &mut RotationStatus) -> Result<()> {
+        if let Some(running) = &mut status.running
+            && let Some(holders) = running.holders
+        {
+            running.drained = self.drained(scope, holders).await?;
+        }
+        Ok(())
     }
 
     /// The names of a mount's subjects, sorted.

@@ -111,6 +111,22 @@ fn narrow(login: String, narrowed: &Narrowed) -> String {
     }
 }
 
+/// Notes that a version has readers who were not noted: they count until the deadline.
+pub(super) fn note_unknown(tx: &Tx, scope: Scope, holders: Id, now: Timestamp) -> Result<()> {
+    let holding = Holding {
+        login: 0,
+        readers: Vec::new(),
+        crowded: false,
+        batch: None,
+        since: now,
+        display_name: "readers of before".to_owned(),
+        address: String::new(),
+        narrowed: Narrowed::No,
+        fans_out: Some(FansOut::Unnoted),
+    };
+    tx.write(scope).put_named(holders, "unnoted", &holding)
+}
+
 /// Whose acknowledgement it is.
 pub enum Acknowledged {
     /// The caller's, from where it calls.

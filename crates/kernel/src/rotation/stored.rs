@@ -406,6 +406,8 @@ pub enum FansOut {
     Synced,
     /// The answer was wrapped: whoever unwraps it is not known.
     Wrapped,
+    /// Whoever read it before consumers were noted.
+    Unnoted,
 }
 
 /// By what a consumer is told from others of its login.

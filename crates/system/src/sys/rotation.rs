@@ -71,7 +71,8 @@ async fn find(cx: &ReadCx<'_>, path: &str) -> Result<(Found, RotationStatus)> {
     for entry in mounts(&table, &cx.request.namespace) {
         let Some(name) = path.strip_prefix(entry.mount.path.as_str()) else { continue };
         let status = services.rotations.status(cx.kernel_tx(), entry.mount.scope, name).await?;
-        if let Some(status) = status {
+        if let Some(mut status) = status {
+            services.rotations.count_consumers(entry.mount.scope, &mut status).await?;
             return Ok((Found { entry: entry.clone(), name: name.to_owned() }, status));
         }
     }
@@ -158,7 +159,9 @@ impl Query<ListSubjects> for System {
         for key in keys.iter().take(DESCRIBED_MAX) {
             let Some(Some((scope, name))) = found.get(key) else { continue };
             let status = services.rotations.status(cx.kernel_tx(), *scope, name).await?;
-            key_info.extend(status.map(|status| (key.clone(), SubjectInfo::of(&status))));
+            let Some(mut status) = status else { continue };
+            services.rotations.count_consumers(*scope, &mut status).await?;
+            key_info.insert(key.clone(), SubjectInfo::of(&status));
         }
         Ok(Reply::data(Subjects { keys, key_info }))
     }
@@ -315,6 +318,7 @@ impl From<Left> for HolderView {
             note: match left.fans_out {
                 Some(FansOut::Synced) => "synced, consumers unknown",
                 Some(FansOut::Wrapped) => "wrapped, consumers unknown",
+                Some(FansOut::Unnoted) => "consumers were not noted then",
                 None => "",
             },
         }

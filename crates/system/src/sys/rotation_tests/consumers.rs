@@ -241,3 +241,38 @@ async fn a_read_of_what_is_held_writes_nothing() {
     assert!(writes[0] > 0, "{writes:?}");
     assert_eq!(writes[1..], [0, 0], "{writes:?}");
 }
+
+/// Who read a credential while it had one account is not known once it has two.
+#[tokio::test]
+async fn readers_of_one_account_count_until_the_deadline() {
+    let (node, world) = start().await;
+    role(&node, "app", json!({ "one_account": true })).await;
+    let token = consumer(&node, "reader").await;
+    let first = creds(&node, "app", &token).await;
+    role(&node, "app", json!({ "drain": 3_600 })).await;
+    drain(&node, "app").await;
+    creds(&node, "app", &token).await;
+    settle(&node).await;
+    assert!(world.logs_in(&first));
+    let consumers = shown(&node, "app").await["rotation"]["consumers"].clone();
+    assert_eq!(consumers["holding"][0]["note"], "consumers were not noted then");
+    node.clock.advance(3_600);
+    settle(&node).await;
+    assert!(!world.logs_in(&first));
+}
+
+/// And what has one account again notes nobody, and leaves nothing of those it noted.
+#[tokio::test]
+async fn what_comes_to_have_one_account_forgets_who_held_it() {
+    let (node, _world) = start().await;
+    role(&node, "app", json!({})).await;
+    let before = crate::testing::records(&node).await;
+    for address in ["10.0.0.1", "10.0.0.2"] {
+        read_from(&node, &node.root.clone(), address).await;
+    }
+    role(&node, "app", json!({ "one_account": true })).await;
+    assert_eq!(rotate(&node, "app").await.status, 204);
+    settle(&node).await;
+    assert_eq!(state(&node, "app").await, "");
+    assert_eq!(crate::testing::records(&node).await, before);
+}
