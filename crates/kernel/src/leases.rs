@@ -14,7 +14,9 @@
 
 mod intents;
 mod paths;
+mod queues;
 mod revoke;
+mod stuck;
 
 use std::sync::Arc;
 
@@ -31,14 +33,18 @@ use crate::plug::{NewLease, ReadCx, Request, WriteCx};
 use crate::record::{Id, Scope, Store, Tx, indexes, rows};
 use crate::tokens::{Bounds, Lifetime, lifetime, suffix};
 
+use queues::Target;
+
 pub use intents::{Intent, OpenIntents};
 pub use paths::LeaseKey;
+pub use stuck::{Stuck, Tally};
 
 /// The lease store.
 pub struct Leases {
     store: Arc<Store>,
-    running: Arc<revoke::Running>,
+    running: Arc<queues::Running>,
     open: OpenIntents,
+    tally: stuck::Counters,
 }
 
 /// A lease as an answer shows it.
@@ -96,6 +102,9 @@ pub struct Lease {
     /// Is its credential only about to be made?
     #[serde(default)]
     intent: bool,
+    /// Which of its mount's targets its credential lies in, as a number; 0 is the only one.
+    #[serde(default)]
+    target: u64,
 }
 
 impl Drop for Lease {
@@ -140,7 +149,7 @@ impl Lease {
 impl Leases {
     /// The leases of `store`, in a process where these intents are open.
     pub fn new(store: Arc<Store>, open: OpenIntents) -> Self {
-        Self { store, running: Default::default(), open }
+        Self { store, running: Default::default(), open, tally: Default::default() }
     }
 
     /// Registers a lease in the transaction that made its credential, or tells of it where there was
@@ -220,8 +229,26 @@ impl Leases {
             attempts: 0,
             error: String::new(),
             intent: false,
+            target: self.target(services, request.mount.scope, &new.internal).await?,
         };
         Ok((lease, life.warnings))
+    }
+
+    /// The number of the target that a lease with this `internal` has. It tells nothing of its name.
+    async fn target(&self, services: &Services, mount: Scope, internal: &Json) -> Result<u64> {
+        let table = services.router.table().await?;
+        let Some(entry) = table.of_scope(mount) else { return Ok(0) };
+        let Some((spec, engine)) = entry.spec.as_ref().zip(entry.engine.as_ref()) else {
+            return Ok(0);
+        };
+        let Some(target) = &spec.lease_target else { return Ok(0) };
+        let name = target(&**engine, internal)?;
+        if name.is_empty() {
+            return Ok(0);
+        }
+        let parts: [&[u8]; 3] = [b"lease target", &mount.0.to_be_bytes(), name.as_bytes()];
+        let digest = self.store.barrier.digest(Scope::ROOT, &parts);
+        Ok(digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)))
     }
 
     /// The links to a lease from its path and its token.
@@ -352,7 +379,7 @@ impl Leases {
             tx.delete_index(indexes::LINKS, &link(links::TOKEN_LEASE, lease.token, lease.id));
         }
         if lease.is_irrevocable() {
-            tx.delete_index(indexes::LINKS, &irrevocable(lease));
+            stuck::delete_stuck(tx, lease);
         }
         if lease.intent {
             tx.delete_index(indexes::LINKS, &intents::intent_link(lease.id));
@@ -360,14 +387,10 @@ impl Leases {
     }
 }
 
-fn irrevocable(lease: &Lease) -> [u8; 17] {
-    link(links::IRREVOCABLE, u64::from(lease.namespace.0), lease.id)
-}
-
-/// The due entry holds the mount, so that a mount that is busy is passed over without a read.
+/// The due entry holds the target, so that one that is busy is passed over without a read.
 fn put_due(tx: &Tx, at: Timestamp, lease: &Lease) {
     let key = due_key(at, kinds::LEASE, lease.id);
-    tx.put_index(indexes::DUE, &key, &lease.mount.0.to_be_bytes());
+    tx.put_index(indexes::DUE, &key, &Target::of(lease).to_bytes());
 }
 
 fn delete_due(tx: &Tx, lease: &Lease) {

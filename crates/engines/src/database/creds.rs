@@ -70,6 +70,14 @@ impl<'a> Leased<'a> {
     }
 }
 
+impl Leased<'_> {
+    /// Is the role still one of the database that the account is in? A role may be moved to another
+    /// one; its accounts are not.
+    fn is_of(&self, role: &Role) -> bool {
+        role.db_name == self.db_name
+    }
+}
+
 impl Command<ReadCreds> for DatabaseEngine {
     async fn command(&self, cx: &mut WriteCx<'_>, op: ReadCreds) -> Result<Reply<Json>> {
         let role = find_role(cx, &op.name).await?;
@@ -135,8 +143,8 @@ impl LeaseKind for DatabaseEngine {
             let text = "error during renew: could not find role with name";
             Error::bad_request(format!("{text} {:?}", leased.role))
         })?;
-        let connection = connection::find(&cx.view(), &role.db_name).await?;
-        let open = self.connect(cx, &role.db_name, &connection)?;
+        let connection = connection::find(&cx.view(), leased.db_name).await?;
+        let open = self.connect(cx, leased.db_name, &connection)?;
         // The role may allow less by now than when the lease was made.
         let seconds = match role.max_ttl {
             0 => seconds,
@@ -146,7 +154,8 @@ impl LeaseKind for DatabaseEngine {
             return Err(Error::bad_request("past the max TTL, cannot renew"));
         }
         let expires = cx.now().plus_seconds(seconds + GRACE_SECONDS);
-        let renewed = open.database.renew(leased.username, expires, &role.renewal).await;
+        let statements = if leased.is_of(&role) { &role.renewal[..] } else { &[] };
+        let renewed = open.database.renew(leased.username, expires, statements).await;
         renewed.map_err(|e| failed("failed to renew the account", &e))?;
         Ok(seconds)
     }
@@ -154,13 +163,19 @@ impl LeaseKind for DatabaseEngine {
     async fn revoke_lease(&self, cx: &mut WriteCx<'_>, internal: &Json) -> Result<()> {
         let leased = Leased::read(internal)?;
         let role = find_role(cx, leased.role).await?;
-        let (db_name, statements) = match &role {
-            Some(role) => (role.db_name.as_str(), &role.revocation),
-            None => (leased.db_name, &leased.revocation),
+        // The statements as they are now, unless they are for another database by now.
+        let statements = match &role {
+            Some(role) if leased.is_of(role) => &role.revocation,
+            _ => &leased.revocation,
         };
-        let connection = connection::find(&cx.view(), db_name).await?;
-        let open = self.connect(cx, db_name, &connection)?;
+        let connection = connection::find(&cx.view(), leased.db_name).await?;
+        let open = self.connect(cx, leased.db_name, &connection)?;
         let removed = open.database.remove(leased.username, statements).await;
         removed.map_err(|e| failed("failed to revoke the account", &e))
+    }
+
+    /// One database that hangs holds up its own accounts alone.
+    fn lease_target<'j>(&self, internal: &'j Json) -> &'j str {
+        internal.get("db_name").and_then(Json::as_str).unwrap_or_default()
     }
 }

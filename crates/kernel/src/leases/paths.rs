@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_base::{Result, Timestamp};
 
 use super::{Lease, Leases};
-use crate::due::{due_entry, link, link_ids, links, links_from};
+use crate::due::{link, link_ids, links, links_from};
 use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::Namespace;
 use crate::plug::Request;
@@ -142,8 +142,8 @@ impl Leases {
     }
 
     /// Revokes every lease of the folder `prefix`, or the one whose id it is. Answers up to `limit`
-    /// of them for the caller to revoke; where that is not all, the paths are marked in this
-    /// transaction, and the leases follow.
+    /// of them for the caller to revoke, and whether there are more: then the paths are marked in
+    /// this transaction, and the leases follow.
     pub async fn revoke_prefix(
         &self,
         tx: &Tx,
@@ -153,12 +153,12 @@ impl Leases {
         now: Timestamp,
         forced: bool,
         limit: usize,
-    ) -> Result<Vec<Lease>> {
+    ) -> Result<(Vec<Lease>, bool)> {
         // A whole lease id is a prefix too.
         if let Some(lease) = self.find(tx, namespace, prefix).await? {
-            return Ok(vec![lease]);
+            return Ok((vec![lease], false));
         }
-        let mut leases = Vec::new();
+        let (mut leases, mut more) = (Vec::new(), false);
         for found in self.below(tx, table, namespace, prefix.trim_end_matches('/')).await? {
             let ids = self.of_path(tx, found.id, 0, limit + 1).await?;
             if ids.is_empty() {
@@ -166,12 +166,13 @@ impl Leases {
             }
             if leases.len() + ids.len() > limit {
                 self.mark_path(tx, found.id, now, forced);
+                more = true;
             }
             for id in ids.into_iter().take(limit.saturating_sub(leases.len())) {
                 leases.extend(self.read(tx, id).await?);
             }
         }
-        Ok(leases)
+        Ok((leases, more))
     }
 
     /// Notes that all leases of a path until now are to be revoked.
@@ -304,18 +305,6 @@ impl Leases {
         Ok(false)
     }
 
-    /// Leases of a namespace that could not be revoked, up to `limit`.
-    pub async fn irrevocable(&self, tx: &Tx, namespace: Scope, limit: usize) -> Result<Vec<Lease>> {
-        let (from, to) = links_from(links::IRREVOCABLE, u64::from(namespace.0));
-        let page = tx.scan_index(indexes::LINKS, &from, &to, limit).await?;
-        let mut out = Vec::with_capacity(page.len());
-        for (key, _) in page {
-            let Some((_, id)) = link_ids(&key) else { continue };
-            out.extend(self.read(tx, id).await?);
-        }
-        Ok(out)
-    }
-
     /// Forgets paths that have no lease any more, in all namespaces. Answers how many there were.
     pub async fn tidy(&self, table: &MountTable) -> Result<usize> {
         let mut removed = 0;
@@ -338,21 +327,5 @@ impl Leases {
                 .await?;
         }
         Ok(removed)
-    }
-
-    /// Ids of what is due, with their mounts, from `from` on.
-    pub(super) async fn due(
-        &self,
-        from: &[u8],
-        to: &[u8],
-        limit: usize,
-    ) -> Result<Vec<(Timestamp, Id, Scope)>> {
-        let page = self.store.storage.scan_index(indexes::DUE, from, to, limit).done().await;
-        let mut out = Vec::new();
-        for (key, value) in page.map_err(crate::record::storage_error)? {
-            let mount = value.as_ref().try_into().map_or(0, u32::from_be_bytes);
-            out.extend(due_entry(&key).map(|(at, id)| (at, id, Scope(mount))));
-        }
-        Ok(out)
     }
 }

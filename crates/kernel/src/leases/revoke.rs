@@ -1,60 +1,27 @@
-//! Revocation: what is due goes back to its engine, a few at a time per mount, so that one mount
-//! whose target hangs holds up no other. What fails is tried again, later each time, and shown
-//! once it has failed for long.
+//! Revocation: what is due goes back to its engine ([`super::queues`]). What fails is tried again,
+//! later each time, and shown once it has failed for long ([`super::stuck`]).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
-use ahash::{AHashMap, AHashSet};
-use parking_lot::Mutex;
 use strongroom_base::{Error, ErrorKind, Result, Timestamp};
 
-use super::{Lease, Leases, delete_due, irrevocable, put_due};
+use super::stuck::{alarm, put_stuck};
+use super::{ATTEMPTS_VISIBLE, Lease, Leases, delete_due, put_due};
 use crate::audit::Recorded;
 use crate::audit::background::Effect;
-use crate::due::{due_key, due_until, kinds};
+use crate::due::{due_key, kinds};
 use crate::mounts::{MountEntry, MountTable};
 use crate::node::Services;
 use crate::pipeline::{CatchPanic, background};
 use crate::plug::{AfterCommit, ReadCx, WriteCx};
 use crate::record::{CONFLICT_RETRIES_MAX, Id, Scope, Tx, indexes, rows};
 
-/// Revocations of one mount at a time.
-pub const PER_MOUNT_MAX: usize = 8;
-/// Leases of one mount that wait in memory.
-const QUEUE_MAX: usize = 1_024;
-/// Due entries looked at in one pass.
-const PAGE: usize = 4_096;
 /// Seconds until the second attempt; doubled for each one more.
 const RETRY_SECONDS: i64 = 10;
 /// Seconds between attempts at most.
 const RETRY_SECONDS_MAX: i64 = 3_600;
 /// Seconds between two walks over the leases of mounts that serve no more.
 const WALK_SECONDS: i64 = 60;
-
-/// What the reconciler is at.
-#[derive(Default)]
-pub(super) struct Running {
-    state: Mutex<State>,
-    idle: tokio::sync::Notify,
-}
-
-#[derive(Default)]
-struct State {
-    /// Leases that wait or are being revoked.
-    leases: AHashSet<Id>,
-    mounts: AHashMap<Scope, Queue>,
-    /// Where the next pass begins to look, if the last one did not come to the end.
-    cursor: Option<[u8; 17]>,
-    /// What had ended at the last walk over its leases, and when that was.
-    ended: (Vec<(Scope, Timestamp)>, Timestamp),
-}
-
-#[derive(Default)]
-struct Queue {
-    waiting: VecDeque<(Timestamp, Id)>,
-    workers: usize,
-}
 
 impl Leases {
     /// Starts what is due, up to about `budget` leases. Answers whether more is left; what was
@@ -79,17 +46,6 @@ impl Leases {
         Ok(more || done >= budget)
     }
 
-    /// Waits until no revocation is running.
-    pub async fn idle(&self) {
-        loop {
-            let changed = self.running.idle.notified();
-            if self.running.state.lock().leases.is_empty() {
-                return;
-            }
-            changed.await;
-        }
-    }
-
     /// Whose leases are to be walked now: everything's when something has ended since the last
     /// walk, else now and then those of mounts that serve no more. A request that was under way
     /// when its mount ended may have made one since.
@@ -104,35 +60,6 @@ impl Leases {
             }
         }
         (!ended.is_empty()).then_some(ended)
-    }
-
-    /// Hands due leases to workers of their mounts. Answers whether there is more to look at.
-    async fn start_due(&self, services: &Arc<Services>, now: Timestamp) -> Result<bool> {
-        let (start, end) = due_until(kinds::LEASE, now);
-        let from = self.running.state.lock().cursor.unwrap_or(start);
-        let page = self.due(&from, &end, PAGE).await?;
-        let mut state = self.running.state.lock();
-        state.cursor = match page.last() {
-            Some((at, id, _)) if page.len() == PAGE => Some(due_key(*at, kinds::LEASE, id + 1)),
-            _ => None,
-        };
-        for (at, id, mount) in page {
-            // What is being made is taken back once it is clear what was made.
-            if self.open.holds(id) {
-                continue;
-            }
-            let state = &mut *state;
-            let queue = state.mounts.entry(mount).or_default();
-            if queue.waiting.len() >= QUEUE_MAX || !state.leases.insert(id) {
-                continue;
-            }
-            queue.waiting.push_back((at, id));
-            if queue.workers < PER_MOUNT_MAX {
-                queue.workers += 1;
-                tokio::spawn(Worker { services: services.clone(), mount, at: None }.run());
-            }
-        }
-        Ok(state.cursor.is_some())
     }
 
     /// Revokes a lease in the transaction of `cx`, now; one that is only being made, as soon as its
@@ -150,11 +77,23 @@ impl Leases {
             return marked.map_or(Ok(()), |lease| self.mark(tx, lease, cx.now(), forced));
         }
         match self.ask_engine(&services, tx, lease, cx.now()).await {
-            Ok(after) => cx.after.extend(after),
-            Err(e) if forced => tracing::warn!(error = %e, "a lease is dropped unrevoked"),
-            Err(e) => return Err(e),
+            Ok(after) => {
+                cx.after.extend(after);
+                cx.after_commit(|services| services.leases.tally.note_revoked());
+            }
+            Err(e) if forced => {
+                tracing::warn!(path = lease.path, error = %e, "a lease is dropped unrevoked");
+                cx.after_commit(|services| services.leases.tally.note_forced());
+            }
+            Err(e) => {
+                self.tally.note_failed();
+                if lease.is_irrevocable() {
+                    self.note_error(lease.id, &e).await?;
+                }
+                return Err(e);
+            }
         }
-        self.remove(tx, lease);
+        self.remove(cx.kernel_tx(), lease);
         Ok(())
     }
 
@@ -178,7 +117,12 @@ impl Leases {
     }
 
     /// One attempt of the reconciler.
-    async fn attempt(&self, services: &Arc<Services>, at: Timestamp, id: Id) -> Result<()> {
+    pub(super) async fn attempt(
+        &self,
+        services: &Arc<Services>,
+        at: Timestamp,
+        id: Id,
+    ) -> Result<()> {
         for _ in 0..CONFLICT_RETRIES_MAX {
             let tx = self.store.begin();
             let now = self.store.now();
@@ -208,6 +152,7 @@ impl Leases {
             match tx.commit().await {
                 Ok(_) => {
                     if let Some(recorded) = recorded {
+                        self.tally.note_revoked();
                         services.audit.committed(recorded).await;
                     }
                     after.into_iter().for_each(|action| action(services));
@@ -260,7 +205,8 @@ impl Leases {
         let text = error.public.join("; ");
         let jitter = u16::from_be_bytes(self.store.rng.array());
         let text = &text;
-        let recorded = self
+        self.tally.note_failed();
+        let noted = self
             .store
             .transact(|tx| async move {
                 let Some(mut lease) = self.read(&tx, id).await?.filter(|l| l.due == at) else {
@@ -269,7 +215,7 @@ impl Leases {
                 let recorded = self.record(services, &tx, &lease, Some(text)).await?;
                 if lease.forced {
                     self.remove(&tx, &lease);
-                    return Ok(Some(recorded));
+                    return Ok(Some((recorded, lease)));
                 }
                 delete_due(&tx, &lease);
                 lease.attempts = lease.attempts.saturating_add(1);
@@ -277,14 +223,19 @@ impl Leases {
                 lease.due = self.store.now().plus_seconds(delay(lease.attempts, jitter));
                 put_due(&tx, lease.due, &lease);
                 if lease.is_irrevocable() {
-                    tx.put_index(indexes::LINKS, &irrevocable(&lease), &[]);
+                    put_stuck(&tx, &lease);
                 }
                 tx.write(Scope::ROOT).put_row(rows::LEASES, id, &lease)?;
-                Ok(Some(recorded))
+                Ok(Some((recorded, lease)))
             })
             .await?;
-        if let Some(recorded) = recorded {
-            services.audit.committed(recorded).await;
+        let Some((recorded, lease)) = noted else { return Ok(()) };
+        services.audit.committed(recorded).await;
+        if lease.forced {
+            self.tally.note_forced();
+            tracing::warn!(path = lease.path, error = text, "a lease is dropped unrevoked");
+        } else if lease.attempts == ATTEMPTS_VISIBLE {
+            alarm(&*services.router.table().await?, &lease);
         }
         Ok(())
     }
@@ -317,60 +268,6 @@ async fn revoke_in(
     let mut cx = WriteCx::new(read);
     revoke(&**engine, &mut cx, &lease.internal()?).await?;
     Ok(cx.after)
-}
-
-/// Works through the queue of one mount. Its drop gives its place back, after a panic too.
-struct Worker {
-    services: Arc<Services>,
-    mount: Scope,
-    /// The lease it is at.
-    at: Option<Id>,
-}
-
-impl Worker {
-    async fn run(mut self) {
-        while let Some((at, id)) = self.next() {
-            let leases = &self.services.leases;
-            if let Err(e) = leases.attempt(&self.services, at, id).await {
-                tracing::warn!(error = %e, "a lease could not be revoked yet");
-            }
-        }
-    }
-
-    /// The next lease; the one before it is done.
-    fn next(&mut self) -> Option<(Timestamp, Id)> {
-        let running = &self.services.leases.running;
-        let mut state = running.state.lock();
-        if let Some(id) = self.at.take() {
-            state.leases.remove(&id);
-        }
-        let next = state.mounts.get_mut(&self.mount).and_then(|queue| queue.waiting.pop_front());
-        self.at = next.map(|(_, id)| id);
-        next
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        let running = &self.services.leases.running;
-        let mut state = running.state.lock();
-        if let Some(id) = self.at.take() {
-            state.leases.remove(&id);
-        }
-        if let Some(queue) = state.mounts.get_mut(&self.mount) {
-            queue.workers = queue.workers.saturating_sub(1);
-            if queue.workers == 0 {
-                // What a panic left behind is looked at again by the next pass.
-                let left = std::mem::take(&mut queue.waiting);
-                state.mounts.remove(&self.mount);
-                for (_, id) in left {
-                    state.leases.remove(&id);
-                }
-            }
-        }
-        drop(state);
-        running.idle.notify_waiters();
-    }
 }
 
 #[cfg(test)]

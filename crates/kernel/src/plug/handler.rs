@@ -83,6 +83,8 @@ pub(super) type LeaseRevokeFn = Box<
         + Send
         + Sync,
 >;
+pub(super) type LeaseTargetFn =
+    Box<dyn for<'j> Fn(&AnyEngine, &'j Json) -> Result<&'j str> + Send + Sync>;
 pub(super) type ReconcileFn = Box<
     dyn for<'a, 'b> Fn(&'a AnyEngine, &'a mut WriteCx<'b>) -> BoxFuture<'a, Result<bool>>
         + Send

@@ -182,6 +182,13 @@ pub trait LeaseKind: Send + Sync {
         cx: &mut WriteCx<'_>,
         internal: &Json,
     ) -> impl Future<Output = Result<()>> + Send;
+    /// Which of the places that a mount reaches (the connections of a `database`) a lease's
+    /// credential lies in: revocations queue for each of them by itself, so that one that does not
+    /// answer holds up no other.
+    fn lease_target<'j>(&self, internal: &'j Json) -> &'j str {
+        let _ = internal;
+        ""
+    }
 }
 
 /// Work of a mount without a request: bounded, idempotent, on the active node only.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use strongroom_base::{Error, Result};
 
 use super::handler::{
-    AnyEngine, CommandFn, Engine, ExistsFn, Handler, LeaseRenewFn, LeaseRevokeFn, LoginFn, QueryFn,
-    ReconcileFn, RenewFn, RoleFn,
+    AnyEngine, CommandFn, Engine, ExistsFn, Handler, LeaseRenewFn, LeaseRevokeFn, LeaseTargetFn,
+    LoginFn, QueryFn, ReconcileFn, RenewFn, RoleFn,
 };
 use super::{
     AliasFn, Captures, Command, Exists, LeaseKind, Login, Matched, NeedsFn, Op, Query, Reconcile,
@@ -37,6 +37,8 @@ pub struct Spec {
     pub renew_lease: Option<LeaseRenewFn>,
     /// Revocation of its leases.
     pub revoke_lease: Option<LeaseRevokeFn>,
+    /// Where in its outside a lease's credential lies.
+    pub lease_target: Option<LeaseTargetFn>,
     /// Rotation of its credentials.
     pub(crate) rotates: Option<Box<dyn Rotates>>,
     /// Its background work, and how many seconds lie between two runs.
@@ -157,6 +159,7 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
                 renew: None,
                 renew_lease: None,
                 revoke_lease: None,
+                lease_target: None,
                 rotates: None,
                 reconcile: None,
                 plugins: Vec::new(),
@@ -281,6 +284,8 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
         self.spec.revoke_lease = Some(Box::new(|any, cx, internal| {
             Box::pin(async move { engine::<E>(any)?.revoke_lease(cx, internal).await })
         }));
+        self.spec.lease_target =
+            Some(Box::new(|any, internal| Ok(engine::<E>(any)?.lease_target(internal))));
         self
     }
 

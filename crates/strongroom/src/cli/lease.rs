@@ -48,7 +48,8 @@ Renews a lease. The server need not grant the whole increment.
         "ID",
         "End a lease and remove its credential",
         "
-Ends a lease, or all that begin with a prefix.
+Ends a lease, or all that begin with a prefix. One that failed again and again is tried while you
+wait, and the failure is told.
 
     $ {bin} lease revoke database/creds/reporting/2f6a…
     $ {bin} lease revoke -prefix database/creds/reporting",
@@ -64,6 +65,18 @@ Ends a lease, or all that begin with a prefix.
         .default("false"),
         Flag::bool("sync", "Wait until it is done, and fail if it fails.").default("false"),
     ]),
+    Command::new(
+        "lease retry",
+        "[PREFIX]",
+        "Try again what could not be revoked",
+        "
+Has all leases that could not be revoked tried again at once, or those below a prefix. Without it
+each of them is tried again within an hour. See which there are with
+
+    $ {bin} read sys/leases type=irrevocable
+    $ {bin} lease retry database/creds/reporting",
+        retry,
+    ),
 ];
 
 fn id(cx: &Context<'_, '_>) -> Result<String, Fail> {
@@ -126,5 +139,21 @@ fn revoke(cx: &mut Context<'_, '_>) -> Outcome {
         (_, true, false) => format!("Success! Revoked lease: {id}"),
         (_, false, _) => "All revocation operations queued successfully!".to_owned(),
     });
+    Ok(())
+}
+
+fn retry(cx: &mut Context<'_, '_>) -> Outcome {
+    let prefix = if cx.args.is_empty() {
+        String::new()
+    } else {
+        cx.expect_args(1)?;
+        cx.arg(0).to_owned()
+    };
+    let path = format!("sys/strongroom/leases/retry/{prefix}");
+    let request = Request::put(path.trim_end_matches('/'), json!({}));
+    let answer = cx.http()?.send(request).and_then(strongroom_client::Reply::written);
+    let answer = answer.map_err(|e| Fail::server("Error retrying leases", &e))?;
+    let count = answer.and_then(|envelope| envelope.data?.get("lease_count")?.as_u64());
+    cx.ui.say(&format!("Leases that are tried again now: {}", count.unwrap_or(0)));
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use strongroom_base::limits::LIST_ENTRIES_MAX;
-use strongroom_base::{Error, Result, Ttl};
+use strongroom_base::{Error, Result, Timestamp, Ttl};
 use strongroom_kernel::leases::Lease;
 use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
 
@@ -34,6 +34,8 @@ pub fn add_leases(spec: EngineSpec<System>) -> EngineSpec<System> {
         .command::<TidyLeases>("leases/tidy")
         .query::<CountLeases>("leases/count")
         .query::<Irrevocable>("leases")
+        .command::<RetryLeases>("strongroom/leases/retry")
+        .command::<RetryLeases>("strongroom/leases/retry/{prefix..}")
 }
 
 fn missing() -> Error {
@@ -90,7 +92,7 @@ impl Query<LookupLease> for System {
             namespace_path,
             path: lease.path.clone(),
             renewable: lease.renewable(cx.now()).is_ok(),
-            revoke_error: if lease.is_irrevocable() { lease.error.clone() } else { String::new() },
+            revoke_error: lease.error.clone(),
             ttl: cx.now().seconds_until(lease.expires),
         }))
     }
@@ -191,7 +193,10 @@ impl Command<RevokeLease> for System {
         let lease = services.leases.find(cx.kernel_tx(), &cx.request.namespace, &id).await?;
         let sync = op.sync.unwrap_or(true);
         match lease {
-            Some(lease) if sync => services.leases.revoke_now(cx, &lease, false).await?,
+            // Whoever tries by hand what failed again and again wants to know what comes of it.
+            Some(lease) if sync || lease.is_irrevocable() => {
+                services.leases.revoke_now(cx, &lease, false).await?;
+            }
             Some(lease) => services.leases.expire_now(cx.kernel_tx(), lease.id, cx.now()).await?,
             // What is not there is revoked.
             None => {}
@@ -232,8 +237,14 @@ impl Op for RevokeForce {
     const RULE: Rule = Rule::Sudo;
 }
 
-/// Revokes what lies below `prefix`; up to [`SYNC_MAX`] leases while the caller waits.
-async fn revoke_below(cx: &mut WriteCx<'_>, prefix: &str, forced: bool, sync: bool) -> Result<()> {
+/// Revokes what lies below `prefix`; up to [`SYNC_MAX`] leases while the caller waits. Answers
+/// whether there are more: they follow by themselves.
+async fn revoke_below(
+    cx: &mut WriteCx<'_>,
+    prefix: &str,
+    forced: bool,
+    sync: bool,
+) -> Result<bool> {
     let services = cx.kernel().clone();
     let (table, namespace) = (services.router.table().await?, cx.request.namespace.clone());
     let limit = if sync { SYNC_MAX } else { 0 };
@@ -243,38 +254,90 @@ async fn revoke_below(cx: &mut WriteCx<'_>, prefix: &str, forced: bool, sync: bo
         services.tokens.revoke_folder(tx, namespace.scope, prefix, now)?;
     }
     let found = services.leases.revoke_prefix(tx, &table, &namespace, prefix, now, forced, limit);
-    let mut failures = Vec::new();
-    for lease in found.await? {
-        if sync {
-            if let Err(e) = services.leases.revoke_now(cx, &lease, forced).await {
-                failures.extend(e.public);
-            }
-        } else {
+    let (leases, more) = found.await?;
+    for (done, lease) in leases.iter().enumerate() {
+        if !sync {
             services.leases.expire_now(cx.kernel_tx(), lease.id, now).await?;
+        } else if let Err(e) = services.leases.revoke_now(cx, lease, forced).await {
+            end_these(cx, &leases[..done], now).await?;
+            let id = services.leases.text(lease, &namespace);
+            return Err(Error::bad_request(format!(
+                "failed to revoke {id:?} ({} / {}): {}",
+                done + 1,
+                leases.len(),
+                e.public.join("; ")
+            )));
         }
     }
-    match failures.first() {
-        Some(first) => Err(Error::bad_request(format!(
-            "failed to revoke {} of the leases; the first failure: {first}",
-            failures.len()
-        ))),
-        None => Ok(()),
+    Ok(more)
+}
+
+/// Ends leases whose credentials are gone though the request that took them back has failed: nobody
+/// shall think that they are good.
+async fn end_these(cx: &WriteCx<'_>, leases: &[Lease], now: Timestamp) -> Result<()> {
+    let services = cx.kernel();
+    let ended = services.store.transact(|tx| async move {
+        for lease in leases {
+            services.leases.expire_now(&tx, lease.id, now).await?;
+        }
+        Ok(())
+    });
+    ended.await
+}
+
+/// The answer to a revocation of many.
+fn many(sync: bool, more: bool) -> Reply<()> {
+    match (sync, more) {
+        (true, false) => Reply::none(),
+        (true, true) => Reply::none().status(202).warn(
+            "There are too many leases to wait for all of them: the others are being revoked.",
+        ),
+        (false, _) => Reply::none().status(202),
     }
 }
 
 impl Command<RevokePrefix> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: RevokePrefix) -> Result<Reply<()>> {
         let sync = op.sync.unwrap_or(true);
-        revoke_below(cx, &op.prefix, false, sync).await?;
-        let reply = Reply::none();
-        Ok(if sync { reply } else { reply.status(202) })
+        let more = revoke_below(cx, &op.prefix, false, sync).await?;
+        Ok(many(sync, more))
     }
 }
 
 impl Command<RevokeForce> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: RevokeForce) -> Result<Reply<()>> {
-        revoke_below(cx, &op.prefix, true, true).await?;
-        Ok(Reply::none())
+        let more = revoke_below(cx, &op.prefix, true, true).await?;
+        Ok(many(true, more))
+    }
+}
+
+strongroom_base::fields! {
+    /// Has leases that could not be revoked tried again at once.
+    pub struct RetryLeases {
+        /// Those below this prefix of lease ids; all without one.
+        prefix: Option<String>,
+    }
+}
+
+impl Op for RetryLeases {
+    type Reply = Retried;
+    const VERB: Verb = Verb::Write;
+    const RULE: Rule = Rule::Sudo;
+}
+
+/// How many are tried again.
+#[derive(Serialize)]
+pub struct Retried {
+    lease_count: usize,
+}
+
+impl Command<RetryLeases> for System {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: RetryLeases) -> Result<Reply<Retried>> {
+        let prefix = op.prefix.unwrap_or_default();
+        let (leases, namespace) = (&cx.kernel().leases, &cx.request.namespace);
+        let folder = prefix.trim_end_matches('/');
+        let lease_count = leases.retry(namespace, folder, cx.now()).await?;
+        Ok(Reply::data(Retried { lease_count }))
     }
 }
 
@@ -431,7 +494,9 @@ impl Query<Irrevocable> for System {
             .collect();
         let reply = Reply::data(IrrevocableLeases { lease_count: leases.len(), leases });
         Ok(if more {
-            reply.warn("There are more irrevocable leases than the limit.")
+            reply.warn(
+                "There are more irrevocable leases than the limit; limit=none shows all of them.",
+            )
         } else {
             reply
         })

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, fields};
 use strongroom_kernel::identity::Directory;
+use strongroom_kernel::mounts::MountTable;
 use strongroom_kernel::node::{Services, VAULT_VERSION};
 use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
 use strongroom_kernel::rotation::RotationCounts;
@@ -113,6 +114,7 @@ async fn metrics(services: &Services) -> Result<Vec<Metric>> {
         ),
         Metric::counter("strongroom_audit_lines", "Lines of this node's audit log.", last),
     ];
+    all.extend(leases(services, &table).await?);
     for (path, status) in &sinks {
         let lag = last.saturating_sub(status.delivered.load(Ordering::Relaxed));
         let help = "Lines that a device has not got yet.";
@@ -165,6 +167,50 @@ fn rotations(counts: RotationCounts) -> Vec<Metric> {
             failed,
         ),
     ]
+}
+
+/// Revocations and what became of them. Leases that could not be revoked are told by mount, so that
+/// an alarm says where to look.
+async fn leases(services: &Services, table: &MountTable) -> Result<Vec<Metric>> {
+    let leases = &services.leases;
+    let (tally, stuck) = (leases.tally(), leases.count_irrevocable().await?);
+    let mut all = vec![
+        Metric::counter(
+            "strongroom_leases_revoked",
+            "Leases whose credentials were taken back.",
+            tally.revoked,
+        ),
+        Metric::counter(
+            "strongroom_lease_revocation_failures",
+            "Attempts to revoke a lease that failed.",
+            tally.failed,
+        ),
+        Metric::counter(
+            "strongroom_leases_dropped_unrevoked",
+            "Leases that were forced to go though their credentials may live on.",
+            tally.forced,
+        ),
+        Metric::gauge(
+            "strongroom_leases_being_revoked",
+            "Leases whose revocation is due and that are waited for or worked on.",
+            leases.being_revoked() as u64,
+        ),
+        Metric::gauge(
+            "vault_expire_num_irrevocable_leases",
+            "Leases that could not be revoked.",
+            stuck.iter().map(|stuck| stuck.leases).sum(),
+        ),
+    ];
+    for stuck in &stuck {
+        let entry = table.of_scope(stuck.mount).or_else(|| table.of_gone(stuck.mount));
+        let path = entry.map_or_else(String::new, |entry| {
+            format!("{}{}", entry.namespace.path, entry.mount.path)
+        });
+        let help = "Leases that could not be revoked, by mount.";
+        let metric = Metric::gauge("strongroom_leases_irrevocable", help, stuck.leases);
+        all.push(metric.labelled("mount", &path));
+    }
+    Ok(all)
 }
 
 /// Prometheus' text format: labels' values have `\`, `"` and newlines escaped.

@@ -92,3 +92,20 @@ async fn accounts_outlive_their_role_and_wait_for_their_connection() {
     room.ok("WRITE", "sys/leases/revoke", json!({ "lease_id": other.lease })).await;
     assert_eq!(room.accounts(), [other.name]);
 }
+
+#[tokio::test]
+async fn an_account_is_taken_back_where_it_was_made_though_its_role_went_elsewhere() {
+    let room = Room::new().await;
+    room.servers.put("other", "admin", ADMIN);
+    room.ok("WRITE", "database/config/other", super::connection("other", &["*"])).await;
+    room.role("app", json!({ "revocation_statements": "DROP" })).await;
+    let (one, two) = (room.account("app").await, room.account("app").await);
+    room.role("app", json!({ "db_name": "other", "revocation_statements": "FAIL" })).await;
+    let renew = json!({ "lease_id": one.lease });
+    room.ok("WRITE", "sys/leases/renew", renew).await;
+    room.ok("WRITE", "sys/leases/revoke", json!({ "lease_id": one.lease })).await;
+    assert_eq!(room.accounts(), [two.name]);
+    room.ok("WRITE", "sys/leases/revoke", json!({ "lease_id": two.lease })).await;
+    assert!(room.accounts().is_empty());
+    assert_eq!(room.servers.calls("other", "remove"), 0);
+}

@@ -1,138 +1,16 @@
-use std::collections::BTreeMap;
-use std::sync::Arc;
+//! What a lease is from its beginning to its end.
 
-use parking_lot::Mutex;
 use serde_json::{Value, json};
-use strongroom_base::{Error, Json, Result};
+use strongroom_base::Error;
 use strongroom_kernel::mounts;
 use strongroom_kernel::namespaces::Namespace;
-use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, LeaseKind, NewLease, Op, Reply, Spec, Verb, WriteCx,
-};
+use strongroom_kernel::plug::Class;
 use strongroom_kernel::reconcile::run_due;
 use strongroom_kernel::record::Scope;
 use strongroom_testkit::TestNode;
 
-use crate::testing::{put_policy, records, settle, token, token_of};
-
-/// The outside that the test engine gives credentials of.
-#[derive(Default)]
-struct Outside {
-    /// Credentials there are, by number, and the seconds they were last given.
-    credentials: BTreeMap<i64, i64>,
-    made: i64,
-    /// Does it refuse to revoke?
-    down: bool,
-    attempts: usize,
-}
-
-type Shared = Arc<Mutex<Outside>>;
-
-struct Giver(Shared);
-
-strongroom_base::fields! {
-    /// Gives a credential.
-    pub struct Give {
-        /// For what.
-        role: String,
-    }
-}
-
-impl Op for Give {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-}
-
-impl Command<Give> for Giver {
-    async fn command(&self, _: &mut WriteCx<'_>, _: Give) -> Result<Reply<Json>> {
-        let mut outside = self.0.lock();
-        outside.made += 1;
-        let number = outside.made;
-        outside.credentials.insert(number, 0);
-        let mut reply = Reply::data(json!({ "number": number }));
-        reply.lease = Some(NewLease {
-            ttl_seconds: Some(600),
-            max_ttl_seconds: Some(3600),
-            renewable: true,
-            internal: json!({ "number": number }),
-        });
-        Ok(reply)
-    }
-}
-
-impl LeaseKind for Giver {
-    async fn renew_lease(&self, _: &mut WriteCx<'_>, internal: &Json, ttl: i64) -> Result<i64> {
-        let number = internal["number"].as_i64().unwrap_or(0);
-        self.0.lock().credentials.insert(number, ttl);
-        Ok(ttl)
-    }
-
-    async fn revoke_lease(&self, _: &mut WriteCx<'_>, internal: &Json) -> Result<()> {
-        let mut outside = self.0.lock();
-        outside.attempts += 1;
-        if outside.down {
-            return Err(Error::unavailable("the outside is down"));
-        }
-        outside.credentials.remove(&internal["number"].as_i64().unwrap_or(0));
-        Ok(())
-    }
-}
-
-fn giver(outside: Shared) -> Spec {
-    EngineSpec::new("giver", Class::Secret, move |_| Ok(Giver(outside.clone())))
-        .command::<Give>("creds/{role}")
-        .leases()
-        .build()
-}
-
-/// A node with a giver at `db/`.
-async fn start() -> (TestNode, Shared) {
-    let outside = Shared::default();
-    let mut specs = crate::specs();
-    specs.push(giver(outside.clone()));
-    let node = TestNode::start(specs).await;
-    let services = node.services();
-    services
-        .store
-        .transact(|tx| async move {
-            let now = tx.store().now();
-            let mount = mounts::new_record(&tx, "giver", "db/", Class::Secret, "", now);
-            mounts::create(&tx, Scope::ROOT, mount).await
-        })
-        .await
-        .expect("mounts");
-    let text = r#"path "*" { capabilities = ["create", "read", "update", "delete", "list"] }"#;
-    put_policy(&node, "all", text).await;
-    (node, outside)
-}
-
-async fn give(node: &TestNode, role: &str, caller: &str) -> String {
-    let got = node.call("WRITE", &format!("db/creds/{role}"), caller, json!({})).await;
-    assert_eq!(got.status, 200, "{got:?}");
-    assert_eq!(got.body["renewable"], json!(true));
-    got.body["lease_id"].as_str().unwrap_or_default().to_owned()
-}
-
-async fn lookup(node: &TestNode, id: &str) -> strongroom_testkit::Got {
-    node.root("WRITE", "sys/leases/lookup", json!({"lease_id": id})).await
-}
-
-/// Disables the giver's mount, as `sys/mounts` does.
-async fn disable(node: &TestNode) {
-    let services = node.services();
-    services
-        .store
-        .transact(|tx| async move {
-            let scope = tx.write(Scope::ROOT);
-            let mount = scope.named::<mounts::Mount>(mounts::TOP, "db/").await?;
-            let mut mount = mount.ok_or_else(Error::not_found)?;
-            mount.deleted = Some(tx.store().now());
-            scope.delete_named::<mounts::Mount>(mounts::TOP, "db/");
-            scope.put_named(mounts::TOP, mount.record_name(), &mount)
-        })
-        .await
-        .expect("disables");
-}
+use super::{disable, give, lookup, start};
+use crate::testing::{records, settle, token, token_of};
 
 #[tokio::test]
 async fn a_lease_is_shown_listed_renewed_and_revoked() {
@@ -261,40 +139,6 @@ async fn a_revoked_tokens_leases_are_revoked_with_its_tree() {
     assert_eq!(outside.lock().credentials.len(), 1);
     assert_eq!(lookup(&node, &id).await.status, 400);
     assert_eq!(lookup(&node, &kept).await.status, 200);
-}
-
-#[tokio::test]
-async fn what_can_not_be_revoked_is_tried_again_later_and_becomes_visible() {
-    let (node, outside) = start().await;
-    outside.lock().down = true;
-    let id = give(&node, "a", &node.root).await;
-    node.clock.advance(600);
-    settle(&node).await;
-    settle(&node).await;
-    assert_eq!(outside.lock().attempts, 1, "not again at once");
-    let count = "sys/leases/count?type=irrevocable";
-    let got = node.root("READ", count, Value::Null).await;
-    assert_eq!(got.data()["lease_count"], json!(0));
-    for attempts in 2..=6 {
-        node.clock.advance(320);
-        settle(&node).await;
-        assert_eq!(outside.lock().attempts, attempts);
-    }
-    let got = node.root("READ", count, Value::Null).await;
-    assert_eq!(got.data()["lease_count"], json!(1));
-    let got = node.root("READ", "sys/leases?type=irrevocable", Value::Null).await;
-    assert_eq!(got.data()["leases"][0]["lease_id"], json!(id));
-    assert_eq!(got.data()["leases"][0]["error"], json!("the outside is down"));
-    let got = lookup(&node, &id).await;
-    assert_eq!(got.data()["revoke_error"], json!("the outside is down"));
-    let got = node.root("WRITE", "sys/leases/renew", json!({"lease_id": id})).await;
-    assert_eq!(got.errors(), "lease is expired and has failed previous revocation attempts");
-    outside.lock().down = false;
-    node.clock.advance(3600);
-    settle(&node).await;
-    assert!(outside.lock().credentials.is_empty());
-    let got = node.root("READ", count, Value::Null).await;
-    assert_eq!(got.data()["lease_count"], json!(0));
 }
 
 #[tokio::test]
