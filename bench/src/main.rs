@@ -14,12 +14,15 @@
 
 mod crowd;
 mod http;
+mod leases;
 mod load;
 mod plan;
+mod postgres;
 mod process;
 mod report;
 mod responder;
 mod server;
+mod standin;
 mod sync;
 mod work;
 
@@ -39,6 +42,8 @@ usage: strongroom-bench --binary PATH [options]
   --accept-loop PATH   the server crate's `responder` example, to set beside the bare one
   --dir PATH           where data lies while measuring (default: the temporary folder)
   --json FILE          also write the figures as JSON
+  --leases N           only leases: N of them and N tokens at rest, a tenth of N that end at once, and
+                       accounts a second beside PostgreSQL (with 0 only these); the promise is 1000000
   --fairness           only one polite client beside hundreds of greedy ones
   --no-restart         leave out start-up, kill -9 and memory";
 
@@ -58,6 +63,8 @@ pub struct Options {
     restart: bool,
     fairness: bool,
     tokens: usize,
+    leases: usize,
+    only_leases: bool,
 }
 
 fn main() -> ExitCode {
@@ -92,6 +99,8 @@ fn parse(args: &[String]) -> Result<Options, String> {
         restart: true,
         fairness: false,
         tokens: 0,
+        leases: 0,
+        only_leases: false,
     };
     let mut args = args.iter();
     while let Some(arg) = args.next() {
@@ -120,6 +129,10 @@ fn parse(args: &[String]) -> Result<Options, String> {
             "--rounds" => options.rounds = number()?.max(1),
             "--connections" => options.connections = number()?.max(1),
             "--tokens" => options.tokens = number()?,
+            "--leases" => {
+                options.leases = number()?;
+                options.only_leases = true;
+            }
             "--only" => options.only = value.split(',').map(str::to_owned).collect(),
             "--dir" => options.dir = value.into(),
             "--json" => options.json = Some(value.into()),

@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    Options, load, process,
+    Options, leases, load, process,
     report::{Report, Row},
     server::{Kind, Server},
     sync,
@@ -61,6 +61,9 @@ const WORKS: &[Work] = &[
 pub fn run(options: &Options) -> Result<(), String> {
     if options.fairness {
         return fairness(options);
+    }
+    if options.only_leases {
+        return leases::run(options);
     }
     let own = std::env::current_exe().map_err(|e| e.to_string())?;
     let mut report = Report::default();
@@ -223,20 +226,25 @@ fn fairness(options: &Options) -> Result<(), String> {
 /// kill -9, then start, unseal, first read.
 fn restart(report: &mut Report, subject: &mut Subject) -> Result<(), String> {
     let kind = subject.server.kind.name();
-    let read = work::bytes(Work::KvRead, &subject.material, &mut work::Random::new(5));
-    let mut times = Vec::new();
-    for _ in 0..3 {
-        subject.server.kill();
-        times.push(subject.server.restart(&read)?);
-        // Let it settle, so that the next kill does not meet it half started.
-        thread::sleep(Duration::from_millis(500));
-    }
-    times.sort();
-    let (listens, reads) = times.get(1).copied().unwrap_or_default();
+    let (listens, reads) = restarts(&mut subject.server, &subject.material)?;
     let at = format!("after kill -9 at {} secrets", subject.secrets);
     let seconds = |time: Duration| format!("{:.3} s", time.as_secs_f64());
     report.others.push((format!("{kind}: listens {at}"), seconds(listens)));
     report.others.push((format!("{kind}: first read {at}"), seconds(reads)));
     memory(report, subject, "after the restart");
     Ok(())
+}
+
+/// The middle of three times until a killed server listens, and until its first read.
+pub fn restarts(server: &mut Server, material: &Material) -> Result<(Duration, Duration), String> {
+    let read = work::bytes(Work::KvRead, material, &mut work::Random::new(5));
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        server.kill();
+        times.push(server.restart(&read)?);
+        // Let it settle, so that the next kill does not meet it half started.
+        thread::sleep(Duration::from_millis(500));
+    }
+    times.sort();
+    Ok(times.get(1).copied().unwrap_or_default())
 }

@@ -44,6 +44,16 @@ impl Report {
 
     /// Prints it all.
     pub fn print(&self) {
+        self.print_rows();
+        for (name, value) in &self.others {
+            println!("{name:<46} {value}");
+        }
+    }
+
+    fn print_rows(&self) {
+        if self.rows.is_empty() {
+            return;
+        }
         println!(
             "{:<14} {:<11} {:>8} {:>9} {:>9} {:>9} {:>9}  aim, ratio",
             "workload", "server", "secrets", "cpu µs", "req/s", "p50 µs", "p99 µs"
@@ -63,9 +73,6 @@ impl Report {
             }
         }
         println!();
-        for (name, value) in &self.others {
-            println!("{name:<46} {value}");
-        }
     }
 
     fn verdict(&self, row: &Row, figure: &Figure) -> String {

@@ -11,6 +11,8 @@ use crate::{
 
 /// Bytes of a secret's value.
 const VALUE_BYTES: usize = 1024;
+/// The role of a database that gives accounts.
+pub const ROLE: &str = "creds";
 /// Names in the folder that is listed.
 pub const FOLDER_NAMES: usize = 10_000;
 /// Connections that fill a server: many, so that they share its syncs.
@@ -33,6 +35,8 @@ pub enum Work {
     AppRoleLogin,
     /// List the folder of 10,000.
     List,
+    /// Ask for an account in a database.
+    Creds,
 }
 
 impl Work {
@@ -46,13 +50,14 @@ impl Work {
             Self::TokenCreate => "token-create",
             Self::AppRoleLogin => "approle-login",
             Self::List => "list-10000",
+            Self::Creds => "creds",
         }
     }
 
     /// The promised CPU of one request, in microseconds.
     pub fn aim_micros(self) -> Option<f64> {
         match self {
-            Self::Respond => None,
+            Self::Respond | Self::Creds => None,
             Self::KvRead | Self::LookupSelf => Some(40.0),
             Self::KvWrite => Some(85.0),
             Self::TokenCreate => Some(95.0),
@@ -69,6 +74,13 @@ pub struct Material {
     role_id: String,
     secret_id: String,
     secrets: usize,
+}
+
+impl Material {
+    /// The caller's token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
 }
 
 /// The name of the `n`th secret. Folders of a thousand, as people have them.
@@ -132,6 +144,7 @@ pub fn bytes(work: Work, material: &Material, random: &mut Random) -> Vec<u8> {
             });
             request("POST", "auth/approle/login", "", &body.to_string())
         }
+        Work::Creds => request("GET", &format!("database/creds/{ROLE}"), token, ""),
         Work::List => request("LIST", "secret/metadata/wide", token, ""),
     }
 }
@@ -139,6 +152,7 @@ pub fn bytes(work: Work, material: &Material, random: &mut Random) -> Vec<u8> {
 /// What the callers of the workloads may do: no root, so that policies are evaluated.
 const POLICY: &str = r#"
 path "secret/*" { capabilities = ["create", "read", "update", "delete", "list"] }
+path "database/creds/*" { capabilities = ["read"] }
 path "auth/token/create" { capabilities = ["create", "update"] }
 "#;
 
@@ -203,7 +217,7 @@ fn write_all(
 }
 
 /// Sends a request for each number, over many connections.
-fn send_all(
+pub fn send_all(
     address: SocketAddr,
     range: std::ops::Range<usize>,
     request: &(dyn Fn(usize, &mut Random) -> Vec<u8> + Sync),
