@@ -20,5 +20,6 @@ mod machine;
 mod model;
 mod ops;
 mod run;
+mod turner;
 
 pub use run::{Failure, Plan, Report, run, run_twice};

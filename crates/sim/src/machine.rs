@@ -24,6 +24,7 @@ use crate::dice::Dice;
 use crate::disk::{REQUEST, SimMedium, SimStorage};
 use crate::giver;
 use crate::ops::Wire;
+use crate::turner;
 
 /// Bytes of an audit segment: small, so that segments end while the core works.
 const SEGMENT_BYTES: u64 = 64 << 10;
@@ -59,6 +60,8 @@ pub struct Machine {
     pub medium: Arc<SimMedium>,
     /// What the server gives credentials of.
     pub outside: giver::Shared,
+    /// What the server rotates credentials of.
+    pub turned: turner::Shared,
     /// The first root token.
     pub root: String,
     hands: Arc<Hands>,
@@ -77,9 +80,10 @@ impl Machine {
         let hands = Hands::new(1_767_225_600 * NANOS_PER_SECOND);
         let rng = SimRng::new(seed);
         let outside = giver::Shared::default();
+        let turned = turner::Shared::default();
         let disk = SimStorage::new(MemoryStorage::new(), dice.clone(), outside.clone());
         let medium = Arc::new(SimMedium::default());
-        let node = boot(&disk, &medium, &hands, &rng, &outside).await?;
+        let node = boot(&disk, &medium, &hands, &rng, (&outside, &turned)).await?;
         let now = hands.now();
         let plan = SharePlan::new(3, 2, &[], now).map_err(|e| e.to_string())?;
         let made = node
@@ -92,6 +96,7 @@ impl Machine {
             disk,
             medium,
             outside,
+            turned,
             root: made.root_token.expose_secret().clone(),
             hands,
             rng,
@@ -122,13 +127,15 @@ impl Machine {
         let dice = power_cut.then_some(&self.dice);
         self.medium = self.medium.crash(dice);
         self.outside.lock().process_died();
+        self.turned.lock().process_died();
         let outside = self.outside.clone();
         self.disk = SimStorage::new(self.disk.crash(), self.dice.clone(), outside);
         // The guard is in memory: an operator's clock is right again when the machine starts.
         self.hands = Hands::new(self.expected.max(self.hands.now().0));
         self.expected = self.hands.now().0;
         self.boots += 1;
-        self.node = boot(&self.disk, &self.medium, &self.hands, &self.rng, &self.outside).await?;
+        let outsides = (&self.outside, &self.turned);
+        self.node = boot(&self.disk, &self.medium, &self.hands, &self.rng, outsides).await?;
         self.unseal().await
     }
 
@@ -161,6 +168,7 @@ impl Machine {
         if let Ok(services) = self.node.active() {
             strongroom_kernel::reconcile::run_due(&services).await;
             services.leases.idle().await;
+            services.rotations.idle().await;
         }
     }
 
@@ -210,13 +218,13 @@ async fn boot(
     medium: &Arc<SimMedium>,
     hands: &Arc<Hands>,
     rng: &Arc<SimRng>,
-    outside: &giver::Shared,
+    (outside, turned): (&giver::Shared, &turner::Shared),
 ) -> Result<Arc<Node>, String> {
     let specs = strongroom_system::specs()
         .into_iter()
         .chain(strongroom_auth::registry::specs())
         .chain(strongroom_engines::registry::specs(SimServers::default().databases()))
-        .chain([giver::spec(outside.clone())]);
+        .chain([giver::spec(outside.clone()), turner::spec(turned.clone())]);
     let mut registry = Registry::new(specs);
     registry.node = strongroom_system::node_ops::spec();
     let config = KernelConfig {

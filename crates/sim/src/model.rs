@@ -181,6 +181,9 @@ impl Model {
                 self.lease(number, who, op, now)
             }
             Op::Rotate => (204, Value::Null),
+            Op::ReadTurned { .. } | Op::AckTurned { .. } => (200, Value::Null),
+            // What is under way is not the model's business.
+            Op::ForceTurned { .. } | Op::AbortTurned { .. } => (ANY, Value::Null),
             Op::SetUser { policies } => {
                 self.user = Some(policies.clone());
                 (204, Value::Null)

@@ -45,6 +45,8 @@ pub enum Op {
         uses: i64,
         orphan: bool,
         batch: bool,
+        /// The pod it says it is of.
+        pod: u64,
     },
     /// Looks at the caller's token.
     LookupSelf,
@@ -88,6 +90,14 @@ pub enum Op {
     RevokeLease { lease: u64 },
     /// Gives the key ring a new term.
     Rotate,
+    /// Reads a credential that is rotated.
+    ReadTurned { subject: &'static str },
+    /// Ends the drain of one.
+    ForceTurned { subject: &'static str },
+    /// Calls the rotation of one off.
+    AbortTurned { subject: &'static str },
+    /// The caller says that it has moved on.
+    AckTurned { subject: &'static str },
 }
 
 /// bcrypt of "abc" at cost 6 (jBCrypt's test suite): cheap, since logins are many.
@@ -142,8 +152,9 @@ impl Op {
             Self::DeletePolicy { name } => {
                 wire("DELETE", format!("sys/policies/acl/{name}"), none())
             }
-            Self::CreateToken { policies, ttl, explicit_max, uses, orphan, batch } => {
-                let mut body = json!({"ttl": ttl, "no_parent": orphan, "meta": {"n": "x"}});
+            Self::CreateToken { policies, ttl, explicit_max, uses, orphan, batch, pod } => {
+                let meta = json!({ "n": "x", "pod_uid": format!("pod-{pod}") });
+                let mut body = json!({ "ttl": ttl, "no_parent": orphan, "meta": meta });
                 if !policies.is_empty() {
                     body["policies"] = json!(policies);
                 }
@@ -218,13 +229,23 @@ impl Op {
                 wire("WRITE", "sys/leases/revoke", json!({ "lease_id": text(*lease) }))
             }
             Self::Rotate => wire("WRITE", "sys/rotate", none()),
+            Self::ReadTurned { subject } => wire("READ", format!("tu/creds/{subject}"), none()),
+            Self::ForceTurned { subject } => {
+                wire("WRITE", format!("sys/rotation/force/tu/{subject}"), none())
+            }
+            Self::AbortTurned { subject } => {
+                wire("WRITE", format!("sys/rotation/abort/tu/{subject}"), none())
+            }
+            Self::AckTurned { subject } => {
+                wire("WRITE", format!("sys/rotation/ack/tu/{subject}"), none())
+            }
         }
     }
 
     /// What policy must allow for a caller that is not root: the capability, any of these.
     pub fn capability(&self) -> u8 {
         match self {
-            Self::Get { .. } | Self::LookupSelf => caps::READ,
+            Self::Get { .. } | Self::LookupSelf | Self::ReadTurned { .. } => caps::READ,
             Self::List { .. } => caps::LIST,
             Self::DeleteLatest { .. }
             | Self::DeleteSecret { .. }

@@ -2,6 +2,7 @@
 
 mod agree;
 mod draw;
+mod turned;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
@@ -20,6 +21,7 @@ use crate::giver::{LEASE_MAX, TakenBack};
 use crate::machine::{Machine, send};
 use crate::model::Model;
 use crate::ops::{Op, Who, Wire};
+use crate::turner;
 use draw::everything;
 
 /// What a run does.
@@ -177,6 +179,8 @@ struct Run {
     unwrapped: Vec<u64>,
     /// Leases that somebody asked to revoke, with whatever answer.
     given_up: BTreeSet<u64>,
+    /// What consumers hold of what is rotated.
+    holders: turned::Holders,
 }
 
 impl Run {
@@ -198,15 +202,24 @@ impl Run {
             credentials: BTreeMap::new(),
             unwrapped: Vec::new(),
             given_up: BTreeSet::new(),
+            holders: turned::Holders::default(),
         };
-        for (path, kind) in [("sys/auth/userpass", "userpass"), ("sys/mounts/db", "giver")] {
+        let begun = turner::SUBJECTS.map(|subject| (format!("tu/begin/{subject}"), ""));
+        let mounts = [
+            ("sys/auth/userpass", "userpass"),
+            ("sys/mounts/db", "giver"),
+            ("sys/mounts/tu", "turner"),
+        ];
+        let mounts = mounts.map(|(path, kind)| (path.to_owned(), kind));
+        for (path, kind) in mounts.into_iter().chain(begun) {
             let body = serde_json::json!({ "type": kind });
-            let wire = Wire { method: "WRITE", path: path.to_owned(), body, wrap_ttl: None };
+            let wire = Wire { method: "WRITE", path: path.clone(), body, wrap_ttl: None };
             let got = run.machine.send(0, &run.machine.root, wire).await;
-            if got.status != 204 {
-                return Err(format!("{kind} is not enabled: {got:?}"));
+            if got.body["errors"].is_array() {
+                return Err(format!("{path} is not made: {got:?}"));
             }
         }
+        run.machine.turned.lock().faults = Some(Dice::new(plan.seed, 3));
         for op in [
             Op::Enable { mount: "kv" },
             Op::Enable { mount: "kw" },
@@ -244,6 +257,7 @@ impl Run {
             }
         }
         self.machine.disk.set_mood(Mood::default());
+        self.machine.turned.lock().faults = None;
         // What failed is tried again an hour later at most.
         for seconds in [0, 3_600, 3_600, 60] {
             self.machine.advance(seconds);
@@ -260,6 +274,7 @@ impl Run {
             self.machine.tick().await;
             self.taken_back(&before)?;
         }
+        self.one_account_each().await?;
         match self.machine.outside.lock().there().as_slice() {
             [] => Ok(()),
             left => Err(format!("credentials {left:?} are still there, without a lease")),
@@ -282,7 +297,7 @@ impl Run {
                 return Err(format!("the credential of request {lease} was taken back early"));
             }
         }
-        Ok(())
+        self.nobody_is_cut_off(before)
     }
 
     /// Every credential whose lease has ended was taken back.
@@ -417,6 +432,9 @@ impl Run {
         for (asked, answer) in batch.iter().zip(answers) {
             outcomes.push(self.judge(asked, answer)?);
         }
+        for asked in &batch {
+            self.give_up_turned(asked);
+        }
         let before = self.worlds.clone();
         self.agree(&batch, &outcomes, now)?;
         self.taken_back(&before)?;
@@ -484,6 +502,7 @@ impl Run {
             self.unwrapped.push(*wrap);
         }
         let data = &got.body["data"];
+        self.note_turned(asked, data);
         if let (Op::Give { .. }, Some(number)) = (&asked.op, data["number"].as_i64()) {
             self.credentials.insert(number, asked.number);
             let id = got.body["lease_id"].as_str().unwrap_or_default();

@@ -33,7 +33,8 @@ impl Model {
         self.tokens.keys().copied().filter(|n| self.is_live(*n, now)).collect()
     }
 
-    pub(super) fn is_live(&self, number: u64, now: i64) -> bool {
+    /// Is a token good at `now`?
+    pub fn is_live(&self, number: u64, now: i64) -> bool {
         let Some(token) = self.tokens.get(&number) else { return false };
         if token.expires <= now || token.uses.is_some_and(|left| left <= 0) {
             return false;
@@ -164,7 +165,7 @@ impl Model {
         own: Option<(u64, Token)>,
         now: i64,
     ) -> (u16, Value) {
-        let Op::CreateToken { policies, ttl, explicit_max, uses, orphan, batch } = op else {
+        let Op::CreateToken { policies, ttl, explicit_max, uses, orphan, batch, .. } = op else {
             return (0, Value::Null);
         };
         if *batch && (*uses != 0 || *explicit_max != 0) {

@@ -6,12 +6,15 @@ use crate::dice::Dice;
 use crate::giver::TTLS;
 use crate::model::{Policy, caps};
 use crate::ops::{Op, Who};
+use crate::turner::SUBJECTS;
 
 const PATHS: [&str; 5] = ["a", "b", "a/x", "a/y", "b/z/z"];
 const MOUNTS: [&str; 2] = ["kv", "kw"];
 const POLICIES: [&str; 4] = ["p0", "p1", "p2", "p3"];
-const PATTERNS: [&str; 10] = [
+const PATTERNS: [&str; 12] = [
     "db/*",
+    "tu/*",
+    "sys/rotation/ack/*",
     "kv/*",
     "kv/data/*",
     "kv/data/a",
@@ -52,6 +55,11 @@ impl Run {
             _ if known.is_empty() => Who::Root,
             _ => Who::Token(someone(dice)),
         };
+        if dice.one_in(5)
+            && let Some((who, op)) = draw_turned(&dice, client(&dice))
+        {
+            return self.ask(who, op);
+        }
         let (who, op) = match dice.roll(if together { 80 } else { 100 }) {
             0..=39 => (client(&dice), self.draw_kv(&dice)),
             40..=47 => {
@@ -161,6 +169,7 @@ impl Run {
             uses: if dice.one_in(4) && !batch { 1 + dice.roll(4) as i64 } else { 0 },
             orphan: dice.one_in(8),
             batch,
+            pod: self.number + 1,
         }
     }
 
@@ -172,7 +181,7 @@ impl Run {
         let mut rules = Vec::new();
         for pattern in PATTERNS {
             // Broad rules are common, so that much is allowed; narrow ones take away and add.
-            let common = matches!(pattern, "kv/*" | "kw/*" | "db/*" | "auth/token/create");
+            let common = matches!(pattern, "kv/*" | "kw/*" | "db/*" | "tu/*" | "auth/token/create");
             if if common { !dice.one_in(3) } else { dice.one_in(5) } {
                 let bits = match dice.roll(if common { 12 } else { 4 }) {
                     0 => caps::DENY,
@@ -192,6 +201,18 @@ impl Run {
         let mount = dice.text(&MOUNTS);
         if dice.one_in(4) { Op::Disable { mount } } else { Op::Enable { mount } }
     }
+}
+
+/// Something about what is rotated. Root reads none of it: it would hold up every drain.
+fn draw_turned(dice: &Dice, client: Who) -> Option<(Who, Op)> {
+    let subject = dice.text(&SUBJECTS);
+    Some(match (dice.roll(12), client) {
+        (0, _) => (Who::Root, Op::AbortTurned { subject }),
+        (1, _) => (Who::Root, Op::ForceTurned { subject }),
+        (2, Who::Token(_)) => (client, Op::AckTurned { subject }),
+        (_, Who::Token(_)) => (client, Op::ReadTurned { subject }),
+        _ => return None,
+    })
 }
 
 pub(super) fn everything(pattern: &'static str) -> Policy {
