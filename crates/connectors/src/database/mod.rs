@@ -10,6 +10,7 @@
 //!   CVE-2026-39946), see [`statements`].
 
 mod builtin;
+mod forms;
 #[cfg(test)]
 mod fuzz_tests;
 pub mod mysql;

@@ -8,6 +8,7 @@
 use strongroom_base::{SecretString, Timestamp};
 use zeroize::Zeroizing;
 
+use super::forms::{self, Sql};
 use super::{DatabaseError, wrong};
 
 /// Whose quoting.
@@ -101,21 +102,21 @@ pub fn expiration(at: Timestamp) -> String {
 
 /// The single statements of an operator's texts, with the values in their places.
 ///
-/// A text is cut at each `;` outside of quotes, comments and dollar quotes. What is comment alone is no
-/// statement.
+/// A text has any of the forms of [`forms`]. SQL is cut at each `;` outside of quotes, comments and
+/// dollar quotes; a member of a list is not cut. What is comment alone is no statement.
 pub fn fill(
     dialect: Dialect,
     texts: &[String],
     values: &Values<'_>,
 ) -> Result<Vec<SecretString>, DatabaseError> {
     let mut statements = Vec::new();
-    for text in texts {
-        let mut scan = Scan::new(dialect, text);
+    for Sql { text, whole } in texts.iter().flat_map(|text| forms::read(text)) {
+        let mut scan = Scan::new(dialect, &text);
         let mut current = Zeroizing::new(String::new());
         // Is there more than comments?
         let mut says = false;
         while let Some(c) = scan.rest.chars().next() {
-            if scan.place == Place::Plain && scan.tags.is_empty() && c == ';' {
+            if scan.place == Place::Plain && scan.tags.is_empty() && c == ';' && !whole {
                 scan.skip(1);
                 finish(&mut current, &mut says, &mut statements);
                 continue;
@@ -453,7 +454,7 @@ mod tests {
 
     #[test]
     fn what_no_quoting_makes_safe_is_refused_without_the_value() {
-        let nested: String = (0..=DOLLAR_QUOTES_MAX).map(|n| format!("$t{n}$ ")).collect();
+        let nested: String = (0..=DOLLAR_QUOTES_MAX + 1).map(|n| format!("$t{n}$ ")).collect();
         let cases = [
             ("CREATE ROLE {{name}}", "x y", "outside of quotes"),
             ("CREATE ROLE {{name}}", "", "outside of quotes"),
@@ -513,6 +514,36 @@ mod tests {
             let got = filled(Dialect::Postgresql, &within(inner), name);
             assert_eq!(got.is_ok(), good, "{inner} {name}: {got:?}");
         }
+    }
+
+    /// Threat CVE-2026-39946: in whatever form a statement was written, values are data in it.
+    #[test]
+    fn statements_come_in_lists_and_in_base64_too() {
+        let evil = "x\"; DROP ROLE a; --";
+        let role = "CREATE ROLE \"x\"\"; DROP ROLE a; --\"";
+        let cases: &[(&str, &[&str])] = &[
+            (r#"["CREATE ROLE \"{{name}}\"", "SELECT 1;"]"#, &[role, "SELECT 1;"]),
+            (r#"["CREATE ROLE \"{{name}}\"; SELECT 1"]"#, &[&format!("{role}; SELECT 1")]),
+            (r#"["-- nothing", "/* at all */"]"#, &[]),
+            ("[]", &[]),
+            // CREATE ROLE "{{name}}"; SELECT 1
+            ("Q1JFQVRFIFJPTEUgInt7bmFtZX19IjsgU0VMRUNUIDE=", &[role, "SELECT 1"]),
+            // ["CREATE ROLE \"{{name}}\"; SELECT 1"]
+            (
+                "WyJDUkVBVEUgUk9MRSBcInt7bmFtZX19XCI7IFNFTEVDVCAxIl0=",
+                &[&format!("{role}; SELECT 1")],
+            ),
+            (
+                r#"["CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END"]"#,
+                &["CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1; END"],
+            ),
+        ];
+        for (text, expected) in cases {
+            let got = filled(Dialect::Postgresql, text, evil);
+            assert_eq!(got.as_deref().unwrap(), *expected, "{text}");
+        }
+        let error = filled(Dialect::Postgresql, r#"["CREATE ROLE {{name}}"]"#, evil).unwrap_err();
+        assert!(error.contains("outside of quotes"), "{error}");
     }
 
     #[test]

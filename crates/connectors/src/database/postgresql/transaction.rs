@@ -128,6 +128,8 @@ pub(super) async fn transact(
             }
         }
         Ok(Err((error, done))) => {
+            // A member of a list can be several, for the server.
+            let done = done.min(statements.len());
             let statement = if done == 0 { at_position(&error, &starts) } else { done };
             Broken { error: Failure::Said(error), statement, undone: false }
         }
@@ -150,7 +152,12 @@ fn at_position(error: &Error, starts: &[usize]) -> usize {
 }
 
 /// Does a statement leave something in the session that outlives its transaction?
+///
+/// What may be several statements, only the first of which is looked at, counts as one that does.
 fn changes_session(statement: &str) -> bool {
+    if statement.contains(';') {
+        return true;
+    }
     let mut words = statement.split_whitespace();
     let first = words.next().unwrap_or_default().to_ascii_lowercase();
     let temporary = |word: &str| matches!(&*word.to_ascii_lowercase(), "temp" | "temporary");
