@@ -155,7 +155,7 @@ impl Command<PutConnection> for DatabaseEngine {
         }
         let mut details = new.details()?;
         for (name, value) in op.connection_details.0.take() {
-            details.0.0.insert(name, value);
+            details.set(name, value);
         }
         new.set_details(&details);
         let open = self.open(cx, &new)?;

@@ -18,10 +18,20 @@ use strongroom_kernel::record::{Id, ReadView, Record, WriteView};
 use zeroize::Zeroize;
 
 use super::DatabaseEngine;
+use super::redaction::redacted;
 
-/// Names of connection details that no answer shows. Beside Vault's `password` and `private_key`
-/// this is the one that holds a private key, too.
-const HIDDEN: [&str; 3] = ["password", "private_key", "tls_certificate_key"];
+/// Names of connection details that no answer shows: beside Vault's `password`, `private_key` and
+/// `service_account_json` the one that holds a private key, too.
+const HIDDEN: [&str; 4] =
+    ["password", "private_key", "service_account_json", "tls_certificate_key"];
+/// Names of those that drivers get in fields of their own.
+const COMMON: [&str; 5] = [
+    "connection_url",
+    "username",
+    "max_open_connections",
+    "max_idle_connections",
+    "max_connection_lifetime",
+];
 
 /// How long a database may take to connect, and to answer one statement.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -70,7 +80,7 @@ impl Connection {
     /// Sets the connection details.
     pub fn set_details(&mut self, details: &Details) {
         self.details.zeroize();
-        self.details = Json::Object(details.0.0.clone()).to_string();
+        self.details = serde_json::to_string(&details.0.0).unwrap_or_default();
     }
 
     /// May the role of this name use it?
@@ -99,20 +109,51 @@ impl Details {
 
     /// Sets the administrator's password.
     pub fn set_password(&mut self, password: &str) {
-        let password = Json::String(password.to_owned());
-        if let Some(mut before) = self.0.0.insert("password".to_owned(), password) {
+        self.set("password".to_owned(), Json::String(password.to_owned()));
+    }
+
+    /// Sets one of them. A name or a password that is a number is its digits.
+    pub fn set(&mut self, name: String, value: Json) {
+        let value = match value {
+            Json::Number(n) if matches!(name.as_str(), "username" | "password") => {
+                Json::String(n.to_string())
+            }
+            value => value,
+        };
+        if let Some(mut before) = self.0.0.insert(name, value) {
             strongroom_base::json::wipe(&mut before);
         }
     }
 
+    /// Those that are no secrets.
+    fn plain(&self) -> JsonMap {
+        let plain = self.0.0.iter().filter(|(name, _)| !HIDDEN.contains(&name.as_str()));
+        plain.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
+
     /// What answers show of them.
+    ///
+    /// Numbers and flags are shown as such however they were written, and a lifetime as a text:
+    /// Terraform's provider takes nothing else.
     pub fn shown(&self) -> JsonMap {
-        let mut shown = self.0.0.clone();
-        for name in HIDDEN {
-            shown.remove(name);
-        }
-        if let Some(Json::String(url)) = shown.get_mut("connection_url") {
-            *url = redacted(url);
+        let mut shown = self.plain();
+        for (name, value) in &mut shown {
+            let like = match (name.as_str(), &*value) {
+                ("connection_url", Json::String(url)) => Some(redacted(url).into()),
+                ("max_connection_lifetime", Json::Number(seconds)) => {
+                    Some(format!("{seconds}s").into())
+                }
+                ("max_open_connections" | "max_idle_connections" | "port", Json::String(text)) => {
+                    text.parse::<i64>().ok().map(Json::from)
+                }
+                ("disable_escaping" | "tls" | "insecure_tls" | "tls_skip_verify", value) => {
+                    bool::read(value).ok().map(Json::from)
+                }
+                _ => None,
+            };
+            if let Some(like) = like {
+                *value = like;
+            }
         }
         shown
     }
@@ -142,8 +183,8 @@ impl Details {
             Ok(u32::try_from(number.max(0)).unwrap_or(u32::MAX))
         };
         let lifetime = self.number::<Ttl>("max_connection_lifetime")?.map_or(0, |Ttl(s)| s.max(0));
-        let mut own = self.0.0.clone();
-        own.retain(|name, _| !HIDDEN.contains(&name.as_str()));
+        let mut own = self.plain();
+        own.retain(|name, _| !COMMON.contains(&name.as_str()));
         Ok(Settings {
             connection_url: SecretString::new(owned("connection_url")),
             username: owned("username"),
@@ -166,37 +207,6 @@ impl Details {
 
 fn wrong(text: impl Into<String>) -> DatabaseError {
     DatabaseError::new(FailureKind::Configuration, text)
-}
-
-/// An address without the password that may stand in it.
-fn redacted(url: &str) -> String {
-    let hide = || -> Option<String> {
-        let (scheme, rest) = match url.find("://") {
-            Some(at) => url.split_at(at + 3),
-            None => ("", url),
-        };
-        let (user, at) = rest.split_at(rest.rfind('@')?);
-        let (name, password) = user.split_once(':')?;
-        let shown = password.is_empty() || password == "{{password}}";
-        (!shown).then(|| format!("{scheme}{name}:xxxxx{at}"))
-    };
-    let hidden = hide().unwrap_or_else(|| url.to_owned());
-    match redact_pair(&hidden) {
-        Some(text) => text,
-        None => hidden,
-    }
-}
-
-/// An address of `name=value` pairs (libpq's other form), or a query, without its password.
-fn redact_pair(url: &str) -> Option<String> {
-    let at = url.find("password=")? + "password=".len();
-    let rest = &url[at..];
-    let end = match rest.strip_prefix('\'') {
-        Some(quoted) => quoted.find('\'').map_or(rest.len(), |end| end + 2),
-        None => rest.find([' ', '&']).unwrap_or(rest.len()),
-    };
-    let shown = rest[..end].is_empty() || rest[..end].contains("{{password}}");
-    (!shown).then(|| format!("{}xxxxx{}", &url[..at], &rest[end..]))
 }
 
 /// A connection that is open.
@@ -316,33 +326,4 @@ pub async fn find(view: &ReadView<'_>, name: &str) -> Result<Connection> {
 pub fn put(edit: &WriteView<'_>, name: &str, connection: &mut Connection) -> Result<()> {
     connection.generation = edit.new_id();
     edit.put_named(0, name, connection)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_answer_shows_a_password_of_an_address() {
-        for (url, shown) in [
-            (
-                "postgresql://{{username}}:{{password}}@h:1/d",
-                "postgresql://{{username}}:{{password}}@h:1/d",
-            ),
-            ("postgresql://root:s3cr@t@h:1/d", "postgresql://root:xxxxx@h:1/d"),
-            ("root:s3cret@tcp(h:1)/", "root:xxxxx@tcp(h:1)/"),
-            ("{{username}}:{{password}}@tcp(h:1)/", "{{username}}:{{password}}@tcp(h:1)/"),
-            ("host=h password=s3cret user=root", "host=h password=xxxxx user=root"),
-            ("host=h password='s3 cret' user=root", "host=h password=xxxxx user=root"),
-            ("host=h password={{password}}", "host=h password={{password}}"),
-            (
-                "postgresql://h/d?user=u&password=s3cret&x=y",
-                "postgresql://h/d?user=u&password=xxxxx&x=y",
-            ),
-            ("host=h", "host=h"),
-            ("", ""),
-        ] {
-            assert_eq!(redacted(url), shown, "{url}");
-        }
-    }
 }

@@ -19,6 +19,7 @@ mod config;
 mod connection;
 mod credential;
 mod creds;
+mod redaction;
 mod role;
 mod roles;
 mod rotation;

@@ -143,3 +143,83 @@ async fn the_catalog_has_the_drivers() {
     let path = "sys/plugins/catalog/database/sim-database-plugin";
     assert_eq!(room.ok("READ", path, Value::Null).await.data()["builtin"], true);
 }
+
+/// Terraform's provider panics on numbers and flags that are texts, and on a lifetime that is none;
+/// the command line sends texts only.
+#[tokio::test]
+async fn details_are_shown_in_one_way_however_they_were_written() {
+    let room = Room::bare().await;
+    for (member, written, shown) in [
+        ("max_open_connections", json!("7"), json!(7)),
+        ("max_open_connections", json!(7), json!(7)),
+        ("max_open_connections", json!(""), json!("")),
+        ("max_idle_connections", json!("-1"), json!(-1)),
+        ("max_connection_lifetime", json!("5m"), json!("5m")),
+        ("max_connection_lifetime", json!(300), json!("300s")),
+        ("port", json!("6379"), json!(6379)),
+        ("disable_escaping", json!("true"), json!(true)),
+        ("tls", json!("false"), json!(false)),
+        ("insecure_tls", json!(true), json!(true)),
+        ("username_template", json!("7"), json!("7")),
+        ("anything", json!({"else": [1]}), json!({"else": [1]})),
+    ] {
+        let mut body = connection("db", &["*"]);
+        body[member] = written.clone();
+        body["verify_connection"] = false.into();
+        room.ok("WRITE", "database/config/main", body).await;
+        let got = room.ok("READ", "database/config/main", Value::Null).await;
+        assert_eq!(got.data()["connection_details"][member], shown, "{member} {written}");
+        room.ok("DELETE", "database/config/main", Value::Null).await;
+    }
+    let mut body = connection("db", &[]);
+    body["allowed_roles"] = "".into();
+    room.ok("WRITE", "database/config/main", body).await;
+    let got = room.ok("READ", "database/config/main", Value::Null).await;
+    assert_eq!(got.data()["allowed_roles"], json!([]));
+    assert_eq!(got.data()["root_credentials_rotate_statements"], json!([]));
+}
+
+#[tokio::test]
+async fn a_password_of_digits_may_be_written_as_a_number() {
+    let room = Room::bare().await;
+    room.servers.put("db", "17", "4711");
+    let mut body = connection("db", &["*"]);
+    (body["username"], body["password"]) = (17.into(), 4711.into());
+    room.ok("WRITE", "database/config/main", body).await;
+    let got = room.ok("READ", "database/config/main", Value::Null).await;
+    assert_eq!(got.data()["connection_details"]["username"], "17");
+    assert_eq!(got.data()["connection_details"].get("password"), None);
+}
+
+/// What is secret in a connection, an account and a rotation is in no line of the audit log, whether
+/// of a request, of an answer or of an error.
+#[tokio::test]
+async fn the_audit_log_has_no_passwords() {
+    let room = Room::bare().await;
+    let mut body = connection("db", &["*"]);
+    body["private_key"] = "canary-key".into();
+    body["tls_certificate_key"] = "canary-bundle".into();
+    body["service_account_json"] = "canary-account".into();
+    body["more"] = json!({ "deep": ["canary-more"] });
+    room.ok("WRITE", "database/config/main", body.clone()).await;
+    let got = room.ok("READ", "database/config/main", Value::Null).await;
+    let details = got.data()["connection_details"].to_string();
+    for name in ["key", "bundle", "account"] {
+        assert!(!details.contains(&format!("canary-{name}")), "{details}");
+    }
+    body["password"] = "canary-wrong".into();
+    assert_eq!(room.call("WRITE", "database/config/main", body).await.status, 400);
+    room.role("app", json!({})).await;
+    let account = room.account("app").await;
+    room.servers.put("db", "static", "canary-first");
+    let role = json!({ "db_name": "main", "username": "static", "rotation_period": "1h" });
+    room.ok("WRITE", "database/static-roles/static", role).await;
+    let got = room.ok("READ", "database/static-creds/static", Value::Null).await;
+    let rotated = got.data()["password"].as_str().unwrap().to_owned();
+    room.ok("WRITE", "database/rotate-root/main", json!({})).await;
+    let log = String::from_utf8(room.node.audit.contents()).unwrap();
+    assert!(log.contains("database/config/main") && log.contains("database/static-creds/static"));
+    for secret in ["canary-", ADMIN, &account.password, &rotated] {
+        assert!(!log.contains(secret), "{secret}");
+    }
+}
