@@ -9,15 +9,15 @@ use strongroom_testkit::servers::{mariadb, postgresql, redis};
 use crate::product::{self, Server};
 
 /// A server with a store of its own that opens by itself.
-struct Room {
-    server: Option<Server>,
+pub struct Room {
+    pub server: Option<Server>,
     folder: tempfile::TempDir,
     settings: Json,
-    root: String,
+    pub root: String,
 }
 
 impl Room {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = product::settings(folder.path());
         settings["seal"] =
@@ -31,19 +31,19 @@ impl Room {
         room
     }
 
-    fn server(&self) -> &Server {
+    pub fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
     }
 
     /// The process is killed, and started anew over the same store.
-    fn kill_and_start(&mut self) {
+    pub fn kill_and_start(&mut self) {
         // Its drop sends SIGKILL.
         self.server = None;
         self.server = Some(Server::start(self.folder.path(), &self.settings));
     }
 
     /// Runs a command of the command line.
-    fn run(&self, token: &str, words: &[&str]) -> Output {
+    pub fn run(&self, token: &str, words: &[&str]) -> Output {
         product::command(self.folder.path())
             .args(words)
             .env("VAULT_ADDR", format!("http://{}", self.server().address()))
@@ -53,7 +53,7 @@ impl Room {
     }
 
     /// The same as root, which must succeed.
-    fn ok(&self, words: &[&str]) -> String {
+    pub fn ok(&self, words: &[&str]) -> String {
         let done = self.run(&self.root, words);
         assert!(done.status.success(), "{words:?}: {}", text(&done.stderr));
         text(&done.stdout)
@@ -73,7 +73,7 @@ impl Room {
     }
 
     /// Waits until `condition` holds.
-    fn until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
+    pub fn until(&mut self, what: &str, mut condition: impl FnMut() -> bool) {
         self.server.as_mut().unwrap().until(what, |_| condition().then_some(()));
     }
 }
@@ -121,6 +121,11 @@ impl Database for postgresql::Server {
         let count = self.admin("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'v-%'");
         count.trim().parse().unwrap()
     }
+}
+
+/// Runs a statement as the administrator.
+pub fn postgresql_admin(database: &postgresql::Server, statement: &str) {
+    database.admin(statement);
 }
 
 impl Database for mariadb::MariaDb {

@@ -14,6 +14,7 @@ mod live;
 mod monitor;
 mod product;
 mod recovery;
+mod rotations;
 mod sinks;
 mod snapshots;
 mod up;
