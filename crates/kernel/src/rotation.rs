@@ -26,6 +26,8 @@
 //!   before the drain begins and the drain sees it, or it conflicts, is run again and gets the new
 //!   version. A holder that comes back for the older version during the drain writes into the
 //!   range that the drain's last look reads: one of the two is run again;
+//! * a consumer is no holder of the version before from when its answer with the newer one is away: a
+//!   server that dies in between finds it at the one before, until it reads again;
 //! * nobody's credential is taken back while they live and have not moved on, but by force, by the
 //!   end of the drain's time, or with two accounts in one (the engine's choice);
 //! * nothing is left outside: a rotation ends only when what it made and did not publish, or
@@ -44,6 +46,8 @@ mod stored;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ahash::AHashMap;
+use parking_lot::Mutex;
 use strongroom_base::{Error, ErrorKind, Result, Timestamp};
 
 use crate::due::links;
@@ -73,6 +77,9 @@ pub struct Rotations {
     store: Arc<Store>,
     crew: crew::Crew,
     claims: Claims,
+    /// Consumers that have the newer version and are still noted at the one before, by subject. It is
+    /// memory only: what is lost with it is noted when they read again.
+    moves: Mutex<AHashMap<Id, Vec<consumers::Moves>>>,
     counters: Counters,
 }
 
@@ -182,7 +189,13 @@ struct Begun {
 impl Rotations {
     /// The rotations of `store`, in a process where these subjects are worked on.
     pub fn new(store: Arc<Store>, claims: Claims) -> Self {
-        Self { store, crew: Default::default(), claims, counters: Default::default() }
+        Self {
+            store,
+            crew: Default::default(),
+            claims,
+            moves: Default::default(),
+            counters: Default::default(),
+        }
     }
 
     /// Makes a subject, or changes how it is rotated.

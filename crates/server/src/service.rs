@@ -1,6 +1,5 @@
 //! What answers requests: the doors before the kernel.
 
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,13 +17,12 @@ use strongroom_system::sys::{in_flight, open_metrics};
 
 use parking_lot::Mutex;
 use strongroom_storage::BoxFuture;
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::cors;
 use crate::listen::fair::{Crowded, Gate};
 use crate::listen::{
-    DoorRules, HeldBody, Peer, Pieces, ReplyBody, RequestBody, Service, Standing, Streamed,
+    Away, DoorRules, HeldBody, Peer, Pieces, ReplyBody, RequestBody, Service, Standing, Streamed,
 };
 use crate::real::thread_cpu_nanos;
 
@@ -77,11 +75,14 @@ impl Doors {
             cors::Verdict::Allowed(headers) => headers,
             cors::Verdict::Answered(response) => return response.map(ReplyBody::from),
         };
-        let (response, stream) = self.serve(&parts, body, peer).await;
-        let mut response = match stream {
-            Some(stream) => response.map(|_| ReplyBody::Stream(Streamed::new(stream))),
-            None => response.map(ReplyBody::from),
-        };
+        let (response, beyond) = self.serve(&parts, body, peer).await;
+        let mut response = response.map(|bytes| match beyond {
+            Some(Beyond::Stream(stream)) => ReplyBody::Stream(Streamed::new(stream.pieces)),
+            Some(Beyond::Told(told)) => {
+                ReplyBody::Told(Some(bytes), Away::new(move || told.is_sent()))
+            }
+            _ => bytes.into(),
+        });
         response.headers_mut().extend(cross_origin);
         response.headers_mut().extend(self.settings.headers.iter().cloned());
         response
@@ -110,7 +111,7 @@ impl Doors {
         parts: &Parts,
         body: RequestBody,
         peer: &Peer,
-    ) -> (Response<Bytes>, Option<Stream>) {
+    ) -> (Response<Bytes>, Option<Beyond>) {
         let rules = &peer.listener.rules;
         if let Some(response) = self.by_rule(rules, parts).await {
             return (response, None);
@@ -151,7 +152,7 @@ impl Doors {
         mut head: vault::Head,
         body: RequestBody,
         peer: &Peer,
-    ) -> (Response<Bytes>, Option<Stream>) {
+    ) -> (Response<Bytes>, Option<Beyond>) {
         let rules = &peer.listener.rules;
         // The place in the budget is held until the answer: the body lives as long.
         let mut _held = HeldBody::default();
@@ -191,7 +192,7 @@ impl Doors {
             *response.body_mut() = Bytes::new();
             return (response, None);
         }
-        (response, stream(answer))
+        (response, answer.result.ok().and_then(|reply| reply.beyond).map(|beyond| *beyond))
     }
 
     /// What a listener serves, or does not, whoever asks.
@@ -270,16 +271,6 @@ impl Service for Doors {
 
 /// Paths whose body is a file: it is read while it comes, and only if policy allows the path.
 const UPLOADS: &[&str] = &["sys/storage/raft/snapshot", "sys/storage/raft/snapshot-force"];
-
-/// The pieces of a body that is made while it is sent.
-type Stream = mpsc::Receiver<io::Result<Bytes>>;
-
-fn stream(answer: Answer) -> Option<Stream> {
-    match answer.result.ok()?.beyond.map(|beyond| *beyond) {
-        Some(Beyond::Stream(stream)) => Some(stream.pieces),
-        _ => None,
-    }
-}
 
 /// A body that is read while it comes.
 struct Arriving(Pieces);

@@ -20,7 +20,7 @@ use strongroom_kernel::audit::sinks::{Sink, SinkFactory};
 use strongroom_kernel::mounts;
 use strongroom_kernel::node::{InitRequest, KernelConfig, Life, Node, Services, class_of};
 use strongroom_kernel::pipeline::{Answer, Bounds, Call, handle};
-use strongroom_kernel::plug::{Peer, Registry, Shape, Spec, Verb};
+use strongroom_kernel::plug::{Beyond, Peer, Registry, Shape, Spec, Verb};
 use strongroom_kernel::policies::PolicyRecord;
 use strongroom_kernel::record::Scope;
 use strongroom_kernel::seal;
@@ -366,7 +366,12 @@ fn status(kind: ErrorKind) -> u16 {
 pub fn render(answer: Answer) -> Got {
     let explain = answer.explain;
     let reply = match answer.result {
-        Ok(reply) => reply,
+        Ok(mut reply) => {
+            if let Some(Beyond::Told(told)) = reply.beyond.take().map(|beyond| *beyond) {
+                told.is_sent();
+            }
+            reply
+        }
         Err(e) => {
             let body = match e.data {
                 Some(data) => json!({ "data": *data, "errors": e.public }),

@@ -15,7 +15,9 @@ use crate::leases::{Intent, Leased};
 use crate::lockout::LockoutRule;
 use crate::mounts::MountEntry;
 use crate::node::Services;
-use crate::plug::{AfterCommit, AuthBlock, Grant, Handler, ReadCx, Reply, Request, Route, WriteCx};
+use crate::plug::{
+    AfterCommit, AuthBlock, Beyond, Grant, Handler, ReadCx, Reply, Request, Route, Told, WriteCx,
+};
 use crate::record::{Tx, storage_error};
 use crate::tokens::{Bounds, NewToken, lifetime, normalise_policies, suffix};
 
@@ -81,7 +83,10 @@ impl Authorised {
                 Handler::Command(run) => {
                     let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
                     let reply = run(&**engine, &mut cx, source).await;
-                    let reply = if cx.late { Err(took_too_long()) } else { reply }?;
+                    let mut reply = if cx.late { Err(took_too_long()) } else { reply }?;
+                    if let Some(told) = cx.told {
+                        reply = reply.beyond(Beyond::Told(Told::new(services.clone(), told)));
+                    }
                     (reply, cx.after, cx._queue, cx.intent)
                 }
                 Handler::Login(run) => {

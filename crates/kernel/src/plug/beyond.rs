@@ -11,7 +11,8 @@ use strongroom_base::Result;
 use strongroom_storage::BoxFuture;
 use tokio::sync::mpsc;
 
-use crate::node::Node;
+use super::AfterCommit;
+use crate::node::{Node, Services};
 
 /// A request's body that is read while it comes, of the few operations that take a file.
 pub trait Upload: Send {
@@ -43,6 +44,25 @@ pub enum Beyond {
     Stream(Stream),
     /// Something that is still to be done.
     Then(Then),
+    /// Something that counts once the caller has the answer.
+    Told(Told),
+}
+
+/// What counts once the caller has the answer: nothing of it is done where the answer is lost.
+pub struct Told {
+    services: Arc<Services>,
+    action: AfterCommit,
+}
+
+impl Told {
+    pub(crate) fn new(services: Arc<Services>, action: AfterCommit) -> Self {
+        Self { services, action }
+    }
+
+    /// The answer is away.
+    pub fn is_sent(self) {
+        (self.action)(&self.services);
+    }
 }
 
 impl Beyond {

@@ -139,6 +139,8 @@ pub struct WriteCx<'a> {
     pub(crate) read: ReadCx<'a>,
     /// Keys of what must happen after the commit.
     pub(crate) after: Vec<AfterCommit>,
+    /// What counts once the caller has the answer.
+    pub(crate) told: Option<AfterCommit>,
     pub(crate) _queue: Option<tokio::sync::OwnedMutexGuard<()>>,
     /// When waiting for a turn ends.
     pub(crate) deadline: Option<tokio::time::Instant>,
@@ -160,7 +162,15 @@ impl<'a> std::ops::Deref for WriteCx<'a> {
 
 impl<'a> WriteCx<'a> {
     pub(crate) fn new(read: ReadCx<'a>) -> Self {
-        Self { read, after: Vec::new(), _queue: None, deadline: None, intent: None, late: false }
+        Self {
+            read,
+            after: Vec::new(),
+            told: None,
+            _queue: None,
+            deadline: None,
+            intent: None,
+            late: false,
+        }
     }
 
     /// The mount's records, to change.

@@ -32,7 +32,7 @@ use crate::tokens::Token;
 pub use crate::identity::GrantAlias;
 pub use crate::mount::Class;
 pub use crate::tokens::TokenParams;
-pub use beyond::{Beyond, Stream, Then, Upload, Uploading};
+pub use beyond::{Beyond, Stream, Then, Told, Upload, Uploading};
 pub use context::{AfterCommit, Peer, ReadCx, Request, WriteCx};
 pub use grant::Grant;
 pub use handler::{AliasFn, Engine, Handler};

@@ -1,12 +1,14 @@
 //! What an engine whose credentials are rotated has to know, and what it may ask for.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use strongroom_base::{Error, Json, Result};
 use strongroom_storage::BoxFuture;
 
 use super::handler::AnyEngine;
 use super::{Beyond, ReadCx, WriteCx};
+use crate::node::Services;
 use crate::rotation::{Cause, RotationPlan, RotationStatus};
 
 /// What a plug-in does with credentials that are rotated.
@@ -134,14 +136,17 @@ impl WriteCx<'_> {
     /// Notes that the caller of this request gets this version of a subject's credential: to be
     /// called by every command that hands one out, with the version that [`RotationKind::promote`]
     /// published it under. It costs a write when a caller reads a version for the first time, and
-    /// nothing for subjects with one account.
+    /// nothing for subjects with one account. The caller has moved on from the version before once
+    /// the answer is away: where it is lost, it reads again.
     pub async fn hold(&mut self, subject: &str, version: u64) -> Result<()> {
         let services = self.read.services;
         let (tx, request) = (self.read.tx, self.read.request);
-        let moved = services.rotations.hold(services, tx, request, subject, version).await?;
-        if let Some(id) = moved {
+        let moves = services.rotations.hold(services, tx, request, subject, version).await?;
+        if let Some(moves) = moves {
             let scope = request.mount.scope;
-            self.after_commit(move |services| services.rotations.nudge(services, scope, id));
+            let told =
+                move |services: &Arc<Services>| services.rotations.told(services, scope, moves);
+            self.told = Some(Box::new(told));
         }
         Ok(())
     }

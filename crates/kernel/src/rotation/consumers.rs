@@ -127,6 +127,14 @@ pub(super) fn note_unknown(tx: &Tx, scope: Scope, holders: Id, now: Timestamp) -
     tx.write(scope).put_named(holders, "unnoted", &holding)
 }
 
+/// A consumer that moves on from the version before, as soon as it has its answer.
+pub(crate) struct Moves {
+    subject: Id,
+    /// The number of the holders of that version.
+    holders: Id,
+    name: String,
+}
+
 /// Whose acknowledgement it is.
 pub enum Acknowledged {
     /// The caller's, from where it calls.
@@ -147,7 +155,7 @@ impl Rotations {
         request: &Request,
         name: &str,
         version: u64,
-    ) -> Result<Option<Id>> {
+    ) -> Result<Option<Moves>> {
         let scope = request.mount.scope;
         let subject = tx.read(scope).cached::<Subject>(0, name).await?;
         let subject = subject.ok_or_else(|| Error::internal("no such subject is rotated"))?;
@@ -172,8 +180,36 @@ impl Rotations {
             }
             return Ok(None);
         }
-        let left = self.leave(tx, scope, old.holders, &consumer.name, request.now).await?;
-        Ok(left.then_some(subject.id))
+        let holding = tx.read(scope).cached::<Holding>(old.holders, &consumer.name).await?;
+        let moves = holding.is_some_and(|holding| holding.fans_out.is_none());
+        Ok(moves.then(|| Moves { subject: subject.id, holders: old.holders, name: consumer.name }))
+    }
+
+    /// A consumer has the answer with the newer version.
+    pub(crate) fn told(&self, services: &Arc<Services>, scope: Scope, moves: Moves) {
+        let subject = moves.subject;
+        self.moves.lock().entry(subject).or_default().push(moves);
+        self.nudge(services, scope, subject);
+    }
+
+    /// Notes that those have moved on who got the newer version since the last look.
+    pub(super) async fn note_moves(
+        &self,
+        scope: Scope,
+        subject: Id,
+        old: Id,
+        now: Timestamp,
+    ) -> Result<()> {
+        let Some(moves) = self.moves.lock().remove(&subject) else { return Ok(()) };
+        let moves = &moves;
+        self.store
+            .transact(|tx| async move {
+                for Moves { name, .. } in moves.iter().filter(|moves| moves.holders == old) {
+                    self.leave(&tx, scope, old, name, now).await?;
+                }
+                Ok(())
+            })
+            .await
     }
 
     /// Notes a holder, if it is not noted yet.

@@ -80,6 +80,7 @@ impl Rotations {
         let over = job.run.forced || job.run.deadline <= job.now;
         let (scope, name) = (job.kept.scope, job.kept.name.as_str());
         let current = job.kept.subject.holders;
+        self.note_moves(scope, job.kept.subject.id, old.holders, job.now).await?;
         if self.anybody_left(job.services, scope, old.holders, current, job.now).await? && !over {
             return Ok(Step::Waits);
         }

@@ -285,8 +285,29 @@ impl Held {
 pub enum ReplyBody {
     /// All of it.
     Whole(Option<Bytes>),
+    /// All of it, and what counts once it is away.
+    Told(Option<Bytes>, Away),
     /// Pieces, as they come.
     Stream(Streamed),
+}
+
+/// What is done when a body was taken to be sent and is let go of: it is in the connection's hands
+/// then. A body that nobody takes (its caller is gone) was not sent.
+pub struct Away(Option<Box<dyn FnOnce() + Send>>, bool);
+
+impl Away {
+    /// Does `work`.
+    pub fn new(work: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(work)), false)
+    }
+}
+
+impl Drop for Away {
+    fn drop(&mut self) {
+        if let (Some(work), true) = (self.0.take(), self.1) {
+            work();
+        }
+    }
 }
 
 /// A body that is made while it is sent.
@@ -337,6 +358,10 @@ impl Body for ReplyBody {
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match &mut *self {
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Told(bytes, away) => {
+                away.1 = true;
+                Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
+            }
             Self::Stream(body) => {
                 body.pieces.poll_recv(cx).map(|piece| piece.map(|piece| piece.map(Frame::data)))
             }
@@ -344,12 +369,12 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
+        matches!(self, Self::Whole(None) | Self::Told(None, _))
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(bytes) => {
+            Self::Whole(bytes) | Self::Told(bytes, _) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
             Self::Stream(_) => SizeHint::default(),

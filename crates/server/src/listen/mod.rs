@@ -43,7 +43,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::{sync::watch as channel, task::JoinHandle};
 
 pub use body::{
-    BodyBudget, BodyError, HeldBody, Pieces, ReplyBody, RequestBody, Standing, Streamed,
+    Away, BodyBudget, BodyError, HeldBody, Pieces, ReplyBody, RequestBody, Standing, Streamed,
 };
 pub use forwarded::{CertificateHeader, Decoder, Forwarded};
 pub use options::{

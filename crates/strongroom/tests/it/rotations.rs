@@ -86,7 +86,8 @@ impl World {
 
     /// Polls at random times, and uses what it has.
     fn client(&self, number: u64, token: &str) {
-        let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ (number + 1).wrapping_mul(0x1234_5678_9abc_def1));
+        let mut dice =
+            Dice(0x9e37_79b9_7f4a_7c15 ^ (number + 1).wrapping_mul(0x1234_5678_9abc_def1));
         let mut held = None;
         while !self.stop.load(Ordering::Relaxed) {
             let read = self.creds(token);
