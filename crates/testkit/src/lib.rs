@@ -310,6 +310,28 @@ impl TestNode {
         body: Value,
         wrap_ttl: Option<i64>,
     ) -> Got {
+        match self.request(namespace, method, path, token, body, wrap_ttl) {
+            Some(call) => render(handle(&self.node, call).await),
+            None => Got { status: 400, body: json!({"errors": ["bad path"]}), explain: None },
+        }
+    }
+
+    /// Sends a request whose answer is lost on its way.
+    pub async fn lost(&self, method: &str, path: &str, token: &str, body: Value) {
+        let call = self.request("", method, path, token, body, None).expect("a path");
+        drop(handle(&self.node, call).await);
+    }
+
+    /// None where the path is none.
+    fn request(
+        &self,
+        namespace: &str,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Value,
+        wrap_ttl: Option<i64>,
+    ) -> Option<Call> {
         let verb = match method {
             "READ" => Verb::Read,
             "WRITE" => Verb::Write,
@@ -326,12 +348,9 @@ impl TestNode {
             .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .collect();
-        let Ok(path) = RequestPath::parse(path) else {
-            return Got { status: 400, body: json!({"errors": ["bad path"]}), explain: None };
-        };
-        let call = Call {
+        Some(Call {
             namespace: namespace.to_owned(),
-            path,
+            path: RequestPath::parse(path).ok()?,
             verb,
             token: (!token.is_empty()).then(|| SecretString::new(token.to_owned())),
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
@@ -341,8 +360,7 @@ impl TestNode {
             headers: Vec::new(),
             peer: self.peer.lock().clone(),
             bounds: *self.bounds.lock(),
-        };
-        render(handle(&self.node, call).await)
+        })
     }
 }
 

@@ -117,6 +117,7 @@ async fn the_deadline_names_who_was_frozen() {
     node.clock.advance(5);
     drain(&node, "app").await;
     creds(&node, "app", &moves).await;
+    settle(&node).await;
     let consumers = shown(&node, "app").await["rotation"]["consumers"].clone();
     assert_eq!(consumers["progress"], "1/2 moved, 1 left");
     assert_eq!(consumers["holding"][0]["display_name"], "token-frozen");
@@ -206,4 +207,22 @@ async fn a_drain_ends_though_more_have_ended_than_a_look_sees() {
     assert!(!world.logs_in(&first));
     let outcome = shown(&node, "app").await["last_outcomes"][0].clone();
     assert_eq!(outcome["consumers_ended"], 600, "{outcome}");
+}
+
+/// The server dies between the commit of a read and its answer: the consumer has nothing newer.
+#[tokio::test]
+async fn a_consumer_whose_answer_was_lost_has_not_moved() {
+    let (node, world) = start().await;
+    role(&node, "app", json!({ "drain": 3_600 })).await;
+    let token = consumer(&node, "unlucky").await;
+    let first = creds(&node, "app", &token).await;
+    drain(&node, "app").await;
+    node.lost("READ", "db/creds/app", &token, Value::Null).await;
+    node.node.seal();
+    node.unseal().await;
+    settle(&node).await;
+    assert!(world.logs_in(&first), "it has only this one");
+    creds(&node, "app", &token).await;
+    settle(&node).await;
+    assert!(!world.logs_in(&first), "it has the next one now");
 }
