@@ -90,6 +90,23 @@ const MUTANTS: &[Mutant] = &[
         caught_by: CaughtBy::Simulator,
     },
     Mutant {
+        name: "holding-forgotten",
+        file: "crates/kernel/src/rotation/consumers.rs",
+        before: "tx.write(scope).put_named(holders, &consumer.name, &holding)",
+        after: "{ let _ = (tx, scope, holders, holding); Ok(()) }",
+        caught_by: CaughtBy::Simulator,
+    },
+    Mutant {
+        name: "next-credential-left-behind",
+        file: "crates/kernel/src/rotation/machine.rs",
+        before: "self.outside(job, Outside::Undo, &next).await?;",
+        after: "drop(next);",
+        caught_by: CaughtBy::Test(
+            "strongroom-system",
+            "a_failed_test_rolls_back_by_itself_and_is_tried_again",
+        ),
+    },
+    Mutant {
         name: "audit-line-dropped",
         file: "crates/kernel/src/pipeline/record.rs",
         before: "        let recorded = services.audit.record(&entry).await;
