@@ -1,14 +1,12 @@
 //! What an engine whose credentials are rotated has to know, and what it may ask for.
 
 use std::future::Future;
-use std::sync::Arc;
 
 use strongroom_base::{Error, Json, Result};
 use strongroom_storage::BoxFuture;
 
 use super::handler::AnyEngine;
 use super::{Beyond, ReadCx, WriteCx};
-use crate::node::Services;
 use crate::rotation::{Cause, RotationPlan, RotationStatus};
 
 /// What a plug-in does with credentials that are rotated.
@@ -144,9 +142,8 @@ impl WriteCx<'_> {
         let moves = services.rotations.hold(services, tx, request, subject, version).await?;
         if let Some(moves) = moves {
             let scope = request.mount.scope;
-            let told =
-                move |services: &Arc<Services>| services.rotations.told(services, scope, moves);
-            self.told = Some(Box::new(told));
+            self.told =
+                Some(Box::new(move |services| services.rotations.told(services, scope, moves)));
         }
         Ok(())
     }
