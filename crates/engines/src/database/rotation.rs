@@ -103,6 +103,11 @@ impl Entry {
         SecretString::new(self.secret.clone())
     }
 
+    /// Is its account still the administrator of this connection?
+    fn administers(&self, connection: &Connection) -> Result<bool> {
+        Ok(connection.details()?.text("username") == self.username)
+    }
+
     fn credential(&self) -> Credential {
         match self.public_key.as_str() {
             "" => Credential::Password(self.secret()),
@@ -144,16 +149,16 @@ impl DatabaseEngine {
         self.connect(cx, &entry.db_name, &connection)
     }
 
-    /// The connection of an entry with another password of its administrator.
-    async fn reach_with(
+    /// The connection of an entry whose secret is its administrator's, as that one.
+    async fn reach_as(
         &self,
         cx: &ReadCx<'_>,
         entry: &Entry,
-        password: &str,
     ) -> Result<std::sync::Arc<connection::Open>> {
         let mut connection = connection::find(&cx.view(), &entry.db_name).await?;
         let mut details = connection.details()?;
-        details.set_password(password);
+        details.set("username".to_owned(), Json::from(entry.username.as_str()));
+        details.set_password(&entry.secret);
         connection.set_details(&details);
         self.open(cx, &connection)
     }
@@ -165,7 +170,7 @@ impl DatabaseEngine {
         }
         let doing = "failed to try the password";
         if entry.administrator {
-            let open = self.reach_with(cx, entry, &entry.secret).await?;
+            let open = self.reach_as(cx, entry).await?;
             return match open.database.verify().await {
                 Ok(()) => Ok(true),
                 Err(e) if e.kind == FailureKind::Credential => Ok(false),
@@ -277,6 +282,13 @@ impl RotationKind for DatabaseEngine {
         if !entry.public_key.is_empty() {
             return Ok(true);
         }
+        if entry.administrator {
+            // Somebody may have given the connection another one meanwhile.
+            let connection = connection::find(&cx.view(), &entry.db_name).await?;
+            if !entry.administers(&connection)? {
+                return Ok(false);
+            }
+        }
         self.takes(cx, &entry).await
     }
 
@@ -293,6 +305,9 @@ impl RotationKind for DatabaseEngine {
             Subject::StaticRole(name) => name,
             Subject::Connection(name) => {
                 let mut connection = connection::find(&edit, &name).await?;
+                if !entry.administers(&connection)? {
+                    return Err(Error::bad_request("the connection has another administrator now"));
+                }
                 let mut details = connection.details()?;
                 details.set_password(&entry.secret);
                 connection.set_details(&details);
@@ -344,16 +359,24 @@ impl RotationKind for DatabaseEngine {
 
     async fn undo(&self, cx: &ReadCx<'_>, _: &str, next: &Json) -> Result<()> {
         let entry = Entry::read(next)?;
-        if !entry.public_key.is_empty() || !self.takes(cx, &entry).await? {
+        let connection = cx.view().named::<Connection>(0, &entry.db_name).await?;
+        // Whoever has removed the connection looks after its administrator.
+        let is_removed = entry.administrator && connection.is_none();
+        if is_removed || !entry.public_key.is_empty() || !self.takes(cx, &entry).await? {
             return Ok(());
         }
         let doing = "failed to take the next password back";
-        let back = match entry.restores.as_str() {
+        let configured = match connection.filter(|_| entry.administrator) {
+            // What was written meanwhile has to be good again, not what was there in the beginning.
+            Some(connection) if entry.administers(&connection)? => connection.details()?.password(),
+            _ => SecretString::new(entry.restores.clone()),
+        };
+        let back = match configured.expose_secret().as_str() {
             "" => password(cx, &entry.policy).await?,
-            before => SecretString::new(before.to_owned()),
+            _ => configured,
         };
         let open = match entry.administrator {
-            true => self.reach_with(cx, &entry, &entry.secret).await?,
+            true => self.reach_as(cx, &entry).await?,
             false => self.reach(cx, &entry).await?,
         };
         let back = Credential::Password(back);

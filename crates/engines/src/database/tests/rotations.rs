@@ -215,3 +215,52 @@ async fn an_administrators_password_is_known_to_nobody_after_its_rotation() {
     let problem = "unable to rotate root credentials: no password in configuration";
     assert_eq!((got.status, got.errors().as_str()), (400, problem));
 }
+
+/// A room in which the server has taken the administrator's next password and its answer was lost.
+async fn half_rotated() -> Room {
+    let room = Room::new().await;
+    room.role("app", json!({})).await;
+    room.servers.fail("db", &[Fault::AnswerLost]);
+    room.call("WRITE", "database/rotate-root/main", json!({})).await;
+    assert!(!room.servers.lets_in("db", "admin", ADMIN));
+    room
+}
+
+#[tokio::test]
+async fn a_password_that_was_configured_during_a_rotation_is_good_after_it_was_called_off() {
+    let room = half_rotated().await;
+    room.servers.put("db", "admin", "fresh-passw0rd");
+    let path = "database/config/main";
+    room.ok("WRITE", path, json!({ "password": "fresh-passw0rd" })).await;
+    room.servers.fail("db", &[Fault::AnswerLost]);
+    room.later(60).await;
+    assert!(!room.servers.lets_in("db", "admin", "fresh-passw0rd"));
+    room.ok("WRITE", "sys/rotation/abort/database/config/main", json!({})).await;
+    room.settle().await;
+    assert!(room.servers.lets_in("db", "admin", "fresh-passw0rd"));
+    assert!(!room.account("app").await.password.is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_that_gets_another_administrator_keeps_it() {
+    let room = half_rotated().await;
+    room.servers.put("db", "second", "second-passw0rd");
+    let body = json!({ "username": "second", "password": "second-passw0rd" });
+    room.ok("WRITE", "database/config/main", body).await;
+    room.later(60).await;
+    assert!(room.servers.lets_in("db", "second", "second-passw0rd"));
+    assert!(room.servers.lets_in("db", "admin", ADMIN), "it is as it was");
+    assert!(!room.account("app").await.password.is_empty());
+    let path = "sys/rotation/subjects/database/config/main";
+    let got = room.ok("READ", path, Value::Null).await;
+    assert_eq!(got.data()["rotation"], Value::Null, "{got:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_removed_takes_its_rotation_along() {
+    let room = half_rotated().await;
+    room.ok("DELETE", "database/config/main", Value::Null).await;
+    room.later(60).await;
+    let path = "sys/rotation/subjects/database/config/main";
+    assert_eq!(room.call("READ", path, Value::Null).await.status, 404);
+}
