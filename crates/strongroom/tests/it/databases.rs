@@ -78,7 +78,7 @@ impl Room {
     }
 }
 
-struct Account {
+pub struct Account {
     name: String,
     password: String,
     lease: String,
@@ -89,7 +89,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// A database as a test asks it, with the client that people use.
-trait Database {
+pub trait Database {
     /// Runs a statement as somebody; what it printed, or what was wrong.
     fn ask(&self, name: &str, password: &str, statement: &str) -> Result<String, String>;
     /// As the administrator.

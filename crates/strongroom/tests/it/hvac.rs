@@ -5,10 +5,17 @@
 use std::path::Path;
 use std::process::Command;
 
+use strongroom_testkit::servers::postgresql;
+
 use crate::product::Server;
 
-/// Runs a script of `hvac/` against a server that nobody has initialised yet.
 fn script(name: &str) {
+    script_with(name, &[]);
+}
+
+/// Runs a script of `hvac/` against a server that nobody has initialised yet, with these in its
+/// environment.
+fn script_with(name: &str, more: &[(&str, &str)]) {
     let python = std::env::var_os("STRONGROOM_TEST_PYTHON").expect(
         "STRONGROOM_TEST_PYTHON names a Python with hvac: run the tests by `cargo xtask test`",
     );
@@ -23,6 +30,7 @@ fn script(name: &str) {
         .env("NO_PROXY", "127.0.0.1")
         .env("HOME", folder.path())
         .env("PYTHONDONTWRITEBYTECODE", "1")
+        .envs(more.iter().copied())
         .output()
         .unwrap();
     let printed = String::from_utf8_lossy(&output.stderr);
@@ -54,4 +62,17 @@ fn policies_tokens_and_logins() {
 #[test]
 fn wrapping_and_cubbyholes() {
     script("wrapping.py");
+}
+
+#[test]
+fn accounts_in_databases_and_their_leases() {
+    let database = postgresql::Server::start(&postgresql::Options::default());
+    script_with(
+        "databases.py",
+        &[
+            ("DATABASE_PORT", &database.port().to_string()),
+            ("DATABASE_NAME", postgresql::ADMIN),
+            ("DATABASE_PASSWORD", postgresql::PASSWORD),
+        ],
+    );
 }

@@ -3,8 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use strongroom_testkit::servers::postgresql;
 use vaultrs::api::ResponseWrapper;
 use vaultrs::api::auth::approle::requests::{GenerateNewSecretIDRequest, SetAppRoleRequest};
+use vaultrs::api::database::requests::{
+    PostgreSQLConnectionRequest, SetRoleRequest, SetStaticRoleRequest,
+};
 use vaultrs::api::identity::entity::requests::CreateEntityByNameRequest;
 use vaultrs::api::kv2::requests::{ReadSecretRequest, SetSecretMetadataRequest};
 use vaultrs::api::sys::requests::EnableEngineRequest;
@@ -13,8 +17,9 @@ use vaultrs::auth::{approle, userpass};
 use vaultrs::client::{VaultClient, VaultClientSettingsBuilder};
 use vaultrs::error::ClientError;
 use vaultrs::identity::{entity, entity_alias, group};
-use vaultrs::{cubbyhole, kv1, kv2, sys, token};
+use vaultrs::{cubbyhole, database, kv1, kv2, sys, token};
 
+use crate::databases::Database as _;
 use crate::product::Server;
 
 type Values = BTreeMap<String, String>;
@@ -225,4 +230,77 @@ async fn logins_and_identity() {
         assert_eq!(status(login), expected);
     }
     assert_eq!(approle::role::list(root, "approle").await.unwrap().keys, ["app"]);
+}
+
+/// Makes a connection `db` whose administrator is `keeper`.
+async fn connect(root: &VaultClient, server: &postgresql::Server) {
+    let url = format!(
+        "postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{}/postgres",
+        server.port()
+    );
+    let mut asked = PostgreSQLConnectionRequest::builder();
+    let asked = asked.plugin_name("postgresql-database-plugin").connection_url(url.clone());
+    let asked = asked.allowed_roles(vec!["*".to_owned()]).verify_connection(true);
+    let asked = asked.max_open_connections(2_u64).max_connection_lifetime("5m");
+    let asked = asked.username("keeper").password("first");
+    database::connection::postgres(root, "database", "db", Some(asked)).await.unwrap();
+    let read = database::connection::read(root, "database", "db").await.unwrap();
+    assert_eq!(read.plugin_name, "postgresql-database-plugin");
+    assert_eq!(read.allowed_roles, ["*"]);
+    assert_eq!(read.connection_details.connection_url, url);
+    assert_eq!(read.connection_details.username, "keeper");
+    assert_eq!(database::connection::list(root, "database").await.unwrap().keys, ["db"]);
+}
+
+#[tokio::test]
+async fn accounts_in_databases() {
+    let server = postgresql::Server::start(&postgresql::Options::default());
+    let admin = |statement: &str| server.ask(postgresql::ADMIN, postgresql::PASSWORD, statement);
+    admin("CREATE ROLE keeper SUPERUSER LOGIN PASSWORD 'first'").unwrap();
+    admin("CREATE ROLE app LOGIN PASSWORD 'first'").unwrap();
+    let mut bed = Bed::new().await;
+    let root = &bed.root;
+    sys::mount::enable(root, "database", "database", None).await.unwrap();
+    connect(root, &server).await;
+    database::connection::reset(root, "database", "db").await.unwrap();
+    database::connection::rotate(root, "database", "db").await.unwrap();
+    server.ask("keeper", "first", "SELECT 1").unwrap_err();
+
+    let create = "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}'".to_owned();
+    let mut asked = SetRoleRequest::builder();
+    let asked = asked.db_name("db").creation_statements(vec![create.clone()]);
+    let asked = asked.default_ttl("1h").max_ttl("1d");
+    database::role::set(root, "database", "reader", Some(asked)).await.unwrap();
+    let read = database::role::read(root, "database", "reader").await.unwrap();
+    assert_eq!((read.default_ttl, read.max_ttl), (3_600, 86_400));
+    assert_eq!((read.db_name.as_str(), read.creation_statements), ("db", vec![create]));
+    assert!(read.renew_statements.is_empty() && read.rollback_statements.is_empty());
+    assert_eq!(database::role::list(root, "database").await.unwrap().keys, ["reader"]);
+    let made = database::role::creds(root, "database", "reader").await.unwrap();
+    server.ask(&made.username, &made.password, "SELECT 1").unwrap();
+    assert_eq!(status(database::role::creds(root, "database", "nobody").await), 400);
+    database::role::delete(root, "database", "reader").await.unwrap();
+    assert_eq!(status(database::role::read(root, "database", "reader").await), 404);
+
+    let mut asked = SetStaticRoleRequest::builder();
+    let asked = asked.db_name("db").username("app").rotation_period("1h");
+    database::static_role::set(root, "database", "app", Some(asked)).await.unwrap();
+    let read = database::static_role::read(root, "database", "app").await.unwrap();
+    assert_eq!((read.username.as_str(), read.rotation_period), ("app", 3_600));
+    assert_eq!(database::static_role::list(root, "database").await.unwrap().keys, ["app"]);
+    let first = database::static_role::creds(root, "database", "app").await.unwrap();
+    assert!(first.rotation_period == 3_600 && first.ttl <= 3_600, "{first:?}");
+    server.ask("app", &first.password, "SELECT 1").unwrap();
+    database::static_role::rotate(root, "database", "app").await.unwrap();
+    server.ask("app", &first.password, "SELECT 1").unwrap_err();
+    let second = database::static_role::creds(root, "database", "app").await.unwrap();
+    server.ask("app", &second.password, "SELECT 1").unwrap();
+    database::static_role::delete(root, "database", "app").await.unwrap();
+    assert_eq!(status(database::static_role::creds(root, "database", "app").await), 400);
+
+    // The end of the mount ends its accounts.
+    sys::mount::disable(root, "database").await.unwrap();
+    bed.server.until("the end of the account", |_| {
+        server.ask(&made.username, &made.password, "SELECT 1").err()
+    });
 }
