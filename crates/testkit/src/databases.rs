@@ -4,16 +4,24 @@
 //! A configuration's `connection_url` is `sim://{{username}}:{{password}}@SERVER/`; a server is
 //! there when it is named first. Statements are texts: one that holds `FAIL` is refused, one that
 //! holds `NOTHING` does nothing.
+//!
+//! What goes wrong is planned call by call ([`SimServers::fail`]) or left to a [`Weather`], which
+//! also sees everything that comes to a server.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use strongroom_base::{SecretString, Timestamp};
 use strongroom_connectors::database::{
     Answer, Credential, CredentialKind, Database, DatabaseError, Databases, Driver, DriverTraits,
-    FailureKind, NewAccount, Settings,
+    NewAccount, Settings,
 };
+
+/// What a call is told, for those who watch it.
+pub use strongroom_connectors::database::FailureKind;
 
 static TRAITS: DriverTraits = DriverTraits {
     names: &["sim-database-plugin"],
@@ -37,8 +45,41 @@ pub enum Fault {
     Refused,
     /// The server does it, and its answer is lost.
     AnswerLost,
+    /// The server is given up, and does it when [`SimServers::arrive`] says so. Only accounts are
+    /// made so late; other calls meet [`Fault::Unreachable`].
+    Late,
     /// All is well: the fault is one of a later call.
     None,
+}
+
+/// A wait.
+pub type Pause = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What becomes of calls, where a test leaves it to chance. It must not call the servers.
+pub trait Weather: Send + Sync {
+    /// The way of a call to a server, and the way of its answer back.
+    fn pause(&self) -> Pause;
+
+    /// What goes wrong with a call of this name.
+    fn fault(&self, call: &'static str) -> Fault;
+
+    /// A call came to a server.
+    fn came(&self, call: &Came<'_>);
+}
+
+/// A call that came to a server.
+#[derive(Debug)]
+pub struct Came<'a> {
+    /// `create`, `remove`, …
+    pub call: &'static str,
+    /// The account it is about; "" where it is about none.
+    pub account: &'a str,
+    /// Did the server do it?
+    pub done: bool,
+    /// What the caller is told, if it is told anything.
+    pub told: Result<(), FailureKind>,
+    /// The fault that it met.
+    pub fault: Fault,
 }
 
 /// An account.
@@ -70,6 +111,9 @@ pub struct SimServers(Arc<Mutex<World>>);
 struct World {
     servers: BTreeMap<String, Server>,
     process: u64,
+    weather: Option<Arc<dyn Weather>>,
+    /// Accounts that are under way, with their servers.
+    late: Vec<(String, String, Account)>,
 }
 
 impl SimServers {
@@ -82,6 +126,37 @@ impl SimServers {
     /// Strongroom's process died: what is left of it reaches no server any more.
     pub fn process_died(&self) {
         self.0.lock().process += 1;
+    }
+
+    /// Leaves to `weather` what becomes of calls.
+    pub fn set_weather(&self, weather: Arc<dyn Weather>) {
+        self.0.lock().weather = Some(weather);
+    }
+
+    /// What is late comes to its servers now.
+    pub fn arrive(&self) {
+        let late = std::mem::take(&mut self.0.lock().late);
+        for (server, name, account) in late {
+            self.server(&server, |s| s.accounts.insert(name.clone(), account));
+            let told = Err(FailureKind::Unreachable);
+            self.tell(&Came {
+                call: "create",
+                account: &name,
+                done: true,
+                told,
+                fault: Fault::Late,
+            });
+        }
+    }
+
+    fn weather(&self) -> Option<Arc<dyn Weather>> {
+        self.0.lock().weather.clone()
+    }
+
+    fn tell(&self, came: &Came<'_>) {
+        if let Some(weather) = self.weather() {
+            weather.came(came);
+        }
     }
 
     fn server<T>(&self, name: &str, look: impl FnOnce(&mut Server) -> T) -> T {
@@ -210,38 +285,84 @@ fn unreachable() -> DatabaseError {
     DatabaseError::new(FailureKind::Unreachable, "the server does not answer")
 }
 
+/// A call as it comes to a server.
+struct Call<'a> {
+    name: &'static str,
+    /// The account it is about, or "".
+    account: &'a str,
+    statements: &'a [String],
+    /// What is made, if it is made late.
+    made: Option<&'a Account>,
+}
+
 impl SimDatabase {
-    /// Logs in as the administrator, and does `work`; after that the planned fault.
-    fn with<T>(
+    /// One call: its way, what the server does, the way back.
+    async fn with<T>(
         &self,
-        call: &'static str,
-        statements: &[String],
+        call: Call<'_>,
         work: impl FnOnce(&mut BTreeMap<String, Account>) -> Result<T, DatabaseError>,
     ) -> Result<T, DatabaseError> {
+        self.away().await;
         if self.world.servers.0.lock().process != self.world.process {
             return Err(unreachable());
         }
+        let weather = self.world.servers.weather();
+        let chance = weather.as_ref().map_or(Fault::None, |weather| weather.fault(call.name));
+        let (fault, done, told) = self.serve(&call, chance, work);
+        if let (Fault::Late, Some(made)) = (fault, call.made) {
+            let late = (self.server.clone(), call.account.to_owned(), made.clone());
+            self.world.servers.0.lock().late.push(late);
+        }
+        let short = told.as_ref().map(|_| ()).map_err(|e| e.kind);
+        let (name, account) = (call.name, call.account);
+        self.world.servers.tell(&Came { call: name, account, done, told: short, fault });
+        if weather.is_some() {
+            self.away().await;
+        }
+        told
+    }
+
+    /// Lets others run between a call and its effect, as a network does.
+    async fn away(&self) {
+        match self.world.servers.weather() {
+            Some(weather) => weather.pause().await,
+            None => tokio::task::yield_now().await,
+        }
+    }
+
+    /// Logs in as the administrator, and does `work`; after that the planned fault. Answers the
+    /// fault, whether the work was done, and what the caller is told.
+    fn serve<T>(
+        &self,
+        call: &Call<'_>,
+        chance: Fault,
+        work: impl FnOnce(&mut BTreeMap<String, Account>) -> Result<T, DatabaseError>,
+    ) -> (Fault, bool, Result<T, DatabaseError>) {
         self.world.servers.server(&self.server, |server| {
-            *server.calls.entry(call).or_default() += 1;
-            let fault = server.faults.pop_front().unwrap_or(Fault::None);
-            if server.down || fault == Fault::Unreachable {
-                return Err(unreachable());
+            *server.calls.entry(call.name).or_default() += 1;
+            let fault = server.faults.pop_front().unwrap_or(chance);
+            if server.down || matches!(fault, Fault::Unreachable | Fault::Late) {
+                return (fault, false, Err(unreachable()));
             }
             let admin = server.accounts.get(&self.username);
             if admin.is_none_or(|a| !self.password.constant_time_eq(a.credential.as_bytes())) {
                 let text = "the server does not take the administrator's password";
-                return Err(DatabaseError::new(FailureKind::Credential, text));
+                let error = DatabaseError::new(FailureKind::Credential, text);
+                return (fault, false, Err(error));
             }
-            if fault == Fault::Refused || statements.iter().any(|s| s.contains("FAIL")) {
-                return Err(refused("the server refuses"));
+            if fault == Fault::Refused || call.statements.iter().any(|s| s.contains("FAIL")) {
+                return (fault, false, Err(refused("the server refuses")));
             }
-            let done = if statements.iter().any(|s| s.contains("NOTHING")) {
+            let nothing = call.statements.iter().any(|s| s.contains("NOTHING"));
+            let done = if nothing {
                 let mut shadow = server.accounts.clone();
                 work(&mut shadow)
             } else {
                 work(&mut server.accounts)
             };
-            if fault == Fault::AnswerLost { Err(unreachable()) } else { done }
+            let is_done = done.is_ok() && !nothing;
+            let told = if fault == Fault::AnswerLost { Err(unreachable()) } else { done };
+            (fault, is_done, told)
         })
     }
 }
@@ -254,34 +375,33 @@ fn text(credential: &Credential) -> String {
     }
 }
 
-/// Lets others run between a call and its effect, as a network does.
-async fn away() {
-    tokio::task::yield_now().await;
-}
-
 impl Database for SimDatabase {
     fn verify(&self) -> Answer<'_, ()> {
-        Box::pin(async {
-            away().await;
-            self.with("verify", &[], |_| Ok(()))
-        })
+        Box::pin(
+            self.with(
+                Call { name: "verify", account: "", statements: &[], made: None },
+                |_| Ok(()),
+            ),
+        )
     }
 
     fn create<'a>(&'a self, account: NewAccount<'a>) -> Answer<'a, ()> {
+        let made = Account {
+            credential: text(account.credential),
+            expires: account.expires,
+            statements: account.statements.to_vec(),
+        };
         Box::pin(async move {
-            away().await;
-            self.with("create", account.statements, |accounts| {
-                if accounts.contains_key(account.name) {
+            let NewAccount { name, statements, .. } = account;
+            let call = Call { name: "create", account: name, statements, made: Some(&made) };
+            let done = self.with(call, |accounts| {
+                if accounts.contains_key(name) {
                     return Err(refused("there is an account of this name"));
                 }
-                let made = Account {
-                    credential: text(account.credential),
-                    expires: account.expires,
-                    statements: account.statements.to_vec(),
-                };
-                accounts.insert(account.name.to_owned(), made);
+                accounts.insert(name.to_owned(), made.clone());
                 Ok(())
-            })
+            });
+            done.await
         })
     }
 
@@ -291,14 +411,12 @@ impl Database for SimDatabase {
         expires: Timestamp,
         statements: &'a [String],
     ) -> Answer<'a, ()> {
-        Box::pin(async move {
-            away().await;
-            self.with("renew", statements, |accounts| {
-                let account = accounts.get_mut(name).ok_or_else(|| refused("no such account"))?;
-                account.expires = expires;
-                Ok(())
-            })
-        })
+        let call = Call { name: "renew", account: name, statements, made: None };
+        Box::pin(self.with(call, move |accounts| {
+            let account = accounts.get_mut(name).ok_or_else(|| refused("no such account"))?;
+            account.expires = expires;
+            Ok(())
+        }))
     }
 
     fn set_credential<'a>(
@@ -307,34 +425,28 @@ impl Database for SimDatabase {
         credential: &'a Credential,
         statements: &'a [String],
     ) -> Answer<'a, ()> {
-        Box::pin(async move {
-            away().await;
-            self.with("set_credential", statements, |accounts| {
-                let account = accounts.get_mut(name).ok_or_else(|| refused("no such account"))?;
-                account.credential = text(credential);
-                Ok(())
-            })
-        })
+        let call = Call { name: "set_credential", account: name, statements, made: None };
+        Box::pin(self.with(call, move |accounts| {
+            let account = accounts.get_mut(name).ok_or_else(|| refused("no such account"))?;
+            account.credential = text(credential);
+            Ok(())
+        }))
     }
 
     fn remove<'a>(&'a self, name: &'a str, statements: &'a [String]) -> Answer<'a, ()> {
-        Box::pin(async move {
-            away().await;
-            self.with("remove", statements, |accounts| {
-                accounts.remove(name);
-                Ok(())
-            })
-        })
+        let call = Call { name: "remove", account: name, statements, made: None };
+        Box::pin(self.with(call, move |accounts| {
+            accounts.remove(name);
+            Ok(())
+        }))
     }
 
     fn logs_in<'a>(&'a self, name: &'a str, password: &'a SecretString) -> Answer<'a, bool> {
-        Box::pin(async move {
-            away().await;
-            self.with("logs_in", &[], |accounts| {
-                let account = accounts.get(name);
-                Ok(account.is_some_and(|a| password.constant_time_eq(a.credential.as_bytes())))
-            })
-        })
+        let call = Call { name: "logs_in", account: name, statements: &[], made: None };
+        Box::pin(self.with(call, move |accounts| {
+            let account = accounts.get(name);
+            Ok(account.is_some_and(|a| password.constant_time_eq(a.credential.as_bytes())))
+        }))
     }
 
     fn close(&self) -> Answer<'_, ()> {
