@@ -107,6 +107,41 @@ const MUTANTS: &[Mutant] = &[
         ),
     },
     Mutant {
+        name: "account-name-lost",
+        file: "crates/engines/src/database/creds.rs",
+        before: "            \"username\": self.username,",
+        after: "            \"username\": self.role,",
+        caught_by: CaughtBy::Simulator,
+    },
+    Mutant {
+        name: "account-before-its-intent",
+        file: "crates/engines/src/database/creds.rs",
+        before: "let ends = cx.intend(&lease).await?;",
+        after: "let ends = cx.now().plus_seconds(role.default_ttl);",
+        caught_by: CaughtBy::Simulator,
+    },
+    Mutant {
+        name: "late-account-stays",
+        file: "crates/kernel/src/leases/intents.rs",
+        before: "(self.intent && now < again).then_some(again)",
+        after: "(self.intent && now < again && self.attempts > 99).then_some(again)",
+        caught_by: CaughtBy::Simulator,
+    },
+    Mutant {
+        name: "role-maximum-ignored",
+        file: "crates/engines/src/database/creds.rs",
+        before: "            most => seconds.min(cx.now().seconds_until(leased.issued.plus_seconds(most))),",
+        after: "            most => seconds.max(seconds.min(most)),",
+        caught_by: CaughtBy::Simulator,
+    },
+    Mutant {
+        name: "failed-revocation-forgotten",
+        file: "crates/kernel/src/leases/revoke.rs",
+        before: "                if lease.forced {",
+        after: "                if lease.forced || lease.attempts == 0 {",
+        caught_by: CaughtBy::Simulator,
+    },
+    Mutant {
         name: "audit-line-dropped",
         file: "crates/kernel/src/pipeline/record.rs",
         before: "        let recorded = services.audit.record(&entry).await;

@@ -72,12 +72,11 @@ pub async fn check(machine: &Machine, ledger: &Ledger) -> Result<(), String> {
 
 /// Is one of the planted texts in `bytes`?
 pub fn no_canary(place: &str, bytes: &[u8]) -> Result<(), String> {
-    for planted in PLANTED {
-        if bytes.windows(planted.len()).any(|window| window == planted.as_bytes()) {
-            return Err(format!("{place} shows {planted:?}"));
-        }
+    let text = String::from_utf8_lossy(bytes);
+    match PLANTED.iter().find(|planted| text.contains(**planted)) {
+        Some(planted) => Err(format!("{place} shows {planted:?}")),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn lines(log: &[u8]) -> Result<BTreeMap<u64, Seen>, String> {

@@ -19,7 +19,7 @@ use strongroom_storage::{
 };
 
 use crate::dice::Dice;
-use crate::giver;
+use crate::outside::Outside;
 
 tokio::task_local! {
     /// The number of the request that runs.
@@ -53,12 +53,12 @@ pub struct SimStorage {
     mood: Mutex<Mood>,
     applied: Mutex<BTreeMap<u64, Applied>>,
     /// Is told when a commit is lost that would have ended a lease.
-    outside: giver::Shared,
+    outside: Arc<Outside>,
 }
 
 impl SimStorage {
     /// A disk over `inner`.
-    pub fn new(inner: Arc<MemoryStorage>, dice: Dice, outside: giver::Shared) -> Arc<Self> {
+    pub fn new(inner: Arc<MemoryStorage>, dice: Dice, outside: Arc<Outside>) -> Arc<Self> {
         Arc::new(Self { inner, dice, mood: Mutex::default(), applied: Mutex::default(), outside })
     }
 
@@ -117,24 +117,28 @@ impl SimStorage {
 
     async fn commit_now(&self, commit: Commit) -> Result<Revision, StorageError> {
         turns(self.wait()).await;
+        self.outside.stop.step().await;
         let request = REQUEST.try_with(|n| *n).ok();
         let effect = commit
             .changes
             .iter()
             .any(|c| matches!(c, Change::Put(Key::Row(table, _), _) if *table == rows::OUTBOX));
-        // Its lines tell of the lease that is begun, not of the request.
-        let intent = commit.changes.iter().any(begins_lease);
+        // Its lines tell of the lease that is begun, not of the request; nor is it the request's
+        // when that is withdrawn.
+        let intent = commit.changes.iter().any(begins_lease)
+            || !effect && commit.changes.iter().any(is_intent);
         let fault = if commit.changes.is_empty() { None } else { self.fault() };
         let hidden = fault.as_ref().map(|fault| fault.applied);
         let changes = !commit.changes.is_empty();
         if let Some(fault) = fault {
-            if !fault.applied && commit.changes.iter().any(ends_lease) {
-                self.outside.lock().note_lost();
-            }
             self.inner.fail_next(fault);
         }
+        let ends = commit.changes.iter().any(ends_lease);
         let before = self.inner.revision();
         let done = self.inner.commit(commit).await;
+        if ends && done.is_err() {
+            self.outside.note_lost();
+        }
         if let (Some(request), true) = (request, changes) {
             let mut applied = self.applied.lock();
             let entry = applied.entry(request).or_default();
@@ -144,14 +148,19 @@ impl SimStorage {
                 entry.other += u32::from(!effect);
             }
         }
+        self.outside.stop.step().await;
         turns(self.wait()).await;
         done
     }
 }
 
-/// Is it the link of an intent?
 fn begins_lease(change: &Change) -> bool {
-    matches!(change, Change::Put(Key::Index(table, key), _)
+    is_intent(change) && matches!(change, Change::Put(..))
+}
+
+/// Is it about the link of an intent?
+fn is_intent(change: &Change) -> bool {
+    matches!(change, Change::Put(Key::Index(table, key), _) | Change::Delete(Key::Index(table, key))
         if *table == indexes::LINKS && key.first() == Some(&links::INTENT))
 }
 
@@ -177,9 +186,10 @@ impl Storage for SimStorage {
 
     fn get<'a>(&'a self, key: &'a Key) -> Read<'a, Option<Value>> {
         match self.wait() {
-            0 => self.inner.get(key),
+            0 if !self.outside.stop.is_on() => self.inner.get(key),
             count => Read::Later(Box::pin(async move {
-                turns(count - 1).await;
+                self.outside.stop.step().await;
+                turns(count.saturating_sub(1)).await;
                 let value = self.inner.get(key).done().await;
                 turns(1).await;
                 value
@@ -195,8 +205,9 @@ impl Storage for SimStorage {
         limit: usize,
     ) -> Read<'a, Page<IndexKey>> {
         match self.wait() {
-            0 => self.inner.scan_index(table, from, to, limit),
+            0 if !self.outside.stop.is_on() => self.inner.scan_index(table, from, to, limit),
             count => Read::Later(Box::pin(async move {
+                self.outside.stop.step().await;
                 turns(count).await;
                 self.inner.scan_index(table, from, to, limit).done().await
             })),
@@ -211,8 +222,9 @@ impl Storage for SimStorage {
         limit: usize,
     ) -> Read<'a, Page<u64>> {
         match self.wait() {
-            0 => self.inner.scan_rows(table, from, to, limit),
+            0 if !self.outside.stop.is_on() => self.inner.scan_rows(table, from, to, limit),
             count => Read::Later(Box::pin(async move {
+                self.outside.stop.step().await;
                 turns(count).await;
                 self.inner.scan_rows(table, from, to, limit).done().await
             })),

@@ -15,11 +15,12 @@
 mod check;
 mod dice;
 mod disk;
-mod giver;
 mod machine;
 mod model;
 mod ops;
+mod outside;
 mod run;
+mod stop;
 mod turner;
 
-pub use run::{Failure, Plan, Report, run, run_twice};
+pub use run::{Failure, Plan, Report, Scenario, crash_at_each_step, run, run_twice};

@@ -17,13 +17,12 @@ use strongroom_kernel::pipeline::{Call, handle};
 use strongroom_kernel::plug::{Peer, Registry, Verb};
 use strongroom_kernel::seal::ceremony::SharePlan;
 use strongroom_storage::memory::MemoryStorage;
-use strongroom_testkit::databases::SimServers;
 use strongroom_testkit::{Got, MemorySinks, SimRng, render};
 
 use crate::dice::Dice;
 use crate::disk::{REQUEST, SimMedium, SimStorage};
-use crate::giver;
 use crate::ops::Wire;
+use crate::outside::Outside;
 use crate::turner;
 
 /// Bytes of an audit segment: small, so that segments end while the core works.
@@ -59,7 +58,7 @@ pub struct Machine {
     /// Its audit log.
     pub medium: Arc<SimMedium>,
     /// What the server gives credentials of.
-    pub outside: giver::Shared,
+    pub outside: Arc<Outside>,
     /// What the server rotates credentials of.
     pub turned: turner::Shared,
     /// The first root token.
@@ -79,7 +78,7 @@ impl Machine {
         let dice = Dice::new(seed, 2);
         let hands = Hands::new(1_767_225_600 * NANOS_PER_SECOND);
         let rng = SimRng::new(seed);
-        let outside = giver::Shared::default();
+        let outside = Outside::new(Dice::new(seed, 4));
         let turned = turner::Shared::default();
         let disk = SimStorage::new(MemoryStorage::new(), dice.clone(), outside.clone());
         let medium = Arc::new(SimMedium::default());
@@ -126,7 +125,7 @@ impl Machine {
     pub async fn restart(&mut self, power_cut: bool) -> Result<(), String> {
         let dice = power_cut.then_some(&self.dice);
         self.medium = self.medium.crash(dice);
-        self.outside.lock().process_died();
+        self.outside.process_died();
         self.turned.lock().process_died();
         let outside = self.outside.clone();
         self.disk = SimStorage::new(self.disk.crash(), self.dice.clone(), outside);
@@ -134,13 +133,15 @@ impl Machine {
         self.hands = Hands::new(self.expected.max(self.hands.now().0));
         self.expected = self.hands.now().0;
         self.boots += 1;
-        let outsides = (&self.outside, &self.turned);
+        let outsides = (&*self.outside, &self.turned);
         self.node = boot(&self.disk, &self.medium, &self.hands, &self.rng, outsides).await?;
         self.unseal().await
     }
 
     /// Time goes on.
     pub fn advance(&mut self, seconds: i64) {
+        // What is late is not so late that it would be forgotten.
+        self.outside.servers.arrive();
         let nanos = seconds * NANOS_PER_SECOND;
         self.hands.monotonic.fetch_add(nanos as u64, Ordering::SeqCst);
         self.hands.wall.fetch_add(nanos, Ordering::SeqCst);
@@ -150,6 +151,7 @@ impl Machine {
 
     /// The wall clock steps.
     pub fn step_wall(&mut self, seconds: i64) {
+        self.outside.servers.arrive();
         self.hands.wall.fetch_add(seconds * NANOS_PER_SECOND, Ordering::SeqCst);
         self.expected = self.expected.max(self.hands.now().0);
     }
@@ -218,13 +220,13 @@ async fn boot(
     medium: &Arc<SimMedium>,
     hands: &Arc<Hands>,
     rng: &Arc<SimRng>,
-    (outside, turned): (&giver::Shared, &turner::Shared),
+    (outside, turned): (&Outside, &turner::Shared),
 ) -> Result<Arc<Node>, String> {
     let specs = strongroom_system::specs()
         .into_iter()
         .chain(strongroom_auth::registry::specs())
-        .chain(strongroom_engines::registry::specs(SimServers::default().databases()))
-        .chain([giver::spec(outside.clone()), turner::spec(turned.clone())]);
+        .chain(strongroom_engines::registry::specs(outside.servers.databases()))
+        .chain([turner::spec(turned.clone())]);
     let mut registry = Registry::new(specs);
     registry.node = strongroom_system::node_ops::spec();
     let config = KernelConfig {

@@ -1,11 +1,11 @@
 //! `strongroom-sim [--seed N] [--minutes M] [--steps S]`: runs seeds until the time is over, each
-//! twice. A finding prints its seed, the last requests, and how to see it again.
+//! twice. Without `--seed` a crash at each step of a lease's life comes first. A finding prints its seed, the last requests, and how to see it again.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use strongroom_sim::{Plan, run_twice};
+use strongroom_sim::{Failure, Plan, Scenario, crash_at_each_step, run_twice};
 
 const USAGE: &str = "usage: sim [--seed N] [--minutes M] [--steps S]";
 
@@ -34,6 +34,17 @@ fn args() -> Result<Args, String> {
     Ok(args)
 }
 
+/// Each scenario with a crash at each of its steps; answers how many there were.
+fn crashes_at_each_step() -> Result<u64, Failure> {
+    let mut crashes = 0;
+    for scenario in Scenario::ALL {
+        for power_cut in [false, true] {
+            crashes += crash_at_each_step(scenario, power_cut)?.crashes;
+        }
+    }
+    Ok(crashes)
+}
+
 // A development tool may look at the wall clock: only to know when to stop.
 #[allow(clippy::disallowed_methods)]
 fn main() -> ExitCode {
@@ -49,6 +60,15 @@ fn main() -> ExitCode {
     let (mut seed, mut seeds, mut requests) = (args.seed.unwrap_or(1), 0, 0);
     let (mut crashes, mut unknown) = (0, 0);
     let mut answers: BTreeMap<(String, u16), u64> = BTreeMap::new();
+    if args.seed.is_none() {
+        match crashes_at_each_step() {
+            Ok(count) => println!("{count} crashes, one at each step of a lease's life"),
+            Err(failure) => {
+                eprintln!("{failure}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
     loop {
         match run_twice(Plan { seed, steps: args.steps }) {
             Ok(report) => {

@@ -5,8 +5,8 @@
 //! taken: what a crash or a failing disk may leave.
 
 mod approle;
+mod database;
 mod kv;
-mod leases;
 mod policy;
 mod tokens;
 
@@ -17,13 +17,15 @@ use strongroom_base::time::NANOS_PER_SECOND;
 
 use crate::ops::{Op, Who};
 use approle::AppRole;
+use database::{Database, Lease};
 use kv::{Secret, kv};
-use leases::Lease;
 pub use policy::{Policy, caps};
 use tokens::Token;
 
 /// Any answer will do: what is revoked already may be cleared away or not yet.
 pub const ANY: u16 = 1;
+/// 204, or 400 that leaves everything as it was: it depends on what was cleared away.
+pub const EITHER: u16 = 2;
 
 /// A wrapped value.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -39,6 +41,7 @@ pub struct Model {
     policies: BTreeMap<&'static str, Policy>,
     tokens: BTreeMap<u64, Token>,
     wraps: BTreeMap<u64, Wrapped>,
+    database: Option<Database>,
     leases: BTreeMap<u64, Lease>,
     approle: Option<AppRole>,
     user: Option<Vec<&'static str>>,
@@ -54,6 +57,13 @@ pub struct Said {
     pub next: Model,
     /// The model where only a use was taken, if one was to be taken.
     pub used: Option<Model>,
+}
+
+impl Said {
+    /// The model where nothing came of the operation; `before` is the one it began with.
+    pub fn nothing(self, before: &Model) -> Model {
+        self.used.unwrap_or_else(|| before.clone())
+    }
 }
 
 /// What of an answer is compared.
@@ -177,9 +187,16 @@ impl Model {
                 Some(wrapped) if wrapped.expires > now => (200, json!(wrapped.value)),
                 _ => (0, Value::Null),
             },
-            Op::Give { .. } | Op::RenewLease { .. } | Op::RevokeLease { .. } => {
-                self.lease(number, who, op, now)
-            }
+            Op::Give { .. }
+            | Op::RenewLease { .. }
+            | Op::RevokeLease { .. }
+            | Op::RevokePrefix { .. } => self.lease(number, who, op, now),
+            Op::EnableDatabase
+            | Op::DisableDatabase
+            | Op::PutConnection { .. }
+            | Op::DeleteConnection
+            | Op::PutAccountRole { .. }
+            | Op::DeleteAccountRole { .. } => self.database(number, op),
             Op::Rotate => (204, Value::Null),
             Op::ReadTurned { .. } | Op::AckTurned { .. } => (200, Value::Null),
             // What is under way is not the model's business.

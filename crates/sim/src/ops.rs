@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::model::{Policy, caps};
+use crate::outside::{ADMIN, SERVER, admin_password};
 
 /// Who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,12 +83,26 @@ pub enum Op {
     DeleteUser,
     /// The user logs in, with the password or without.
     UserLogin { right: bool },
-    /// Asks for a credential.
+    /// Enables the database engine.
+    EnableDatabase,
+    /// Disables it: all accounts go.
+    DisableDatabase,
+    /// Writes the connection.
+    PutConnection { verify: bool },
+    /// Deletes it: nothing is made, and what is to be taken back waits.
+    DeleteConnection,
+    /// Writes a role of accounts.
+    PutAccountRole { role: &'static str, ttl: i64, max: i64 },
+    /// Deletes it: its accounts are not renewed any more.
+    DeleteAccountRole { role: &'static str },
+    /// Asks for an account.
     Give { role: &'static str },
     /// Renews its lease.
     RenewLease { lease: u64, increment: i64 },
     /// Revokes its lease.
     RevokeLease { lease: u64 },
+    /// Revokes all leases of a role, while the caller waits or not.
+    RevokePrefix { role: &'static str, sync: bool },
     /// Gives the key ring a new term.
     Rotate,
     /// Reads a credential that is rotated.
@@ -220,7 +235,29 @@ impl Op {
                 let password = if *right { "abc" } else { "wrong" };
                 wire("WRITE", "auth/userpass/login/bob", json!({ "password": password }))
             }
-            Self::Give { role } => wire("WRITE", format!("db/creds/{role}"), none()),
+            Self::EnableDatabase => wire("WRITE", "sys/mounts/db", json!({"type": "database"})),
+            Self::DisableDatabase => wire("DELETE", "sys/mounts/db", none()),
+            Self::PutConnection { verify } => {
+                let address = format!("sim://{{{{username}}}}:{{{{password}}}}@{SERVER}/");
+                let body = json!({
+                    "plugin_name": "sim-database-plugin", "connection_url": address,
+                    "username": ADMIN, "password": admin_password(), "allowed_roles": "*",
+                    "verify_connection": verify,
+                });
+                wire("WRITE", "db/config/main", body)
+            }
+            Self::DeleteConnection => wire("DELETE", "db/config/main", none()),
+            Self::PutAccountRole { role, ttl, max } => {
+                let body = json!({"db_name": "main", "creation_statements": "CREATE {{name}}",
+                    "default_ttl": ttl, "max_ttl": max});
+                wire("WRITE", format!("db/roles/{role}"), body)
+            }
+            Self::DeleteAccountRole { role } => wire("DELETE", format!("db/roles/{role}"), none()),
+            Self::Give { role } => wire("READ", format!("db/creds/{role}"), none()),
+            Self::RevokePrefix { role, sync } => {
+                let path = format!("sys/leases/revoke-prefix/db/creds/{role}");
+                wire("WRITE", path, json!({ "sync": sync }))
+            }
             Self::RenewLease { lease, increment } => {
                 let body = json!({"lease_id": text(*lease), "increment": increment});
                 wire("WRITE", "sys/leases/renew", body)
@@ -245,13 +282,18 @@ impl Op {
     /// What policy must allow for a caller that is not root: the capability, any of these.
     pub fn capability(&self) -> u8 {
         match self {
-            Self::Get { .. } | Self::LookupSelf | Self::ReadTurned { .. } => caps::READ,
+            Self::Get { .. } | Self::Give { .. } | Self::LookupSelf | Self::ReadTurned { .. } => {
+                caps::READ
+            }
             Self::List { .. } => caps::LIST,
             Self::DeleteLatest { .. }
             | Self::DeleteSecret { .. }
             | Self::Disable { .. }
             | Self::DisableAppRole
             | Self::DeletePolicy { .. }
+            | Self::DisableDatabase
+            | Self::DeleteConnection
+            | Self::DeleteAccountRole { .. }
             | Self::DeleteUser => caps::DELETE,
             _ => caps::WRITE,
         }

@@ -1,10 +1,13 @@
 //! One run: a seed's requests, faults and checks, in order.
 
+mod accounts;
 mod agree;
+mod batch;
 mod draw;
+mod steps;
 mod turned;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -12,17 +15,20 @@ use parking_lot::Mutex;
 use serde_json::Value;
 use strongroom_crypto::digest::Sha256;
 use strongroom_testkit::Got;
-use tokio::task::JoinHandle;
 
-use crate::check::{Due, Ledger, check, no_canary};
+use crate::check::{Ledger, check, no_canary};
 use crate::dice::Dice;
 use crate::disk::{Applied, Mood, turns};
-use crate::giver::{LEASE_MAX, TakenBack};
-use crate::machine::{Machine, send};
+use crate::machine::Machine;
 use crate::model::Model;
 use crate::ops::{Op, Who, Wire};
+use crate::outside;
 use crate::turner;
+use accounts::{Accounts, LEASE_MAX, TTLS};
+use batch::Crash;
 use draw::everything;
+
+pub use steps::{Scenario, crash_at_each_step};
 
 /// What a run does.
 #[derive(Clone, Copy, Debug)]
@@ -72,8 +78,8 @@ pub struct Report {
 
 /// Runs a seed twice; the traces must be equal.
 pub fn run_twice(plan: Plan) -> Result<Report, Failure> {
-    let (first, trace) = traced(plan)?;
-    let (second, other) = traced(plan)?;
+    let (first, trace) = traced(plan.seed, Work::Rounds(plan.steps))?;
+    let (second, other) = traced(plan.seed, Work::Rounds(plan.steps))?;
     if first == second {
         return Ok(first);
     }
@@ -87,12 +93,21 @@ pub fn run_twice(plan: Plan) -> Result<Report, Failure> {
 
 /// Runs a seed once.
 pub fn run(plan: Plan) -> Result<Report, Failure> {
-    traced(plan).map(|(report, _)| report)
+    traced(plan.seed, Work::Rounds(plan.steps)).map(|(report, _)| report)
+}
+
+/// What is run.
+#[derive(Clone, Copy)]
+enum Work {
+    /// So many rounds.
+    Rounds(u64),
+    /// A crash at each step of a scenario; does the power go?
+    EachStep(Scenario, bool),
 }
 
 /// Runs a seed once; tells also its requests, answers and audit lines.
-fn traced(plan: Plan) -> Result<(Report, Vec<String>), Failure> {
-    let failed = |what: String| Failure { seed: plan.seed, step: 0, what, history: Vec::new() };
+fn traced(seed: u64, work: Work) -> Result<(Report, Vec<String>), Failure> {
+    let failed = |what: String| Failure { seed, step: 0, what, history: Vec::new() };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .map_err(|e| failed(format!("no runtime: {e}")))?;
@@ -106,18 +121,25 @@ fn traced(plan: Plan) -> Result<(Report, Vec<String>), Failure> {
         .finish();
     let outcome = tracing::subscriber::with_default(subscriber, || {
         runtime.block_on(async {
-            let mut run = Run::start(plan).await.map_err(failed)?;
-            match run.all(plan.steps).await {
+            let mut run = Run::start(seed).await.map_err(failed)?;
+            let done = match work {
+                Work::Rounds(steps) => {
+                    run.rotate(seed).await.map_err(failed)?;
+                    run.all(steps).await
+                }
+                Work::EachStep(scenario, power_cut) => run.each_step(scenario, power_cut).await,
+            };
+            match done {
                 Ok(()) => {
                     let report = run.report();
                     let log = run.machine.medium.contents();
                     let log = String::from_utf8_lossy(&log);
                     run.history.extend(log.lines().map(str::to_owned));
-                    Ok((report, run.history))
+                    Ok((report, run.history, run.accounts))
                 }
                 Err(what) => {
                     let history = run.history.split_off(run.history.len().saturating_sub(40));
-                    Err(Failure { seed: plan.seed, step: run.step, what, history })
+                    Err(Failure { seed, step: run.step, what, history })
                 }
             }
         })
@@ -125,7 +147,9 @@ fn traced(plan: Plan) -> Result<(Report, Vec<String>), Failure> {
     // Nothing of this run may go on into the next one.
     runtime.shutdown_timeout(std::time::Duration::from_secs(5));
     no_canary("the server's log", &log.0.lock()).map_err(failed)?;
-    outcome
+    let (report, history, accounts) = outcome?;
+    accounts.no_password("the server's log", &log.0.lock()).map_err(failed)?;
+    Ok((report, history))
 }
 
 /// The server's log, kept.
@@ -141,6 +165,9 @@ impl Write for Captured {
         Ok(())
     }
 }
+
+/// Turns in which all that was under way outside has come to its end.
+const AFTERMATH_TURNS: u64 = 60;
 
 /// A request and who sent it.
 #[derive(Clone, Debug)]
@@ -173,21 +200,26 @@ struct Run {
     history: Vec<String>,
     answers: BTreeMap<(String, u16), u64>,
     failing: bool,
-    /// Credentials by number: the request whose lease it is.
-    credentials: BTreeMap<i64, u64>,
+    /// The weather outside, and whether somebody changed the administrator's password by hand.
+    stormy: bool,
+    down: bool,
+    password_changed: bool,
+    accounts: Accounts,
+    /// Did the last crash come before all was done?
+    stopped: bool,
     /// Wrapping tokens whose values were given out, in order.
     unwrapped: Vec<u64>,
-    /// Leases that somebody asked to revoke, with whatever answer.
-    given_up: BTreeSet<u64>,
     /// What consumers hold of what is rotated.
     holders: turned::Holders,
+    /// Is anything rotated?
+    is_rotating: bool,
 }
 
 impl Run {
-    async fn start(plan: Plan) -> Result<Self, String> {
+    async fn start(seed: u64) -> Result<Self, String> {
         let mut run = Self {
-            machine: Machine::start(plan.seed).await?,
-            dice: Dice::new(plan.seed, 1),
+            machine: Machine::start(seed).await?,
+            dice: Dice::new(seed, 1),
             worlds: vec![Model::default()],
             texts: BTreeMap::new(),
             ledger: Ledger::default(),
@@ -199,28 +231,24 @@ impl Run {
             history: Vec::new(),
             answers: BTreeMap::new(),
             failing: false,
-            credentials: BTreeMap::new(),
+            stormy: false,
+            down: false,
+            password_changed: false,
+            accounts: Accounts::default(),
+            stopped: false,
             unwrapped: Vec::new(),
-            given_up: BTreeSet::new(),
             holders: turned::Holders::default(),
+            is_rotating: false,
         };
-        let begun = turner::SUBJECTS.map(|subject| (format!("tu/begin/{subject}"), ""));
-        let mounts = [
-            ("sys/auth/userpass", "userpass"),
-            ("sys/mounts/db", "giver"),
-            ("sys/mounts/tu", "turner"),
-        ];
-        let mounts = mounts.map(|(path, kind)| (path.to_owned(), kind));
-        for (path, kind) in mounts.into_iter().chain(begun) {
-            let body = serde_json::json!({ "type": kind });
-            let wire = Wire { method: "WRITE", path: path.clone(), body, wrap_ttl: None };
-            let got = run.machine.send(0, &run.machine.root, wire).await;
-            if got.body["errors"].is_array() {
-                return Err(format!("{path} is not made: {got:?}"));
-            }
-        }
-        run.machine.turned.lock().faults = Some(Dice::new(plan.seed, 3));
+        let body = serde_json::json!({ "type": "userpass" });
+        run.made("sys/auth/userpass", body).await?;
+        let role = |(role, ttl)| Op::PutAccountRole { role, ttl, max: LEASE_MAX };
+        let [short, long] = TTLS.map(role);
         for op in [
+            Op::EnableDatabase,
+            Op::PutConnection { verify: true },
+            short,
+            long,
             Op::Enable { mount: "kv" },
             Op::Enable { mount: "kw" },
             Op::EnableAppRole,
@@ -234,6 +262,27 @@ impl Run {
             run.batch(vec![asked], None, false).await?;
         }
         Ok(run)
+    }
+
+    /// Root has the server make something that the model knows nothing of.
+    async fn made(&self, path: &str, body: Value) -> Result<(), String> {
+        let wire = Wire { method: "WRITE", path: path.to_owned(), body, wrap_ttl: None };
+        let got = self.machine.send(0, &self.machine.root, wire).await;
+        match got.body["errors"].is_array() {
+            true => Err(format!("{path} is not made: {got:?}")),
+            false => Ok(()),
+        }
+    }
+
+    /// Rotates credentials beside everything else.
+    async fn rotate(&mut self, seed: u64) -> Result<(), String> {
+        self.made("sys/mounts/tu", serde_json::json!({ "type": "turner" })).await?;
+        for subject in turner::SUBJECTS {
+            self.made(&format!("tu/begin/{subject}"), Value::Null).await?;
+        }
+        self.machine.turned.lock().faults = Some(Dice::new(seed, 3));
+        self.is_rotating = true;
+        Ok(())
     }
 
     fn report(&self) -> Report {
@@ -256,61 +305,53 @@ impl Run {
                 check(&self.machine, &self.ledger).await?;
             }
         }
+        self.settle().await
+    }
+
+    /// All faults end, and what is due comes about: nothing is left behind, at last not even of
+    /// what nobody was told of.
+    async fn settle(&mut self) -> Result<(), String> {
         self.machine.disk.set_mood(Mood::default());
         self.machine.turned.lock().faults = None;
+        self.machine.outside.set_mood(outside::Mood::default());
+        self.machine.outside.change_password(false);
+        self.machine.outside.servers.arrive();
+        // Without its connection nothing is taken back.
+        self.alone(Op::PutConnection { verify: true }).await?;
         // What failed is tried again an hour later at most.
         for seconds in [0, 3_600, 3_600, 60] {
-            self.machine.advance(seconds);
-            let before = self.worlds.clone();
-            self.machine.tick().await;
-            self.taken_back(&before)?;
+            self.pass(seconds).await?;
         }
         self.nothing_is_left()?;
         check(&self.machine, &self.ledger).await?;
         // No lease outlives this: whatever was made outside, told of or not, is gone then.
         for seconds in [LEASE_MAX, 3_600, 3_600] {
-            self.machine.advance(seconds);
-            let before = self.worlds.clone();
-            self.machine.tick().await;
-            self.taken_back(&before)?;
+            self.pass(seconds).await?;
         }
-        self.one_account_each().await?;
-        match self.machine.outside.lock().there().as_slice() {
+        if self.is_rotating {
+            self.one_account_each().await?;
+        }
+        let log = self.machine.medium.contents();
+        self.accounts.no_password("the audit log", &log)?;
+        match self.machine.outside.there().as_slice() {
             [] => Ok(()),
-            left => Err(format!("credentials {left:?} are still there, without a lease")),
+            left => Err(format!("accounts {left:?} are still there, without a lease")),
         }
     }
 
-    /// No credential was taken back early, or again without need.
-    fn taken_back(&mut self, before: &[Model]) -> Result<(), String> {
-        let now = self.machine.now()?;
-        let news = self.machine.outside.lock().news();
-        for TakenBack { credential, times, excused } in news {
-            // What nobody was told of is taken back twice, to be sure.
-            let Some(lease) = self.credentials.get(&credential) else { continue };
-            if !excused {
-                return Err(format!("credential {credential} was taken back {times} times"));
-            }
-            let mut worlds = before.iter().chain(&self.worlds);
-            let due = worlds.any(|world| !world.holds_lease(*lease, now));
-            if !due && !self.given_up.contains(lease) {
-                return Err(format!("the credential of request {lease} was taken back early"));
-            }
-        }
-        self.nobody_is_cut_off(before)
+    /// Time goes on, and background work comes to its end.
+    async fn pass(&mut self, seconds: i64) -> Result<(), String> {
+        self.machine.advance(seconds);
+        self.tell(format!("{seconds} seconds later"));
+        let before = self.worlds.clone();
+        self.machine.tick().await;
+        self.taken_back(&before)
     }
 
-    /// Every credential whose lease has ended was taken back.
-    fn nothing_is_left(&self) -> Result<(), String> {
-        let now = self.machine.now()?;
-        let outside = self.machine.outside.lock();
-        for (credential, lease) in &self.credentials {
-            let due = self.worlds.iter().all(|world| !world.holds_lease(*lease, now));
-            if due && !outside.is_revoked(*credential) {
-                return Err(format!("the credential of request {lease} was not taken back"));
-            }
-        }
-        Ok(())
+    /// Root asks, and nobody beside.
+    async fn alone(&mut self, op: Op) -> Result<(), String> {
+        let asked = self.ask(Who::Root, op);
+        self.batch(vec![asked], None, false).await
     }
 
     async fn round(&mut self) -> Result<(), String> {
@@ -321,24 +362,41 @@ impl Run {
             3..=6 => self.machine.advance(self.dice.roll(20) as i64),
             7..=9 => {
                 self.machine.disk.set_mood(Mood::default());
-                let before = self.worlds.clone();
-                self.machine.tick().await;
-                self.taken_back(&before)?;
+                self.pass(0).await?;
             }
             10 => return self.seal().await,
-            11 => {
-                self.failing = !self.failing;
-            }
+            11 => self.failing = !self.failing,
+            12 | 13 => self.turn_weather(),
             _ => {}
         }
         let count = if self.dice.one_in(3) { 2 + self.dice.roll(2) } else { 1 };
         let slow = if count > 1 { self.dice.roll(4) } else { 0 };
         let failing = if self.failing { 6 } else { 0 };
         self.machine.disk.set_mood(Mood { failing, slow });
+        let failing = if self.stormy { 3 } else { 0 };
+        let slow = if self.dice.one_in(2) { self.dice.roll(6) } else { 0 };
+        self.machine.outside.set_mood(outside::Mood { failing, slow, down: self.down });
         let batch: Vec<Asked> = (0..count).map(|_| self.draw(count > 1)).collect();
-        let crash = self.dice.one_in(25).then(|| self.dice.roll(30));
+        let crash = self.dice.one_in(25).then(|| Crash::Turns(self.dice.roll(30)));
         let tick = self.dice.one_in(5);
         self.batch(batch, crash, tick).await
+    }
+
+    /// Something changes outside, or something late arrives.
+    fn turn_weather(&mut self) {
+        match self.dice.roll(6) {
+            0 | 1 => self.stormy = !self.stormy,
+            2 => self.down = !self.down,
+            3 => {
+                self.password_changed = !self.password_changed;
+                self.machine.outside.change_password(self.password_changed);
+            }
+            _ => self.machine.outside.servers.arrive(),
+        }
+        // It is fine for most of the time.
+        if self.down && self.dice.one_in(2) {
+            self.down = false;
+        }
     }
 
     /// Seals, asks, opens again.
@@ -363,7 +421,11 @@ impl Run {
                 return Err(format!("a sealed server answers {asked:?} with {got:?}"));
             }
         }
-        self.machine.unseal().await
+        self.machine.unseal().await?;
+        // What was under way when the keys went comes to its end, and can't be noted.
+        turns(AFTERMATH_TURNS).await;
+        self.machine.outside.note_lost();
+        Ok(())
     }
 
     fn ask(&mut self, who: Who, op: Op) -> Asked {
@@ -382,140 +444,11 @@ impl Run {
     }
 
     fn note(&mut self, asked: &Asked, outcome: &str) {
-        let line = format!("{asked:?} -> {outcome}");
+        self.tell(format!("{asked:?} -> {outcome}"));
+    }
+
+    fn tell(&mut self, line: String) {
         self.trace.update(line.as_bytes());
         self.history.push(line);
-    }
-
-    /// Sends requests together and compares; the machine may die after some turns.
-    async fn batch(
-        &mut self,
-        batch: Vec<Asked>,
-        crash: Option<u64>,
-        tick: bool,
-    ) -> Result<(), String> {
-        let now = self.machine.now()?;
-        let mut running: Vec<JoinHandle<Got>> = Vec::new();
-        for asked in &batch {
-            let (token, wire) = self.wire(asked);
-            let node = self.machine.node.clone();
-            running.push(tokio::spawn(send(node, asked.number, token, wire)));
-        }
-        let ticking = tick.then(|| {
-            let services = self.machine.node.active().ok();
-            tokio::spawn(async move {
-                if let Some(services) = services {
-                    strongroom_kernel::reconcile::run_due(&services).await;
-                }
-            })
-        });
-        let mut answers: Vec<Option<Got>> = Vec::new();
-        if let Some(after) = crash {
-            turns(after).await;
-        }
-        for handle in running {
-            if crash.is_some() && !handle.is_finished() {
-                handle.abort();
-                // Aborted or answered in this very turn: both are waited for.
-                answers.push(handle.await.ok());
-            } else {
-                answers.push(Some(handle.await.map_err(|e| format!("a request panicked: {e}"))?));
-            }
-        }
-        if let Some(ticking) = ticking {
-            if crash.is_some() {
-                ticking.abort();
-            }
-            let _ = ticking.await;
-        }
-        let mut outcomes = Vec::new();
-        for (asked, answer) in batch.iter().zip(answers) {
-            outcomes.push(self.judge(asked, answer)?);
-        }
-        for asked in &batch {
-            self.give_up_turned(asked);
-        }
-        let before = self.worlds.clone();
-        self.agree(&batch, &outcomes, now)?;
-        self.taken_back(&before)?;
-        if crash.is_some() {
-            self.crashes += 1;
-            let power_cut = self.dice.one_in(2);
-            check(&self.machine, &self.ledger).await?;
-            let answered: BTreeSet<u64> =
-                batch.iter().map(|a| a.number).filter(|n| self.ledger.0.contains_key(n)).collect();
-            if power_cut {
-                self.ledger.power_cut();
-            }
-            for (asked, outcome) in batch.iter().zip(&outcomes) {
-                let told = self.ledger.0.contains_key(&asked.number);
-                if let (Outcome::Unknown(Applied { effect: true, .. }), false) = (outcome, told) {
-                    // Its line is moved to the log at the next start, unless one of its answer,
-                    // which said that nobody knows, is there still.
-                    let answered = answered.contains(&asked.number);
-                    let due =
-                        Due { success: !answered, lasting: true, hidden: answered, cut: answered };
-                    self.ledger.0.insert(asked.number, due);
-                }
-            }
-            self.machine.restart(power_cut).await?;
-            check(&self.machine, &self.ledger).await?;
-        }
-        Ok(())
-    }
-
-    /// What one answer says, and what the audit log must say of it.
-    fn judge(&mut self, asked: &Asked, answer: Option<Got>) -> Result<Outcome, String> {
-        let applied = self.machine.disk.applied(asked.number);
-        if let Op::RevokeLease { lease } = asked.op {
-            self.given_up.insert(lease);
-        }
-        let Some(got) = answer else {
-            self.unknown += 1;
-            self.note(asked, &format!("no answer, {applied:?}"));
-            return Ok(Outcome::Unknown(applied));
-        };
-        self.note(asked, &format!("{} {}", got.status, got.body));
-        let name = format!("{:?}", asked.op);
-        let name = name.split([' ', '{']).next().unwrap_or_default().to_owned();
-        *self.answers.entry((name, got.status)).or_default() += 1;
-        // A deleted version is 404 with what is left of it: an answer, not a failure.
-        let success = got.status < 400 || !got.body["data"].is_null();
-        if !success {
-            no_canary("an error", got.body.to_string().as_bytes())?;
-        }
-        let due = Due {
-            success,
-            lasting: success && applied.effect,
-            hidden: !success && applied.effect,
-            cut: false,
-        };
-        self.ledger.0.insert(asked.number, due);
-        if got.status >= 500 {
-            if !applied.failed {
-                return Err(format!("{asked:?} answers {got:?} without a fault"));
-            }
-            self.unknown += 1;
-            return Ok(Outcome::Unknown(applied));
-        }
-        if let (Op::Unwrap { wrap }, 200) = (&asked.op, got.status) {
-            self.unwrapped.push(*wrap);
-        }
-        let data = &got.body["data"];
-        self.note_turned(asked, data);
-        if let (Op::Give { .. }, Some(number)) = (&asked.op, data["number"].as_i64()) {
-            self.credentials.insert(number, asked.number);
-            let id = got.body["lease_id"].as_str().unwrap_or_default();
-            self.texts.insert(asked.number, id.to_owned());
-        }
-        let text = [&got.body["auth"]["client_token"], &got.body["wrap_info"]["token"]]
-            .into_iter()
-            .chain([&data["secret_id"]])
-            .find_map(Value::as_str);
-        // A renewal shows the text of the token that was there.
-        if let (Some(text), false) = (text, matches!(asked.op, Op::RenewSelf { .. })) {
-            self.texts.insert(asked.number, text.to_owned());
-        }
-        Ok(Outcome::Answered(got))
     }
 }

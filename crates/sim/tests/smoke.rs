@@ -1,7 +1,7 @@
 //! A few seeds at each `cargo test`: `cargo xtask sim` runs more.
 #![allow(clippy::panic)]
 
-use strongroom_sim::{Plan, run_twice};
+use strongroom_sim::{Plan, Scenario, crash_at_each_step, run_twice};
 
 /// Seeds, and the rounds of each.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=3;
@@ -17,4 +17,17 @@ fn some_seeds_run_without_a_finding_and_twice_alike() {
         }
     }
     assert!(crashes > 0, "no machine died: the faults are not at work");
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_lease_leaves_no_account_behind_and_takes_none() {
+    for scenario in Scenario::ALL {
+        for power_cut in [false, true] {
+            match crash_at_each_step(scenario, power_cut) {
+                // A disk and an outside, before and after: whatever it is, it has some steps.
+                Ok(report) => assert!(report.crashes > 4, "{scenario:?}: {}", report.crashes),
+                Err(failure) => panic!("{scenario:?}, power cut {power_cut}: {failure}"),
+            }
+        }
+    }
 }

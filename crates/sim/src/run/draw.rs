@@ -1,10 +1,10 @@
 //! Which request comes next: drawn from the seed, with an eye on what the model knows.
 
+use super::accounts::{LEASE_MAX, TTLS};
 use super::{Asked, Run};
 use crate::check::CANARY;
 use crate::dice::Dice;
-use crate::giver::TTLS;
-use crate::model::{Policy, caps};
+use crate::model::{Model, Policy, caps};
 use crate::ops::{Op, Who};
 use crate::turner::SUBJECTS;
 
@@ -96,22 +96,22 @@ impl Run {
                 (who, Op::Unwrap { wrap })
             }
             67..=69 => (Who::Root, Op::SecretId { uses: dice.roll(3) as i64 }),
-            70..=75 => {
+            70..=72 => {
                 let secret = dice.pick(&known).copied().unwrap_or_default();
                 let secret = dice.pick(&secrets).copied().unwrap_or(secret);
                 (Who::Nobody, Op::Login { secret })
             }
-            76 | 77 => (client(&dice), Op::Give { role: dice.pick(&TTLS).map_or("", |(r, _)| r) }),
-            78 if !leases.is_empty() => {
-                let lease = dice.pick(&leases).copied().unwrap_or_default();
-                (Who::Root, Op::RenewLease { lease, increment: 60 + dice.roll(2_000) as i64 })
+            73..=78 => {
+                let op = self.draw_lease(&dice, &leases);
+                // Whoever may ask for an account may not see to leases.
+                (if matches!(op, Op::Give { .. }) { client(&dice) } else { Who::Root }, op)
             }
-            79 if !leases.is_empty() => {
-                let lease = dice.pick(&leases).copied().unwrap_or_default();
-                (Who::Root, Op::RevokeLease { lease })
+            79 if !self.worlds.iter().all(Model::is_connected) => {
+                (Who::Root, Op::PutConnection { verify: dice.one_in(2) })
             }
-            76..=79 => (Who::Root, self.draw_policy(&dice)),
-            80..=92 => (Who::Root, self.draw_policy(&dice)),
+            79 => (Who::Root, self.draw_policy(&dice)),
+            89..=92 => (Who::Root, self.draw_database(&dice)),
+            80..=88 => (Who::Root, self.draw_policy(&dice)),
             93 => (Who::Root, self.draw_mount(&dice)),
             94 => (Who::Root, Op::Rotate),
             95 | 96 => (Who::Nobody, Op::UserLogin { right: !dice.one_in(3) }),
@@ -195,6 +195,47 @@ impl Run {
             rules.push(("kv/*", caps::READ));
         }
         Op::SetPolicy { name, policy: Policy(rules) }
+    }
+
+    fn draw_lease(&self, dice: &Dice, leases: &[u64]) -> Op {
+        let role = dice.pick(&TTLS).map_or("", |(role, _)| *role);
+        let Some(lease) = dice.pick(leases).copied() else { return Op::Give { role } };
+        match dice.roll(12) {
+            0..=5 => Op::Give { role },
+            6..=8 => Op::RenewLease { lease, increment: 60 + dice.roll(2_000) as i64 },
+            9 | 10 => Op::RevokeLease { lease },
+            _ => Op::RevokePrefix { role, sync: !dice.one_in(3) },
+        }
+    }
+
+    /// A change of the database mount. What was taken away comes again soon.
+    fn draw_database(&self, dice: &Dice) -> Op {
+        let all = |is: fn(&Model) -> bool| self.worlds.iter().all(is);
+        if !all(Model::has_database) && !dice.one_in(4) {
+            return Op::EnableDatabase;
+        }
+        let connect = Op::PutConnection { verify: dice.one_in(2) };
+        if !all(Model::is_connected) && !dice.one_in(4) {
+            return connect;
+        }
+        let (role, ttl) = dice.pick(&TTLS).copied().unwrap_or(("", 0));
+        let missing = |role| !self.worlds.iter().all(|world| world.has_role(role));
+        if let Some((role, ttl)) = TTLS.iter().find(|(role, _)| missing(role)) {
+            return Op::PutAccountRole { role, ttl: *ttl, max: LEASE_MAX };
+        }
+        match dice.roll(12) {
+            0..=4 => {
+                let ttl = dice.pick(&[ttl, 120, 900]).copied().unwrap_or(ttl);
+                let max = dice.pick(&[LEASE_MAX, 300, 1_200, 10_000]).copied();
+                Op::PutAccountRole { role, ttl, max: max.unwrap_or(LEASE_MAX) }
+            }
+            5 | 6 => Op::DeleteAccountRole { role },
+            7 | 8 => Op::DeleteConnection,
+            9 => connect,
+            // What a mount without a connection gave out could never be taken back.
+            10 if all(Model::is_connected) => Op::DisableDatabase,
+            _ => Op::EnableDatabase,
+        }
     }
 
     fn draw_mount(&self, dice: &Dice) -> Op {

@@ -1,0 +1,125 @@
+//! A crash at every step of what makes, renews and takes back one account: before and after each
+//! call to the disk and to the outside, until all of it is done.
+
+use strongroom_testkit::databases::Fault;
+
+use super::accounts::TTLS;
+use super::batch::Crash;
+use super::{Asked, Failure, Report, Run, Work, traced};
+use crate::model::Model;
+use crate::ops::{Op, Who};
+use crate::outside::SERVER;
+
+/// What is done with an account.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scenario {
+    /// It is made.
+    Give,
+    /// Its lease is renewed.
+    Renew,
+    /// Its lease is revoked.
+    Revoke,
+    /// All leases of its role are revoked, while the caller waits.
+    RevokePrefix,
+    /// All leases of its role are revoked, without waiting.
+    RevokeLater,
+    /// Its lease ends.
+    Expire,
+    /// It was made, and the answer that told of it was lost.
+    Unfinished,
+}
+
+impl Scenario {
+    /// All there are.
+    pub const ALL: [Self; 7] = [
+        Self::Give,
+        Self::Renew,
+        Self::Revoke,
+        Self::RevokePrefix,
+        Self::RevokeLater,
+        Self::Expire,
+        Self::Unfinished,
+    ];
+}
+
+/// More steps than anything takes.
+const STEPS_MAX: u64 = 500;
+/// Seconds after which all is taken back that nobody was told of.
+const UNFINISHED_SECONDS: i64 = 301;
+
+/// Lets the process die, or the power go, at each step of a scenario in turn.
+pub fn crash_at_each_step(scenario: Scenario, power_cut: bool) -> Result<Report, Failure> {
+    traced(1, Work::EachStep(scenario, power_cut)).map(|(report, _)| report)
+}
+
+impl Run {
+    pub(super) async fn each_step(
+        &mut self,
+        scenario: Scenario,
+        power_cut: bool,
+    ) -> Result<(), String> {
+        for after in 0..STEPS_MAX {
+            self.step = after;
+            let batch = self.prepare(scenario).await?;
+            let tick = batch.is_empty();
+            self.batch(batch, Some(Crash::Step { after, power_cut }), tick).await?;
+            let stopped = self.stopped;
+            self.come_round().await?;
+            if !stopped {
+                return self.settle().await;
+            }
+        }
+        Err(format!("{scenario:?} takes more than {STEPS_MAX} steps"))
+    }
+
+    /// What is asked when the machine dies; nothing is background work.
+    async fn prepare(&mut self, scenario: Scenario) -> Result<Vec<Asked>, String> {
+        let [(role, ttl), _] = TTLS;
+        let lease = self.number + 1;
+        match scenario {
+            Scenario::Give => {}
+            Scenario::Unfinished => {
+                self.machine.outside.servers.fail(SERVER, &[Fault::AnswerLost]);
+                self.alone(Op::Give { role }).await?;
+                // Background work looks once a second.
+                self.machine.advance(1);
+            }
+            _ => self.alone(Op::Give { role }).await?,
+        }
+        let op = match scenario {
+            Scenario::Give => Op::Give { role },
+            Scenario::Renew => Op::RenewLease { lease, increment: 2 * ttl },
+            Scenario::Revoke => Op::RevokeLease { lease },
+            Scenario::RevokePrefix => Op::RevokePrefix { role, sync: true },
+            Scenario::RevokeLater => Op::RevokePrefix { role, sync: false },
+            Scenario::Expire => {
+                self.machine.advance(ttl);
+                return Ok(Vec::new());
+            }
+            Scenario::Unfinished => return Ok(Vec::new()),
+        };
+        Ok(vec![self.ask(Who::Root, op)])
+    }
+
+    /// After the restart there are as many accounts as leases soon, told of or not.
+    async fn come_round(&mut self) -> Result<(), String> {
+        for seconds in [0, UNFINISHED_SECONDS, 0] {
+            self.pass(seconds).await?;
+        }
+        self.nothing_is_left()?;
+        let now = self.machine.now()?;
+        let there = self.machine.outside.there();
+        // A revocation that nobody answered has taken its account or not.
+        let gone = self.accounts.gone(&there);
+        let held = |world: &Model| {
+            let mut leases = world.leases();
+            leases.retain(|lease| world.holds_lease(*lease, now) && !gone.contains(lease));
+            leases.len()
+        };
+        if !self.worlds.iter().any(|world| held(world) == there.len()) {
+            let held: Vec<usize> = self.worlds.iter().map(held).collect();
+            return Err(format!("there are {} accounts, and leases: {held:?}", there.len()));
+        }
+        Ok(())
+    }
+}
