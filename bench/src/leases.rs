@@ -120,7 +120,7 @@ fn at_rest(options: &Options, report: &mut Report) -> Result<(), String> {
     add("listens after kill -9", format!("{:.3} s", listens.as_secs_f64()));
     add("first read after kill -9", format!("{:.3} s", reads.as_secs_f64()));
     add("resident memory after the restart", subject.resident()?);
-    let many = (count / 10).max(1);
+    let many = if options.storm > 0 { options.storm } else { (count / 10).max(1) };
     let ends = expiring(&subject, &standin, many, rate)?;
     let calm = read_meanwhile(&subject, || thread::sleep(options.measure))?;
     add("reads before, p50 and p99", calm);

@@ -44,6 +44,7 @@ usage: strongroom-bench --binary PATH [options]
   --json FILE          also write the figures as JSON
   --leases N           only leases: N of them and N tokens at rest, a tenth of N that end at once, and
                        accounts a second beside PostgreSQL (with 0 only these); the promise is 1000000
+  --storm N            so many leases that end at once, in place of a tenth
   --fairness           only one polite client beside hundreds of greedy ones
   --no-restart         leave out start-up, kill -9 and memory";
 
@@ -64,6 +65,7 @@ pub struct Options {
     fairness: bool,
     tokens: usize,
     leases: usize,
+    storm: usize,
     only_leases: bool,
 }
 
@@ -100,6 +102,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         fairness: false,
         tokens: 0,
         leases: 0,
+        storm: 0,
         only_leases: false,
     };
     let mut args = args.iter();
@@ -129,6 +132,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
             "--rounds" => options.rounds = number()?.max(1),
             "--connections" => options.connections = number()?.max(1),
             "--tokens" => options.tokens = number()?,
+            "--storm" => options.storm = number()?,
             "--leases" => {
                 options.leases = number()?;
                 options.only_leases = true;

@@ -189,19 +189,27 @@ impl Leases {
         let page = self.store.storage.scan_index(indexes::LINKS, &from, &to, limit).done().await;
         let mut done = 0;
         for (key, value) in page.map_err(crate::record::storage_error)? {
-            let Some((path, after)) = link_ids(&key) else { continue };
+            let Some((path, mut after)) = link_ids(&key) else { continue };
             let until =
                 value.get(..8).and_then(|b| b.try_into().ok()).map_or(0, i64::from_be_bytes);
             let forced = value.get(8) == Some(&1);
-            done += self.walk_path(path, after, Timestamp(until), forced, now).await?;
-            if done >= limit {
-                break;
+            loop {
+                if done >= limit {
+                    return Ok(done);
+                }
+                let step = self.walk_path(path, after, Timestamp(until), forced, now).await?;
+                done += step.1;
+                match step.0 {
+                    Some(last) => after = last,
+                    None => break,
+                }
             }
         }
         Ok(done)
     }
 
-    /// One step along a marked path: the mark moves behind the leases it has dealt with.
+    /// One step along a marked path: the mark moves behind the leases it has dealt with. Answers
+    /// where it is then, if the path has more of them, and how many there were.
     async fn walk_path(
         &self,
         path: Id,
@@ -209,7 +217,7 @@ impl Leases {
         until: Timestamp,
         forced: bool,
         now: Timestamp,
-    ) -> Result<usize> {
+    ) -> Result<(Option<Id>, usize)> {
         self.store
             .transact(|tx| async move {
                 let ids = self.of_path(&tx, path, after, STEP).await?;
@@ -222,14 +230,15 @@ impl Leases {
                 }
                 let old = link(links::PATH_REVOKED, path, after);
                 tx.delete_index(indexes::LINKS, &old);
-                if let Some(last) = ids.last().filter(|_| ids.len() == STEP) {
+                let last = ids.last().copied().filter(|_| ids.len() == STEP);
+                if let Some(last) = last {
                     let mut value = [0; 9];
                     value[..8].copy_from_slice(&until.0.to_be_bytes());
                     value[8] = u8::from(forced);
-                    let next = link(links::PATH_REVOKED, path, *last);
+                    let next = link(links::PATH_REVOKED, path, last);
                     tx.put_index(indexes::LINKS, &next, &value);
                 }
-                Ok(ids.len() + 1)
+                Ok((last, ids.len() + 1))
             })
             .await
     }
