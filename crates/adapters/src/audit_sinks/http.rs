@@ -149,7 +149,8 @@ mod tests {
 
     use super::*;
 
-    /// Answers requests with these statuses in turn, and tells their heads and bodies.
+    /// Answers requests with these statuses in turn, and tells their heads and bodies. Each has a
+    /// connection of its own: a client that opens another does not wait for the end of the first.
     fn receiver(statuses: &'static [u16]) -> (String, mpsc::Receiver<(String, String)>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}/in", listener.local_addr().unwrap());
@@ -158,14 +159,12 @@ mod tests {
             let mut statuses = statuses.iter();
             while let Ok((stream, _)) = listener.accept() {
                 let mut stream = BufReader::new(stream);
-                while let Some(request) = request(&mut stream) {
-                    let Some(status) = statuses.next() else { return };
-                    let _ = sender.send(request);
-                    let answer = format!("HTTP/1.1 {status} X\r\nContent-Length: 2\r\n\r\nok");
-                    if stream.get_mut().write_all(answer.as_bytes()).is_err() {
-                        break;
-                    }
-                }
+                let Some(request) = request(&mut stream) else { continue };
+                let Some(status) = statuses.next() else { return };
+                let _ = sender.send(request);
+                let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\n");
+                let answer = format!("{head}Content-Length: 2\r\n\r\nok");
+                let _ = stream.get_mut().write_all(answer.as_bytes());
             }
         });
         (address, seen)
