@@ -125,21 +125,24 @@ const MUTANTS: &[Mutant] = &[
         file: "crates/kernel/src/leases/intents.rs",
         before: "(self.intent && now < again).then_some(again)",
         after: "(self.intent && now < again && self.attempts > 99).then_some(again)",
-        caught_by: CaughtBy::Simulator,
+        caught_by: CaughtBy::Test("strongroom-system", "what_was_made_and_not_told_is_taken_back"),
     },
     Mutant {
         name: "role-maximum-ignored",
         file: "crates/engines/src/database/creds.rs",
         before: "            most => seconds.min(cx.now().seconds_until(leased.issued.plus_seconds(most))),",
         after: "            most => seconds.max(seconds.min(most)),",
-        caught_by: CaughtBy::Simulator,
+        caught_by: CaughtBy::Test(
+            "strongroom-engines",
+            "renewing_moves_the_accounts_end_within_its_maximum",
+        ),
     },
     Mutant {
         name: "failed-revocation-forgotten",
         file: "crates/kernel/src/leases/revoke.rs",
         before: "                if lease.forced {",
         after: "                if lease.forced || lease.attempts == 0 {",
-        caught_by: CaughtBy::Simulator,
+        caught_by: CaughtBy::Test("strongroom-engines", "a_lease_stays_until_its_account_is_gone"),
     },
     Mutant {
         name: "audit-line-dropped",

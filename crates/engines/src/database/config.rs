@@ -71,14 +71,6 @@ fields! {
     }
 }
 
-macro_rules! ops {
-    ($($op:ident $reply:ty, $verb:ident;)+) => {
-        $(impl Op for $op {
-            type Reply = $reply;
-            const VERB: Verb = Verb::$verb;
-        })+
-    };
-}
 ops! {
     ListConnections Keys, List;
     ReadConnection Json, Read;

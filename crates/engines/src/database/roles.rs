@@ -62,14 +62,6 @@ fields! {
     }
 }
 
-macro_rules! ops {
-    ($($op:ident $reply:ty, $verb:ident;)+) => {
-        $(impl Op for $op {
-            type Reply = $reply;
-            const VERB: Verb = Verb::$verb;
-        })+
-    };
-}
 ops! {
     ListRoles Keys, List;
     ReadRole Json, Read;

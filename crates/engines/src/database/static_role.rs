@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use strongroom_base::{Error, Result, SecretString, Timestamp, Ttl};
+use strongroom_connectors::database::CredentialKind;
 use strongroom_kernel::record::Record;
 use strongroom_kernel::rotation::{RotationPlan, Schedule};
 use zeroize::Zeroize;
@@ -130,6 +131,22 @@ impl StaticRole {
             Some(Ttl(seconds)) => self.drain = seconds,
             None if self.has_two() && self.drain == 0 => self.drain = DRAIN_SECONDS,
             None => {}
+        }
+        Ok(())
+    }
+
+    /// Refuses accounts whose passwords can't be changed this way.
+    pub fn check_accounts(&self, administrator: &str) -> Result<()> {
+        if self.usernames.iter().any(|name| name == administrator) {
+            // The connection would go on with the password before.
+            return Err(Error::bad_request(
+                "the account is the connection's administrator: its password is changed by \
+                 rotate-root",
+            ));
+        }
+        if self.has_two() && self.credential.kind() != CredentialKind::Password {
+            // Nobody could see that a key of before is refused.
+            return Err(Error::bad_request("two accounts that take turns have passwords"));
         }
         Ok(())
     }

@@ -86,14 +86,6 @@ fields! {
     }
 }
 
-macro_rules! ops {
-    ($($op:ident $reply:ty, $verb:ident;)+) => {
-        $(impl Op for $op {
-            type Reply = $reply;
-            const VERB: Verb = Verb::$verb;
-        })+
-    };
-}
 ops! {
     ListStaticRoles Keys, List;
     ReadStaticRole Json, Read;
@@ -231,6 +223,7 @@ impl Command<PutStaticRole> for DatabaseEngine {
         // What cannot be reached at all is told before anything is stored.
         let connection = connection::find(&cx.view(), &role.db_name).await?;
         connection.check_role(&op.name)?;
+        role.check_accounts(connection.details()?.text("username"))?;
         cx.edit().put_named(0, &op.name, &role)?;
         let subject = Subject::StaticRole(op.name).name();
         cx.put_rotation(&subject, &role.plan()).await?;

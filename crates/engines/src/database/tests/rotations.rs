@@ -100,7 +100,13 @@ async fn what_is_wrong_with_a_static_role_is_told() {
         ("r", json!({ "rotation_window": 7200 }), "rotation_window is invalid with use of"),
         ("r", json!({ "drain_deadline": 7200 }), "for roles with two accounts"),
         ("r", json!({ "creation_statements": "C" }), "for roles with two accounts"),
-        ("r", json!({ "rotation_period": null, "rotation_schedule": "daily" }), ""),
+        ("r", json!({ "rotation_period": null, "rotation_schedule": "daily" }), "schedule"),
+        ("r", json!({ "username": "admin" }), "changed by rotate-root"),
+        (
+            "r",
+            json!({ "username": "", "usernames": "a,b", "credential_type": "rsa_private_key" }),
+            "two accounts that take turns have passwords",
+        ),
         ("dynamic", json!({}), "Role and Static Role names must be unique"),
         ("app", json!({ "username": "other" }), "cannot update static account username"),
     ] {
