@@ -16,7 +16,10 @@ const PROGRAMS: &[(&str, &str)] = &[
     // The server alone, without the package that runs one on this machine.
     ("mariadb-install-db", "mariadb-server-core"),
     ("my_print_defaults", "mariadb-client-core"),
+    ("mariadb", "mariadb-client-core"),
     ("redis-server", "redis-server"),
+    ("redis-cli", "redis-tools"),
+    ("psql", "postgresql-client"),
 ];
 
 /// Servers that tests start themselves, whose programs are not on the search path: a folder with a
@@ -49,6 +52,7 @@ fn has_version(folder: &str, program: &str) -> bool {
 fn install_packages() -> Result<(), String> {
     let mut missing: Vec<&str> =
         PROGRAMS.iter().filter(|(program, _)| !has(program)).map(|(_, package)| *package).collect();
+    missing.dedup();
     let servers = SERVERS.iter().filter(|(folder, program, _)| !has_version(folder, program));
     missing.extend(servers.map(|(_, _, package)| *package));
     // Debian's Python comes without the module that makes environments.
