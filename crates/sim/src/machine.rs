@@ -28,6 +28,9 @@ use crate::turner;
 /// Bytes of an audit segment: small, so that segments end while the core works.
 const SEGMENT_BYTES: u64 = 64 << 10;
 
+/// How late the outside does what was given up, in seconds. The server looks for it a while longer.
+const LATE_SECONDS: i64 = 250;
+
 /// The machine's clocks: the wall clock steps, the monotonic one goes on.
 pub struct Hands {
     wall: AtomicI64,
@@ -69,6 +72,8 @@ pub struct Machine {
     dice: Dice,
     /// Time as it must be: it never goes back, and a step forward counts once.
     expected: i64,
+    /// Seconds since all that was late outside had arrived.
+    late: i64,
     boots: u64,
 }
 
@@ -102,6 +107,7 @@ impl Machine {
             shares,
             dice,
             expected: now.0,
+            late: 0,
             boots: 0,
         };
         machine.unseal().await?;
@@ -140,8 +146,7 @@ impl Machine {
 
     /// Time goes on.
     pub fn advance(&mut self, seconds: i64) {
-        // What is late is not so late that it would be forgotten.
-        self.outside.servers.arrive();
+        self.late_by(seconds);
         let nanos = seconds * NANOS_PER_SECOND;
         self.hands.monotonic.fetch_add(nanos as u64, Ordering::SeqCst);
         self.hands.wall.fetch_add(nanos, Ordering::SeqCst);
@@ -149,9 +154,18 @@ impl Machine {
         self.expected = self.expected.max(self.hands.now().0);
     }
 
+    /// What is late outside gets later by these seconds, but not so late that it is forgotten.
+    fn late_by(&mut self, seconds: i64) {
+        self.late += seconds;
+        if self.late > LATE_SECONDS {
+            self.outside.servers.arrive();
+            self.late = 0;
+        }
+    }
+
     /// The wall clock steps.
     pub fn step_wall(&mut self, seconds: i64) {
-        self.outside.servers.arrive();
+        self.late_by(seconds.max(0));
         self.hands.wall.fetch_add(seconds * NANOS_PER_SECOND, Ordering::SeqCst);
         self.expected = self.expected.max(self.hands.now().0);
     }

@@ -27,11 +27,13 @@ pub enum Scenario {
     Expire,
     /// It was made, and the answer that told of it was lost.
     Unfinished,
+    /// Its request was given up, and it is made after all, later.
+    Late,
 }
 
 impl Scenario {
     /// All there are.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Give,
         Self::Renew,
         Self::Revoke,
@@ -39,6 +41,7 @@ impl Scenario {
         Self::RevokeLater,
         Self::Expire,
         Self::Unfinished,
+        Self::Late,
     ];
 }
 
@@ -78,8 +81,10 @@ impl Run {
         let lease = self.number + 1;
         match scenario {
             Scenario::Give => {}
-            Scenario::Unfinished => {
-                self.machine.outside.servers.fail(SERVER, &[Fault::AnswerLost]);
+            Scenario::Unfinished | Scenario::Late => {
+                let late = scenario == Scenario::Late;
+                let fault = if late { Fault::Late } else { Fault::AnswerLost };
+                self.machine.outside.servers.fail(SERVER, &[fault]);
                 self.alone(Op::Give { role }).await?;
                 // Background work looks once a second.
                 self.machine.advance(1);
@@ -96,14 +101,17 @@ impl Run {
                 self.machine.advance(ttl);
                 return Ok(Vec::new());
             }
-            Scenario::Unfinished => return Ok(Vec::new()),
+            Scenario::Unfinished | Scenario::Late => return Ok(Vec::new()),
         };
         Ok(vec![self.ask(Who::Root, op)])
     }
 
     /// After the restart there are as many accounts as leases soon, told of or not.
     async fn come_round(&mut self) -> Result<(), String> {
-        for seconds in [0, UNFINISHED_SECONDS, 0] {
+        self.pass(0).await?;
+        // What is late comes when all was taken back once already.
+        self.machine.outside.servers.arrive();
+        for seconds in [UNFINISHED_SECONDS, 0] {
             self.pass(seconds).await?;
         }
         self.nothing_is_left()?;
