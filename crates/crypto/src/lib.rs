@@ -12,6 +12,7 @@
 pub mod aead;
 pub mod digest;
 pub mod hmac;
+pub mod keys;
 pub mod otp;
 pub mod password;
 pub mod pgp;
