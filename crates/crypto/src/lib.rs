@@ -10,9 +10,11 @@
 //!   (threats: GHSA-34fc-gh42-pj53, CVE-2023-25000).
 
 pub mod aead;
+pub mod cipher;
 pub mod digest;
 pub mod hmac;
 pub mod keys;
+pub mod keywrap;
 pub mod otp;
 pub mod password;
 pub mod pgp;

@@ -8,12 +8,16 @@
 //! * Errors never hold what was submitted.
 
 mod encoding;
+mod oaep;
 mod private;
 mod public;
+mod rsa_legacy;
 
 pub use encoding::{ecdsa_der_to_fixed, ecdsa_fixed_to_der, pem, pem_blocks};
+pub use oaep::OaepKey;
 pub use private::PrivateKey;
 pub use public::PublicKey;
+pub use rsa_legacy::AnySalt;
 
 use aws_lc_rs::digest;
 use strongroom_base::{Error, Result};
@@ -161,6 +165,8 @@ pub enum Salt {
     Digest,
     /// As long as the key allows.
     Max,
+    /// So many bytes.
+    Exactly(u16),
 }
 
 /// How a signature is made of a message.

@@ -13,10 +13,14 @@ use der::asn1::ObjectIdentifier;
 use der::{Decode, Encode};
 use pkcs8::PrivateKeyInfoRef;
 use sec1::{EcParameters, EcPrivateKey};
+use std::sync::LazyLock;
 use strongroom_base::{Error, Result, Secret, SecretBytes, SecretString};
 
 use super::public::{EC_PUBLIC_KEY, ED25519, P256, P384, P521, PublicKey, RSA_ENCRYPTION};
 use super::{Curve, Hash, KeyType, Salt, Scheme, ecdsa_digest, encoding, mismatch, wrong_length};
+
+/// Bytes of the longest salt: what a key of 8,192 bits has room for.
+const SALT_BYTES_MAX: u16 = 1_024 - 2 - 32;
 
 enum Pair {
     Rsa(RsaKeyPair),
@@ -238,6 +242,16 @@ impl PrivateKey {
         }
     }
 
+    /// The ECDSA signature of a digest by whatever hash: the leftmost bytes count, as many as the
+    /// curve's usual hash has.
+    pub fn sign_any_digest(&self, digest: &[u8]) -> Result<Vec<u8>> {
+        let Pair::Ec(curve, pair) = &self.pair else { return Err(mismatch()) };
+        let digest = ecdsa_digest(*curve, digest)?;
+        let signature = pair.sign_digest(&digest);
+        let signature = signature.map_err(|_| Error::internal("a signature could not be made"))?;
+        Ok(signature.as_ref().to_vec())
+    }
+
     /// Signs a message of which only the digest is at hand.
     pub fn sign_digest(&self, scheme: Scheme, digest: &[u8]) -> Result<Vec<u8>> {
         let failed = |_| Error::internal("a signature could not be made");
@@ -315,7 +329,27 @@ fn rsa_encoding(scheme: Scheme) -> Result<&'static RsaSignatureEncoding> {
         Scheme::Pss(Hash::Sha256, Salt::Max) => &PSS_256_MAX,
         Scheme::Pss(Hash::Sha384, Salt::Max) => &PSS_384_MAX,
         Scheme::Pss(Hash::Sha512, Salt::Max) => &PSS_512_MAX,
+        Scheme::Pss(hash, Salt::Exactly(length)) => return salted(hash, length),
         Scheme::Pkcs1(_) | Scheme::Pss(..) => return Err(unsigned_hash()),
         Scheme::Ecdsa(_) | Scheme::Ed25519 => return Err(mismatch()),
     })
+}
+
+/// PSS with a salt of this length. The library takes encodings that live for ever, so there is one
+/// for each length.
+fn salted(hash: Hash, length: u16) -> Result<&'static RsaSignatureEncoding> {
+    type Encodings = LazyLock<Vec<RsaSignatureEncoding>>;
+    fn all(like: fn(RsaPssSaltLength) -> RsaSignatureEncoding) -> Vec<RsaSignatureEncoding> {
+        (0..=SALT_BYTES_MAX).map(|length| like(RsaPssSaltLength::Custom(length))).collect()
+    }
+    static SHA256: Encodings = LazyLock::new(|| all(|l| RSA_PSS_SHA256.with_pss_salt_length(l)));
+    static SHA384: Encodings = LazyLock::new(|| all(|l| RSA_PSS_SHA384.with_pss_salt_length(l)));
+    static SHA512: Encodings = LazyLock::new(|| all(|l| RSA_PSS_SHA512.with_pss_salt_length(l)));
+    let encodings = match hash {
+        Hash::Sha256 => &*SHA256,
+        Hash::Sha384 => &*SHA384,
+        Hash::Sha512 => &*SHA512,
+        _ => return Err(unsigned_hash()),
+    };
+    encodings.get(usize::from(length)).ok_or_else(|| Error::bad_request("the salt is too long"))
 }

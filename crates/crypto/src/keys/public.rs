@@ -13,7 +13,9 @@ use der::{Decode, Encode, Sequence};
 use spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 use strongroom_base::{Error, Result};
 
-use super::{Curve, Hash, KeyType, Salt, Scheme, ecdsa_digest, encoding, mismatch, wrong_length};
+use super::{
+    AnySalt, Curve, Hash, KeyType, Salt, Scheme, ecdsa_digest, encoding, mismatch, wrong_length,
+};
 
 pub(super) const RSA_ENCRYPTION: ObjectIdentifier =
     ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -171,6 +173,9 @@ impl PublicKey {
     /// Did the key's owner sign `message`? An error where the scheme is none of this key's.
     pub fn verify(&self, scheme: Scheme, message: &[u8], signature: &[u8]) -> Result<bool> {
         match (self.kind, scheme) {
+            (KeyType::Rsa(_), Scheme::Pss(hash, Salt::Exactly(_))) => {
+                self.verify_digest(scheme, &hash.digest(message), signature)
+            }
             (KeyType::Rsa(_), Scheme::Pkcs1(_) | Scheme::Pss(..)) => {
                 let key = UnparsedPublicKey::new(rsa_parameters(scheme)?, &self.raw);
                 Ok(key.verify(message, signature).is_ok())
@@ -197,6 +202,10 @@ impl PublicKey {
             return Err(wrong_length());
         }
         match (self.kind, scheme) {
+            (KeyType::Rsa(_), Scheme::Pss(hash, Salt::Exactly(length))) => {
+                let salt = AnySalt::Exactly(length.into());
+                Ok(self.verify_pss_of_any(hash, salt, digest, signature))
+            }
             (KeyType::Rsa(_), Scheme::Pkcs1(_) | Scheme::Pss(..)) => {
                 let parameters = rsa_parameters(scheme)?;
                 let algorithm = hash.algorithm().ok_or_else(unverified_hash)?;
@@ -212,6 +221,14 @@ impl PublicKey {
             }
             _ => Err(mismatch()),
         }
+    }
+
+    /// Is this what `PrivateKey::sign_any_digest` makes of the digest, in DER?
+    pub fn verify_any_digest(&self, digest: &[u8], signature: &[u8]) -> Result<bool> {
+        let KeyType::Ec(curve) = self.kind else { return Err(mismatch()) };
+        let digest = ecdsa_digest(curve, digest)?;
+        let key = UnparsedPublicKey::new(verification(curve), &self.raw);
+        Ok(key.verify_digest(&digest, signature).is_ok())
     }
 }
 

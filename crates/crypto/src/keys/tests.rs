@@ -73,6 +73,13 @@ fn signatures_of_every_curve_and_hash() {
             assert_eq!(fixed.len(), 2 * curve.bytes());
             assert_eq!(ecdsa_fixed_to_der(curve, &fixed).unwrap(), signature);
             assert!(key.sign_digest(scheme, &digest[1..]).is_err());
+            let signature = key.sign_any_digest(&digest).unwrap();
+            assert!(public.verify(scheme, b"message", &signature).unwrap());
+            let part = &digest[..digest.len() - 3];
+            let signature = key.sign_any_digest(part).unwrap();
+            assert!(public.verify_any_digest(part, &signature).unwrap());
+            let cut = digest.len() - 3 > curve.bytes();
+            assert_eq!(public.verify_any_digest(&digest, &signature).unwrap(), cut);
         }
     }
 }
@@ -114,9 +121,13 @@ fn signatures_of_rsa_and_ed25519() {
     let (n, e) = public.rsa().unwrap();
     assert_eq!(PublicKey::from_rsa(&n, &e).unwrap(), public);
     for hash in HASHES {
-        for scheme in
-            [Scheme::Pkcs1(hash), Scheme::Pss(hash, Salt::Digest), Scheme::Pss(hash, Salt::Max)]
-        {
+        for scheme in [
+            Scheme::Pkcs1(hash),
+            Scheme::Pss(hash, Salt::Digest),
+            Scheme::Pss(hash, Salt::Max),
+            Scheme::Pss(hash, Salt::Exactly(0)),
+            Scheme::Pss(hash, Salt::Exactly(17)),
+        ] {
             let Ok(signature) = rsa.sign(scheme, b"message") else {
                 assert!(!matches!(hash, Hash::Sha256 | Hash::Sha384 | Hash::Sha512));
                 continue;

@@ -408,10 +408,23 @@ impl<'a> ReadView<'a> {
     /// As [`ReadView::named`], decoded once and then shared until it changes: for records that
     /// hold no secrets and that many requests read.
     pub async fn cached<T: Record>(&self, parent: Id, name: &str) -> Result<Option<Arc<T>>> {
+        self.prepared::<T, T>(parent, name, Ok).await
+    }
+
+    /// What `prepare` makes of the named record, made once and then shared until the record
+    /// changes. What holds secrets wipes them when it is dropped. One type of records is prepared
+    /// in one way.
+    pub async fn prepared<T: Record, V: Send + Sync + 'static>(
+        &self,
+        parent: Id,
+        name: &str,
+        prepare: impl FnOnce(T) -> Result<V>,
+    ) -> Result<Option<Arc<V>>> {
         let key = self.key::<T>(parent, name);
         let Key::Index(_, index) = &key else { return Ok(None) };
         if self.tx.is_changed(&key) {
-            return Ok(self.named::<T>(parent, name).await?.map(Arc::new));
+            let record = self.named::<T>(parent, name).await?;
+            return record.map(prepare).transpose().map(|made| made.map(Arc::new));
         }
         self.tx.note_read(&key);
         let fill = || async {
@@ -419,13 +432,13 @@ impl<'a> ReadView<'a> {
             let Some(sealed) = sealed else { return Ok(None) };
             let plain = self.open(&key, &sealed)?;
             let (_, record) = split_named(plain.expose_secret())?;
-            Ok(Some(Arc::new(decode::<T>(record)?) as AnyRecord))
+            Ok(Some(Arc::new(prepare(decode::<T>(record)?)?) as AnyRecord))
         };
-        let Some(record) = self.tx.store.decoded.get_or_fill(index, fill).await? else {
+        let Some(made) = self.tx.store.decoded.get_or_fill(index, fill).await? else {
             return Ok(None);
         };
-        let record = (*record).clone().downcast::<T>();
-        record.map(Some).map_err(|_| Error::internal("a remembered record has another type"))
+        let made = (*made).clone().downcast::<V>();
+        made.map(Some).map_err(|_| Error::internal("a remembered record has another type"))
     }
 
     /// The names of all records of type `T` below `parent`, sorted.
