@@ -48,6 +48,21 @@ pub struct Error {
     pub cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// A body that goes with the failure (a soft-deleted KV version is 404 with its metadata).
     pub data: Option<Box<crate::Json>>,
+    /// The whole answer, where a client of another protocol than Vault's is to read it.
+    pub foreign: Option<Box<Foreign>>,
+}
+
+/// A failure in the words of another protocol (ACME's problem documents, OCSP's error answers).
+#[derive(Debug)]
+pub struct Foreign {
+    /// The status.
+    pub status: u16,
+    /// The content type.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Headers of the protocol.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 /// The server side's result.
@@ -56,7 +71,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` with one text for the caller.
     pub fn new(kind: ErrorKind, public: impl Into<String>) -> Self {
-        Self { kind, public: vec![public.into()], cause: None, data: None }
+        Self { kind, public: vec![public.into()], cause: None, data: None, foreign: None }
     }
 
     /// 400 with `public`.
@@ -82,7 +97,7 @@ impl Error {
 
     /// 404 with an empty error list.
     pub fn not_found() -> Self {
-        Self { kind: ErrorKind::NotFound, public: vec![], cause: None, data: None }
+        Self { kind: ErrorKind::NotFound, public: vec![], cause: None, data: None, foreign: None }
     }
 
     /// 404 for a path that no mount or no route serves.
@@ -105,6 +120,7 @@ impl Error {
             public: vec!["internal error".to_owned()],
             cause: Some(cause.into()),
             data: None,
+            foreign: None,
         }
     }
 
@@ -127,6 +143,12 @@ impl Error {
     /// Adds a body to the failure.
     pub fn with_data(mut self, data: crate::Json) -> Self {
         self.data = Some(Box::new(data));
+        self
+    }
+
+    /// Says the failure in another protocol's words.
+    pub fn in_words(mut self, foreign: Foreign) -> Self {
+        self.foreign = Some(Box::new(foreign));
         self
     }
 }

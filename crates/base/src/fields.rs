@@ -446,6 +446,25 @@ impl Field for Rest {
     }
 }
 
+/// The body as it came, of operations whose route takes one that is not JSON.
+#[derive(Default)]
+pub struct RawBody(pub crate::SecretBytes);
+
+impl Field for RawBody {
+    const KIND: FieldKind = FieldKind::Text;
+    const REQUIRED: bool = false;
+    fn read(_: &Json) -> Result<Self, &'static str> {
+        Err("no member of a JSON body")
+    }
+    fn take(
+        source: &FieldSource<'_>,
+        _: &'static str,
+        _: &'static [&'static str],
+    ) -> Result<Self, FieldError> {
+        Ok(Self(source.raw.raw_body.expose_secret().clone().into()))
+    }
+}
+
 /// A struct made by [`fields!`](crate::fields).
 pub trait Fields: Sized {
     /// Its fields, in the order of the struct.

@@ -62,6 +62,8 @@ pub struct Call {
     pub path: RequestPath,
     /// The verb.
     pub verb: Verb,
+    /// Only the answer's head is asked for (HEAD).
+    pub head: bool,
     /// The token, if any.
     pub token: Option<SecretString>,
     /// The body as it came: parsed only after policy has allowed the path.

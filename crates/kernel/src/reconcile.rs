@@ -222,6 +222,7 @@ pub(crate) fn request_of(services: &Services, entry: &MountEntry, now: Timestamp
         namespace: entry.namespace.clone(),
         mount: entry.mount.clone(),
         verb: Verb::Write,
+        head: false,
         path: String::new(),
         full_path: entry.mount.path.clone(),
         peer: Peer::default(),

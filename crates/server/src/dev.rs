@@ -202,6 +202,7 @@ pub async fn call(
             namespace: String::new(),
             path,
             verb,
+            head: false,
             token: Some(SecretString::new(token.to_owned())),
             body: body.to_string().into(),
             query: Vec::new(),

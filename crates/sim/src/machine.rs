@@ -211,12 +211,13 @@ pub async fn send(node: Arc<Node>, number: u64, token: String, wire: Wire) -> Go
     let query = query.split('&').filter_map(|pair| pair.split_once('='));
     let query = query.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
     let Ok(path) = RequestPath::parse(path) else {
-        return Got { status: 400, body: Value::Null, explain: None };
+        return Got::of(400, Value::Null);
     };
     let call = Call {
         namespace: String::new(),
         path,
         verb,
+        head: false,
         token: (!token.is_empty()).then(|| SecretString::new(token)),
         body: if wire.body.is_null() { Bytes::new() } else { Bytes::from(wire.body.to_string()) },
         query,

@@ -139,9 +139,25 @@ pub struct Got {
     pub body: Value,
     /// The explain id of a denial.
     pub explain: Option<String>,
+    /// The body of an answer that is no JSON, as it came.
+    pub raw: Vec<u8>,
+    /// Its content type; "" where it is Vault's own.
+    pub content_type: &'static str,
+    /// Headers that the operation set.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl Got {
+    /// A status and a body.
+    pub fn of(status: u16, body: Value) -> Self {
+        Self { status, body, explain: None, raw: Vec::new(), content_type: "", headers: Vec::new() }
+    }
+
+    /// The first header of this name; "" where there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(n, _)| *n == name).map_or("", |(_, value)| value)
+    }
+
     /// `data` of the envelope.
     pub fn data(&self) -> &Value {
         &self.body["data"]
@@ -312,7 +328,21 @@ impl TestNode {
     ) -> Got {
         match self.request(namespace, method, path, token, body, wrap_ttl) {
             Some(call) => render(handle(&self.node, call).await),
-            None => Got { status: 400, body: json!({"errors": ["bad path"]}), explain: None },
+            None => Got::of(400, json!({"errors": ["bad path"]})),
+        }
+    }
+
+    /// Sends a request with a body of any kind and without a token; `HEAD` is a `READ` whose
+    /// answer's head counts.
+    pub async fn call_raw(&self, method: &str, path: &str, body: &[u8]) -> Got {
+        let head = method == "HEAD";
+        let verb = if head { "READ" } else { method };
+        match self.request("", verb, path, "", Value::Null, None) {
+            Some(call) => {
+                let call = Call { head, body: Bytes::copy_from_slice(body), ..call };
+                render(handle(&self.node, call).await)
+            }
+            None => Got::of(400, json!({"errors": ["bad path"]})),
         }
     }
 
@@ -352,6 +382,7 @@ impl TestNode {
             namespace: namespace.to_owned(),
             path: RequestPath::parse(path).ok()?,
             verb,
+            head: false,
             token: (!token.is_empty()).then(|| SecretString::new(token.to_owned())),
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
             query,
@@ -382,7 +413,15 @@ fn status(kind: ErrorKind) -> u16 {
 
 /// An answer as Vault's door would send it.
 pub fn render(answer: Answer) -> Got {
-    let explain = answer.explain;
+    let explain = answer.explain.clone();
+    let headers = match &answer.result {
+        Ok(reply) => reply.headers.iter().map(|h| (h.name, h.value.clone())).collect(),
+        Err(e) => e.foreign.as_ref().map(|foreign| foreign.headers.clone()).unwrap_or_default(),
+    };
+    Got { explain, headers, ..render_body(answer) }
+}
+
+fn render_body(answer: Answer) -> Got {
     let reply = match answer.result {
         Ok(mut reply) => {
             if let Some(Beyond::Told(told)) = reply.beyond.take().map(|beyond| *beyond) {
@@ -391,17 +430,18 @@ pub fn render(answer: Answer) -> Got {
             reply
         }
         Err(e) => {
+            if let Some(foreign) = e.foreign {
+                return raw(foreign.status, foreign.content_type, foreign.body);
+            }
             let body = match e.data {
                 Some(data) => json!({ "data": *data, "errors": e.public }),
                 None => json!({ "errors": e.public }),
             };
-            return Got { status: status(e.kind), body, explain };
+            return Got::of(status(e.kind), body);
         }
     };
-    if let Shape::Raw(_) = reply.shape {
-        let body = serde_json::from_slice(&reply.raw)
-            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&reply.raw).into_owned()));
-        return Got { status: reply.status.unwrap_or(200), body, explain };
+    if let Shape::Raw(content_type) = reply.shape {
+        return raw(reply.status.unwrap_or(200), content_type, reply.raw);
     }
     let empty = reply.data.is_none()
         && reply.auth.is_none()
@@ -409,11 +449,10 @@ pub fn render(answer: Answer) -> Got {
         && answer.lease.is_none()
         && reply.warnings.is_empty();
     if empty {
-        return Got { status: reply.status.unwrap_or(204), body: Value::Null, explain };
+        return Got::of(reply.status.unwrap_or(204), Value::Null);
     }
     if reply.shape == Shape::Bare {
-        let body = reply.data.unwrap_or_default();
-        return Got { status: reply.status.unwrap_or(200), body, explain };
+        return Got::of(reply.status.unwrap_or(200), reply.data.unwrap_or_default());
     }
     let lease = answer.lease;
     let mut body = json!({
@@ -435,5 +474,12 @@ pub fn render(answer: Answer) -> Got {
             top.entry(name).or_insert(value);
         }
     }
-    Got { status: reply.status.unwrap_or(200), body, explain }
+    Got::of(reply.status.unwrap_or(200), body)
+}
+
+/// A body that is not the door's own: as JSON, else as a text.
+fn raw(status: u16, content_type: &'static str, raw: Vec<u8>) -> Got {
+    let text = || Value::String(String::from_utf8_lossy(&raw).into_owned());
+    let body = serde_json::from_slice(&raw).unwrap_or_else(|_| text());
+    Got { raw, content_type, ..Got::of(status, body) }
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
-use strongroom_base::{Error, ErrorKind, Json, json};
+use strongroom_base::{Error, ErrorKind, Foreign, Json, json};
 use strongroom_kernel::pipeline::Answer;
 use strongroom_kernel::plug::{Beyond, Reply, Shape};
 use strongroom_kernel::quotas::RateHeaders;
@@ -111,7 +111,12 @@ impl Envelope<'_> {
 pub fn render(answer: &Answer) -> Response<Bytes> {
     let mut response = match &answer.result {
         Err(error) => failed(answer, error),
-        Ok(reply) => done(answer, reply),
+        Ok(reply) => {
+            let mut response = done(answer, reply);
+            let headers = reply.headers.iter().map(|h| (h.name, h.value.as_str()));
+            set_headers(&mut response, headers);
+            response
+        }
     };
     if let Some(id) = &answer.explain
         && let Ok(value) = HeaderValue::from_str(id)
@@ -129,7 +134,35 @@ pub fn failure(error: &Error) -> Response<Bytes> {
     rendered(status(error.kind), &Errors { errors: &error.public })
 }
 
+/// Headers of an operation, in place of the door's own of the same name.
+fn set_headers<'a>(
+    response: &mut Response<Bytes>,
+    headers: impl Iterator<Item = (&'static str, &'a str)> + Clone,
+) {
+    let all = response.headers_mut();
+    for (name, _) in headers.clone() {
+        all.remove(name);
+    }
+    for (name, value) in headers {
+        // What is no header value an operation does not send.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            all.append(name, value);
+        }
+    }
+}
+
+/// A failure in another protocol's words.
+fn foreign(foreign: &Foreign) -> Response<Bytes> {
+    let status = StatusCode::from_u16(foreign.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let mut response = body(status, foreign.content_type, foreign.body.clone().into());
+    set_headers(&mut response, foreign.headers.iter().map(|(name, value)| (*name, value.as_str())));
+    response
+}
+
 fn failed(answer: &Answer, error: &Error) -> Response<Bytes> {
+    if let Some(words) = &error.foreign {
+        return foreign(words);
+    }
     match &error.data {
         None => failure(error),
         Some(data) => {

@@ -23,8 +23,9 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
     let raw = parts.uri.path();
     let below =
         raw.strip_prefix("/v1/").ok_or_else(|| Error::no_route(raw.trim_start_matches('/')))?;
-    let path =
-        RequestPath::parse_encoded(below).map_err(|bad| Error::bad_request(bad.to_string()))?;
+    let path = RequestPath::parse_encoded(below);
+    let path = path.or_else(|bad| ocsp_path(&parts.method, below).ok_or(bad));
+    let path = path.map_err(|bad| Error::bad_request(bad.to_string()))?;
     let query = parse_query(parts.uri.query().unwrap_or_default())?;
     let (verb, head_only) = verb(&parts.method, &query)?;
     let headers = &parts.headers;
@@ -47,6 +48,7 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
         namespace: text("x-vault-namespace").unwrap_or_default().to_owned(),
         path,
         verb,
+        head: head_only,
         token: token(headers)?,
         body: Bytes::new(),
         query: query.into_iter().filter(|(name, _)| name != "list" && name != "scan").collect(),
@@ -57,6 +59,39 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
         bounds: Bounds::default(),
     };
     Ok(Head { call, head_only })
+}
+
+/// Bytes of the base64 of an OCSP request in a path.
+const OCSP_BASE64_MAX: usize = 2_048;
+
+/// The path of an OCSP request by GET, whose last part is base64 (RFC 6960 appendix A.1): it may hold
+/// slashes side by side or encoded ones, which no other path may. It is brought into the one spelling
+/// that stands in a single segment (base64url), before anything looks at it: the path that policy
+/// judges is still the very path that is executed (threat CVE-2026-3605). Only what is the DER of one
+/// whole sequence is taken for such a request.
+fn ocsp_path(method: &Method, below: &str) -> Option<RequestPath> {
+    use base64::Engine;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    if method != Method::GET && method != Method::HEAD {
+        return None;
+    }
+    let (mount, encoded) = below.split_once("/ocsp/")?;
+    // A plus is a plus in a path.
+    let text = decode(&encoded.replace('+', "%2B"))?;
+    if text.len() > OCSP_BASE64_MAX {
+        return None;
+    }
+    let der = STANDARD.decode(text).ok()?;
+    let whole = match *der.as_slice() {
+        [0x30, length @ ..=0x7f, ..] => der.len() == 2 + usize::from(length),
+        [0x30, 0x81, length, ..] => der.len() == 3 + usize::from(length),
+        [0x30, 0x82, high, low, ..] => {
+            der.len() == 4 + usize::from(u16::from_be_bytes([high, low]))
+        }
+        _ => false,
+    };
+    let path = format!("{mount}/ocsp/{}", URL_SAFE_NO_PAD.encode(&der));
+    if whole { RequestPath::parse_encoded(&path).ok() } else { None }
 }
 
 fn verb(method: &Method, query: &[(String, String)]) -> Result<(Verb, bool)> {
@@ -191,12 +226,41 @@ mod tests {
         assert_eq!(call.headers, [("x-a".to_owned(), "b".to_owned())]);
     }
 
+    /// RFC 6960 appendix A.1: DER, base64, then percent-encoding. Clients leave the last one out.
+    #[test]
+    fn an_ocsp_request_in_a_path_has_one_spelling() {
+        for (uri, path) in [
+            ("/v1/pki/ocsp/MAb%2F%2F%2F%2F%2F%2F%2F8%3D", "pki/ocsp/MAb_______8"),
+            ("/v1/pki/ocsp/MAb///////8=", "pki/ocsp/MAb_______8"),
+            ("/v1/a/b/ocsp/MAP%2F++8%3d", "a/b/ocsp/MAP_--8"),
+            // These are paths as they are.
+            ("/v1/pki/ocsp/MAP/++8=", "pki/ocsp/MAP/++8="),
+            ("/v1/pki/ocsp/MEIw%3D", "pki/ocsp/MEIw="),
+        ] {
+            assert_eq!(head("GET", uri, &[]).unwrap().call.path.as_str(), path, "{uri}");
+        }
+    }
+
     #[test]
     fn malformed_requests_are_refused() {
         // threat CVE-2026-3605
         for uri in ["/v1/a/../b", "/v1/a%2fb", "/v1/a//b", "/v1/a/%2e%2e/b", "/v1/a?x=%zz"] {
             assert!(head("GET", uri, &[]).is_err(), "{uri}");
         }
+        // What is no OCSP request does not pass for one.
+        for uri in [
+            "/v1/secret/data/ocsp/a%2fb",
+            "/v1/secret/data/ocsp/a//b",
+            "/v1/pki/ocsp/../MEIw",
+            "/v1/pki/ocsp/MEIw%2F",
+            "/v1/pki/../ocsp/MAb%2F%2F%2F%2F%2F%2F%2F8%3D",
+            // A sequence that does not end where the bytes do, and none.
+            "/v1/pki/ocsp/MAX%2F%2F%2F%2F%2F%2F%2F8%3D",
+            "/v1/pki/ocsp/BAb%2F%2F%2F%2F%2F%2F%2F8%3D",
+        ] {
+            assert!(head("GET", uri, &[]).is_err(), "{uri}");
+        }
+        assert!(head("POST", "/v1/pki/ocsp/MAb///////8=", &[]).is_err());
         assert!(head("GET", "/v1/a", &[("x-vault-wrap-ttl", "soon")]).is_err());
         for name in ONCE {
             assert!(head("GET", "/v1/a", &[(name, "1m"), (name, "1m")]).is_err(), "{name}");

@@ -42,7 +42,7 @@ impl Authenticated {
             return Err(error.into());
         }
         if rule == Rule::Open || self.token.is_some() && admitted.call.wants_help() {
-            return Ok((Vec::new(), read_body(&self.admitted.call)?, None));
+            return Ok((Vec::new(), self.fields()?, None));
         }
         let Some(token) = &self.token else { return Err(Error::denied().into()) };
         let acl = rights(&admitted.services, token, self.entity.as_deref()).await?;
@@ -90,7 +90,7 @@ impl Authenticated {
                 return Err(denied_by_policy(&acl, &named).into());
             }
         }
-        let mut fields = read_body(&self.admitted.call)?;
+        let mut fields = self.fields()?;
         ask.fields = Some(&fields.map.0);
         let decision = acl.decide_parameters(decision, &ask);
         if !decision.allowed {
@@ -132,7 +132,7 @@ impl Authenticated {
         if acl.decide_path(&own).denial == Some(Denial::Deny) {
             return Err(denied_by_policy(acl, &own).into());
         }
-        let fields = read_body(&admitted.call)?;
+        let fields = self.fields()?;
         let mut granting: Vec<String> = Vec::new();
         for need in needs(&entry.mount, captures, &fields)? {
             let path = format!("{}{}", rights.prefix, need.path);
@@ -149,6 +149,24 @@ impl Authenticated {
             }
         }
         Ok((granting, fields))
+    }
+
+    /// The body and query, as the route takes them.
+    fn fields(&self) -> Result<RawFields> {
+        let call = &self.admitted.call;
+        let route = match &self.target {
+            Target::Route { index, .. } => self.admitted.route(*index),
+            _ => None,
+        };
+        match route.and_then(|route| route.raw_body_max) {
+            None => read_body(call),
+            Some(max) if call.body.len() > max => {
+                Err(Error::new(ErrorKind::TooLarge, "the body is too large"))
+            }
+            Some(_) => {
+                Ok(RawFields { raw_body: call.body.to_vec().into(), ..RawFields::default() })
+            }
+        }
     }
 
     async fn capability(&self) -> Capability {

@@ -108,6 +108,9 @@ impl Authorised {
             outcome => outcome?,
         };
         reply.warnings.extend(unknown);
+        let tuned = &entry.mount.config.allowed_response_headers;
+        let is_tuned = |name: &str| tuned.iter().any(|t| t.eq_ignore_ascii_case(name));
+        reply.headers.retain(|header| !header.tuned || is_tuned(header.name));
         if let (Some(rights), Some(data)) = (&self.rights, &mut reply.data) {
             let needs_sudo = |path: &str| match path.strip_prefix(&rights.prefix) {
                 Some(path) => admitted.is_root_protected(path),
@@ -355,6 +358,7 @@ pub(super) fn request_of(caller: &Authenticated, entry: &MountEntry) -> Request 
         namespace: admitted.namespace.clone(),
         mount: entry.mount.clone(),
         verb: admitted.call.verb,
+        head: admitted.call.head,
         path: admitted.below.clone(),
         full_path: admitted.path.clone(),
         peer: admitted.call.peer.clone(),

@@ -19,6 +19,7 @@ pub(crate) fn background(
         namespace: entry.namespace.clone(),
         mount: entry.mount.clone(),
         verb: Verb::Write,
+        head: false,
         path: path.strip_prefix(entry.mount.path.as_str()).unwrap_or(path).to_owned(),
         full_path: path.to_owned(),
         peer: Default::default(),

@@ -39,6 +39,8 @@ pub struct Request {
     pub mount: Arc<Mount>,
     /// The verb.
     pub verb: Verb,
+    /// Only the answer's head is asked for (HEAD).
+    pub head: bool,
     /// The path below the mount.
     pub path: String,
     /// The mount's path and the path below it.

@@ -39,7 +39,7 @@ pub use handler::{AliasFn, Engine, Handler};
 pub(crate) use node_ops::NodeFn;
 pub use node_ops::{NodeCall, NodeOp, NodeSpec};
 pub use registry::Registry;
-pub use reply::{AuthBlock, NewLease, Reply, Shape, WrapInfo};
+pub use reply::{AuthBlock, Header, NewLease, Reply, Shape, WrapInfo};
 pub use rights::{ListRight, Rights};
 pub(crate) use rotation::Rotates;
 pub use rotation::RotationKind;

@@ -47,6 +47,20 @@ pub struct Reply<T> {
     pub beyond: Option<Box<Beyond>>,
     /// Lease fields of an answer that has no lease of its own: `lease_duration` in seconds.
     pub lease_duration: Option<i64>,
+    /// Headers beyond the door's own, or in place of them.
+    pub headers: Vec<Header>,
+}
+
+/// A header of an answer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Header {
+    /// Its name, in lower case.
+    pub name: &'static str,
+    /// Its value.
+    pub value: String,
+    /// Must the mount's `allowed_response_headers` name it? Those that a protocol cannot do without
+    /// pass anyway.
+    pub tuned: bool,
 }
 
 impl<T> Reply<T> {
@@ -63,6 +77,7 @@ impl<T> Reply<T> {
             wrap_info: None,
             beyond: None,
             lease_duration: None,
+            headers: Vec::new(),
         }
     }
 
@@ -110,6 +125,19 @@ impl<T> Reply<T> {
         self
     }
 
+    /// With a header that the answer's protocol cannot do without. One of the same name may stand
+    /// beside it.
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push(Header { name, value: value.into(), tuned: false });
+        self
+    }
+
+    /// With a header that is sent where the mount's `allowed_response_headers` names it.
+    pub fn tuned_header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push(Header { name, value: value.into(), tuned: true });
+        self
+    }
+
     /// With one more warning.
     pub fn warn(mut self, warning: impl Into<String>) -> Self {
         self.warnings.push(warning.into());
@@ -151,6 +179,7 @@ impl<T> Reply<T> {
             wrap_info: self.wrap_info,
             beyond: self.beyond,
             lease_duration: self.lease_duration,
+            headers: self.headers,
         })
     }
 }

@@ -28,6 +28,8 @@ pub struct Route {
     pub handler: Handler,
     /// What it needs, where its rule is [`Rule::Needs`].
     pub needs: Option<NeedsFn>,
+    /// Bytes of a body that is taken as it comes, whatever it is; `None` where it is JSON.
+    pub raw_body_max: Option<usize>,
     /// Who a login names: its failures are counted for the lockout.
     pub alias: Option<AliasFn>,
 }
@@ -65,6 +67,7 @@ impl Route {
             help: O::HELP,
             handler,
             needs: None,
+            raw_body_max: None,
             alias: None,
         }
     }

@@ -225,6 +225,15 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
         self
     }
 
+    /// The operation added last takes a body of up to `bytes` as it comes, and no JSON
+    /// ([`strongroom_base::RawBody`]).
+    pub fn raw_body(mut self, bytes: usize) -> Self {
+        if let Some(route) = self.spec.routes.last_mut() {
+            route.raw_body_max = Some(bytes);
+        }
+        self
+    }
+
     /// The case of captures called `name` does not matter, but operations show it as it was
     /// written.
     pub fn case_shown(mut self, name: &'static str) -> Self {
