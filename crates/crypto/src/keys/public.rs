@@ -3,7 +3,7 @@
 use aws_lc_rs::digest::Digest;
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P384_SHA384_ASN1, ECDSA_P521_SHA512_ASN1,
-    EcdsaVerificationAlgorithm, RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
+    EcdsaVerificationAlgorithm, ParsedPublicKey, RSA_PKCS1_1024_8192_SHA1_FOR_LEGACY_USE_ONLY,
     RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
     RSA_PSS_2048_8192_SHA256, RSA_PSS_2048_8192_SHA384, RSA_PSS_2048_8192_SHA512, RsaParameters,
     RsaPssSaltLength, UnparsedPublicKey,
@@ -115,11 +115,14 @@ impl PublicKey {
         if point.len() != 1 + 2 * curve.bytes() || point.first() != Some(&4) {
             return Err(Error::bad_request("the public key is not an uncompressed point"));
         }
-        let named = match curve {
-            Curve::P256 => P256,
-            Curve::P384 => P384,
-            Curve::P521 => P521,
+        let (named, algorithm): (_, &'static EcdsaVerificationAlgorithm) = match curve {
+            Curve::P256 => (P256, &ECDSA_P256_SHA256_ASN1),
+            Curve::P384 => (P384, &ECDSA_P384_SHA384_ASN1),
+            Curve::P521 => (P521, &ECDSA_P521_SHA512_ASN1),
         };
+        if ParsedPublicKey::new(algorithm, point).is_err() {
+            return Err(Error::bad_request("the public key is no point of its curve"));
+        }
         let algorithm =
             AlgorithmIdentifierRef { oid: EC_PUBLIC_KEY, parameters: Some(AnyRef::from(&named)) };
         Self::build(KeyType::Ec(curve), algorithm, point)
