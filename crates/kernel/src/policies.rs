@@ -61,6 +61,7 @@ impl PolicyRecord {
         let allowance = TemplateAllowance {
             wildcards: self.is_on(settings::WILDCARDS),
             slashes: self.is_on(settings::SLASHES),
+            ..TemplateAllowance::default()
         };
         Policy::parse_with(name, &self.text, allowance)
     }

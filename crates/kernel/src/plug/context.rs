@@ -7,6 +7,7 @@ use strongroom_base::{Error, JsonMap, Result, Rng, SecretString, Timestamp};
 use strongroom_storage::StorageError;
 
 use super::{NewLease, Rights, Uploading, Verb};
+use crate::identity::EntityState;
 use crate::leases::Intent;
 use crate::mount::Mount;
 use crate::namespaces::Namespace;
@@ -112,6 +113,15 @@ impl<'a> ReadCx<'a> {
     /// The mount's TTLs in seconds, with the system's where it has none: (default, maximum).
     pub fn ttls(&self) -> (i64, i64) {
         self.services.config.mount_ttls(&self.request.mount)
+    }
+
+    /// The caller's entity and its groups, for templates of roles; `None` where its token has no
+    /// entity of its own namespace.
+    pub async fn identity(&self) -> Result<Option<Arc<EntityState>>> {
+        let Some(token) = &self.request.token else { return Ok(None) };
+        let table = self.services.router.table().await?;
+        let caller = self.services.caller(&table, token.clone()).await?;
+        Ok(caller.and_then(|caller| caller.entity))
     }
 
     /// A password by the policy called `name` of the request's namespace, or by Vault's default

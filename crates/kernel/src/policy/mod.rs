@@ -43,6 +43,9 @@ pub use name::{
 };
 pub use parse::{Parameters, Policy};
 pub use suggest::Suggestion;
-pub use template::{AliasView, EntityView, GroupView, IdentityView, TemplateAllowance};
+pub use template::{
+    AliasView, EntityView, GroupView, IdentityView, Template as IdentityTemplate,
+    TemplateAllowance, Unbalanced,
+};
 pub use trace::{RuleTrace, Standing, Trace};
 pub use view::{ResultantAcl, ResultantRule};

@@ -63,6 +63,8 @@ pub struct TemplateAllowance {
     pub wildcards: bool,
     /// `/`.
     pub slashes: bool,
+    /// `,`: for lists whose author trusts the values. Never for a policy's paths.
+    pub commas: bool,
 }
 
 impl TemplateAllowance {
@@ -71,15 +73,15 @@ impl TemplateAllowance {
             && value.chars().all(|c| match c {
                 '+' | '*' => self.wildcards,
                 '/' => self.slashes,
-                ',' => false,
+                ',' => self.commas,
                 c => !c.is_control(),
             })
     }
 }
 
-/// A rule's path before values are put in.
+/// A text before values are put in: a rule's path, or what an engine's role allows.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Template {
+pub struct Template {
     parts: Vec<Part>,
 }
 
@@ -118,11 +120,11 @@ enum GroupField {
 
 /// Braces that do not pair.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Unbalanced;
+pub struct Unbalanced;
 
 impl Template {
-    /// Reads a path; `None` where it has no directive.
-    pub(super) fn parse(path: &str) -> Result<Option<Self>, Unbalanced> {
+    /// Reads a text; `None` where it has no directive.
+    pub fn parse(path: &str) -> Result<Option<Self>, Unbalanced> {
         let mut pieces = path.split("{{");
         let first = pieces.next().unwrap_or("");
         if first.contains("}}") {
@@ -140,12 +142,8 @@ impl Template {
         Ok((parts.len() > 1).then_some(Self { parts }))
     }
 
-    /// The path with the values in; `None` where one is missing or not admitted.
-    pub(super) fn fill(
-        &self,
-        identity: &IdentityView,
-        allowance: TemplateAllowance,
-    ) -> Option<String> {
+    /// The text with the values in; `None` where one is missing or not admitted.
+    pub fn fill(&self, identity: &IdentityView, allowance: TemplateAllowance) -> Option<String> {
         let mut path = String::new();
         for part in &self.parts {
             match part {

@@ -108,7 +108,7 @@ fn values_cannot_bring_in_wildcards_or_segments() {
     // Even an admitted `+` does not make the forbidden `+*`.
     let entity = EntityView { name: "+".into(), ..EntityView::default() };
     let identity = IdentityView { entity: Some(entity), groups: vec![] };
-    let allowance = TemplateAllowance { wildcards: true, slashes: true };
+    let allowance = TemplateAllowance { wildcards: true, slashes: true, commas: false };
     let policy = Policy::parse_with("t", text, allowance).unwrap();
     let acl = Acl::build(&[Arc::new(policy)], &identity, NOW).unwrap();
     assert!(acl.decide(&Request::new("s/x", Capability::Read)).allowed);
