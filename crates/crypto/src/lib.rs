@@ -24,6 +24,8 @@ mod rng;
 pub mod rsa;
 pub mod shamir;
 pub mod sign;
+pub mod ssh;
+pub mod totp;
 
 pub use aead::Key256;
 pub use digest::{Sha256, hash, sha256};

@@ -14,16 +14,21 @@ const LINE: usize = 64;
 
 /// `der` as PEM under `label`.
 pub fn pem(label: &str, der: &[u8]) -> Secret<String> {
+    pem_in_lines(label, der, LINE)
+}
+
+/// [`pem`] in lines of another length: OpenSSH's are of 70 characters.
+pub fn pem_in_lines(label: &str, der: &[u8], line: usize) -> Secret<String> {
     let encoded = Zeroizing::new(STANDARD.encode(der));
-    let lines = encoded.len().div_ceil(LINE);
+    let lines = encoded.len().div_ceil(line);
     let mut out = String::with_capacity(encoded.len() + lines + 2 * label.len() + 32);
     out.push_str("-----BEGIN ");
     out.push_str(label);
     out.push_str("-----\n");
     let mut rest = encoded.as_str();
     while !rest.is_empty() {
-        let (line, after) = rest.split_at(rest.len().min(LINE));
-        out.push_str(line);
+        let (written, after) = rest.split_at(rest.len().min(line));
+        out.push_str(written);
         out.push('\n');
         rest = after;
     }

@@ -13,7 +13,7 @@ mod private;
 mod public;
 mod rsa_legacy;
 
-pub use encoding::{ecdsa_der_to_fixed, ecdsa_fixed_to_der, pem, pem_blocks};
+pub use encoding::{ecdsa_der_to_fixed, ecdsa_fixed_to_der, pem, pem_blocks, pem_in_lines};
 pub use oaep::OaepKey;
 pub use private::PrivateKey;
 pub use public::PublicKey;
