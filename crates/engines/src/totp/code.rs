@@ -1,0 +1,122 @@
+//! `code/NAME`: makes the present code of a key, or checks one.
+
+use serde_json::json;
+use strongroom_base::duration::format_go_seconds;
+use strongroom_base::{Error, ErrorKind, Json, Result, SecretString, fields};
+use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+
+use super::TotpEngine;
+use super::key::{Key, Tries};
+
+/// Wrong codes of one key that are answered within its window; then it waits. Vault's number for
+/// second factors (`max_validation_attempts`).
+pub const WRONG_CODES_MAX: u32 = 5;
+
+fields! {
+    /// Makes the present code.
+    pub struct ReadCode {
+        /// The key's name.
+        name: String,
+    }
+}
+fields! {
+    /// Checks a code, which is good once.
+    pub struct CheckCode {
+        /// The key's name.
+        name: String,
+        /// The code: its digits and nothing else.
+        code: Option<SecretString>,
+    }
+}
+
+impl Op for ReadCode {
+    type Reply = Json;
+    const VERB: Verb = Verb::Read;
+}
+
+impl Op for CheckCode {
+    type Reply = Json;
+    const VERB: Verb = Verb::Write;
+}
+
+pub(super) fn add(spec: EngineSpec<TotpEngine>) -> EngineSpec<TotpEngine> {
+    spec.query::<ReadCode>("code/{name}").command::<CheckCode>("code/{name}")
+}
+
+async fn find(cx: &ReadCx<'_>, name: &str) -> Result<Key> {
+    let key = cx.view().named::<Key>(0, name).await?;
+    key.ok_or_else(|| Error::bad_request(format!("unknown key: {name}")))
+}
+
+impl Query<ReadCode> for TotpEngine {
+    async fn query(&self, cx: &ReadCx<'_>, op: ReadCode) -> Result<Reply<Json>> {
+        let key = find(cx, &op.name).await?;
+        let step = key.step(cx.now());
+        let period = i64::try_from(key.period).unwrap_or(i64::MAX);
+        Ok(Reply::data(json!({
+            "code": key.code(step).expose_secret(),
+            "generated": cx.now().seconds(),
+            "expire_time": step.saturating_add(1).saturating_mul(key.period),
+            "period": format_go_seconds(period),
+        })))
+    }
+}
+
+impl Command<CheckCode> for TotpEngine {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: CheckCode) -> Result<Reply<Json>> {
+        cx.queue(&op.name).await;
+        let key = find(cx, &op.name).await?;
+        let code = op.code.as_ref().map_or("", |code| code.expose_secret().as_str());
+        if code.is_empty() {
+            return Err(Error::bad_request("the code value is required"));
+        }
+        // Taken as it is: what had to be trimmed first would be another spelling of a code that was
+        // taken already (threat: CVE-2025-6014).
+        if code.len() != key.digits as usize || !code.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Error::bad_request("invalid number of digits for the code"));
+        }
+        let mut tries = cx.view().named::<Tries>(0, &op.name).await?.unwrap_or_default();
+        wait_after_guesses(&mut tries, &key, cx)?;
+        let step = key.step(cx.now());
+        let window = step.saturating_sub(key.skew)..=step.saturating_add(key.skew);
+        tries.taken.retain(|taken| window.contains(taken));
+        // All of them are looked at, whichever fits.
+        let mut fitting: Vec<u64> = window.collect();
+        fitting.retain(|step| key.code(*step).constant_time_eq(code.as_bytes()));
+        // The same digits may be the code of two steps: they are taken with the first.
+        if fitting.iter().any(|step| tries.taken.contains(step)) {
+            let text = "code already used; wait until the next time period";
+            return Err(Error::bad_request(text));
+        }
+        let valid = !fitting.is_empty();
+        if valid {
+            tries.taken.append(&mut fitting);
+            tries.wrong = 0;
+        } else {
+            if tries.wrong == 0 {
+                tries.since = cx.now();
+            }
+            tries.wrong += 1;
+        }
+        cx.edit().put_named(0, &op.name, &tries)?;
+        Ok(Reply::data(json!({ "valid": valid })))
+    }
+}
+
+/// Refuses whoever asks after too many wrong codes. Their count ends when none of the codes that
+/// were good at the first of them is any more.
+fn wait_after_guesses(tries: &mut Tries, key: &Key, cx: &ReadCx<'_>) -> Result<()> {
+    let seconds = i64::try_from(key.period.saturating_mul(2 * key.skew + 1)).unwrap_or(i64::MAX);
+    let end = tries.since.plus_seconds(seconds);
+    if end <= cx.now() {
+        tries.wrong = 0;
+    }
+    if tries.wrong < WRONG_CODES_MAX {
+        return Ok(());
+    }
+    let left = cx.now().seconds_until(end);
+    Err(Error::new(
+        ErrorKind::RateLimited,
+        format!("maximum validation attempts {WRONG_CODES_MAX} exceeded; try again in {left}s"),
+    ))
+}
