@@ -60,6 +60,8 @@ pub mod rows {
     pub const LEASES: RowTable = RowTable(3);
     /// Audit lines on their way from a commit to the log.
     pub const OUTBOX: RowTable = RowTable(4);
+    /// Tables of which few rows are ever read by themselves.
+    pub const PASSING: &[RowTable] = &[LEASES, OUTBOX];
 }
 
 /// The index tables.

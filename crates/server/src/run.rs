@@ -314,7 +314,9 @@ pub fn open_storage(config: &ServerConfig) -> Result<Arc<dyn Storage>, StartErro
         config::Storage::Folder { path, .. } => {
             let reserve_bytes = config.own.storage_reserve_bytes;
             let cache_bytes = cache_bytes(config.cache_records, machine::memory_bytes());
-            let options = SqliteOptions { reserve_bytes, cache_bytes, ..SqliteOptions::default() };
+            let passing = strongroom_kernel::record::rows::PASSING;
+            let options =
+                SqliteOptions { reserve_bytes, cache_bytes, passing, ..SqliteOptions::default() };
             let storage = SqliteStorage::open(path, options)
                 .map_err(|e| format!("{}: {e}", path.display()))?;
             Ok(storage)

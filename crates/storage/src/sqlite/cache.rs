@@ -8,8 +8,12 @@
 //!   the cache before they are published, and a reader's fill carries the revision it began at and
 //!   is dropped if its shard changed since. (By shard and not by key: the window is some
 //!   microseconds, and a dropped fill only costs a later read.)
+//!
+//! What is written is kept, since it is mostly read soon; but not what is there for lists alone (an
+//! index entry without a value), what is gone, or a row of a table of which few rows are ever read by
+//! themselves: else a million leases at rest would push out everything else.
 
-use crate::{Change, Key, Revision, Value};
+use crate::{Change, Key, Revision, RowTable, Value};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -24,6 +28,7 @@ pub(super) struct Cache {
     shards: Box<[Mutex<Shard>]>,
     hasher: ahash::RandomState,
     shard_bytes: usize,
+    passing: &'static [RowTable],
 }
 
 /// What the cache knows of a key.
@@ -90,8 +95,10 @@ impl Hasher for AlreadyHashed {
 }
 
 impl Cache {
-    pub(super) fn new(bytes: usize) -> Self {
+    /// A cache of so many bytes. Rows of the tables `passing` are not kept for having been written.
+    pub(super) fn new(bytes: usize, passing: &'static [RowTable]) -> Self {
         Self {
+            passing,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             hasher: ahash::RandomState::new(),
             shard_bytes: bytes / SHARDS,
@@ -146,10 +153,17 @@ impl Cache {
     }
 
     fn set(&self, revision: Revision, key: &Key, value: Option<&Value>) {
+        let keep = match (key, value) {
+            (_, None) => false,
+            (Key::Row(table, _), Some(_)) => !self.passing.contains(table),
+            (Key::Index(..), Some(value)) => !value.is_empty(),
+        };
         let place = self.place(key);
         let mut shard = self.shard(place).lock();
         shard.changed_at = revision;
-        shard.put(self.shard_bytes, place.0, key, value);
+        if keep || shard.slots_by_hash.contains_key(&place.0) {
+            shard.put(self.shard_bytes, place.0, key, value);
+        }
     }
 
     fn remove_where(&self, revision: Revision, gone: impl Fn(&Key) -> bool) {
@@ -264,12 +278,12 @@ mod tests {
         let range = |to| Change::DeleteRows { table: TABLE, from: 0, to };
         for (change, expect) in [
             (Change::Put(Key::Row(TABLE, 1), value("new")), Some(Some(value("new")))),
-            (Change::Delete(Key::Row(TABLE, 1)), Some(None)),
-            (range(2), Some(None)),
+            (Change::Delete(Key::Row(TABLE, 1)), None),
+            (range(2), None),
             (range(1 << 20), None),
             (Change::Everything, None),
         ] {
-            let cache = Cache::new(1 << 20);
+            let cache = Cache::new(1 << 20, &[]);
             let key = Key::Row(TABLE, 1);
             let place = cache.place(&key);
             cache.update(5, std::slice::from_ref(&change));
@@ -286,7 +300,7 @@ mod tests {
     #[test]
     fn what_is_held_is_bounded_and_what_is_used_stays() {
         const BYTES: usize = 256 << 10;
-        let cache = Cache::new(BYTES);
+        let cache = Cache::new(BYTES, &[]);
         let put = |id| {
             cache.fill(
                 cache.place(&Key::Row(TABLE, id)),
@@ -306,5 +320,32 @@ mod tests {
         let (key, large) = (Key::Row(TABLE, 0), value(&"x".repeat(BYTES)));
         cache.update(1, &[Change::Put(key, large)]);
         assert!(known(&cache, 0).is_none());
+    }
+
+    #[test]
+    fn what_was_written_is_kept_where_it_may_be_read() {
+        const PASSING: RowTable = RowTable(3);
+        let cache = Cache::new(1 << 20, &[PASSING]);
+        let index =
+            |text: &[u8]| Key::Index(crate::IndexTable(0), crate::IndexKey::from_slice(text));
+        for (key, text, kept) in [
+            (Key::Row(TABLE, 1), "row", true),
+            (Key::Row(PASSING, 1), "row", false),
+            (index(b"name"), "id", true),
+            (index(b"due"), "", false),
+        ] {
+            let known = |cache: &Cache| match cache.get(cache.place(&key), &key) {
+                Known::Yes(value) => Some(value),
+                Known::No => None,
+            };
+            cache.update(5, &[Change::Put(key.clone(), value(text))]);
+            assert_eq!(known(&cache), kept.then(|| Some(value(text))), "{key:?}");
+            // What was read is kept, and follows later changes.
+            cache.fill(cache.place(&key), &key, 5, Some(&value(text)));
+            cache.update(6, &[Change::Put(key.clone(), value("changed"))]);
+            assert_eq!(known(&cache), Some(Some(value("changed"))), "{key:?}");
+            cache.update(7, &[Change::Delete(key.clone())]);
+            assert_eq!(known(&cache), Some(None), "{key:?}");
+        }
     }
 }

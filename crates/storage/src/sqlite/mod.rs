@@ -48,6 +48,9 @@ const PAGE_BYTES: u64 = 4096;
 pub struct SqliteOptions {
     /// Bytes of records kept in memory.
     pub cache_bytes: usize,
+    /// Tables of which few rows are ever read by themselves: that one was written is no reason to
+    /// keep it in memory.
+    pub passing: &'static [RowTable],
     /// Bytes of pages the writer keeps.
     pub writer_cache_bytes: usize,
     /// Bytes of pages each reading connection keeps.
@@ -64,6 +67,7 @@ impl Default for SqliteOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 8 << 20,
+            passing: &[],
             writer_cache_bytes: 8 << 20,
             reader_cache_bytes: 16 << 20,
             log_bytes: 16 << 20,
@@ -176,7 +180,7 @@ impl SqliteStorage {
         let (data, wal) = (folder.data(), folder.wal());
         let reserve = Reserve::new(folder.reserve(), options.reserve_bytes);
         let shared = Arc::new(Shared {
-            cache: Cache::new(options.cache_bytes),
+            cache: Cache::new(options.cache_bytes, options.passing),
             recent: Mutex::new(Recent::starting_at(0)),
             revision: AtomicU64::new(0),
             ids: Ids::default(),
