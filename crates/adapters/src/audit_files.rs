@@ -1,10 +1,14 @@
 //! The node's audit log as segment files: `audit-<first index>.log` in a folder of its own, 0600 in
 //! 0700.
+//!
+//! While a file is made durable, the file system holds up whoever writes to it, as long as there is
+//! much to be made durable: so under load that is done long before the second is over.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use strongroom_kernel::audit::medium::{Medium, Segment};
@@ -14,20 +18,32 @@ use tokio::task::spawn_blocking;
 
 /// The file with the public key of the log's signatures.
 const KEY: &str = "public-key";
+/// So many bytes are not left to the sync of each second.
+const UNSYNCED_BYTES_MAX: u64 = 512 << 10;
 
 struct Newest {
     first: u64,
     file: File,
     bytes: u64,
+    /// What lies before is durable, or a sync of it is under way.
+    sync_begun: u64,
+    /// Is a sync under way that nobody asked for?
+    syncing: bool,
     /// Did a sync fail? The system tells that once, and what it could not write may be lost though
     /// the next sync says that all is well.
     suspect: bool,
 }
 
+impl Newest {
+    fn new(first: u64, file: File, bytes: u64) -> Self {
+        Self { first, file, bytes, sync_begun: bytes, syncing: false, suspect: false }
+    }
+}
+
 /// Segment files in a folder.
 pub struct AuditFiles {
     folder: PathBuf,
-    newest: Mutex<Option<Newest>>,
+    newest: Arc<Mutex<Option<Newest>>>,
     reserve: Reserve,
     /// The public key, for a folder that has to be made again.
     key: Mutex<Option<String>>,
@@ -41,7 +57,7 @@ impl AuditFiles {
         let reserve = Reserve::new(folder.join("reserve"), reserve_bytes);
         let files = Self {
             folder: folder.to_owned(),
-            newest: Mutex::new(None),
+            newest: Arc::default(),
             reserve,
             key: Mutex::default(),
         };
@@ -49,8 +65,7 @@ impl AuditFiles {
             let mut file =
                 OpenOptions::new().read(true).append(true).open(files.path(last.first))?;
             file.seek(SeekFrom::End(0))?;
-            *files.newest.lock() =
-                Some(Newest { first: last.first, file, bytes: last.bytes, suspect: false });
+            *files.newest.lock() = Some(Newest::new(last.first, file, last.bytes));
         }
         Ok(files)
     }
@@ -79,6 +94,9 @@ impl AuditFiles {
         match newest.file.write_all(lines) {
             Ok(()) => {
                 newest.bytes += lines.len() as u64;
+                if newest.bytes - newest.sync_begun >= UNSYNCED_BYTES_MAX && !newest.syncing {
+                    self.sync_early(newest);
+                }
                 Ok(())
             }
             Err(e) => {
@@ -87,6 +105,22 @@ impl AuditFiles {
                 Err(e)
             }
         }
+    }
+
+    /// Begins a sync that nobody waits for.
+    fn sync_early(&self, newest: &mut Newest) {
+        let Ok(file) = newest.file.try_clone() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        (newest.sync_begun, newest.syncing) = (newest.bytes, true);
+        let (first, shared) = (newest.first, self.newest.clone());
+        runtime.spawn_blocking(move || {
+            let outcome = file.sync_data();
+            if let Some(newest) = shared.lock().as_mut().filter(|newest| newest.first == first) {
+                newest.syncing = false;
+                // The next sync that somebody asks for writes the file again.
+                newest.suspect |= outcome.is_err();
+            }
+        });
     }
 
     /// Somebody removed the newest file, or it could not be made durable: what it held is still ours
@@ -132,6 +166,7 @@ impl AuditFiles {
         if newest.suspect || newest.file.metadata()?.nlink() == 0 {
             self.write_again(newest)?;
         }
+        newest.sync_begun = newest.bytes;
         Ok(Some((newest.first, newest.file.try_clone()?)))
     }
 
@@ -153,7 +188,7 @@ impl AuditFiles {
         let file =
             OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path)?;
         self.sync_folder()?;
-        *self.newest.lock() = Some(Newest { first, file, bytes: 0, suspect: false });
+        *self.newest.lock() = Some(Newest::new(first, file, 0));
         Ok(())
     }
 }
@@ -206,6 +241,7 @@ impl Medium for AuditFiles {
         if let Some(newest) = &mut *self.newest.lock() {
             newest.file.set_len(bytes)?;
             newest.bytes = bytes;
+            newest.sync_begun = newest.sync_begun.min(bytes);
         }
         Ok(())
     }

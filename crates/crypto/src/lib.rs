@@ -21,7 +21,6 @@ pub mod otp;
 pub mod password;
 pub mod pgp;
 mod rng;
-pub mod rsa;
 pub mod shamir;
 pub mod sign;
 pub mod ssh;

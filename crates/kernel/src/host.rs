@@ -76,6 +76,16 @@ pub trait Host: Send + Sync + std::fmt::Debug {
 
     /// Ends all that follow the log: the node was sealed, and nobody's right to it is known now.
     fn end_log_lines(&self) {}
+
+    /// How many pieces of work that takes a core for long may be done at a time.
+    fn heavy_places(&self) -> usize {
+        1
+    }
+
+    /// Does such work where it holds up nobody. What is not told otherwise does it at once.
+    fn run_heavy(&self, work: Box<dyn FnOnce() + Send>) {
+        work();
+    }
 }
 
 /// The log's lines, as they come.

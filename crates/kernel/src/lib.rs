@@ -9,6 +9,7 @@ pub mod clock;
 pub mod describe;
 pub mod due;
 pub mod flight;
+pub mod heavy;
 pub mod host;
 pub mod identity;
 mod ids;

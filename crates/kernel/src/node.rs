@@ -16,6 +16,7 @@ use crate::audit::sinks::SinkFactory;
 use crate::audit::{AuditLog, AuditOptions};
 use crate::barrier::{Barrier, KeyRing, KeyUses};
 use crate::flight::InFlight;
+use crate::heavy::Heavy;
 use crate::host::{Host, NoHost};
 use crate::identity::Identity;
 use crate::leases::{Leases, OpenIntents};
@@ -147,6 +148,8 @@ pub struct Services {
     pub agenda: Agenda,
     /// Settings.
     pub config: Arc<KernelConfig>,
+    /// Work that takes a core for long.
+    pub heavy: Heavy,
     /// The root key, for rotation and rekey.
     pub root_key: RwLock<RootKey>,
     /// One change of keys at a time.
@@ -364,6 +367,7 @@ impl Node {
             .await?,
             queues: Queues::new(&*self.rng),
             agenda: Agenda::default(),
+            heavy: Heavy::new(self.config.host.clone()),
             config: self.config.clone(),
             root_key: RwLock::new(root),
             rekeying: tokio::sync::Mutex::new(()),

@@ -57,6 +57,21 @@ pub fn thread_cpu_nanos() -> u64 {
     part(used.tv_sec).saturating_mul(1_000_000_000).saturating_add(part(used.tv_nsec))
 }
 
+/// Does `work` on a thread of its own that gives way to all others: it gets what they leave.
+pub fn in_background(work: Box<dyn FnOnce() + Send>) {
+    /// The lowest priority of an ordinary thread.
+    const LOWEST: i32 = 19;
+    let run = move || {
+        // Where it may not be lowered, the work competes with the others, and that is all.
+        let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), LOWEST);
+        work();
+    };
+    // Whoever waits for the work learns that it was dropped.
+    if let Err(error) = std::thread::Builder::new().name("heavy".into()).spawn(run) {
+        tracing::warn!(error = %error, "a thread of heavy work could not be started");
+    }
+}
+
 /// The kernel's random generator.
 ///
 /// Keys and whole tokens come from it directly. Nonces, ids and tails, of which a write takes half a

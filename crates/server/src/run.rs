@@ -420,6 +420,14 @@ impl Host for Process {
     fn end_log_lines(&self) {
         self.log.end_following();
     }
+
+    fn heavy_places(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+
+    fn run_heavy(&self, work: Box<dyn FnOnce() + Send>) {
+        real::in_background(work);
+    }
 }
 
 /// The node of an integrated storage, if that is configured.

@@ -2,6 +2,7 @@
 
 use strongroom_base::{Error, Json, Result, SecretString};
 use strongroom_connectors::database::{Credential, CredentialKind};
+use strongroom_crypto::keys::{KeyType, PrivateKey};
 use strongroom_kernel::plug::ReadCx;
 
 use super::connection::{Connection, Open};
@@ -39,9 +40,10 @@ impl Generated {
                 Ok(Self { credential, answer: ("password", password) })
             }
             CredentialKind::RsaPrivateKey => {
-                let pair = strongroom_crypto::rsa::generate(settings.key_bits())?;
-                let credential = Credential::PublicKey(pair.public_pem);
-                Ok(Self { credential, answer: ("rsa_private_key", pair.private_pem) })
+                let kind = KeyType::Rsa(settings.key_bits());
+                let key = cx.heavy(move || PrivateKey::generate(kind)).await??;
+                let credential = Credential::PublicKey(key.public()?.to_pem());
+                Ok(Self { credential, answer: ("rsa_private_key", key.to_pkcs8_pem()) })
             }
             CredentialKind::ClientCertificate => Err(unsupported()),
         }

@@ -107,7 +107,7 @@ impl CredentialSettings {
     }
 
     /// `key_bits` of an RSA key.
-    pub fn key_bits(&self) -> usize {
+    pub fn key_bits(&self) -> u32 {
         self.config.get("key_bits").and_then(|bits| bits.parse().ok()).unwrap_or(2_048)
     }
 

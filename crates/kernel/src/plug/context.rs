@@ -135,6 +135,14 @@ impl<'a> ReadCx<'a> {
         Ok(policy.map(|policy| policy.generate(self.rng())))
     }
 
+    /// Does `work`, which takes a core for long, where it holds up no other request.
+    pub async fn heavy<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T> {
+        self.services.heavy.run(work).await
+    }
+
     /// The kernel's services: for the `system` crate alone (a test looks for other uses).
     pub fn kernel(&self) -> &'a Arc<Services> {
         self.services
