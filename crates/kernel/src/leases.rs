@@ -21,7 +21,7 @@ mod stuck;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use strongroom_base::{Error, Json, Result, Timestamp};
+use strongroom_base::{Error, ErrorKind, Json, Result, Timestamp};
 use zeroize::Zeroize;
 
 use crate::due::{due_key, kinds, link, links};
@@ -300,7 +300,8 @@ impl Leases {
         let (services, now) = (cx.kernel().clone(), cx.now());
         lease.renewable(now)?;
         if lease.token != 0 {
-            services.tokens.hold(cx.kernel_tx(), lease.token).await.map_err(|_| expired())?;
+            let held = services.tokens.hold(cx.kernel_tx(), lease.token).await;
+            held.map_err(|e| if e.kind == ErrorKind::PermissionDenied { expired() } else { e })?;
         }
         let table = services.router.table().await?;
         let entry = table.of_scope(lease.mount).cloned();

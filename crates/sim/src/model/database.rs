@@ -16,6 +16,8 @@ pub(super) struct Database {
     /// Is there a connection?
     connected: bool,
     roles: BTreeMap<&'static str, Role>,
+    /// When all leases of a role were revoked last: until this time, and at it.
+    swept: BTreeMap<&'static str, i64>,
 }
 
 /// What accounts of a role get, in seconds.
@@ -123,6 +125,9 @@ impl Model {
                     return (400, Value::Null);
                 }
                 self.leases.retain(|_, lease| lease.role != *role);
+                if let Some(database) = &mut self.database {
+                    database.swept.insert(role, now);
+                }
                 match (sync, connected) {
                     (false, _) => (202, Value::Null),
                     (true, true) => (204, Value::Null),
@@ -150,6 +155,10 @@ impl Model {
                 within = own.expires;
                 expires = expires.min(within);
             }
+        }
+        // What is issued at that very time may be among what is revoked: nothing is known of it.
+        if database.swept.get(role) == Some(&now) {
+            return (200, json!((expires - now) / NANOS_PER_SECOND));
         }
         let lease = Lease { issued: now, expires, mount, role, max, token, within };
         self.leases.insert(number, lease);
