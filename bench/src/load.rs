@@ -56,6 +56,18 @@ pub fn measure(
     connections: usize,
     measure: Duration,
 ) -> Result<Figure, String> {
+    let request = |random: &mut Random| bytes(work, material, random);
+    measure_requests(server, work.name(), &request, connections, measure)
+}
+
+/// The same with requests that `request` makes.
+pub fn measure_requests(
+    server: &Server,
+    name: &str,
+    request: &(dyn Fn(&mut Random) -> Vec<u8> + Sync),
+    connections: usize,
+    measure: Duration,
+) -> Result<Figure, String> {
     let signals = Signals::default();
     let Signals { stop, counting, ready } = &signals;
     let pid = server.pid();
@@ -63,7 +75,7 @@ pub fn measure(
         let mut threads = Vec::new();
         for i in 0..connections {
             let signals = &signals;
-            threads.push(scope.spawn(move || one(server, work, material, i as u64 + 1, signals)));
+            threads.push(scope.spawn(move || one(server, name, request, i as u64 + 1, signals)));
         }
         // Warm-up: every connection has had its first answer, and a while more.
         while ready.load(Relaxed) < connections && !threads.iter().any(|t| t.is_finished()) {
@@ -106,8 +118,8 @@ pub fn measure(
 /// One connection's loop; times are in tenths of a microsecond.
 fn one(
     server: &Server,
-    work: Work,
-    material: &Material,
+    name: &str,
+    request: &(dyn Fn(&mut Random) -> Vec<u8> + Sync),
     seed: u64,
     Signals { stop, counting, ready }: &Signals,
 ) -> Seen {
@@ -116,13 +128,13 @@ fn one(
     let mut times = Vec::with_capacity(1 << 16);
     let mut first = true;
     while !stop.load(Relaxed) {
-        let request = bytes(work, material, &mut random);
+        let request = request(&mut random);
         let began = Instant::now();
         let answer = connection.send(&request, false);
         let took = began.elapsed();
-        let answer = answer.map_err(|e| format!("{}: {e}", work.name()))?;
+        let answer = answer.map_err(|e| format!("{name}: {e}"))?;
         if !answer.is_good() {
-            return Err(format!("{}: status {}", work.name(), answer.status));
+            return Err(format!("{name}: status {}", answer.status));
         }
         if counting.load(Relaxed) {
             times.push(u32::try_from(took.as_nanos() / 100).unwrap_or(u32::MAX));

@@ -13,6 +13,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod crowd;
+mod engines;
 mod http;
 mod leases;
 mod load;
@@ -45,6 +46,8 @@ usage: strongroom-bench --binary PATH [options]
   --leases N           only leases: N of them and N tokens at rest, a tenth of N that end at once, and
                        accounts a second beside PostgreSQL (with 0 only these); the promise is 1000000
   --storm N            so many leases that end at once, in place of a tenth
+  --engines            only the cryptographic engines, beside the bare primitives; --only takes names
+                       of theirs
   --fairness           only one polite client beside hundreds of greedy ones
   --no-restart         leave out start-up, kill -9 and memory";
 
@@ -63,6 +66,7 @@ pub struct Options {
     json: Option<PathBuf>,
     restart: bool,
     fairness: bool,
+    engines: bool,
     tokens: usize,
     leases: usize,
     storm: usize,
@@ -100,6 +104,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         json: None,
         restart: true,
         fairness: false,
+        engines: false,
         tokens: 0,
         leases: 0,
         storm: 0,
@@ -109,6 +114,10 @@ fn parse(args: &[String]) -> Result<Options, String> {
     while let Some(arg) = args.next() {
         if arg == "--fairness" {
             options.fairness = true;
+            continue;
+        }
+        if arg == "--engines" {
+            options.engines = true;
             continue;
         }
         if arg == "--no-restart" {

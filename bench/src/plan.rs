@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    Options, leases, load, process,
+    Options, engines, leases, load, process,
     report::{Report, Row},
     server::{Kind, Server},
     sync,
@@ -61,6 +61,9 @@ const WORKS: &[Work] = &[
 pub fn run(options: &Options) -> Result<(), String> {
     if options.fairness {
         return fairness(options);
+    }
+    if options.engines {
+        return engines::run(options);
     }
     if options.only_leases {
         return leases::run(options);

@@ -4,3 +4,4 @@ pub mod database;
 pub mod kv;
 pub mod registry;
 pub mod totp;
+pub mod transit;

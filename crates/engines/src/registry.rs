@@ -7,5 +7,10 @@ use strongroom_kernel::plug::Spec;
 
 /// The surface of every engine, over these drivers of databases.
 pub fn specs(databases: Arc<dyn Databases>) -> Vec<Spec> {
-    vec![crate::kv::spec(), crate::database::spec(databases), crate::totp::spec()]
+    vec![
+        crate::kv::spec(),
+        crate::database::spec(databases),
+        crate::totp::spec(),
+        crate::transit::spec(),
+    ]
 }

@@ -9,12 +9,14 @@
 
 mod encoding;
 mod oaep;
+mod parts;
 mod private;
 mod public;
 mod rsa_legacy;
 
 pub use encoding::{ecdsa_der_to_fixed, ecdsa_fixed_to_der, pem, pem_blocks, pem_in_lines};
 pub use oaep::OaepKey;
+pub use parts::{RsaParts, from_decimal, to_decimal};
 pub use private::PrivateKey;
 pub use public::PublicKey;
 pub use rsa_legacy::AnySalt;

@@ -304,7 +304,7 @@ fn curve_of(oid: ObjectIdentifier) -> Option<Curve> {
         .find_map(|(known, curve)| (known == oid).then_some(curve))
 }
 
-fn curve_oid(curve: Curve) -> ObjectIdentifier {
+pub(super) fn curve_oid(curve: Curve) -> ObjectIdentifier {
     match curve {
         Curve::P256 => P256,
         Curve::P384 => P384,

@@ -1,0 +1,478 @@
+//! `keys`: making, showing, listing and deleting keys, for good or until they are restored.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::json;
+use strongroom_base::{Error, Json, JsonMap, Result, Rng, SecretBytes, Timestamp, Ttl, fields};
+use strongroom_crypto::keys::{Curve, KeyType, PrivateKey, pem};
+use strongroom_crypto::sign::SigningKey;
+use strongroom_kernel::plug::lists::{self, Keys};
+use strongroom_kernel::plug::{
+    Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
+};
+use strongroom_kernel::record::{WriteView, rows};
+
+use super::Transit;
+use super::batch::by_version;
+use super::encoding::{Encoded, encode, given};
+use super::key::{Derivation, Key, Rotating, Settings, Version};
+use super::kind::{DEFAULT_NAME, Kind};
+use super::limits::{AUTO_ROTATE_SECONDS_MIN, HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN};
+use super::ring::{Loaded, Ring};
+
+fields! {
+    /// Lists the keys.
+    pub struct ListKeys {
+        /// Names after this one.
+        after: Option<String>,
+        /// At most so many.
+        limit: Option<i64>,
+    }
+}
+fields! {
+    /// Makes a key. One that is there stays as it is.
+    pub struct CreateKey {
+        /// The key's name.
+        name: String,
+        /// aes128-gcm96, aes256-gcm96 (where nothing is said), chacha20-poly1305,
+        /// xchacha20-poly1305, ed25519, ecdsa-p256, ecdsa-p384, ecdsa-p521, rsa-2048, rsa-3072,
+        /// rsa-4096 or hmac.
+        r#type: Option<String>,
+        /// Is a key derived of it for each context?
+        derived: Option<bool>,
+        /// Have equal plaintexts equal ciphertexts? Needs derived.
+        convergent_encryption: Option<bool>,
+        /// May it be exported? This cannot be taken back.
+        exportable: Option<bool>,
+        /// May it be backed up as it is? This cannot be taken back.
+        allow_plaintext_backup: Option<bool>,
+        /// For show only, as in the peer: a context has its place in the requests that use the key.
+        context: Option<String>,
+        /// After how long it is rotated by itself; 0 is never.
+        auto_rotate_period: Option<Ttl>,
+        /// Bytes of an hmac key: 32 (where nothing is said) to 512.
+        key_size: Option<i64>,
+    }
+}
+fields! {
+    /// Shows a key's settings and its versions, public keys among them.
+    pub struct ReadKey {
+        /// The key's name.
+        name: String,
+        /// The context for which a derived key's public key is shown, base64.
+        context: Option<Encoded>,
+    }
+}
+fields! {
+    /// Deletes a key for good, if its settings allow that: nothing opens any more what it has
+    /// encrypted.
+    pub struct DeleteKey {
+        /// The key's name.
+        name: String,
+    }
+}
+fields! {
+    /// Takes a key out of use until it is restored.
+    pub struct SoftDelete {
+        /// The key's name.
+        name: String,
+    }
+}
+fields! {
+    /// Takes a soft-deleted key into use again.
+    pub struct SoftDeleteRestore {
+        /// The key's name.
+        name: String,
+    }
+}
+
+ops! {
+    ListKeys Keys, List;
+    CreateKey Json, Write;
+    ReadKey Json, Read;
+    DeleteKey (), Delete;
+    SoftDelete Json, Delete;
+    SoftDeleteRestore Json, Write;
+}
+
+pub(super) fn add(spec: EngineSpec<Transit>) -> EngineSpec<Transit> {
+    spec.query::<ListKeys>("keys/")
+        .query::<ReadKey>("keys/{name}")
+        .command::<CreateKey>("keys/{name}")
+        .command::<DeleteKey>("keys/{name}")
+        .command::<SoftDelete>("keys/{name}/soft-delete")
+        .command::<SoftDeleteRestore>("keys/{name}/soft-delete-restore")
+}
+
+/// A key that is to be made.
+pub struct NewKey {
+    /// Its type.
+    pub kind: Kind,
+    /// Whether and how keys are derived of it.
+    pub derivation: Derivation,
+    /// Is it convergent?
+    pub convergent: bool,
+    /// May it be exported?
+    pub exportable: bool,
+    /// May it be backed up as it is?
+    pub allow_plaintext_backup: bool,
+    /// Seconds between automatic rotations.
+    pub auto_rotate_seconds: i64,
+    /// Bytes of an HMAC key.
+    pub key_size: usize,
+}
+
+impl NewKey {
+    /// With all else as where nothing is said.
+    pub fn plain(kind: Kind, derivation: Derivation, convergent: bool) -> Self {
+        Self {
+            kind,
+            derivation,
+            convergent,
+            exportable: false,
+            allow_plaintext_backup: false,
+            auto_rotate_seconds: 0,
+            key_size: 0,
+        }
+    }
+
+    /// The key, without a version.
+    pub fn key(&self) -> Key {
+        let mut key = Key::new(self.kind, self.derivation, self.convergent);
+        key.exportable = self.exportable;
+        key.allow_plaintext_backup = self.allow_plaintext_backup;
+        key.auto_rotate_seconds = self.auto_rotate_seconds;
+        key.key_size = self.key_size;
+        key
+    }
+}
+
+/// A period between rotations, if it is one that may be set.
+pub fn auto_rotate_seconds(asked: Option<Ttl>) -> Result<Option<i64>> {
+    match asked {
+        Some(Ttl(seconds)) if seconds != 0 && seconds < AUTO_ROTATE_SECONDS_MIN => {
+            Err(Error::bad_request("auto rotate period must be 0 to disable or at least an hour"))
+        }
+        asked => Ok(asked.map(|Ttl(seconds)| seconds)),
+    }
+}
+
+/// The material of a new version. Of all types only RSA takes long.
+pub async fn generate(
+    kind: Kind,
+    key_size: usize,
+    rng: &dyn Rng,
+    now: Timestamp,
+) -> Result<Version> {
+    let random = |length: usize| {
+        let mut bytes = vec![0; length];
+        rng.fill(&mut bytes);
+        bytes
+    };
+    let mut version = Version {
+        created: now,
+        secret: Vec::new(),
+        public: Vec::new(),
+        hmac: Vec::new(),
+        chain: Vec::new(),
+    };
+    match kind {
+        Kind::Cipher(cipher) => version.secret = random(cipher.key_bytes()),
+        Kind::Hmac => version.secret = random(key_size),
+        Kind::Pair(KeyType::Ed25519) => {
+            let seed = SecretBytes::new(random(32));
+            let pair = ed25519_pair(seed.expose_secret())?;
+            take_pair(&mut version, &pair)?;
+        }
+        Kind::Pair(key_type) => take_pair(&mut version, &PrivateKey::generate(key_type)?)?,
+    }
+    if kind != Kind::Hmac {
+        version.hmac = random(32);
+    }
+    Ok(version)
+}
+
+/// The pair of a seed (RFC 8032 §5.1.5).
+pub fn ed25519_pair(seed: &[u8]) -> Result<PrivateKey> {
+    // PKCS#8 of Ed25519 is the seed behind a head that is always the same (RFC 8410 §7).
+    const HEAD: [u8; 16] = [
+        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
+        0x20,
+    ];
+    let mut der = HEAD.to_vec();
+    der.extend_from_slice(seed);
+    PrivateKey::from_pkcs8_der(SecretBytes::new(der).expose_secret())
+}
+
+/// Puts both halves of a pair into a version.
+pub fn take_pair(version: &mut Version, pair: &PrivateKey) -> Result<()> {
+    version.secret = pair.to_pkcs8_der().expose_secret().clone();
+    version.public = pair.public()?.spki_der().to_vec();
+    Ok(())
+}
+
+/// Appends a version to a key; the caller saves the key.
+pub fn append(edit: &WriteView<'_>, key: &mut Key, version: &Version) -> Result<()> {
+    let row = edit.new_id();
+    edit.put_row(rows::VALUES, row, version)?;
+    key.push(row, version.created)
+}
+
+/// Saves a key's settings, and when it is to be rotated.
+pub fn save(edit: &WriteView<'_>, name: &str, key: &Key) -> Result<()> {
+    edit.put_named(0, name, key)?;
+    match key.rotation_due().filter(|_| !key.soft_deleted) {
+        Some(due) => edit.put_named(0, name, &Rotating { due }),
+        None => {
+            edit.delete_named::<Rotating>(0, name);
+            Ok(())
+        }
+    }
+}
+
+/// A key to be changed, with its turn among those who change it.
+pub async fn to_change(cx: &mut WriteCx<'_>, name: &str, missing: Error) -> Result<Key> {
+    cx.queue(name).await;
+    cx.edit().named::<Key>(0, name).await?.ok_or(missing)
+}
+
+/// Makes a key that is not there.
+async fn make(cx: &WriteCx<'_>, name: &str, new: &NewKey) -> Result<Arc<Ring>> {
+    names::check(name)?;
+    new.kind.check_derivation(new.derivation != Derivation::None, new.convergent)?;
+    let edit = cx.edit();
+    let mut key = new.key();
+    let version = generate(key.kind, key.key_size, cx.rng(), cx.now()).await?;
+    append(&edit, &mut key, &version)?;
+    save(&edit, name, &key)?;
+    Ok(Arc::new(Ring::new(key)))
+}
+
+/// Makes a key in passing; none where the mount forbids that.
+pub async fn upsert(cx: &WriteCx<'_>, name: &str, new: NewKey) -> Result<Option<Arc<Ring>>> {
+    let settings = cx.view().cached::<Settings>(0, "").await?;
+    if settings.is_some_and(|settings| settings.disable_upsert) {
+        return Ok(None);
+    }
+    make(cx, name, &new).await.map(Some)
+}
+
+/// Bytes of an HMAC key that may be asked for.
+fn key_size(kind: Kind, asked: Option<i64>) -> Result<usize> {
+    match (kind, asked.filter(|size| *size != 0)) {
+        (Kind::Hmac, None) => Ok(HMAC_KEY_BYTES_MIN),
+        (Kind::Hmac, Some(size)) => usize::try_from(size)
+            .ok()
+            .filter(|size| (HMAC_KEY_BYTES_MIN..=HMAC_KEY_BYTES_MAX).contains(size))
+            .ok_or_else(|| Error::bad_request(format!("invalid key_size {size}"))),
+        (_, None) => Ok(0),
+        (kind, Some(_)) => {
+            let name = kind.name();
+            Err(Error::bad_request(format!("key_size is not valid for algorithm {name}")))
+        }
+    }
+}
+
+impl Query<ListKeys> for Transit {
+    async fn query(&self, cx: &ReadCx<'_>, op: ListKeys) -> Result<Reply<Keys>> {
+        let names = cx.view().names::<Key>(0).await?;
+        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+    }
+}
+
+impl Command<CreateKey> for Transit {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: CreateKey) -> Result<Reply<Json>> {
+        let auto_rotate = auto_rotate_seconds(op.auto_rotate_period)?.unwrap_or(0);
+        let (derived, convergent) =
+            (op.derived.unwrap_or(false), op.convergent_encryption.unwrap_or(false));
+        if convergent && !derived {
+            return Err(Error::bad_request(
+                "convergent encryption requires derivation to be enabled",
+            ));
+        }
+        let kind = op.r#type.as_deref().filter(|name| !name.is_empty()).unwrap_or(DEFAULT_NAME);
+        let kind = Kind::named(kind).ok_or_else(|| Error::bad_request("unknown key type"))?;
+        let new = NewKey {
+            exportable: op.exportable.unwrap_or(false),
+            allow_plaintext_backup: op.allow_plaintext_backup.unwrap_or(false),
+            auto_rotate_seconds: auto_rotate,
+            key_size: key_size(kind, op.key_size)?,
+            ..NewKey::plain(
+                kind,
+                if derived { Derivation::Hkdf } else { Derivation::None },
+                convergent,
+            )
+        };
+        cx.queue(&op.name).await;
+        let (ring, warning) = match Ring::find(&cx.view(), &op.name).await? {
+            Some(ring) => (ring, Some(format!("key {} already existed", op.name))),
+            None => (make(cx, &op.name, &new).await?, None),
+        };
+        let shown = show(cx, &op.name, &ring, None).await?;
+        Ok(Reply::data(shown).warnings(warning.into_iter().collect()))
+    }
+}
+
+impl Query<ReadKey> for Transit {
+    async fn query(&self, cx: &ReadCx<'_>, op: ReadKey) -> Result<Reply<Json>> {
+        let ring = Ring::find(&cx.view(), &op.name).await?.ok_or_else(Error::not_found)?;
+        let context = given(op.context.as_ref())
+            .map_err(|_| Error::bad_request("failed to base64-decode context"))?;
+        Ok(Reply::data(show(cx, &op.name, &ring, context).await?))
+    }
+}
+
+impl Command<DeleteKey> for Transit {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteKey) -> Result<Reply<()>> {
+        let failed =
+            |why: &str| Error::bad_request(format!("error deleting policy {}: {why}", op.name));
+        let missing = failed("could not delete key; not found");
+        let key = to_change(cx, &op.name, missing).await?;
+        if !key.deletion_allowed {
+            return Err(failed("deletion is not allowed for this key"));
+        }
+        let edit = cx.edit();
+        for row in key.rows() {
+            edit.delete_row(rows::VALUES, *row);
+        }
+        edit.delete_named::<Key>(0, &op.name);
+        edit.delete_named::<Rotating>(0, &op.name);
+        Ok(Reply::none())
+    }
+}
+
+/// Sets whether a key is out of use.
+async fn set_soft_deleted(cx: &mut WriteCx<'_>, name: &str, deleted: bool) -> Result<Reply<Json>> {
+    let mut key = to_change(cx, name, Error::not_found()).await?;
+    let warning = match (key.soft_deleted == deleted, deleted) {
+        (true, true) => Some("key was already marked as soft deleted"),
+        (true, false) => Some("key was already restored"),
+        _ => None,
+    };
+    key.soft_deleted = deleted;
+    save(&cx.edit(), name, &key)?;
+    let shown = show(cx, name, &Ring::new(key), None).await?;
+    Ok(Reply::data(shown).warnings(warning.map(str::to_owned).into_iter().collect()))
+}
+
+impl Command<SoftDelete> for Transit {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: SoftDelete) -> Result<Reply<Json>> {
+        set_soft_deleted(cx, &op.name, true).await
+    }
+}
+
+impl Command<SoftDeleteRestore> for Transit {
+    async fn command(&self, cx: &mut WriteCx<'_>, op: SoftDeleteRestore) -> Result<Reply<Json>> {
+        set_soft_deleted(cx, &op.name, false).await
+    }
+}
+
+/// A key as it is shown.
+pub async fn show(
+    cx: &ReadCx<'_>,
+    name: &str,
+    ring: &Ring,
+    context: Option<&[u8]>,
+) -> Result<Json> {
+    let key = &ring.key;
+    let kind = key.kind;
+    let mut shown = json!({
+        "allow_plaintext_backup": key.allow_plaintext_backup,
+        "auto_rotate_period": key.auto_rotate_seconds,
+        "deletion_allowed": key.deletion_allowed,
+        "derived": key.is_derived(),
+        "exportable": key.exportable,
+        "imported_key": key.imported,
+        "latest_version": key.latest(),
+        "min_available_version": key.min_available_version,
+        "min_decryption_version": key.min_decryption_version,
+        "min_encryption_version": key.min_encryption_version,
+        "name": name,
+        "soft_deleted": key.soft_deleted,
+        "supports_decryption": kind.encrypts(),
+        "supports_derivation": kind.derives(),
+        "supports_encryption": kind.encrypts(),
+        "supports_signing": kind.signs(),
+        "type": kind.name(),
+    });
+    let Json::Object(map) = &mut shown else { return Ok(shown) };
+    if key.key_size != 0 {
+        map.insert("key_size".to_owned(), json!(key.key_size));
+    }
+    if key.imported {
+        map.insert("imported_key_allow_rotation".to_owned(), json!(key.allow_rotation));
+    }
+    for (name, event) in [("backup_info", key.backup), ("restore_info", key.restore)] {
+        if let Some(event) = event {
+            let event = json!({ "time": event.time.to_string(), "version": event.version });
+            map.insert(name.to_owned(), event);
+        }
+    }
+    show_derivation(map, key);
+    if kind != Kind::Hmac {
+        let mut versions = BTreeMap::new();
+        for version in ring.load_all(&cx.view()).await? {
+            versions.insert(version.number, show_version(key, &version, context)?);
+        }
+        map.insert("keys".to_owned(), by_version(versions));
+    }
+    Ok(shown)
+}
+
+fn show_derivation(map: &mut JsonMap, key: &Key) {
+    match key.derivation {
+        Derivation::None => return,
+        Derivation::Hkdf => map.insert("kdf".to_owned(), json!("hkdf_sha256")),
+        Derivation::Counter => {
+            map.insert("kdf_mode".to_owned(), json!("hmac-sha256-counter"));
+            map.insert("kdf".to_owned(), json!("hmac-sha256-counter"))
+        }
+    };
+    map.insert("convergent_encryption".to_owned(), json!(key.convergent));
+    if key.convergent {
+        map.insert("convergent_encryption_version".to_owned(), json!(-1));
+    }
+}
+
+/// A version as it is shown: when it was made, and for pairs the public key.
+fn show_version(key: &Key, version: &Loaded, context: Option<&[u8]>) -> Result<Json> {
+    let Kind::Pair(key_type) = key.kind else { return Ok(json!(version.created.seconds())) };
+    let public = &version.pair()?.public;
+    let (name, public_key) = match key_type {
+        KeyType::Ec(Curve::P256) => ("P-256", public.to_pem()),
+        KeyType::Ec(Curve::P384) => ("P-384", public.to_pem()),
+        KeyType::Ec(Curve::P521) => ("P-521", public.to_pem()),
+        KeyType::Rsa(_) => (key.kind.name(), public.to_pem()),
+        KeyType::Ed25519 if !key.is_derived() => ("ed25519", encode(public.raw())),
+        KeyType::Ed25519 => {
+            let derived = match context {
+                None => String::new(),
+                Some(_) => encode(&derived_pair(key, version, context)?.public_key()),
+            };
+            ("ed25519", derived)
+        }
+    };
+    Ok(json!({
+        "certificate_chain": chain_pem(&version.chain),
+        "creation_time": version.created.to_string(),
+        "name": name,
+        "public_key": public_key,
+    }))
+}
+
+/// A chain of certificates as PEM.
+pub fn chain_pem(chain: &[Vec<u8>]) -> String {
+    let all: Vec<String> = chain
+        .iter()
+        .map(|der| pem("CERTIFICATE", der).expose_secret().trim_end().to_owned())
+        .collect();
+    all.join("\n")
+}
+
+/// The pair that a context derives of an Ed25519 key.
+pub fn derived_pair(key: &Key, version: &Loaded, context: Option<&[u8]>) -> Result<SigningKey> {
+    let seed = version.derive(key.derivation, context, 32)?;
+    let seed = seed.expose_secret().as_slice().try_into();
+    SigningKey::from_seed(seed.map_err(|_| Error::internal("a seed is not of 32 bytes"))?)
+}
