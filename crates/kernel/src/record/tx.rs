@@ -505,6 +505,38 @@ impl<'a> ReadView<'a> {
         }
     }
 
+    /// Up to `limit` records of type `T` below `parent`, in storage order, after the one at `cursor`
+    /// (empty for the first); and the cursor of the next ones, if there may be more.
+    ///
+    /// For work on tables of any size beside requests that change them: what it shows is not part
+    /// of what the transaction has read, so a record is to be read again before it is changed.
+    pub async fn peek<T: Record>(
+        &self,
+        parent: Id,
+        cursor: &[u8],
+        limit: usize,
+    ) -> Result<(Vec<(String, T)>, Option<Vec<u8>>)> {
+        let prefix = name_prefix(self.scope, T::KIND, parent);
+        let mut from = prefix.clone();
+        if !cursor.is_empty() {
+            from.extend_from_slice(cursor);
+            from.push(0);
+        }
+        let to = prefix_end(&prefix);
+        let storage = &self.tx.store.storage;
+        let page = storage.scan_index(indexes::NAMES, &from, &to, limit).done().await;
+        let page = page.map_err(storage_error)?;
+        let mut out = Vec::with_capacity(page.len());
+        for (key, sealed) in &page {
+            let plain = self.open(&Key::Index(indexes::NAMES, key.clone()), sealed)?;
+            let (name, record) = split_named(plain.expose_secret())?;
+            out.push((name.to_owned(), decode(record)?));
+        }
+        let last = page.last().filter(|_| page.len() == limit);
+        let cursor = last.and_then(|(key, _)| key.get(prefix.len()..).map(<[u8]>::to_vec));
+        Ok((out, cursor))
+    }
+
     /// The name of one entry by its storage key.
     pub(crate) async fn name_at(&self, key: &Key) -> Result<Option<String>> {
         let Some(sealed) = self.tx.raw(key).await? else { return Ok(None) };
