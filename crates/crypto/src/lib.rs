@@ -25,6 +25,7 @@ pub mod shamir;
 pub mod sign;
 pub mod ssh;
 pub mod totp;
+pub mod x509;
 
 pub use aead::Key256;
 pub use digest::{Sha256, hash, sha256};

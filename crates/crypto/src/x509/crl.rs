@@ -1,0 +1,130 @@
+//! Revocation lists (RFC 5280 §5).
+
+use super::algorithm::{Signed, signed};
+use super::extension::{Extension, ids};
+use super::name::Name;
+use super::tlv::{self, Reader};
+use super::{Result, SignatureAlgorithm, time};
+use crate::keys::{PrivateKey, PublicKey};
+
+/// A revoked certificate.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CrlEntry {
+    /// The bytes of its serial number.
+    pub serial: Vec<u8>,
+    /// When it was revoked, in seconds.
+    pub revoked: i64,
+}
+
+/// What a list shall say.
+pub struct CrlTemplate<'a> {
+    /// Whose list it is.
+    pub issuer: Name,
+    /// When it was made, in seconds.
+    pub this_update: i64,
+    /// When the next one will be there at the latest.
+    pub next_update: i64,
+    /// What is revoked.
+    pub entries: &'a [CrlEntry],
+    /// Extensions of the whole list.
+    pub extensions: Vec<Extension>,
+}
+
+impl CrlTemplate<'_> {
+    /// The list's DER, signed.
+    pub fn sign(
+        &self,
+        key: &PrivateKey,
+        algorithm: SignatureAlgorithm,
+    ) -> strongroom_base::Result<Vec<u8>> {
+        let mut parts = vec![
+            tlv::number(1),
+            algorithm.der(),
+            self.issuer.der().to_vec(),
+            time::encode(self.this_update),
+            time::encode(self.next_update),
+        ];
+        // An empty list has no list of entries (RFC 5280 §5.1.2.6).
+        if !self.entries.is_empty() {
+            let entries = self.entries.iter().map(|entry| {
+                tlv::sequence([tlv::unsigned(&entry.serial), time::encode(entry.revoked)])
+            });
+            parts.push(tlv::sequence(entries));
+        }
+        let extensions = Extension::all_der(&self.extensions).map_err(super::internal)?;
+        parts.push(tlv::tlv(tlv::context_around(0), &extensions));
+        signed(&tlv::sequence(parts), key, algorithm)
+    }
+}
+
+/// A list that was read.
+pub struct Crl {
+    der: Vec<u8>,
+    /// Whose list it is.
+    pub issuer: Name,
+    /// When it was made, in seconds.
+    pub this_update: i64,
+    /// When the next one will be there at the latest; 0 where it says nothing of it.
+    pub next_update: i64,
+    /// What is revoked.
+    pub entries: Vec<CrlEntry>,
+    /// Extensions of the whole list.
+    pub extensions: Vec<Extension>,
+}
+
+impl Crl {
+    /// Reads a list.
+    pub fn from_der(der: &[u8]) -> Result<Self> {
+        let parts = Signed::read(der)?;
+        let mut body = parts.body.inside();
+        body.optional(tlv::INTEGER)?;
+        body.expect(tlv::SEQUENCE)?;
+        let issuer = Name::read(&body.next()?)?;
+        let this_update = time::decode(&body.next()?)?;
+        let next_update = match body.peek() {
+            Some(tlv::UTC_TIME | tlv::GENERALIZED_TIME) => time::decode(&body.next()?)?,
+            _ => 0,
+        };
+        let mut entries = Vec::new();
+        if let Some(list) = body.optional(tlv::SEQUENCE)? {
+            let mut list = list.inside();
+            while !list.is_empty() {
+                let mut entry = list.sequence()?;
+                let serial = entry.expect(tlv::INTEGER)?.unsigned()?.to_vec();
+                entries.push(CrlEntry { serial, revoked: time::decode(&entry.next()?)? });
+            }
+        }
+        let extensions = match body.optional(tlv::context_around(0))? {
+            Some(extensions) => Extension::read_all(extensions.value)?,
+            None => Vec::new(),
+        };
+        let der = der.to_vec();
+        Ok(Self { der, issuer, this_update, next_update, entries, extensions })
+    }
+
+    /// Is its signature one of this key?
+    pub fn is_signed_by(&self, spki: &[u8]) -> bool {
+        let (Ok(parts), Ok(key)) = (Signed::read(&self.der), PublicKey::from_spki_der(spki)) else {
+            return false;
+        };
+        let Some(algorithm) = parts.algorithm else { return false };
+        key.verify(algorithm.scheme(), parts.body.raw, parts.signature).is_ok_and(|good| good)
+    }
+
+    /// Its number.
+    pub fn number(&self) -> Option<u64> {
+        self.small(ids::CRL_NUMBER)
+    }
+
+    /// The number of the complete list that it continues, where it is a delta list.
+    pub fn base(&self) -> Option<u64> {
+        self.small(ids::DELTA_INDICATOR)
+    }
+
+    fn small(&self, id: &str) -> Option<u64> {
+        let extension = self.extensions.iter().find(|e| e.oid == id)?;
+        let number = Reader::new(&extension.value).next().ok()?;
+        let bytes = number.unsigned().ok().filter(|bytes| bytes.len() <= 8)?;
+        Some(bytes.iter().fold(0, |sum, b| sum << 8 | u64::from(*b)))
+    }
+}
