@@ -2,6 +2,7 @@
 
 pub mod database;
 pub mod kv;
+pub mod pki;
 pub mod registry;
 pub mod totp;
 pub mod transit;

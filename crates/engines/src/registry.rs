@@ -10,6 +10,7 @@ pub fn specs(databases: Arc<dyn Databases>) -> Vec<Spec> {
     vec![
         crate::kv::spec(),
         crate::database::spec(databases),
+        crate::pki::spec(),
         crate::totp::spec(),
         crate::transit::spec(),
     ]

@@ -1,0 +1,134 @@
+//! A certificate authority: issuers with their keys, roles that say what may be issued, the
+//! certificates that were, and the lists of those that are taken back.
+//!
+//! * [`stored`] has the records; [`authority`] finds an issuer with its key, for whoever signs;
+//! * [`roles`] say what a caller may ask for, [`names`] and [`validity`] hold a request to it, and
+//!   [`issue`] makes the certificate; [`certificates`] keeps it and finds it again;
+//! * [`revocation`] takes certificates back, [`crl`] makes the lists;
+//! * [`roots`], [`intermediates`] and [`import`] bring issuers, [`issuers`] and [`keys`] manage
+//!   them, [`chain`] knows who stands behind whom;
+//! * [`fetch`] is what strangers may read; [`tidy`] removes what is of no use any more.
+//!
+//! Invariants:
+//! * a private key leaves in the answer that made it, where `exported` was asked for, and never
+//!   again: no answer, error or log of another operation has it;
+//! * every name and address of a certificate was held to the role, whether it came with the request
+//!   or in a CSR (threat GHSA-g892-p242-8g86): what is put into a certificate is what was checked;
+//! * a certificate is found by its serial number, and issuing reads nothing that grows with what was
+//!   issued;
+//! * a revocation list is a function of records: any node makes the same list of the same number.
+
+/// What operations answer, and their verbs; `open` ones are for strangers.
+macro_rules! ops {
+    ($($op:ident $reply:ty, $verb:ident $(, $rule:ident)?;)+) => {
+        $(impl strongroom_kernel::plug::Op for $op {
+            type Reply = $reply;
+            const VERB: strongroom_kernel::plug::Verb = strongroom_kernel::plug::Verb::$verb;
+            $(const RULE: strongroom_kernel::plug::Rule = strongroom_kernel::plug::Rule::$rule;)?
+        })+
+    };
+}
+
+mod authority;
+mod ca_fields;
+mod certificates;
+mod chain;
+mod config;
+mod crl;
+mod domain;
+mod fetch;
+mod import;
+mod intermediates;
+mod issue;
+mod issuer_fields;
+mod issuers;
+mod key_choice;
+mod keys;
+mod names;
+mod revocation;
+mod role;
+mod roles;
+mod roots;
+mod roster;
+mod sign_authority;
+mod stored;
+mod tidy;
+mod validity;
+mod verbatim;
+
+use std::sync::Arc;
+
+use strongroom_base::{Error, Result};
+use strongroom_crypto::keys::{KeyType, PrivateKey};
+use strongroom_crypto::x509::Certificate;
+use strongroom_kernel::plug::{Class, EngineSpec, ReadCx, Spec};
+use strongroom_kernel::record::Derived;
+
+/// Parsed keys and certificates of issuers that are remembered.
+const PARSED_MAX: usize = 2_048;
+/// Revocation lists that are remembered.
+const LISTS_MAX: usize = 64;
+/// Seconds between two looks for work without a request.
+const RECONCILE_SECONDS: i64 = 5;
+
+/// The engine of a mount.
+pub struct PkiEngine {
+    /// Keys by their id: a key never changes, and who asks has found its record.
+    keys: Arc<Derived<String, PrivateKey>>,
+    /// Issuers' certificates by the issuer's id, likewise.
+    certificates: Arc<Derived<String, Certificate>>,
+    /// Revocation lists by issuer and kind, with what they were made of.
+    lists: Derived<(String, crl::Kind), crl::Built>,
+}
+
+/// The surface of `pki`.
+pub fn spec() -> Spec {
+    let open = |_: &_| {
+        Ok(PkiEngine {
+            keys: Arc::new(Derived::new(PARSED_MAX)),
+            certificates: Arc::new(Derived::new(PARSED_MAX)),
+            lists: Derived::new(LISTS_MAX),
+        })
+    };
+    let spec = EngineSpec::new("pki", Class::Secret, open);
+    let spec = roles::add(spec);
+    let spec = issue::add(spec);
+    let spec = verbatim::add(spec);
+    let spec = roots::add(spec);
+    let spec = sign_authority::add(spec);
+    let spec = intermediates::add(spec);
+    let spec = import::add(spec);
+    let spec = issuers::add(spec);
+    let spec = keys::add(spec);
+    let spec = config::add(spec);
+    let spec = certificates::add(spec);
+    let spec = fetch::add(spec);
+    let spec = revocation::add(spec);
+    let spec = crl::add(spec);
+    tidy::add(spec)
+        .leases()
+        .reconciles(RECONCILE_SECONDS)
+        .docs("A certificate authority: issues, signs and revokes X.509 certificates.")
+        .build()
+}
+
+impl PkiEngine {
+    /// A new key. The only place where keys are made.
+    async fn generate(&self, cx: &ReadCx<'_>, kind: KeyType) -> Result<PrivateKey> {
+        match kind {
+            // Primes are looked for on threads of their own.
+            KeyType::Rsa(_) => cx.heavy(move || PrivateKey::generate(kind)).await?,
+            _ => PrivateKey::generate(kind),
+        }
+    }
+}
+
+/// The caller is wrong.
+fn bad(text: impl Into<String>) -> Error {
+    Error::bad_request(text)
+}
+
+/// Our own record is wrong.
+fn damaged(e: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::internal(e)
+}
