@@ -52,6 +52,8 @@ mod roots;
 mod roster;
 mod sign_authority;
 mod stored;
+#[cfg(test)]
+mod tests;
 mod tidy;
 mod validity;
 mod verbatim;

@@ -75,7 +75,7 @@ impl<'r> Judge<'r> {
         let names_of_csr = csr.filter(|_| role.use_csr_sans);
         let mut found = match names_of_csr {
             Some(csr) => of_csr(csr)?,
-            None => of_request(asked)?,
+            None => Gathered::default(),
         };
         for other in &asked.other_sans {
             found.others.push(parse_other_san(other)?);
@@ -86,6 +86,9 @@ impl<'r> Judge<'r> {
                 Err(_) if common_name.is_ascii() => {}
                 other => other?,
             }
+        }
+        if names_of_csr.is_none() {
+            add_request(&mut found, asked)?;
         }
         self.check_common_name(&common_name)?;
         let serial_number = match (asked.serial_number.as_deref().unwrap_or_default(), csr) {
@@ -349,17 +352,16 @@ fn add_name(found: &mut Gathered, name: &str) -> Result<()> {
     Ok(())
 }
 
-fn of_request(asked: &Asked) -> Result<Gathered> {
-    let mut found = Gathered::default();
+fn add_request(found: &mut Gathered, asked: &Asked) -> Result<()> {
     for name in asked.alt_names.iter().filter(|name| !name.is_empty()) {
-        add_name(&mut found, name)?;
+        add_name(found, name)?;
     }
     for text in &asked.ip_sans {
         let ip: IpAddr = text.parse().map_err(|_| bad("a value is not a valid IP address"))?;
         found.ips.push(ip.to_canonical());
     }
     found.uris.clone_from(&asked.uri_sans);
-    Ok(found)
+    Ok(())
 }
 
 fn of_csr(csr: &Request) -> Result<Gathered> {
