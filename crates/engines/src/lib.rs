@@ -4,5 +4,6 @@ pub mod database;
 pub mod kv;
 pub mod pki;
 pub mod registry;
+pub mod ssh;
 pub mod totp;
 pub mod transit;

@@ -11,6 +11,7 @@ pub fn specs(databases: Arc<dyn Databases>) -> Vec<Spec> {
         crate::kv::spec(),
         crate::database::spec(databases),
         crate::pki::spec(),
+        crate::ssh::spec(),
         crate::totp::spec(),
         crate::transit::spec(),
     ]

@@ -8,11 +8,13 @@
 mod certificate;
 mod private;
 mod public;
+mod told;
 mod wire;
 
 pub use certificate::{Certificate, PRINCIPALS_MAX, RsaHash};
 pub use private::{read_private, write_private};
 pub use public::{Kind, PublicKey};
+pub use told::Told;
 
 #[cfg(test)]
 mod tests;
