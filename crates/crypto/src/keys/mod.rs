@@ -7,6 +7,7 @@
 //!   the randomness would be no secret. So are an ECDSA signature's nonce and a PSS salt.
 //! * Errors never hold what was submitted.
 
+mod agree;
 mod encoding;
 mod oaep;
 mod parts;

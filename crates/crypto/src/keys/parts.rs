@@ -1,12 +1,13 @@
 //! Keys as the numbers that they consist of, for formats that write them so.
 
+use aws_lc_rs::signature::{EcdsaKeyPair, KeyPair as _};
 use der::asn1::UintRef;
 use der::{Decode, Encode, Sequence};
 use num_bigint::BigUint;
 use sec1::{EcParameters, EcPrivateKey};
 use strongroom_base::{Error, Result, Secret, SecretBytes};
 
-use super::private::curve_oid;
+use super::private::{curve_oid, signing};
 use super::{Curve, KeyType, PrivateKey, mismatch};
 
 /// The numbers of an RSA key, big-endian.
@@ -97,11 +98,16 @@ impl PrivateKey {
         padded.reserve_exact(scalar.len());
         padded.extend_from_slice(scalar);
         let padded = Secret::new(padded);
-        let key = EcPrivateKey {
+        let mut key = EcPrivateKey {
             private_key: padded.expose_secret(),
             parameters: Some(EcParameters::NamedCurve(curve_oid(curve))),
             public_key: None,
         };
+        let der = Secret::new(key.to_der().map_err(|_| broken())?);
+        let pair = EcdsaKeyPair::from_private_key_der(signing(curve), der.expose_secret())
+            .map_err(|_| broken())?;
+        // With its public half, as everybody writes it.
+        key.public_key = Some(pair.public_key().as_ref());
         let der = Secret::new(key.to_der().map_err(|_| broken())?);
         Self::from_sec1_der(der.expose_secret())
     }
@@ -142,7 +148,7 @@ mod tests {
             let short: Vec<u8> =
                 scalar.expose_secret().iter().copied().skip_while(|byte| *byte == 0).collect();
             let again = PrivateKey::from_ec_scalar(curve, &short).unwrap();
-            assert_eq!(again.public().unwrap(), key.public().unwrap());
+            assert_eq!(again.to_pkcs8_der().expose_secret(), key.to_pkcs8_der().expose_secret());
             assert!(PrivateKey::from_ec_scalar(curve, &[]).is_err());
             assert!(PrivateKey::from_ec_scalar(curve, &vec![0xff; curve.bytes()]).is_err());
             assert!(key.rsa_parts().is_err());

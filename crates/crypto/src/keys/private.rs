@@ -97,6 +97,11 @@ impl PrivateKey {
         let curve = oid.and_then(curve_of).ok_or_else(|| {
             Error::bad_request("the private key's curve is not one of P-256, P-384 and P-521")
         })?;
+        let inner = EcPrivateKey::from_der(info.private_key.as_bytes());
+        let inner = inner.map_err(|_| unreadable())?;
+        if inner.public_key.is_none() {
+            return Self::from_ec_scalar(curve, inner.private_key);
+        }
         let pair = EcdsaKeyPair::from_pkcs8(signing(curve), der).map_err(refused)?;
         let der = pair.to_pkcs8v1().map_err(|_| unreadable())?;
         let der = Secret::new(der.as_ref().to_vec());
@@ -144,6 +149,9 @@ impl PrivateKey {
             .and_then(|parameters| parameters.named_curve())
             .and_then(curve_of)
             .ok_or_else(unreadable)?;
+        if parsed.public_key.is_none() {
+            return Self::from_ec_scalar(curve, parsed.private_key);
+        }
         let pair =
             EcdsaKeyPair::from_private_key_der(signing(curve), der).map_err(|_| unreadable())?;
         let der = pair.to_pkcs8v1().map_err(|_| unreadable())?;
@@ -290,7 +298,7 @@ fn unsigned_hash() -> Error {
 
 /// The algorithm under which a pair is held. Its hash is that of the lengths of
 /// [`ecdsa_digest`], whatever was hashed.
-fn signing(curve: Curve) -> &'static EcdsaSigningAlgorithm {
+pub(super) fn signing(curve: Curve) -> &'static EcdsaSigningAlgorithm {
     match curve {
         Curve::P256 => &ECDSA_P256_SHA256_ASN1_SIGNING,
         Curve::P384 => &ECDSA_P384_SHA384_ASN1_SIGNING,

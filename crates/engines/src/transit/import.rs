@@ -15,7 +15,7 @@ use strongroom_kernel::record::rows;
 use super::Transit;
 use super::encoding::{Encoded, given};
 use super::key::{Derivation, Key, Version, WrappingKey};
-use super::keys::{append, auto_rotate_seconds, save, take_pair, to_change};
+use super::keys::{append, auto_rotate_seconds, generate_pair, save, take_pair, to_change};
 use super::kind::{DEFAULT_NAME, Kind};
 use super::limits::{HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN};
 use super::ring::{Ring, stored};
@@ -117,7 +117,7 @@ async fn wrapping_key(cx: &mut WriteCx<'_>) -> Result<Arc<Unwrapping>> {
     if let Some(key) = cx.view().prepared::<WrappingKey, Unwrapping>(0, "", prepare).await? {
         return Ok(key);
     }
-    let pair = PrivateKey::generate(KeyType::Rsa(4_096))?;
+    let pair = generate_pair(cx, KeyType::Rsa(4_096)).await?;
     let stored = WrappingKey { secret: pair.to_pkcs8_der().expose_secret().clone() };
     cx.edit().put_named(0, "", &stored)?;
     Ok(Arc::new(Unwrapping::of(&pair)?))

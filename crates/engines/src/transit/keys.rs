@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
-use strongroom_base::{Error, Json, JsonMap, Result, Rng, SecretBytes, Timestamp, Ttl, fields};
+use strongroom_base::{Error, Json, JsonMap, Result, SecretBytes, Ttl, fields};
 use strongroom_crypto::keys::{Curve, KeyType, PrivateKey, pem};
 use strongroom_crypto::sign::SigningKey;
 use strongroom_kernel::plug::lists::{self, Keys};
@@ -158,20 +158,15 @@ pub fn auto_rotate_seconds(asked: Option<Ttl>) -> Result<Option<i64>> {
     }
 }
 
-/// The material of a new version. Of all types only RSA takes long.
-pub async fn generate(
-    kind: Kind,
-    key_size: usize,
-    rng: &dyn Rng,
-    now: Timestamp,
-) -> Result<Version> {
+/// The material of a new version.
+pub async fn generate(cx: &ReadCx<'_>, kind: Kind, key_size: usize) -> Result<Version> {
     let random = |length: usize| {
         let mut bytes = vec![0; length];
-        rng.fill(&mut bytes);
+        cx.rng().fill(&mut bytes);
         bytes
     };
     let mut version = Version {
-        created: now,
+        created: cx.now(),
         secret: Vec::new(),
         public: Vec::new(),
         hmac: Vec::new(),
@@ -185,12 +180,20 @@ pub async fn generate(
             let pair = ed25519_pair(seed.expose_secret())?;
             take_pair(&mut version, &pair)?;
         }
-        Kind::Pair(key_type) => take_pair(&mut version, &PrivateKey::generate(key_type)?)?,
+        Kind::Pair(key_type) => take_pair(&mut version, &generate_pair(cx, key_type).await?)?,
     }
     if kind != Kind::Hmac {
         version.hmac = random(32);
     }
     Ok(version)
+}
+
+/// A new pair. One of RSA is made where it holds up no other request.
+pub async fn generate_pair(cx: &ReadCx<'_>, key_type: KeyType) -> Result<PrivateKey> {
+    match key_type {
+        KeyType::Rsa(_) => cx.heavy(move || PrivateKey::generate(key_type)).await?,
+        _ => PrivateKey::generate(key_type),
+    }
 }
 
 /// The pair of a seed (RFC 8032 §5.1.5).
@@ -243,7 +246,7 @@ async fn make(cx: &WriteCx<'_>, name: &str, new: &NewKey) -> Result<Arc<Ring>> {
     new.kind.check_derivation(new.derivation != Derivation::None, new.convergent)?;
     let edit = cx.edit();
     let mut key = new.key();
-    let version = generate(key.kind, key.key_size, cx.rng(), cx.now()).await?;
+    let version = generate(cx, key.kind, key.key_size).await?;
     append(&edit, &mut key, &version)?;
     save(&edit, name, &key)?;
     Ok(Arc::new(Ring::new(key)))

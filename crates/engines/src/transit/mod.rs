@@ -2,7 +2,8 @@
 //!
 //! * [`kind`] has the types of keys, [`key`] what is stored of one, [`ring`] what is made of that to
 //!   work with;
-//! * [`keys`], [`settings`], [`import`], [`export`] and [`backup`] are about keys;
+//! * [`keys`], [`settings`], [`import`], [`derive`], [`export`], [`backup`] and
+//!   [`certificates`] are about keys;
 //! * [`crypt`], [`sign`], [`hmac`] and [`tools`] use them; [`batch`] is how many inputs go through
 //!   one request, [`encoding`] how inputs and outputs are written.
 //!
@@ -26,7 +27,9 @@ macro_rules! ops {
 
 mod backup;
 mod batch;
+mod certificates;
 mod crypt;
+mod derive;
 mod encoding;
 mod export;
 mod hmac;
@@ -55,6 +58,8 @@ pub fn spec() -> Spec {
     let spec = import::add(spec);
     let spec = export::add(spec);
     let spec = backup::add(spec);
+    let spec = certificates::add(spec);
+    let spec = derive::add(spec);
     let spec = crypt::add(spec);
     let spec = sign::add(spec);
     let spec = hmac::add(spec);

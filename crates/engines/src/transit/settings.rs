@@ -170,7 +170,7 @@ async fn rotate(cx: &WriteCx<'_>, name: &str, key: &mut Key) -> Result<()> {
         return Err(wrong(format!("imported key {name} does not allow rotation within Vault")));
     }
     let edit = cx.edit();
-    let version = generate(key.kind, key.key_size, cx.rng(), cx.now()).await?;
+    let version = generate(cx, key.kind, key.key_size).await?;
     append(&edit, key, &version)?;
     // What is made here is no longer what came from outside.
     key.imported = false;

@@ -76,3 +76,8 @@ fn accounts_in_databases_and_their_leases() {
         ],
     );
 }
+
+#[test]
+fn keys_that_stay() {
+    script("transit.py");
+}

@@ -17,5 +17,6 @@ mod recovery;
 mod rotations;
 mod sinks;
 mod snapshots;
+mod transit;
 mod up;
 mod vaultrs_client;

@@ -407,13 +407,15 @@ fn ed25519(entry: &Json) -> Result<Halves> {
 }
 
 fn ecdsa(entry: &Json, curve: Curve) -> Result<Halves> {
-    if let Some(scalar) = decimal(entry, "ec_d")? {
-        let pair = PrivateKey::from_ec_scalar(curve, scalar.expose_secret())?;
-        return Ok((Some(pair), None));
-    }
     let blocks = pem_blocks(text_of(entry, "public_key"))?;
     let der = blocks.first().map(|(_, der)| der.expose_secret().clone()).unwrap_or_default();
-    Ok((None, Some(PublicKey::from_spki_der(&der)?)))
+    let public = PublicKey::from_spki_der(&der)?;
+    let Some(scalar) = decimal(entry, "ec_d")? else { return Ok((None, Some(public))) };
+    let pair = PrivateKey::from_ec_scalar(curve, scalar.expose_secret())?;
+    if pair.public()? != public {
+        return Err(bad("the halves of a key do not fit"));
+    }
+    Ok((Some(pair), None))
 }
 
 fn rsa(entry: &Json) -> Result<Halves> {

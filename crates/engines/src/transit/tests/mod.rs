@@ -1,7 +1,9 @@
 //! Tests of the engine through the whole pipeline.
 
+mod certificates;
 mod crypt;
 mod lives;
+mod moving;
 mod signing;
 
 use base64::Engine as _;
