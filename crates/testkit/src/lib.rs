@@ -4,6 +4,7 @@
 // A test that cannot be set up fails.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+pub mod challenges;
 pub mod databases;
 pub mod fuzz;
 pub mod servers;

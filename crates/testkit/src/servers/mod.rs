@@ -1,6 +1,7 @@
 //! Real servers of other people for tests: each of its own, on the loopback address, with its data in
 //! a temporary folder, and gone with the test.
 
+pub mod dns;
 pub mod guard;
 pub mod mariadb;
 pub mod postgresql;
