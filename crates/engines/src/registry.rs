@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
+use strongroom_connectors::acme::Challenges;
 use strongroom_connectors::database::Databases;
 use strongroom_kernel::plug::Spec;
 
-/// The surface of every engine, over these drivers of databases.
-pub fn specs(databases: Arc<dyn Databases>) -> Vec<Spec> {
+/// The surface of every engine, over these drivers of databases, and what looks at the answers to
+/// challenges of certificates' names.
+pub fn specs(databases: Arc<dyn Databases>, challenges: Arc<dyn Challenges>) -> Vec<Spec> {
     vec![
         crate::kv::spec(),
         crate::database::spec(databases),
-        crate::pki::spec(),
+        crate::pki::spec(challenges),
         crate::ssh::spec(),
         crate::totp::spec(),
         crate::transit::spec(),

@@ -71,10 +71,12 @@ pub type StartError = String;
 
 /// The plug-ins of this binary.
 pub fn registry() -> Registry {
-    let specs = strongroom_system::specs()
-        .into_iter()
-        .chain(strongroom_auth::specs())
-        .chain(strongroom_engines::registry::specs(strongroom_connectors::database::builtin()));
+    let specs = strongroom_system::specs().into_iter().chain(strongroom_auth::specs()).chain(
+        strongroom_engines::registry::specs(
+            strongroom_connectors::database::builtin(),
+            Arc::new(strongroom_connectors::acme::Network::default()),
+        ),
+    );
     Registry::new(specs).with_node(strongroom_system::node_ops::spec())
 }
 

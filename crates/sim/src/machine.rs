@@ -17,6 +17,7 @@ use strongroom_kernel::pipeline::{Call, handle};
 use strongroom_kernel::plug::{Peer, Registry, Verb};
 use strongroom_kernel::seal::ceremony::SharePlan;
 use strongroom_storage::memory::MemoryStorage;
+use strongroom_testkit::challenges::SimChallenges;
 use strongroom_testkit::{Got, MemorySinks, SimRng, render};
 
 use crate::dice::Dice;
@@ -240,7 +241,10 @@ async fn boot(
     let specs = strongroom_system::specs()
         .into_iter()
         .chain(strongroom_auth::registry::specs())
-        .chain(strongroom_engines::registry::specs(outside.servers.databases()))
+        .chain(strongroom_engines::registry::specs(
+            outside.servers.databases(),
+            SimChallenges::new(),
+        ))
         .chain([turner::spec(turned.clone())]);
     let mut registry = Registry::new(specs);
     registry.node = strongroom_system::node_ops::spec();

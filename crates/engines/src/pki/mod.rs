@@ -7,6 +7,7 @@
 //! * [`revocation`] takes certificates back, [`crl`] makes the lists;
 //! * [`roots`], [`intermediates`] and [`import`] bring issuers, [`issuers`] and [`keys`] manage
 //!   them, [`chain`] knows who stands behind whom;
+//! * [`acme`] gives certificates to whoever proves a name, [`ocsp`] tells whether one was taken back;
 //! * [`fetch`] is what strangers may read; [`tidy`] removes what is of no use any more.
 //!
 //! Invariants:
@@ -29,6 +30,7 @@ macro_rules! ops {
     };
 }
 
+mod acme;
 mod authority;
 mod ca_fields;
 mod certificates;
@@ -45,6 +47,7 @@ mod issuers;
 mod key_choice;
 mod keys;
 mod names;
+mod ocsp;
 mod revocation;
 mod role;
 mod roles;
@@ -61,6 +64,7 @@ mod verbatim;
 use std::sync::Arc;
 
 use strongroom_base::{Error, Result};
+use strongroom_connectors::acme::Challenges;
 use strongroom_crypto::keys::{KeyType, PrivateKey};
 use strongroom_crypto::x509::Certificate;
 use strongroom_kernel::plug::{Class, EngineSpec, ReadCx, Spec};
@@ -71,7 +75,7 @@ const PARSED_MAX: usize = 2_048;
 /// Revocation lists that are remembered.
 const LISTS_MAX: usize = 64;
 /// Seconds between two looks for work without a request.
-const RECONCILE_SECONDS: i64 = 5;
+const RECONCILE_SECONDS: i64 = 1;
 
 /// The engine of a mount.
 pub struct PkiEngine {
@@ -79,14 +83,17 @@ pub struct PkiEngine {
     keys: Arc<Derived<String, PrivateKey>>,
     /// Issuers' certificates by the issuer's id, likewise.
     certificates: Arc<Derived<String, Certificate>>,
+    /// What the ACME server has in memory.
+    acme: acme::Acme,
     /// Revocation lists by issuer and kind, with what they were made of.
     lists: Derived<(String, crl::Kind), crl::Built>,
 }
 
-/// The surface of `pki`.
-pub fn spec() -> Spec {
-    let open = |_: &_| {
+/// The surface of `pki`; `challenges` looks for what ACME's clients promise.
+pub fn spec(challenges: Arc<dyn Challenges>) -> Spec {
+    let open = move |_: &_| {
         Ok(PkiEngine {
+            acme: acme::Acme::new(challenges.clone()),
             keys: Arc::new(Derived::new(PARSED_MAX)),
             certificates: Arc::new(Derived::new(PARSED_MAX)),
             lists: Derived::new(LISTS_MAX),
@@ -107,6 +114,8 @@ pub fn spec() -> Spec {
     let spec = fetch::add(spec);
     let spec = revocation::add(spec);
     let spec = crl::add(spec);
+    let spec = ocsp::add(spec);
+    let spec = acme::add(spec);
     tidy::add(spec)
         .leases()
         .reconciles(RECONCILE_SECONDS)

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use strongroom_kernel::plug::{Class, Handler, Registry, Route, Rule, Spec, Verb};
 use strongroom_testkit::TestNode;
+use strongroom_testkit::challenges::SimChallenges;
 use strongroom_testkit::databases::SimServers;
 
 use crate::testing::put_policy;
@@ -20,7 +21,10 @@ fn specs() -> Vec<Spec> {
     crate::specs()
         .into_iter()
         .chain(strongroom_auth::specs())
-        .chain(strongroom_engines::registry::specs(SimServers::default().databases()))
+        .chain(strongroom_engines::registry::specs(
+            SimServers::default().databases(),
+            SimChallenges::new(),
+        ))
         .collect()
 }
 

@@ -13,6 +13,7 @@ use strongroom_crypto::x509::{
     Certificate, Crl, Extension, GeneralName, Name, NameBuilder, RequestTemplate,
     SignatureAlgorithm, attributes, pem_blocks,
 };
+use strongroom_testkit::challenges::SimChallenges;
 use strongroom_testkit::{Got, TestNode};
 
 /// A node with `pki/`.
@@ -23,7 +24,8 @@ pub struct Room {
 impl Room {
     /// Without an issuer.
     pub async fn bare() -> Self {
-        let specs = strongroom_system::specs().into_iter().chain([super::spec()]);
+        let specs =
+            strongroom_system::specs().into_iter().chain([super::spec(SimChallenges::new())]);
         let node = TestNode::start(specs).await;
         node.mount("pki", "pki/").await;
         let room = Self { node };

@@ -16,6 +16,7 @@ pub(super) fn add(spec: EngineSpec<PkiEngine>) -> EngineSpec<PkiEngine> {
 
 impl Reconcile for PkiEngine {
     async fn reconcile(&self, cx: &mut WriteCx<'_>) -> Result<bool> {
+        self.validate(cx).await?;
         crl::keep(cx).await?;
         run::go_on(self, cx).await
     }

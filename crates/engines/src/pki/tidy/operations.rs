@@ -144,10 +144,10 @@ async fn status(cx: &ReadCx<'_>) -> Result<Json> {
         "current_revoked_cert_count": counts.1,
         "internal_backend_uuid": cx.request.mount.uuid,
         "last_auto_tidy_finished": run.auto_finished.to_go_string(),
-        "total_acme_account_count": Json::Null,
-        "acme_account_deleted_count": Json::Null,
-        "acme_account_revoked_count": Json::Null,
-        "acme_orders_deleted_count": Json::Null,
+        "total_acme_account_count": when(run.acme.accounts.into()),
+        "acme_account_deleted_count": when(run.acme.deleted_accounts.into()),
+        "acme_account_revoked_count": when(run.acme.revoked_accounts.into()),
+        "acme_orders_deleted_count": when(run.acme.deleted_orders.into()),
     }))
 }
 

@@ -5,6 +5,7 @@ use strongroom_base::{Result, Timestamp};
 use strongroom_kernel::plug::WriteCx;
 use strongroom_kernel::record::{Record, rows};
 
+use super::super::acme::tidy::{Buffers, Tidied, step as acme_step};
 use super::super::authority::config;
 use super::super::import::QUEUE;
 use super::super::stored::{Issuer, Revoked, Stored};
@@ -50,6 +51,8 @@ pub enum Part {
     Revocations,
     /// Issuers.
     Issuers,
+    /// Accounts and orders of ACME.
+    Acme,
     /// Nothing is left.
     Done,
 }
@@ -72,6 +75,9 @@ pub struct TidyRun {
     /// When a run that began by itself ended last.
     pub auto_finished: Timestamp,
     pub automatic: bool,
+    /// What was done of ACME's.
+    #[serde(default)]
+    pub acme: Tidied,
 }
 
 impl Record for TidyRun {
@@ -114,6 +120,7 @@ pub async fn go_on(engine: &PkiEngine, cx: &mut WriteCx<'_>) -> Result<bool> {
         Part::Certificates => certificates(cx, &mut run, limit).await?,
         Part::Revocations => revocations(engine, cx, &mut run, limit).await?,
         Part::Issuers => expired_issuers(engine, cx, &mut run).await?,
+        Part::Acme => acme(cx, &mut run).await?,
         Part::Done => {}
     }
     if run.part == Part::Done {
@@ -239,6 +246,22 @@ async fn expired_issuers(
         }
         roster.save(&edit)?;
     }
-    run.part = Part::Done;
+    next(run, None, Part::Acme);
+    Ok(())
+}
+
+/// Orders that are over, and accounts that nobody uses: an account a piece.
+async fn acme(cx: &WriteCx<'_>, run: &mut TidyRun) -> Result<()> {
+    let mut cursor = None;
+    if run.config.acme {
+        let buffers = Buffers {
+            orders: run.config.safety_buffer,
+            accounts: run.config.acme_account_safety_buffer,
+        };
+        let (next, done) = acme_step(cx, &run.cursor, buffers).await?;
+        run.acme.add(done);
+        cursor = next;
+    }
+    next(run, cursor, Part::Done);
     Ok(())
 }
