@@ -86,6 +86,7 @@ impl Machine {
         let rng = SimRng::new(seed);
         let outside = Outside::new(Dice::new(seed, 4));
         let turned = turner::Shared::default();
+        turned.lock().stop = outside.stop.clone();
         let disk = SimStorage::new(MemoryStorage::new(), dice.clone(), outside.clone());
         let medium = Arc::new(SimMedium::default());
         let node = boot(&disk, &medium, &hands, &rng, (&outside, &turned)).await?;

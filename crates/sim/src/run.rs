@@ -124,7 +124,7 @@ fn traced(seed: u64, work: Work) -> Result<(Report, Vec<String>), Failure> {
             let mut run = Run::start(seed).await.map_err(failed)?;
             let done = match work {
                 Work::Rounds(steps) => {
-                    run.rotate(seed).await.map_err(failed)?;
+                    run.rotate(Some(Dice::new(seed, 3))).await.map_err(failed)?;
                     run.all(steps).await
                 }
                 Work::EachStep(scenario, power_cut) => run.each_step(scenario, power_cut).await,
@@ -274,13 +274,13 @@ impl Run {
         }
     }
 
-    /// Rotates credentials beside everything else.
-    async fn rotate(&mut self, seed: u64) -> Result<(), String> {
+    /// Rotates credentials beside everything else, in an outside with these faults.
+    async fn rotate(&mut self, faults: Option<Dice>) -> Result<(), String> {
         self.made("sys/mounts/tu", serde_json::json!({ "type": "turner" })).await?;
         for subject in turner::SUBJECTS {
             self.made(&format!("tu/begin/{subject}"), Value::Null).await?;
         }
-        self.machine.turned.lock().faults = Some(Dice::new(seed, 3));
+        self.machine.turned.lock().faults = faults;
         self.is_rotating = true;
         Ok(())
     }

@@ -16,6 +16,7 @@ use strongroom_kernel::rotation::{RotationPlan, Schedule};
 
 use crate::check::CANARY;
 use crate::dice::Dice;
+use crate::stop::Stop;
 
 /// What is rotated.
 pub const SUBJECTS: [&str; 2] = ["t0", "t1"];
@@ -33,6 +34,10 @@ pub struct Outside {
     published: BTreeMap<(String, u64), i64>,
     /// Where its failures come from; none fails never.
     pub faults: Option<Dice>,
+    /// Does the next test fail?
+    pub fails_test: bool,
+    /// Where the server's process dies.
+    pub stop: Arc<Stop>,
     /// Which of the server's processes lives.
     process: u64,
 }
@@ -68,7 +73,15 @@ struct Turner {
 }
 
 impl Turner {
-    /// The outside, as long as this process lives and it does not fail.
+    /// Calls the outside, as long as this process lives and it does not fail.
+    async fn call<T>(&self, call: impl FnOnce(MutexGuard<'_, Outside>) -> T) -> Result<T> {
+        let stop = self.outside.lock().stop.clone();
+        stop.step().await;
+        let done = self.reach().map(call);
+        stop.step().await;
+        done
+    }
+
     fn reach(&self) -> Result<MutexGuard<'_, Outside>> {
         let outside = self.outside.lock();
         if outside.process != self.process {
@@ -150,14 +163,16 @@ impl RotationKind for Turner {
 
     async fn set(&self, _: &ReadCx<'_>, _: &str, next: &Json) -> Result<()> {
         let (user, password) = (text(next, "user").to_owned(), text(next, "password").to_owned());
-        self.reach()?.accounts.insert(user, password);
-        Ok(())
+        self.call(|mut outside| drop(outside.accounts.insert(user, password))).await
     }
 
     async fn test(&self, _: &ReadCx<'_>, _: &str, next: &Json) -> Result<bool> {
-        let outside = self.reach()?;
-        let fails = outside.faults.as_ref().is_some_and(|dice| dice.one_in(8));
-        Ok(!fails && outside.logs_in(text(next, "user"), text(next, "password")))
+        self.call(|mut outside| {
+            let fails = outside.faults.as_ref().is_some_and(|dice| dice.one_in(8));
+            let fails = std::mem::take(&mut outside.fails_test) || fails;
+            !fails && outside.logs_in(text(next, "user"), text(next, "password"))
+        })
+        .await
     }
 
     async fn promote(
@@ -177,17 +192,15 @@ impl RotationKind for Turner {
     }
 
     async fn revoke(&self, _: &ReadCx<'_>, _: &str, old: &Json) -> Result<()> {
-        self.reach()?.accounts.remove(text(old, "user"));
-        Ok(())
+        self.call(|mut outside| drop(outside.accounts.remove(text(old, "user")))).await
     }
 
     async fn refused(&self, _: &ReadCx<'_>, _: &str, old: &Json) -> Result<bool> {
-        Ok(!self.reach()?.logs_in(text(old, "user"), text(old, "password")))
+        self.call(|outside| !outside.logs_in(text(old, "user"), text(old, "password"))).await
     }
 
     async fn undo(&self, _: &ReadCx<'_>, _: &str, next: &Json) -> Result<()> {
-        self.reach()?.accounts.remove(text(next, "user"));
-        Ok(())
+        self.call(|mut outside| drop(outside.accounts.remove(text(next, "user")))).await
     }
 
     async fn unmake(&self, cx: &mut WriteCx<'_>, subject: &str) -> Result<()> {

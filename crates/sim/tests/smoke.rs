@@ -20,7 +20,7 @@ fn some_seeds_run_without_a_finding_and_twice_alike() {
 }
 
 #[test]
-fn a_crash_at_any_step_of_a_lease_leaves_no_account_behind_and_takes_none() {
+fn a_crash_at_any_step_of_a_lease_or_rotation_leaves_no_account_behind_and_takes_none() {
     for scenario in Scenario::ALL {
         for power_cut in [false, true] {
             match crash_at_each_step(scenario, power_cut) {

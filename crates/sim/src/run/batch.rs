@@ -53,6 +53,7 @@ impl Run {
                     strongroom_kernel::reconcile::run_due(&services).await;
                     if to_the_end {
                         services.leases.idle().await;
+                        services.rotations.idle().await;
                     }
                 }
             })

@@ -1,16 +1,18 @@
-//! A crash at every step of what makes, renews and takes back one account: before and after each
-//! call to the disk and to the outside, until all of it is done.
+//! A crash at every step of what makes, renews and takes back one account, and of what rotates a
+//! credential: before and after each call to the disk and to the outside, until all of it is done.
 
 use strongroom_testkit::databases::Fault;
 
 use super::accounts::TTLS;
 use super::batch::Crash;
+use super::draw::everything;
 use super::{Asked, Failure, Report, Run, Work, traced};
 use crate::model::Model;
 use crate::ops::{Op, Who};
 use crate::outside::SERVER;
+use crate::turner::{DRAIN, PERIOD, SUBJECTS};
 
-/// What is done with an account.
+/// What is done with an account, or with a credential that is rotated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Scenario {
     /// It is made.
@@ -29,11 +31,19 @@ pub enum Scenario {
     Unfinished,
     /// Its request was given up, and it is made after all, later.
     Late,
+    /// A credential's time has come: the next one is made, tested and published.
+    Rotate,
+    /// It does not pass its test, and is taken back.
+    RotateInVain,
+    /// Its last consumer reads the new one: the old one is revoked.
+    Drained,
+    /// A consumer does not read until the deadline.
+    DrainEnds,
 }
 
 impl Scenario {
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 12] = [
         Self::Give,
         Self::Renew,
         Self::Revoke,
@@ -42,6 +52,10 @@ impl Scenario {
         Self::Expire,
         Self::Unfinished,
         Self::Late,
+        Self::Rotate,
+        Self::RotateInVain,
+        Self::Drained,
+        Self::DrainEnds,
     ];
 }
 
@@ -64,10 +78,13 @@ impl Run {
         for after in 0..STEPS_MAX {
             self.step = after;
             let batch = self.prepare(scenario).await?;
-            let tick = batch.is_empty();
+            let tick = batch.is_empty() || scenario == Scenario::Drained;
             self.batch(batch, Some(Crash::Step { after, power_cut }), tick).await?;
             let stopped = self.stopped;
-            self.come_round().await?;
+            match self.is_rotating {
+                true => self.come_to_rest().await?,
+                false => self.come_round().await?,
+            }
             if !stopped {
                 return self.settle().await;
             }
@@ -81,6 +98,9 @@ impl Run {
         let lease = self.number + 1;
         match scenario {
             Scenario::Give => {}
+            Scenario::Rotate | Scenario::RotateInVain | Scenario::Drained | Scenario::DrainEnds => {
+                return self.prepare_rotation(scenario).await;
+            }
             Scenario::Unfinished | Scenario::Late => {
                 let late = scenario == Scenario::Late;
                 let fault = if late { Fault::Late } else { Fault::AnswerLost };
@@ -101,9 +121,62 @@ impl Run {
                 self.machine.advance(ttl);
                 return Ok(Vec::new());
             }
-            Scenario::Unfinished | Scenario::Late => return Ok(Vec::new()),
+            _ => return Ok(Vec::new()),
         };
         Ok(vec![self.ask(Who::Root, op)])
+    }
+
+    /// A consumer holds a credential whose time has come.
+    async fn prepare_rotation(&mut self, scenario: Scenario) -> Result<Vec<Asked>, String> {
+        if !self.is_rotating {
+            self.rotate(None).await?;
+            self.alone(Op::SetPolicy { name: "p2", policy: everything("tu/*") }).await?;
+        }
+        let [subject, _] = SUBJECTS;
+        let consumer = Who::Token(self.number + 1);
+        self.alone(Op::CreateToken {
+            policies: vec!["p2"],
+            ttl: 2 * (PERIOD + DRAIN),
+            explicit_max: 0,
+            uses: 0,
+            orphan: true,
+            batch: false,
+            pod: 0,
+        })
+        .await?;
+        let read = self.ask(consumer, Op::ReadTurned { subject });
+        self.batch(vec![read], None, false).await?;
+        match scenario {
+            Scenario::Drained => {
+                self.pass(PERIOD).await?;
+                return Ok(vec![self.ask(consumer, Op::ReadTurned { subject })]);
+            }
+            Scenario::DrainEnds => {
+                self.pass(PERIOD).await?;
+                self.machine.advance(DRAIN);
+            }
+            _ => {
+                self.machine.turned.lock().fails_test = scenario == Scenario::RotateInVain;
+                self.machine.advance(PERIOD);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// After the restart a rotation goes on, and nobody who lives is cut off; once the consumer is
+    /// gone each credential has one account.
+    async fn come_to_rest(&mut self) -> Result<(), String> {
+        for seconds in [0, 60, 3_600, 3_600] {
+            self.pass(seconds).await?;
+        }
+        let outside = self.machine.turned.lock();
+        for subject in SUBJECTS {
+            let users = outside.users(subject);
+            if users.len() != 1 {
+                return Err(format!("{subject} has the accounts {users:?}"));
+            }
+        }
+        Ok(())
     }
 
     /// After the restart there are as many accounts as leases soon, told of or not.
