@@ -2,8 +2,9 @@
 //! pieces by the active node.
 //!
 //! A piece of work takes no input and can be stopped at any moment: it looks at the records anew
-//! each time, so a crash only delays it. The server calls [`run_due`] each second; nothing here
-//! sleeps.
+//! each time, so a crash only delays it. The server calls [`tick`] each second; nothing here sleeps.
+//!
+//! The kernel's own work never waits for that of engines, which may take long: a key to be made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,6 +65,8 @@ pub struct Agenda {
     due: Mutex<BTreeMap<Item, Timestamp>>,
     /// One pass at a time.
     passing: tokio::sync::Mutex<()>,
+    /// Held while engines work.
+    engines: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,26 +77,43 @@ enum Item {
     Mount(Scope),
 }
 
-/// Passes of one call of [`run_due`]: the server asks again a second later.
+/// Passes of one call of [`tick`]: the server asks again a second later.
 const PASSES_MAX: usize = 50;
 
 /// Tokens or leases of one round: what is more waits for the next.
 const ITEMS: usize = 4_096;
 
-/// Does what is due now. Called each second by the server, and by the simulator when it likes.
-pub async fn run_due(services: &Arc<Services>) {
+/// Does what is due now of the kernel's own work, and has engines begin with theirs, unless they are
+/// at it still.
+pub async fn tick(services: &Arc<Services>) {
     let now = services.store.now();
     for _ in 0..PASSES_MAX {
         if services.reconcile_once(now).await > now {
-            return;
+            break;
         }
     }
+    let Ok(turn) = services.agenda.engines.clone().try_lock_owned() else { return };
+    let services = services.clone();
+    tokio::spawn(async move {
+        for _ in 0..PASSES_MAX {
+            if !services.reconcile_engines(now).await {
+                break;
+            }
+        }
+        drop(turn);
+    });
+}
+
+/// As [`tick`], to the end of what engines do.
+pub async fn run_due(services: &Arc<Services>) {
+    tick(services).await;
+    drop(services.agenda.engines.lock().await);
 }
 
 impl Services {
-    /// Does one piece of everything that is due; answers when something is due again (now, if
-    /// there is more to do at once).
-    pub async fn reconcile_once(self: &Arc<Self>, now: Timestamp) -> Timestamp {
+    /// Does one piece of everything of the kernel that is due; answers when something is due again
+    /// (now, if there is more to do at once).
+    async fn reconcile_once(self: &Arc<Self>, now: Timestamp) -> Timestamp {
         let _one = self.agenda.passing.lock().await;
         for (index, work) in WORK.iter().enumerate() {
             if self.agenda.is_due(Item::Kernel(index), now) {
@@ -101,6 +121,11 @@ impl Services {
                 self.agenda.note(Item::Kernel(index), work.name, work.every, now, outcome);
             }
         }
+        self.agenda.next(now)
+    }
+
+    /// One piece for each engine that has something due. Answers whether there is more.
+    async fn reconcile_engines(self: &Arc<Self>, now: Timestamp) -> bool {
         let mut mounts: Vec<Arc<MountEntry>> = match self.router.table().await {
             Ok(table) => table.iter().cloned().collect(),
             Err(_) => Vec::new(),
@@ -108,7 +133,13 @@ impl Services {
         // The same order in each run of a simulation.
         mounts.sort_unstable_by_key(|entry| entry.mount.scope);
         self.agenda.keep(|scope| mounts.iter().any(|e| e.mount.scope == scope));
+        let mut more = false;
         for entry in &mounts {
+            // A life that ended meanwhile does nothing any more.
+            let node = self.node.upgrade().and_then(|node| node.active().ok());
+            if !node.is_some_and(|active| Arc::ptr_eq(&active, self)) {
+                return false;
+            }
             let Some(every) = entry.spec.as_ref().and_then(|s| s.reconcile.as_ref()) else {
                 continue;
             };
@@ -116,9 +147,10 @@ impl Services {
             if self.agenda.is_due(item, now) {
                 let outcome = CatchPanic::new(reconcile_mount(self, entry, now)).await;
                 self.agenda.note(item, entry.mount.kind.as_str(), every.0, now, outcome);
+                more |= self.agenda.is_due(item, now);
             }
         }
-        self.agenda.next(now)
+        more
     }
 }
 
@@ -151,7 +183,9 @@ impl Agenda {
 
     fn next(&self, now: Timestamp) -> Timestamp {
         let idle = now.plus_seconds(IDLE_SECONDS);
-        self.due.lock().values().copied().min().map_or(idle, |at| at.clamp(now, idle))
+        let due = self.due.lock();
+        let own = due.iter().filter(|(item, _)| matches!(item, Item::Kernel(_)));
+        own.map(|(_, at)| *at).min().map_or(idle, |at| at.clamp(now, idle))
     }
 }
 
@@ -205,9 +239,27 @@ async fn reconcile_mount(
     let read = ReadCx { tx: &tx, services, request: &request };
     let mut cx = WriteCx::new(read);
     let more = run(&**engine, &mut cx).await?;
-    let after = std::mem::take(&mut cx.after);
+    let (after, effects) = (std::mem::take(&mut cx.after), std::mem::take(&mut cx.effects));
     drop(cx);
+    let mut recorded = Vec::new();
+    for (operation, path) in effects {
+        let path = format!("{}{path}", entry.mount.path);
+        let effect = Effect {
+            reason: "its time had come",
+            operation,
+            namespace: Some(&entry.namespace),
+            mount: Some(&entry.mount),
+            path: &path,
+            lease_id: "",
+            accessors: &[],
+            error: None,
+        };
+        recorded.push(services.audit.record_effect_in(&tx, &effect)?);
+    }
     tx.commit().await?;
+    for lines in recorded {
+        services.audit.committed(lines).await;
+    }
     for action in after {
         action(services);
     }

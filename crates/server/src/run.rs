@@ -304,7 +304,7 @@ async fn background(node: Arc<Node>) {
     loop {
         ticks.tick().await;
         if let Ok(services) = node.active() {
-            strongroom_kernel::reconcile::run_due(&services).await;
+            strongroom_kernel::reconcile::tick(&services).await;
         }
     }
 }

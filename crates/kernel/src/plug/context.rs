@@ -1,7 +1,10 @@
 //! What an operation gets to know and to work with: the request, and one mount's records.
 
+use std::future::Future as _;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use strongroom_base::{Error, JsonMap, Result, Rng, SecretString, Timestamp};
 use strongroom_storage::StorageError;
@@ -16,6 +19,9 @@ use crate::password_policy::{self, DEFAULT_TEXT, PasswordPolicy};
 use crate::policy::Capability;
 use crate::record::{ReadView, Tx, WriteView, storage_error};
 use crate::tokens::Token;
+
+/// How often a transaction is moved to now while work outside of it goes on.
+const REFRESH_EVERY: Duration = Duration::from_millis(500);
 
 /// Where a request came from.
 #[derive(Clone, Debug, Default)]
@@ -135,12 +141,23 @@ impl<'a> ReadCx<'a> {
         Ok(policy.map(|policy| policy.generate(self.rng())))
     }
 
-    /// Does `work`, which takes a core for long, where it holds up no other request.
+    /// Does `work`, which takes a core for long, where it holds up no other request. What others
+    /// commit meanwhile is no conflict, as long as nothing of it has been read.
     pub async fn heavy<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        self.services.heavy.run(work).await
+        let mut work = std::pin::pin!(self.services.heavy.run(work));
+        let mut done = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
+        loop {
+            self.tx.refresh();
+            if let Poll::Ready(done) = done {
+                return done;
+            }
+            // Storage knows what changed lately only.
+            let waited = tokio::time::timeout(REFRESH_EVERY, work.as_mut()).await;
+            done = waited.map_or(Poll::Pending, Poll::Ready);
+        }
     }
 
     /// The kernel's services: for the `system` crate alone (a test looks for other uses).
@@ -166,6 +183,8 @@ pub struct WriteCx<'a> {
     pub(crate) deadline: Option<tokio::time::Instant>,
     /// What it is about to make outside of the store.
     pub(crate) intent: Option<Intent>,
+    /// What it did without a request, and to which path: each has lines in the audit log.
+    pub(crate) effects: Vec<(&'static str, String)>,
     /// Its turn did not come in time: nothing of this transaction may be committed.
     pub(crate) late: bool,
 }
@@ -189,6 +208,7 @@ impl<'a> WriteCx<'a> {
             _queue: None,
             deadline: None,
             intent: None,
+            effects: Vec::new(),
             late: false,
         }
     }
@@ -255,6 +275,12 @@ impl<'a> WriteCx<'a> {
             Some(intent) => self.read.services.leases.withdraw(&intent).await,
             None => Ok(()),
         }
+    }
+
+    /// Says what background work does (`rotate`), and to which path below the mount, for the audit
+    /// log. What a request does is told by the request's own lines.
+    pub fn effect(&mut self, operation: &'static str, path: impl Into<String>) {
+        self.effects.push((operation, path.into()));
     }
 
     /// Runs `action` once the transaction is durable.

@@ -1,5 +1,6 @@
 //! Transactions and the views of one scope that plug-ins get.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -101,7 +102,7 @@ impl Store {
         Tx {
             inner: Mutex::new(Inner {
                 snapshot: self.storage.revision(),
-                reads: SmallVec::new(),
+                reads: Reads::default(),
                 ranges: Vec::new(),
                 changes: Vec::new(),
             }),
@@ -153,9 +154,37 @@ fn decoded_records(derived: &DerivedSet) -> Arc<Derived<IndexKey, AnyRecord>> {
 /// How often an operation is run again after a conflict before it is given up.
 pub const CONFLICT_RETRIES_MAX: usize = 32;
 
+/// What was read, each once.
+#[derive(Default)]
+struct Reads {
+    keys: SmallVec<[Key; 8]>,
+    /// The same, once there are many.
+    seen: HashSet<Key, ahash::RandomState>,
+}
+
+impl Reads {
+    /// So many are looked through one by one.
+    const FEW: usize = 32;
+
+    fn note(&mut self, key: &Key) {
+        if self.keys.len() < Self::FEW {
+            if !self.keys.contains(key) {
+                self.keys.push(key.clone());
+            }
+            return;
+        }
+        if self.seen.is_empty() {
+            self.seen.extend(self.keys.iter().cloned());
+        }
+        if self.seen.insert(key.clone()) {
+            self.keys.push(key.clone());
+        }
+    }
+}
+
 struct Inner {
     snapshot: Revision,
-    reads: SmallVec<[Key; 8]>,
+    reads: Reads,
     ranges: Vec<(IndexTable, IndexKey, IndexKey)>,
     /// Sealed changes in order; the newest for a key counts.
     changes: Vec<Change>,
@@ -191,7 +220,7 @@ impl Tx {
     /// Sees what was committed since it began, as long as it has neither read nor written.
     pub fn renew(&self) {
         let mut inner = self.inner.lock();
-        if inner.reads.is_empty() && inner.ranges.is_empty() && inner.changes.is_empty() {
+        if inner.reads.keys.is_empty() && inner.ranges.is_empty() && inner.changes.is_empty() {
             inner.snapshot = self.store.storage.revision();
         }
     }
@@ -209,12 +238,12 @@ impl Tx {
             if !inner.changes.is_empty() {
                 Some(Commit {
                     snapshot: inner.snapshot,
-                    reads: std::mem::take(&mut inner.reads).into_vec(),
+                    reads: std::mem::take(&mut inner.reads).keys.into_vec(),
                     ranges: std::mem::take(&mut inner.ranges),
                     changes: std::mem::take(&mut inner.changes),
                     term: self.store.term,
                 })
-            } else if storage.unchanged_since(inner.snapshot, &inner.reads, &inner.ranges) {
+            } else if storage.unchanged_since(inner.snapshot, &inner.reads.keys, &inner.ranges) {
                 return Ok(inner.snapshot);
             } else {
                 None
@@ -231,7 +260,7 @@ impl Tx {
     /// Does all that it read still stand?
     pub(crate) fn still_stands(&self) -> bool {
         let inner = self.inner.lock();
-        self.store.storage.unchanged_since(inner.snapshot, &inner.reads, &inner.ranges)
+        self.store.storage.unchanged_since(inner.snapshot, &inner.reads.keys, &inner.ranges)
     }
 
     /// Moves the beginning of the transaction to now, where all that it read still stands: what
@@ -240,7 +269,7 @@ impl Tx {
         let mut inner = self.inner.lock();
         let storage = &self.store.storage;
         let now = storage.revision();
-        if storage.unchanged_since(inner.snapshot, &inner.reads, &inner.ranges) {
+        if storage.unchanged_since(inner.snapshot, &inner.reads.keys, &inner.ranges) {
             inner.snapshot = now;
         }
     }
@@ -272,9 +301,7 @@ impl Tx {
                     _ => {}
                 }
             }
-            if !inner.reads.contains(key) {
-                inner.reads.push(key.clone());
-            }
+            inner.reads.note(key);
         }
         self.store.storage.get(key).done().await.map_err(storage_error)
     }
@@ -288,10 +315,7 @@ impl Tx {
     }
 
     fn note_read(&self, key: &Key) {
-        let mut inner = self.inner.lock();
-        if !inner.reads.contains(key) {
-            inner.reads.push(key.clone());
-        }
+        self.inner.lock().reads.note(key);
     }
 
     pub(crate) fn change(&self, change: Change) {
