@@ -95,6 +95,11 @@ impl PublicKey {
     pub fn from_pkcs1_der(der: &[u8]) -> Result<Self> {
         let parsed = RsaPublicKey::from_der(der).map_err(|_| unreadable())?;
         let modulus = parsed.modulus.as_bytes();
+        // One would make every number its own signature.
+        let exponent = parsed.exponent.as_bytes();
+        if exponent.last().is_none_or(|last| last % 2 == 0) || matches!(exponent, [0 | 1]) {
+            return Err(Error::bad_request("the public key's exponent is none of RSA"));
+        }
         let first = modulus.first().ok_or_else(unreadable)?;
         let bits = modulus.len() * 8 - first.leading_zeros() as usize;
         let bits = u32::try_from(bits).map_err(|_| unreadable())?;

@@ -6,6 +6,7 @@
 
 mod form;
 
+use strongroom_base::limits::JSON_STRING_BYTES_MAX;
 use strongroom_base::{Error, ErrorKind, Json, Result, SecretBytes, fields};
 use strongroom_kernel::plug::{Command, EngineSpec, Op, Reply, Verb, WriteCx, names};
 use strongroom_kernel::record::rows;
@@ -64,13 +65,19 @@ impl Command<Backup> for Transit {
             return Err(refused("plaintext backup is disallowed on the policy"));
         }
         key.backup = Some(Event { time: cx.now(), version: key.latest() });
-        save(&cx.edit(), &op.name, &key)?;
+        save(&cx.edit(), &op.name, &key).await?;
         let mut versions = Vec::new();
         for number in key.numbers() {
             versions.push((number, stored(&cx.view(), &key, number).await?));
         }
         let text = SecretBytes::new(form::write(&op.name, &key, &versions)?);
-        let backup = Json::String(encode(text.expose_secret()));
+        let backup = encode(text.expose_secret());
+        if backup.len() > JSON_STRING_BYTES_MAX {
+            return Err(Error::bad_request(
+                "the backup would be too long to be restored: trim the key",
+            ));
+        }
+        let backup = Json::String(backup);
         Ok(Reply::data(Json::Object(members([("backup", backup)]))))
     }
 }
@@ -93,7 +100,7 @@ impl Command<Restore> for Transit {
                 return Err(refused(format!("key {name:?} already exists")));
             }
             for row in old.rows() {
-                edit.delete_row(rows::VALUES, *row);
+                edit.delete_row(rows::VALUES, row);
             }
         }
         let mut key = restored.key;
@@ -103,7 +110,7 @@ impl Command<Restore> for Transit {
             key.push(row, version.created)?;
         }
         key.restore = Some(Event { time: cx.now(), version: key.latest() });
-        save(&edit, &name, &key)?;
+        save(&edit, &name, &key).await?;
         Ok(Reply::none())
     }
 }

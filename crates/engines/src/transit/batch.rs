@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use strongroom_base::fields::{Field, FieldKind};
-use strongroom_base::{Error, Json, JsonMap, Result};
+use strongroom_base::{Error, ErrorKind, Json, JsonMap, Result};
 use strongroom_kernel::plug::Reply;
 
 use super::encoding::Encoded;
@@ -156,7 +156,8 @@ pub fn answer(
     for (outcome, reference) in outcomes.into_iter().zip(inputs.references()) {
         let mut members = match outcome {
             Ok(members) => members,
-            Err(e) if e.kind == strongroom_base::ErrorKind::Internal => return Err(e),
+            // What is not the item's fault is the whole request's.
+            Err(e) if e.kind != ErrorKind::BadRequest => return Err(e),
             Err(e) => {
                 let given = failing.members.iter();
                 let mut members: JsonMap =
@@ -175,7 +176,7 @@ pub fn answer(
         return Ok(reply);
     }
     match failing.partial_status.filter(|_| !all_failed) {
-        Some(status) => match u16::try_from(status).ok().filter(|s| (200..=599).contains(s)) {
+        Some(status) => match u16::try_from(status).ok().filter(has_body) {
             Some(status) => Ok(reply.status(status)),
             None => Ok(reply.status(400).warn(
                 "invalid HTTP response code override from partial_failure_response_code, \
@@ -184,6 +185,11 @@ pub fn answer(
         },
         None => Ok(reply.status(400)),
     }
+}
+
+/// May an answer with this status have a body?
+fn has_body(status: &u16) -> bool {
+    (200..=599).contains(status) && !matches!(status, 204 | 205 | 304)
 }
 
 /// Lets others have their turn in the middle of a long batch.

@@ -159,7 +159,7 @@ impl Command<SetCertificate> for Transit {
         if let Some(old) = key.replace(number, row) {
             edit.delete_row(rows::VALUES, old);
         }
-        save(&edit, &op.name, &key)?;
+        save(&edit, &op.name, &key).await?;
         Ok(Reply::data(json!({
             "certificate_chain": text,
             "name": op.name,

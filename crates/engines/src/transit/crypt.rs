@@ -10,6 +10,7 @@ use strongroom_crypto::keys::Hash;
 use strongroom_kernel::plug::{
     Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx,
 };
+use strongroom_kernel::policy::Capability;
 
 use super::Transit;
 use super::batch::{self, Batch, Failing, Inputs, Item, members};
@@ -164,7 +165,8 @@ fn seal(
             if key.convergent {
                 let both = version.derive(key.derivation, context, length + 32)?;
                 let (own, mac) = both.expose_secret().split_at(length);
-                let digest = convergent_nonce(&HmacKey::new(mac), around, plaintext);
+                let bound = if key.binds_associated_data { around.associated_data } else { &[] };
+                let digest = convergent_nonce(&HmacKey::new(mac), bound, plaintext);
                 let nonce = digest.get(..cipher.nonce_bytes()).unwrap_or_default();
                 CipherKey::new(*cipher, own)?.seal(nonce, around.associated_data, plaintext)?
             } else {
@@ -183,10 +185,11 @@ fn seal(
 ///
 /// Invariant: a nonce meets one plaintext with one associated data. OpenBao leaves the associated
 /// data out, so that its nonces repeat where only that differs, which gives a GCM key's
-/// authentication away; what it makes opens here, and the reverse.
-fn convergent_nonce(key: &HmacKey, around: &Around<'_>, plaintext: &[u8]) -> [u8; 32] {
+/// authentication away. Keys that come from there go on so: what they sealed is searched for by
+/// its ciphertext.
+fn convergent_nonce(key: &HmacKey, bound: &[u8], plaintext: &[u8]) -> [u8; 32] {
     let own = key.mac(&[plaintext]);
-    match around.associated_data {
+    match bound {
         [] => own,
         more => key.mac(&[&key.mac(&[more]), &own]),
     }
@@ -321,6 +324,11 @@ impl Command<Encrypt> for Transit {
         let ring = match Ring::find(&cx.view(), &op.name).await? {
             Some(ring) => ring,
             None => {
+                // It may have gone since policy was asked, and then about an update.
+                let request = cx.request;
+                if !request.may(&request.full_path, Capability::Create, None) {
+                    return Err(wrong(NO_KEY));
+                }
                 let new = upserted(&op, inputs.have_context())?;
                 keys::upsert(cx, &op.name, new).await?.ok_or_else(|| wrong(NO_KEY))?
             }

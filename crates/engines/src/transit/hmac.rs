@@ -113,7 +113,13 @@ async fn verify_one(cx: &ReadCx<'_>, ring: &Ring, hash: Hash, item: &Item) -> Re
     let input = input_of(item, "missing input")?;
     let text = item.hmac.as_deref().ok_or_else(|| wrong("missing hmac"))?;
     ring.in_use()?;
+    if !text.starts_with("vault:v") {
+        return Err(wrong("invalid HMAC to verify: no prefix"));
+    }
     let (number, mac) = split(text, "HMAC")?;
+    if u64::try_from(number).is_ok_and(|number| number < ring.key.min_decryption_version) {
+        return Err(wrong("cannot verify HMAC: version is too old (disallowed by policy)"));
+    }
     let mac = decode(mac)
         .map_err(|why| wrong(format!("unable to decode verification HMAC as base64: {why}")))?;
     let version = ring.load_of(&cx.view(), number, "HMAC").await?;

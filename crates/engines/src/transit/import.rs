@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use strongroom_base::{Error, Json, Result, SecretBytes, Ttl, fields};
+use strongroom_base::{Error, ErrorKind, Json, Result, SecretBytes, Ttl, fields};
 use strongroom_crypto::keys::{Hash, KeyType, OaepKey, PrivateKey, PublicKey};
 use strongroom_crypto::keywrap;
 use strongroom_kernel::plug::{Command, EngineSpec, Op, Reply, Verb, WriteCx, names};
@@ -98,6 +98,9 @@ pub fn oaep_hash(name: Option<&str>) -> Result<Hash> {
     }
 }
 
+/// Bytes of what the wrapping key encrypts: as many as its modulus has.
+const WRAPPED_AES_BYTES: usize = 512;
+
 /// A mount's wrapping key, ready for use.
 struct Unwrapping {
     public: PublicKey,
@@ -110,13 +113,15 @@ impl Unwrapping {
     }
 }
 
-/// The mount's wrapping key; it is made if it is not there.
-async fn wrapping_key(cx: &mut WriteCx<'_>) -> Result<Arc<Unwrapping>> {
+/// The mount's wrapping key, if it was made.
+async fn wrapping_key(cx: &WriteCx<'_>) -> Result<Option<Arc<Unwrapping>>> {
     let prepare =
         |stored: WrappingKey| Unwrapping::of(&PrivateKey::from_pkcs8_der(&stored.secret)?);
-    if let Some(key) = cx.view().prepared::<WrappingKey, Unwrapping>(0, "", prepare).await? {
-        return Ok(key);
-    }
+    cx.view().prepared::<WrappingKey, Unwrapping>(0, "", prepare).await
+}
+
+/// Makes the mount's wrapping key.
+async fn make_wrapping_key(cx: &WriteCx<'_>) -> Result<Arc<Unwrapping>> {
     let pair = generate_pair(cx, KeyType::Rsa(4_096)).await?;
     let stored = WrappingKey { secret: pair.to_pkcs8_der().expose_secret().clone() };
     cx.edit().put_named(0, "", &stored)?;
@@ -132,7 +137,7 @@ enum Brought {
 }
 
 async fn brought(
-    cx: &mut WriteCx<'_>,
+    cx: &WriteCx<'_>,
     kind: Kind,
     hash: Option<&str>,
     ciphertext: Option<&Encoded>,
@@ -149,14 +154,13 @@ async fn brought(
     }
     let hash = oaep_hash(hash)?;
     let ciphertext = given(ciphertext).map_err(wrong)?.unwrap_or_default();
-    let unwrapping = wrapping_key(cx).await?;
-    let length = unwrapping.public.rsa().map_or(0, |(modulus, _)| modulus.len());
     let (wrapped_aes, wrapped) = ciphertext
-        .split_at_checked(length)
+        .split_at_checked(WRAPPED_AES_BYTES)
         .filter(|(_, wrapped)| !wrapped.is_empty())
         .ok_or_else(|| wrong("provided ciphertext is too short"))?;
-    // What is wrong with it is told to nobody.
+    // What is wrong with it is told to nobody. Before there is a key, nobody can have used it.
     let failed = || wrong("the ciphertext could not be unwrapped with this mount's wrapping key");
+    let unwrapping = wrapping_key(cx).await?.ok_or_else(failed)?;
     let aes = unwrapping.key.decrypt(hash, wrapped_aes)?.ok_or_else(failed)?;
     let aes = aes.expose_secret().as_slice().try_into();
     let aes = aes.map_err(|_| wrong("expected ephemeral AES key to be 256-bit"))?;
@@ -266,7 +270,10 @@ impl Command<ReadWrappingKey> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, _: ReadWrappingKey) -> Result<Reply<Json>> {
         // One caller makes it, and the others find it.
         cx.queue("wrapping_key").await;
-        let key = wrapping_key(cx).await?;
+        let key = match wrapping_key(cx).await? {
+            Some(key) => key,
+            None => make_wrapping_key(cx).await?,
+        };
         Ok(Reply::data(json!({ "public_key": key.public.to_pem() })))
     }
 }
@@ -310,7 +317,7 @@ impl Command<Import> for Transit {
         let version = version_of(cx, &mut key, &brought)?;
         let edit = cx.edit();
         append(&edit, &mut key, &version)?;
-        save(&edit, &op.name, &key)?;
+        save(&edit, &op.name, &key).await?;
         Ok(Reply::none())
     }
 }
@@ -336,16 +343,20 @@ impl Command<ImportVersion> for Transit {
             None => {
                 // The private half of the latest version completes it; any other key is a new one.
                 let latest = key.latest();
-                let completes = matches!(brought, Brought::Secret(_))
-                    && key.kind.signs()
-                    && complete(cx, &mut key, latest, &brought).await.is_ok();
+                let mut completes = matches!(brought, Brought::Secret(_)) && key.kind.signs();
+                if completes {
+                    match complete(cx, &mut key, latest, &brought).await {
+                        Err(e) if e.kind != ErrorKind::BadRequest => return Err(e),
+                        outcome => completes = outcome.is_ok(),
+                    }
+                }
                 if !completes {
                     let version = version_of(cx, &mut key, &brought)?;
                     append(&cx.edit(), &mut key, &version)?;
                 }
             }
         }
-        save(&cx.edit(), &op.name, &key)?;
+        save(&cx.edit(), &op.name, &key).await?;
         Ok(Reply::none())
     }
 }

@@ -7,7 +7,7 @@ use strongroom_kernel::record::{Id, Record};
 use zeroize::Zeroize;
 
 use super::kind::Kind;
-use super::limits::VERSIONS_MAX;
+use super::limits::{VERSION_MAX, VERSIONS_MAX};
 
 /// How a derived key's keys come of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -60,16 +60,24 @@ pub struct Key {
     pub key_size: usize,
     /// Seconds between automatic rotations; 0 is never.
     pub auto_rotate_seconds: i64,
-    /// When the latest version was made.
-    pub rotated: Timestamp,
     /// The last backup.
     pub backup: Option<Event>,
     /// The last restoration.
     pub restore: Option<Event>,
-    /// The number of the version that the first of the rows has.
+    /// Do convergent nonces depend on associated data? Those of keys that come from OpenBao do not, so
+    /// that what was searched for there is found here.
+    pub binds_associated_data: bool,
+    /// The number of the oldest version that there is.
     first: u64,
-    /// The rows of the versions that there are, oldest first.
-    rows: Vec<Id>,
+    /// The versions that there are, oldest first.
+    versions: Vec<Slot>,
+}
+
+/// Where a version lies, and what a list of versions says of it.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Slot {
+    row: Id,
+    created: Timestamp,
 }
 
 impl Record for Key {
@@ -94,11 +102,11 @@ impl Key {
             min_available_version: 0,
             key_size: 0,
             auto_rotate_seconds: 0,
-            rotated: Timestamp::ZERO,
             backup: None,
             restore: None,
+            binds_associated_data: true,
             first: 1,
-            rows: Vec::new(),
+            versions: Vec::new(),
         }
     }
 
@@ -115,7 +123,7 @@ impl Key {
 
     /// The number of the latest version.
     pub fn latest(&self) -> u64 {
-        self.first + self.rows.len() as u64 - 1
+        (self.first + self.versions.len() as u64).saturating_sub(1)
     }
 
     /// The numbers of the versions that there are.
@@ -128,44 +136,53 @@ impl Key {
         self.min_decryption_version.max(self.first)..=self.latest()
     }
 
+    fn slot(&self, number: u64) -> Option<&Slot> {
+        let at = number.checked_sub(self.first)?;
+        self.versions.get(usize::try_from(at).ok()?)
+    }
+
     /// The row of a version.
     pub fn row(&self, number: u64) -> Option<Id> {
-        let at = number.checked_sub(self.first)?;
-        self.rows.get(usize::try_from(at).ok()?).copied()
+        self.slot(number).map(|slot| slot.row)
+    }
+
+    /// When a version was made.
+    pub fn created(&self, number: u64) -> Timestamp {
+        self.slot(number).map_or(Timestamp::ZERO, |slot| slot.created)
     }
 
     /// All rows.
-    pub fn rows(&self) -> &[Id] {
-        &self.rows
+    pub fn rows(&self) -> impl Iterator<Item = Id> {
+        self.versions.iter().map(|slot| slot.row)
     }
 
     /// Adds the next version.
-    pub fn push(&mut self, row: Id, now: Timestamp) -> Result<()> {
-        if self.rows.len() >= VERSIONS_MAX {
+    pub fn push(&mut self, row: Id, created: Timestamp) -> Result<()> {
+        if self.versions.len() >= VERSIONS_MAX || self.latest() >= VERSION_MAX {
             return Err(Error::bad_request("the key has too many versions: trim it"));
         }
-        self.rows.push(row);
-        self.rotated = now;
+        self.versions.push(Slot { row, created });
         Ok(())
     }
 
     /// Puts another row in the place of a version's.
     pub fn replace(&mut self, number: u64, row: Id) -> Option<Id> {
         let at = usize::try_from(number.checked_sub(self.first)?).ok()?;
-        self.rows.get_mut(at).map(|old| std::mem::replace(old, row))
+        self.versions.get_mut(at).map(|old| std::mem::replace(&mut old.row, row))
     }
 
     /// Takes out the rows of all versions before this one.
     pub fn trim(&mut self, number: u64) -> Vec<Id> {
-        let count = number.saturating_sub(self.first).min(self.rows.len() as u64);
+        let count = number.saturating_sub(self.first).min(self.versions.len() as u64);
         self.first += count;
-        self.rows.drain(..usize::try_from(count).unwrap_or(0)).collect()
+        let gone = self.versions.drain(..usize::try_from(count).unwrap_or(0));
+        gone.map(|slot| slot.row).collect()
     }
 
     /// When it is to be rotated by itself, if ever.
     pub fn rotation_due(&self) -> Option<Timestamp> {
         let rotates = self.auto_rotate_seconds > 0 && (!self.imported || self.allow_rotation);
-        rotates.then(|| self.rotated.plus_seconds(self.auto_rotate_seconds))
+        rotates.then(|| self.created(self.latest()).plus_seconds(self.auto_rotate_seconds))
     }
 }
 

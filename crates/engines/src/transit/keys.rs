@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, SecretBytes, Ttl, fields};
-use strongroom_crypto::keys::{Curve, KeyType, PrivateKey, pem};
+use strongroom_crypto::keys::{Curve, KeyType, PrivateKey, PublicKey, pem};
 use strongroom_crypto::sign::SigningKey;
 use strongroom_kernel::plug::lists::{self, Keys};
 use strongroom_kernel::plug::{
@@ -19,7 +19,7 @@ use super::encoding::{Encoded, encode, given};
 use super::key::{Derivation, Key, Rotating, Settings, Version};
 use super::kind::{DEFAULT_NAME, Kind};
 use super::limits::{AUTO_ROTATE_SECONDS_MIN, HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN};
-use super::ring::{Loaded, Ring};
+use super::ring::{Loaded, Ring, stored};
 
 fields! {
     /// Lists the keys.
@@ -223,15 +223,16 @@ pub fn append(edit: &WriteView<'_>, key: &mut Key, version: &Version) -> Result<
 }
 
 /// Saves a key's settings, and when it is to be rotated.
-pub fn save(edit: &WriteView<'_>, name: &str, key: &Key) -> Result<()> {
+pub async fn save(edit: &WriteView<'_>, name: &str, key: &Key) -> Result<()> {
     edit.put_named(0, name, key)?;
-    match key.rotation_due().filter(|_| !key.soft_deleted) {
-        Some(due) => edit.put_named(0, name, &Rotating { due }),
-        None => {
-            edit.delete_named::<Rotating>(0, name);
-            Ok(())
-        }
+    let due = key.rotation_due().filter(|_| !key.soft_deleted);
+    let known = edit.named::<Rotating>(0, name).await?.map(|rotating| rotating.due);
+    match due {
+        Some(due) if known != Some(due) => edit.put_named(0, name, &Rotating { due })?,
+        None if known.is_some() => edit.delete_named::<Rotating>(0, name),
+        _ => {}
     }
+    Ok(())
 }
 
 /// A key to be changed, with its turn among those who change it.
@@ -248,7 +249,7 @@ async fn make(cx: &WriteCx<'_>, name: &str, new: &NewKey) -> Result<Arc<Ring>> {
     let mut key = new.key();
     let version = generate(cx, key.kind, key.key_size).await?;
     append(&edit, &mut key, &version)?;
-    save(&edit, name, &key)?;
+    save(&edit, name, &key).await?;
     Ok(Arc::new(Ring::new(key)))
 }
 
@@ -337,7 +338,7 @@ impl Command<DeleteKey> for Transit {
         }
         let edit = cx.edit();
         for row in key.rows() {
-            edit.delete_row(rows::VALUES, *row);
+            edit.delete_row(rows::VALUES, row);
         }
         edit.delete_named::<Key>(0, &op.name);
         edit.delete_named::<Rotating>(0, &op.name);
@@ -354,7 +355,7 @@ async fn set_soft_deleted(cx: &mut WriteCx<'_>, name: &str, deleted: bool) -> Re
         _ => None,
     };
     key.soft_deleted = deleted;
-    save(&cx.edit(), name, &key)?;
+    save(&cx.edit(), name, &key).await?;
     let shown = show(cx, name, &Ring::new(key), None).await?;
     Ok(Reply::data(shown).warnings(warning.map(str::to_owned).into_iter().collect()))
 }
@@ -415,8 +416,8 @@ pub async fn show(
     show_derivation(map, key);
     if kind != Kind::Hmac {
         let mut versions = BTreeMap::new();
-        for version in ring.load_all(&cx.view()).await? {
-            versions.insert(version.number, show_version(key, &version, context)?);
+        for number in key.usable() {
+            versions.insert(number, show_version(cx, ring, number, context).await?);
         }
         map.insert("keys".to_owned(), by_version(versions));
     }
@@ -439,9 +440,18 @@ fn show_derivation(map: &mut JsonMap, key: &Key) {
 }
 
 /// A version as it is shown: when it was made, and for pairs the public key.
-fn show_version(key: &Key, version: &Loaded, context: Option<&[u8]>) -> Result<Json> {
-    let Kind::Pair(key_type) = key.kind else { return Ok(json!(version.created.seconds())) };
-    let public = &version.pair()?.public;
+async fn show_version(
+    cx: &ReadCx<'_>,
+    ring: &Ring,
+    number: u64,
+    context: Option<&[u8]>,
+) -> Result<Json> {
+    let key = &ring.key;
+    let created = key.created(number);
+    let Kind::Pair(key_type) = key.kind else { return Ok(json!(created.seconds())) };
+    // Its private half is not even parsed.
+    let version = stored(&cx.view(), key, number).await?;
+    let public = PublicKey::from_spki_der(&version.public)?;
     let (name, public_key) = match key_type {
         KeyType::Ec(Curve::P256) => ("P-256", public.to_pem()),
         KeyType::Ec(Curve::P384) => ("P-384", public.to_pem()),
@@ -451,14 +461,17 @@ fn show_version(key: &Key, version: &Loaded, context: Option<&[u8]>) -> Result<J
         KeyType::Ed25519 => {
             let derived = match context {
                 None => String::new(),
-                Some(_) => encode(&derived_pair(key, version, context)?.public_key()),
+                Some(_) => {
+                    let loaded = ring.load(&cx.view(), number).await?;
+                    encode(&derived_pair(key, &loaded, context)?.public_key())
+                }
             };
             ("ed25519", derived)
         }
     };
     Ok(json!({
         "certificate_chain": chain_pem(&version.chain),
-        "creation_time": version.created.to_string(),
+        "creation_time": created.to_string(),
         "name": name,
         "public_key": public_key,
     }))

@@ -4,11 +4,13 @@
 //! * a ring is derived of the key's record and forgotten with the record's next change, so what is
 //!   used is never older than what was acknowledged;
 //! * a version that may not be used any more ([`Key::usable`]) is not loaded;
+//! * of many versions the newest, and some others, stay loaded;
 //! * secrets are wiped when the ring is forgotten.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use strongroom_base::{Error, Result, SecretBytes, Timestamp};
+use strongroom_base::{Error, Result, SecretBytes};
 use strongroom_crypto::cipher::{Cipher, CipherKey};
 use strongroom_crypto::hmac::{HmacKey, hkdf_sha256_bytes};
 use strongroom_crypto::keys::{OaepKey, PrivateKey, PublicKey};
@@ -16,6 +18,7 @@ use strongroom_kernel::record::{ReadView, rows};
 
 use super::key::{Derivation, Key, Version};
 use super::kind::Kind;
+use super::limits::{LOADED_MAX, NEWEST};
 
 /// What every use of a soft-deleted key is told.
 const SOFT_DELETED: &str = "refusing to use soft-deleted key";
@@ -29,14 +32,14 @@ pub struct Ring {
     pub key: Key,
     /// For each usable version, oldest first.
     loaded: Vec<OnceLock<Arc<Loaded>>>,
+    /// How many of them are there.
+    count: AtomicUsize,
 }
 
 /// A version, parsed.
 pub struct Loaded {
     /// Its number.
     pub number: u64,
-    /// When it was made.
-    pub created: Timestamp,
     /// Certificates, leaf first, in DER.
     pub chain: Vec<Vec<u8>>,
     /// What it works with.
@@ -90,7 +93,7 @@ impl Ring {
         let usable = key.usable();
         let count = (usable.end() + 1).saturating_sub(*usable.start());
         let loaded = (0..count).map(|_| OnceLock::new()).collect();
-        Self { key, loaded }
+        Self { key, loaded, count: AtomicUsize::new(0) }
     }
 
     /// The key of this name, ready for use.
@@ -120,16 +123,12 @@ impl Ring {
         }
         let stored = stored(view, &self.key, number).await?;
         let loaded = Arc::new(Loaded::parse(&self.key, number, stored)?);
-        Ok(slot.get_or_init(|| loaded).clone())
-    }
-
-    /// All versions in use, oldest first.
-    pub async fn load_all(&self, view: &ReadView<'_>) -> Result<Vec<Arc<Loaded>>> {
-        let mut all = Vec::with_capacity(self.loaded.len());
-        for number in self.key.usable() {
-            all.push(self.load(view, number).await?);
+        // A key with thousands of versions does not keep them all in plain.
+        let is_new = self.key.latest() - number < NEWEST as u64;
+        if !is_new && self.count.fetch_add(1, Ordering::Relaxed) >= LOADED_MAX {
+            return Ok(loaded);
         }
-        Ok(all)
+        Ok(slot.get_or_init(|| loaded).clone())
     }
 
     /// The version that a caller asks for by `key_version`: 0 is the latest.
@@ -209,7 +208,7 @@ impl Loaded {
             }
         };
         let chain = std::mem::take(&mut stored.chain);
-        Ok(Self { number, created: stored.created, chain, material, hmac })
+        Ok(Self { number, chain, material, hmac })
     }
 
     /// The key of its HMACs.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use strongroom_base::{Error, Json, Result, Ttl, fields};
+use strongroom_base::{Error, ErrorKind, Json, Result, Ttl, fields};
 use strongroom_kernel::plug::{
     Command, EngineSpec, Op, Query, ReadCx, Reconcile, Reply, Verb, WriteCx,
 };
@@ -13,7 +13,7 @@ use strongroom_kernel::record::rows;
 use super::Transit;
 use super::key::{Key, Rotating, Settings};
 use super::keys::{append, auto_rotate_seconds, generate, save, show, to_change};
-use super::limits::{CACHE_KEYS_MIN, ROTATIONS_MAX};
+use super::limits::{CACHE_KEYS_MIN, ROTATING_PAGE, ROTATIONS_MAX};
 use super::ring::Ring;
 
 fields! {
@@ -155,7 +155,7 @@ impl Command<ConfigureKey> for Transit {
         if let Some(seconds) = auto_rotate_seconds(op.auto_rotate_period)? {
             key.auto_rotate_seconds = seconds;
         }
-        save(&cx.edit(), &op.name, &key)?;
+        save(&cx.edit(), &op.name, &key).await?;
         let reply = shown(cx, &op.name, key).await?;
         Ok(reply.warnings(warning.map(str::to_owned).into_iter().collect()))
     }
@@ -174,7 +174,7 @@ async fn rotate(cx: &WriteCx<'_>, name: &str, key: &mut Key) -> Result<()> {
     append(&edit, key, &version)?;
     // What is made here is no longer what came from outside.
     key.imported = false;
-    save(&edit, name, key)
+    save(&edit, name, key).await
 }
 
 impl Command<Rotate> for Transit {
@@ -215,18 +215,31 @@ impl Command<Trim> for Transit {
         for row in key.trim(key.min_available_version) {
             edit.delete_row(rows::VALUES, row);
         }
-        save(&edit, &op.name, &key)?;
+        save(&edit, &op.name, &key).await?;
         shown(cx, &op.name, key).await
     }
 }
 
+/// Names of keys whose time has come, at most so many. Others may change the table meanwhile.
+async fn due(cx: &WriteCx<'_>, most: usize) -> Result<Vec<String>> {
+    let (edit, now) = (cx.edit(), cx.now());
+    let (mut names, mut cursor) = (Vec::new(), Vec::new());
+    loop {
+        let (page, next) = edit.peek::<Rotating>(0, &cursor, ROTATING_PAGE).await?;
+        let due = page.into_iter().filter(|(_, rotating)| rotating.due <= now);
+        names.extend(due.map(|(name, _)| name));
+        match next {
+            Some(next) if names.len() < most => cursor = next,
+            _ => return Ok(names),
+        }
+    }
+}
+
 impl Reconcile for Transit {
-    /// Rotates keys whose time has come: many, or one that is slow to make.
+    /// Rotates keys whose time has come: some, or one that is slow to make.
     async fn reconcile(&self, cx: &mut WriteCx<'_>) -> Result<bool> {
         let edit = cx.edit();
-        let all = edit.all::<Rotating>(0).await?;
-        let due = all.into_iter().filter(|(_, rotating)| rotating.due <= cx.now());
-        for (done, (name, _)) in due.enumerate() {
+        for (done, name) in due(cx, ROTATIONS_MAX + 1).await?.into_iter().enumerate() {
             let Some(mut key) = edit.named::<Key>(0, &name).await? else {
                 edit.delete_named::<Rotating>(0, &name);
                 continue;
@@ -235,15 +248,18 @@ impl Reconcile for Transit {
                 return Ok(true);
             }
             if key.rotation_due().is_none_or(|due| due > cx.now()) || key.soft_deleted {
-                save(&edit, &name, &key)?;
+                save(&edit, &name, &key).await?;
                 continue;
             }
-            if let Err(e) = rotate(cx, &name, &mut key).await {
-                if e.kind == strongroom_base::ErrorKind::Internal {
-                    return Err(e);
-                }
+            let is_slow = key.kind.is_slow_to_make();
+            match rotate(cx, &name, &mut key).await {
+                Ok(()) if is_slow => return Ok(true),
+                Ok(()) => {}
                 // It has as many versions as a key may have: it is tried again once it is changed.
-                edit.delete_named::<Rotating>(0, &name);
+                Err(e) if e.kind == ErrorKind::BadRequest => {
+                    edit.delete_named::<Rotating>(0, &name);
+                }
+                Err(e) => return Err(e),
             }
         }
         Ok(false)
@@ -291,6 +307,8 @@ impl Command<ConfigureCache> for Transit {
         let mut all = (*settings(cx).await?).clone();
         all.cache_size = size;
         cx.edit().put_named(0, "", &all)?;
-        Ok(Reply::data(json!({ "size": size })))
+        Ok(Reply::data(json!({ "size": size })).warn(
+            "The size is kept for clients that ask for it: the memory of keys is bounded by itself.",
+        ))
     }
 }

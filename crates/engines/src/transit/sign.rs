@@ -24,7 +24,9 @@ fields! {
         urlalgorithm: Option<String>,
         /// The hash: sha2-256 (where nothing is said), sha2-224, sha2-384, sha2-512, sha3-224,
         /// sha3-256, sha3-384, sha3-512, sha1 or none. RSA keys sign with sha2-256, -384 and -512.
-        hash_algorithm (algorithm): Option<String>,
+        hash_algorithm: Option<String>,
+        /// Without effect, as with the peers: hash_algorithm counts.
+        algorithm: Option<String>,
         /// The input, base64.
         input: Option<Encoded>,
         /// The context of a derived key, base64.
@@ -52,7 +54,9 @@ fields! {
         urlalgorithm: Option<String>,
         /// The hash: sha2-256 (where nothing is said), sha2-224, sha2-384, sha2-512, sha3-224,
         /// sha3-256, sha3-384, sha3-512, sha1 or none.
-        hash_algorithm (algorithm): Option<String>,
+        hash_algorithm: Option<String>,
+        /// Without effect, as with the peers: hash_algorithm counts.
+        algorithm: Option<String>,
         /// The input, base64.
         input: Option<Encoded>,
         /// The signature, as sign gave it.
@@ -273,7 +277,11 @@ fn verify(
         KeyType::Ed25519 => pair.public.verify(Scheme::Ed25519, input, signature),
         KeyType::Ec(curve) => {
             let der = match manner.text {
-                Text::Standard => signature.to_vec(),
+                Text::Standard => {
+                    ecdsa_der_to_fixed(curve, signature)
+                        .map_err(|_| wrong("supplied signature is invalid"))?;
+                    signature.to_vec()
+                }
                 Text::UrlSafe => match ecdsa_fixed_to_der(curve, signature) {
                     Ok(der) => der,
                     Err(_) => return Ok(false),
@@ -428,16 +436,15 @@ enum Proof {
 /// Either signatures or HMACs: a request does not mix them.
 fn proof_of(inputs: &Inputs) -> Result<Proof> {
     let signatures = inputs.items.iter().filter(|item| item.signature.is_some()).count();
-    let hmacs = inputs.items.iter().filter(|item| item.hmac.is_some()).count();
+    // An item with both is one with a signature.
+    let is_hmac = |item: &&Item| item.hmac.is_some() && item.signature.is_none();
+    let hmacs = inputs.items.iter().filter(is_hmac).count();
     let all = inputs.items.len();
     match (signatures, hmacs) {
         (0, 0) if !inputs.is_batch => {
             Err(wrong("neither a 'signature' nor an 'hmac' were given to verify"))
         }
         (0, 0) => Err(wrong("no batch_input elements have 'signature' or 'hmac'")),
-        (s, h) if s > 0 && h > 0 && !inputs.is_batch => {
-            Err(wrong("provide one of 'signature' or 'hmac'"))
-        }
         (s, h) if s > 0 && h > 0 => {
             Err(wrong("elements of batch_input must all provide 'signature' or all provide 'hmac'"))
         }

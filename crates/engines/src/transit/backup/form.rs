@@ -14,15 +14,22 @@ use super::super::encoding::{decode, encode};
 use super::super::key::{Derivation, Event, Key, Version};
 use super::super::keys::{ed25519_pair, take_pair};
 use super::super::kind::Kind;
-use super::super::limits::VERSIONS_MAX;
+use super::super::limits::{
+    AUTO_ROTATE_SECONDS_MIN, HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN, VERSION_MAX, VERSIONS_MAX,
+};
 
 /// The only convergent encryption that there still is.
 const CONVERGENT_VERSION: i64 = 3;
 /// The numbers of the two derivations.
 const COUNTER: i64 = 0;
 const HKDF: i64 = 1;
+/// Bytes that an entry takes at most: an RSA key's numbers in decimal, twice.
+const ENTRY_BYTES: usize = 12 * 1024;
 /// Vault's number of HMAC keys, which is OpenBao's of XChaCha20.
 const VAULTS_HMAC: u64 = 11;
+
+/// A member of ours, which the peers pass over: convergent nonces depend on associated data.
+const BINDS: &str = "strongroom_binds_associated_data";
 
 /// What a backup holds.
 pub struct Restored {
@@ -82,6 +89,7 @@ pub fn write(name: &str, key: &Key, versions: &[(u64, Version)]) -> Result<Vec<u
         "Imported": key.imported,
         "AllowImportedKeyRotation": key.allow_rotation,
         "soft_deleted": key.soft_deleted,
+        BINDS: key.binds_associated_data,
     });
     if key.key_size != 0
         && let Json::Object(policy) = &mut policy
@@ -89,7 +97,8 @@ pub fn write(name: &str, key: &Key, versions: &[(u64, Version)]) -> Result<Vec<u
         policy.insert("key_size".to_owned(), json!(key.key_size));
     }
     let backup = json!({ "policy": policy, "archived_keys": { "keys": archived } });
-    let mut out = Vec::new();
+    // It does not grow while it is written, which would leave copies behind.
+    let mut out = Vec::with_capacity(ENTRY_BYTES * (versions.len() * 2 + 1));
     strongroom_base::json::write(&mut out, &backup);
     wipe(backup);
     Ok(out)
@@ -202,8 +211,8 @@ fn read_all(backup: &Json, rng: &dyn Rng) -> Result<Restored> {
     let mut key = settings(policy)?;
     let latest = count(policy, "latest_version")?;
     let first = key.min_available_version.max(1);
-    let total = latest.checked_sub(first).map(|more| more + 1);
-    if total.is_none_or(|total| total > VERSIONS_MAX as u64) {
+    let more = latest.checked_sub(first).filter(|_| latest <= VERSION_MAX);
+    if more.is_none_or(|more| more >= VERSIONS_MAX as u64) {
         return Err(bad("its versions"));
     }
     let bounds = [key.min_decryption_version, key.min_encryption_version.max(first)];
@@ -285,7 +294,11 @@ fn settings(policy: &Json) -> Result<Key> {
     key.min_decryption_version = count(policy, "min_decryption_version")?.max(1);
     key.min_encryption_version = count(policy, "min_encryption_version")?;
     key.min_available_version = count(policy, "min_available_version")?;
-    key.auto_rotate_seconds = integer(policy, "auto_rotate_period").max(0) / 1_000_000_000;
+    key.auto_rotate_seconds = integer(policy, "auto_rotate_period") / 1_000_000_000;
+    if key.auto_rotate_seconds != 0 && key.auto_rotate_seconds < AUTO_ROTATE_SECONDS_MIN {
+        return Err(bad("its period of rotation"));
+    }
+    key.binds_associated_data = flag(policy, BINDS);
     key.backup = event("backup_info");
     Ok(key)
 }
@@ -341,8 +354,8 @@ fn version(key: &mut Key, policy: &Json, entry: &Json, rng: &dyn Rng) -> Result<
         }
         Kind::Hmac => {
             version.secret = bytes_of(entry, "key")?.expose_secret().clone();
-            if version.secret.is_empty() {
-                return Err(bad("a key is empty"));
+            if !(HMAC_KEY_BYTES_MIN..=HMAC_KEY_BYTES_MAX).contains(&version.secret.len()) {
+                return Err(bad("a key is of another length than its type"));
             }
             key.key_size = version.secret.len();
         }

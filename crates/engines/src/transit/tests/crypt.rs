@@ -216,6 +216,33 @@ async fn a_key_that_is_not_there_is_made_by_who_may_create_it() {
     room.write("encrypt/other", body).await;
 }
 
+/// Policy was asked about an update while the key was there; it is gone when the turn comes.
+#[tokio::test]
+async fn who_may_only_update_makes_no_key_that_has_just_gone() {
+    let room = Room::new().await;
+    let updater = room.token("updater", r#"["update"]"#).await;
+    let settings = json!({ "deletion_allowed": true });
+    for round in 0..24 {
+        let name = format!("k{round}");
+        room.key(&name, json!({})).await;
+        room.write(&format!("keys/{name}/config"), settings.clone()).await;
+        let (path, key) = (format!("transit/encrypt/{name}"), format!("keys/{name}"));
+        let encrypt =
+            async { room.node.call("WRITE", &path, &updater, json!({ "plaintext": "" })).await };
+        let delete = async {
+            // In each round it comes a little later.
+            for _ in 0..round {
+                tokio::task::yield_now().await;
+            }
+            room.call("DELETE", &key, Value::Null).await
+        };
+        let (encrypted, deleted) = tokio::join!(encrypt, delete);
+        assert_eq!(deleted.status, 204);
+        assert!(matches!(encrypted.status, 200 | 400 | 403), "{encrypted:?}");
+        assert_eq!(room.call("READ", &key, Value::Null).await.status, 404, "{round}");
+    }
+}
+
 #[tokio::test]
 async fn batches_fail_item_by_item() {
     let room = Room::new().await;
@@ -252,6 +279,9 @@ async fn batches_fail_item_by_item() {
         (json!("207"), 207, false),
         (json!(600), 400, true),
         (json!(0), 400, true),
+        // These have no bodies.
+        (json!(204), 400, true),
+        (json!(304), 400, true),
     ] {
         let mut body = batch(items.clone());
         body["partial_failure_response_code"] = code.clone();

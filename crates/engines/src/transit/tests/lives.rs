@@ -338,3 +338,49 @@ async fn tools() {
         room.refused(path, body, "").await;
     }
 }
+
+/// A table that is always being changed does not keep its keys from rotating.
+#[tokio::test]
+async fn rotation_goes_on_beside_changes() {
+    let room = Room::new().await;
+    for n in 0..20 {
+        room.key(&format!("k{n}"), json!({ "auto_rotate_period": "1h" })).await;
+    }
+    room.node.clock.advance(3_700);
+    let changes = async {
+        for n in 0..40 {
+            let period = format!("{}h", 2 + n % 3);
+            room.key(&format!("other{n}"), json!({ "auto_rotate_period": period })).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let rotates = async {
+        for _ in 0..12 {
+            room.settle().await;
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::join!(changes, rotates);
+    for n in 0..20 {
+        assert_eq!(room.read(&format!("keys/k{n}")).await["latest_version"], 2, "{n}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_of_many_versions_is_used_as_before() {
+    let room = Room::new().await;
+    room.key("k", json!({ "exportable": true })).await;
+    let mut sealed = vec![room.encrypt("k", "text").await];
+    for _ in 0..99 {
+        room.write("keys/k/rotate", json!({})).await;
+        sealed.push(room.encrypt("k", "text").await);
+    }
+    // More than stay loaded, twice.
+    for _ in 0..2 {
+        for old in &sealed {
+            assert_eq!(room.decrypt("k", old).await, "text");
+        }
+    }
+    let exported = room.read("export/encryption-key/k").await;
+    assert_eq!(exported["keys"].as_object().unwrap().len(), 100);
+}
