@@ -107,7 +107,10 @@ impl Authorised {
             }
             outcome => outcome?,
         };
-        reply.warnings.extend(unknown);
+        // An answer of nothing stays one: Vault's is 204, whatever else the request had.
+        if reply.data.is_some() || reply.auth.is_some() || !reply.warnings.is_empty() {
+            reply.warnings.extend(unknown);
+        }
         let tuned = &entry.mount.config.allowed_response_headers;
         let is_tuned = |name: &str| tuned.iter().any(|t| t.eq_ignore_ascii_case(name));
         reply.headers.retain(|header| !header.tuned || is_tuned(header.name));
