@@ -38,6 +38,9 @@ pub fn constant_time_eq(a: &[u8], b: &[u8]) -> bool {
 }
 
 #[cfg(test)]
+mod wycheproof_tests;
+
+#[cfg(test)]
 mod tests {
     use super::constant_time_eq;
 
