@@ -5,6 +5,7 @@
 //! it is measured on ours and on the peer round by round, and its figures are set beside what one core
 //! does of the bare primitive.
 
+mod ssh;
 mod transit;
 
 use std::time::{Duration, Instant};
@@ -58,7 +59,7 @@ impl Default for Workload {
 
 /// Every engine's type, which is where it is mounted too, and its workloads.
 fn all() -> Vec<(&'static str, Vec<Workload>)> {
-    vec![("transit", transit::workloads())]
+    vec![("ssh", ssh::workloads()), ("transit", transit::workloads())]
 }
 
 /// For how long a primitive is tried.
