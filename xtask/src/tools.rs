@@ -20,12 +20,15 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("redis-server", "redis-server"),
     ("redis-cli", "redis-tools"),
     ("psql", "postgresql-client"),
+    ("ssh", "openssh-client"),
+    ("oathtool", "oathtool"),
 ];
 
 /// Servers that tests start themselves, whose programs are not on the search path: a folder with a
 /// folder for each version, a program in there, the Debian package. That the package starts a server
 /// of its own does no harm: tests take free ports and temporary folders.
-const SERVERS: &[(&str, &str, &str)] = &[("/usr/lib/postgresql", "bin/initdb", "postgresql")];
+const SERVERS: &[(&str, &str, &str)] =
+    &[("/usr/lib/postgresql", "bin/initdb", "postgresql"), ("/usr", "sbin/sshd", "openssh-server")];
 
 /// The pinned Python packages.
 const PYTHON_PACKAGES: &str = include_str!("../python.txt");

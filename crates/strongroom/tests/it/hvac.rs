@@ -81,3 +81,8 @@ fn accounts_in_databases_and_their_leases() {
 fn keys_that_stay() {
     script("transit.py");
 }
+
+#[test]
+fn ssh_passwords_and_certificates() {
+    script("ssh.py");
+}

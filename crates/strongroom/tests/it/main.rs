@@ -17,6 +17,8 @@ mod recovery;
 mod rotations;
 mod sinks;
 mod snapshots;
+mod ssh;
+mod totp;
 mod transit;
 mod up;
 mod vaultrs_client;

@@ -21,6 +21,16 @@ impl Guarded {
     /// Starts a program and waits until it writes a line with `ready` in it, on either output. What it
     /// wrote instead is the error.
     pub fn start(program: &Path, args: &[String], ready: &str) -> Result<Self, String> {
+        Self::start_logging(program, args, ready, drop)
+    }
+
+    /// As [`Guarded::start`]; `log` gets each line that it writes from then on.
+    pub fn start_logging(
+        program: &Path,
+        args: &[String],
+        ready: &str,
+        mut log: impl FnMut(String) + Send + 'static,
+    ) -> Result<Self, String> {
         let mut shell = Command::new("sh");
         shell.args(["-c", SHELL, "sh"]).arg(program).args(args);
         let (reader, writer) = std::io::pipe().map_err(|e| format!("no pipe: {e}"))?;
@@ -45,7 +55,7 @@ impl Guarded {
             }
         }
         // A full pipe would stop it.
-        thread::spawn(move || lines.for_each(drop));
+        thread::spawn(move || lines.map_while(Result::ok).for_each(&mut log));
         Ok(guarded)
     }
 }

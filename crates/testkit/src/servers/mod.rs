@@ -6,3 +6,4 @@ pub mod guard;
 pub mod mariadb;
 pub mod postgresql;
 pub mod redis;
+pub mod sshd;

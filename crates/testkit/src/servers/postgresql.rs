@@ -141,7 +141,7 @@ fn is_root() -> bool {
 }
 
 /// The user that the package made, if we must not be ourselves.
-fn unprivileged() -> Option<(u32, u32)> {
+pub(super) fn unprivileged() -> Option<(u32, u32)> {
     if !is_root() {
         return None;
     }
@@ -152,7 +152,7 @@ fn unprivileged() -> Option<(u32, u32)> {
     Some((id(), id()))
 }
 
-fn own(path: &Path) {
+pub(super) fn own(path: &Path) {
     if let Some((user, group)) = unprivileged() {
         chown(path, Some(user), Some(group)).expect("a file for the server");
     }
