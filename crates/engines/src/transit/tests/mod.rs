@@ -5,6 +5,7 @@ mod crypt;
 mod lives;
 mod moving;
 mod signing;
+mod threats;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

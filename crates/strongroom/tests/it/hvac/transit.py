@@ -48,12 +48,13 @@ old = transit.encrypt_data("k", plaintext=b64("text"), **at)["data"]["ciphertext
 transit.rotate_key("k", **at)
 new = transit.rewrap_data("k", ciphertext=old, **at)["data"]["ciphertext"]
 check("rewrapped", new.split(":")[1], "v2")
+transit.rotate_key("k", **at)
 transit.update_key_configuration(
-    "k", min_decryption_version=2, min_encryption_version=2, deletion_allowed=True, **at
+    "k", min_decryption_version=2, min_encryption_version=3, deletion_allowed=True, **at
 )
 refused("old", exceptions.InvalidRequest, "too old", transit.decrypt_data, "k", old, **at)
 transit.trim_key("k", 2, **at)
-check("trimmed", list(transit.read_key("k", **at)["data"]["keys"]), ["2"])
+check("trimmed", list(transit.read_key("k", **at)["data"]["keys"]), ["2", "3"])
 
 # Data keys, random bytes, hashes.
 made = transit.generate_data_key("k", "plaintext", bits=512, **at)["data"]
@@ -91,7 +92,7 @@ check("convergent", pair[0], pair[1])
 
 # Export, backup, restore, deletion.
 exported = transit.export_key("k", "encryption-key", **at)["data"]["keys"]
-check("exported", len(base64.b64decode(exported["2"])), 32)
+check("exported", len(base64.b64decode(exported["3"])), 32)
 refused(
     "not exportable",
     exceptions.InvalidRequest,
