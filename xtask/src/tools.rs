@@ -22,6 +22,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("psql", "postgresql-client"),
     ("ssh", "openssh-client"),
     ("oathtool", "oathtool"),
+    ("certbot", "certbot"),
+    ("openssl", "openssl"),
 ];
 
 /// Servers that tests start themselves, whose programs are not on the search path: a folder with a

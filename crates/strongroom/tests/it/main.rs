@@ -2,6 +2,7 @@
 // A test that cannot be set up fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod acme;
 mod cli;
 mod configured;
 mod databases;

@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
-use strongroom_base::{Json, JsonMap, Result, SecretBytes, fields};
+use strongroom_base::{Json, JsonMap, Result, SecretBytes, Timestamp, fields};
 use strongroom_crypto::jws::{self, Flattened, Header};
 use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
 
@@ -75,7 +75,7 @@ impl Command<NewBinding> for PkiEngine {
 fn facts(binding: &Binding) -> Json {
     json!({
         "acme_directory": format!("{}directory", binding.directory),
-        "created_on": binding.created.to_string(),
+        "created_on": Timestamp::from_seconds(binding.created.seconds()).to_string(),
         "key_type": "hs",
     })
 }
