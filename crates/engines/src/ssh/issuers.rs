@@ -25,7 +25,7 @@ fields! {
         public_key: Option<String>,
         /// Is the key made here?
         generate_signing_key: Option<bool>,
-        /// The kind of a key that is made here: ssh-rsa, ssh-ed25519, ecdsa-sha2-nistp256, … or rsa, ec, ed25519.
+        /// The kind of a key that is made here: rsa, ec, ed25519, or OpenSSH's name of one.
         key_type: Option<String>,
         /// Bits of a key that is made here; 0 is the usual number.
         key_bits: Option<i64>,
