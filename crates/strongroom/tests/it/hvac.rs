@@ -86,3 +86,8 @@ fn keys_that_stay() {
 fn ssh_passwords_and_certificates() {
     script("ssh.py");
 }
+
+#[test]
+fn certificates() {
+    script("pki.py");
+}

@@ -13,6 +13,7 @@ mod hvac;
 mod limits;
 mod live;
 mod monitor;
+mod pki;
 mod product;
 mod recovery;
 mod rotations;
