@@ -5,6 +5,7 @@
 //! it is measured on ours and on the peer round by round, and its figures are set beside what one core
 //! does of the bare primitive.
 
+mod pki;
 mod ssh;
 mod transit;
 
@@ -37,6 +38,8 @@ pub struct Workload {
     pub below_peer: Option<f64>,
     /// Promised: the CPU of an operation is at most so many times the primitive's.
     pub of_primitive: Option<f64>,
+    /// Is it measured only where `--only` names it? It takes long.
+    pub named_only: bool,
     /// Makes a server ready, as root; the token is that of the requests' caller.
     pub prepare: fn(&Server, &str) -> Result<Requests, String>,
     /// Makes the primitive ready.
@@ -51,6 +54,7 @@ impl Default for Workload {
             connections: None,
             below_peer: None,
             of_primitive: None,
+            named_only: false,
             prepare: |_, _| Err("a workload without requests".to_owned()),
             primitive: None,
         }
@@ -59,7 +63,11 @@ impl Default for Workload {
 
 /// Every engine's type, which is where it is mounted too, and its workloads.
 fn all() -> Vec<(&'static str, Vec<Workload>)> {
-    vec![("ssh", ssh::workloads()), ("transit", transit::workloads())]
+    vec![
+        ("pki", pki::workloads()),
+        ("ssh", ssh::workloads()),
+        ("transit", transit::workloads()),
+    ]
 }
 
 /// For how long a primitive is tried.
@@ -109,7 +117,7 @@ pub fn run(options: &Options) -> Result<(), String> {
         None => None,
     };
     let wanted = |workload: &Workload| {
-        options.only.is_empty()
+        (options.only.is_empty() && !workload.named_only)
             || options.only.iter().any(|word| workload.name.contains(word.as_str()))
     };
     let mut rows = Vec::new();

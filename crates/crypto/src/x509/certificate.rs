@@ -8,11 +8,15 @@ use super::tlv::{self, Reader, Tlv};
 use super::{Malformed, Result, SignatureAlgorithm, colons, time, to_pem};
 use crate::keys::{PrivateKey, PublicKey};
 
+/// Bytes of a certificate.
+pub(super) const BYTES_MAX: usize = 64 * 1024;
+
 /// A certificate that was read.
 #[derive(Clone, Debug)]
 pub struct Certificate {
     der: Vec<u8>,
     serial: Vec<u8>,
+    negative: bool,
     /// Whose signature it has.
     pub issuer: Name,
     /// Whose it is.
@@ -38,10 +42,15 @@ impl PartialEq for Certificate {
 impl Certificate {
     /// Reads a certificate.
     pub fn from_der(der: &[u8]) -> Result<Self> {
+        if der.len() > BYTES_MAX {
+            return Err(Malformed("it is too large"));
+        }
         let parts = Signed::read(der)?;
         let mut body = parts.body.inside();
         body.optional(tlv::context_around(0))?;
-        let serial = body.expect(tlv::INTEGER)?.unsigned()?.to_vec();
+        let number = body.expect(tlv::INTEGER)?;
+        let serial = number.unsigned()?.to_vec();
+        let negative = number.value.first().is_some_and(|first| *first >= 0x80);
         body.expect(tlv::SEQUENCE)?;
         let issuer = Name::read(&body.next()?)?;
         let mut validity = body.sequence()?;
@@ -61,6 +70,7 @@ impl Certificate {
         Ok(Self {
             der,
             serial,
+            negative,
             issuer,
             subject,
             not_before,
@@ -84,6 +94,11 @@ impl Certificate {
     /// Its serial number, without leading zeros.
     pub fn serial(&self) -> &[u8] {
         &self.serial
+    }
+
+    /// Is its serial number one that RFC 5280 allows: above zero?
+    pub fn has_proper_serial(&self) -> bool {
+        !self.negative && self.serial.iter().any(|byte| *byte != 0)
     }
 
     /// Its serial number as Vault's API has it.
@@ -197,7 +212,11 @@ impl Template {
         key: &PrivateKey,
         algorithm: SignatureAlgorithm,
     ) -> strongroom_base::Result<Certificate> {
-        let der = signed(&self.body(algorithm).map_err(super::internal)?, key, algorithm)?;
+        let body = self.body(algorithm).map_err(super::internal)?;
+        if body.len() > BYTES_MAX - 4_096 {
+            return Err(strongroom_base::Error::bad_request("the certificate would be too large"));
+        }
+        let der = signed(&body, key, algorithm)?;
         Certificate::from_der(&der).map_err(super::internal)
     }
 

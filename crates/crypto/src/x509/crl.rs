@@ -17,7 +17,7 @@ pub struct CrlEntry {
 }
 
 /// What a list shall say.
-pub struct CrlTemplate<'a> {
+pub struct CrlTemplate {
     /// Whose list it is.
     pub issuer: Name,
     /// When it was made, in seconds.
@@ -25,12 +25,12 @@ pub struct CrlTemplate<'a> {
     /// When the next one will be there at the latest.
     pub next_update: i64,
     /// What is revoked.
-    pub entries: &'a [CrlEntry],
+    pub entries: Vec<CrlEntry>,
     /// Extensions of the whole list.
     pub extensions: Vec<Extension>,
 }
 
-impl CrlTemplate<'_> {
+impl CrlTemplate {
     /// The list's DER, signed.
     pub fn sign(
         &self,

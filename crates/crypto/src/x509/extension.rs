@@ -109,6 +109,9 @@ pub struct Policy {
     pub notice: String,
 }
 
+/// Extensions that are read of one certificate, request or list.
+const EXTENSIONS_MAX: usize = 100;
+
 /// One extension.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Extension {
@@ -257,6 +260,9 @@ impl Extension {
                 None => false,
             };
             let value = one.expect(tlv::OCTET_STRING)?.value.to_vec();
+            if out.len() >= EXTENSIONS_MAX {
+                return Err(Malformed("it has too many extensions"));
+            }
             // Which one of two would count is nowhere said (RFC 5280 §4.2).
             if out.iter().any(|e| e.oid == oid) {
                 return Err(Malformed("an extension is there twice"));

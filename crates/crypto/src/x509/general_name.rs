@@ -5,8 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::tlv::{self, Reader, Tlv};
 use super::{Malformed, Result, oid};
 
+/// Names that are read of one certificate or request.
+const NAMES_MAX: usize = 1_000;
+
 /// One name of a GeneralNames.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum GeneralName {
     /// An otherName whose value is a UTF-8 text: its type, dotted, and the text.
     Other(String, String),
@@ -65,6 +68,9 @@ impl GeneralName {
         outer.end()?;
         let mut out = Vec::new();
         while !names.is_empty() {
+            if out.len() >= NAMES_MAX {
+                return Err(Malformed("it has too many alternative names"));
+            }
             out.push(Self::read(&names.next()?)?);
         }
         Ok(out)

@@ -30,6 +30,7 @@ pub use name::{Name, NameBuilder, attributes};
 pub use oid::is_oid;
 pub use pem::{PemBlock, pem_blocks, to_pem};
 pub use request::{Request, RequestTemplate};
+pub use time::{rfc3339, rfc3339_seconds};
 
 /// What is wrong with bytes that should have been a certificate or the like. It never repeats them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -1,11 +1,12 @@
 //! Certificate signing requests (RFC 2986).
 
 use super::algorithm::{Signed, signed};
+use super::certificate::BYTES_MAX;
 use super::extension::{Extension, ids};
 use super::general_name::GeneralName;
 use super::name::Name;
 use super::tlv;
-use super::{Result, SignatureAlgorithm, oid, to_pem};
+use super::{Malformed, Result, SignatureAlgorithm, oid, to_pem};
 use crate::keys::{PrivateKey, PublicKey};
 
 /// A request that was read.
@@ -23,6 +24,9 @@ pub struct Request {
 impl Request {
     /// Reads a request. Its signature is not verified here.
     pub fn from_der(der: &[u8]) -> Result<Self> {
+        if der.len() > BYTES_MAX {
+            return Err(Malformed("it is too large"));
+        }
         let parts = Signed::read(der)?;
         let mut body = parts.body.inside();
         body.expect(tlv::INTEGER)?;
@@ -101,6 +105,15 @@ impl RequestTemplate {
         key: &PrivateKey,
         algorithm: SignatureAlgorithm,
     ) -> strongroom_base::Result<Request> {
+        Request::from_der(&self.sign_der(key, algorithm)?).map_err(super::internal)
+    }
+
+    /// The same in DER, whether or not it is one that we would read.
+    pub fn sign_der(
+        &self,
+        key: &PrivateKey,
+        algorithm: SignatureAlgorithm,
+    ) -> strongroom_base::Result<Vec<u8>> {
         let mut attributes = Vec::new();
         if !self.extensions.is_empty() {
             let extensions = Extension::all_der(&self.extensions).map_err(super::internal)?;
@@ -113,7 +126,6 @@ impl RequestTemplate {
             key.public()?.spki_der().to_vec(),
             tlv::all(tlv::context_around(0), attributes),
         ]);
-        let der = signed(&body, key, algorithm)?;
-        Request::from_der(&der).map_err(super::internal)
+        signed(&body, key, algorithm)
     }
 }

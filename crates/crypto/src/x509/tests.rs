@@ -91,7 +91,7 @@ fn what_is_built_is_read_again() {
                 issuer: name,
                 this_update: 10,
                 next_update: 20,
-                entries: &entries,
+                entries: entries.to_vec(),
                 extensions: vec![Extension::crl_number(7), Extension::delta_indicator(6)],
             };
             let list = Crl::from_der(&list.sign(&key, algorithm).unwrap()).unwrap();

@@ -24,6 +24,38 @@ pub fn encode(seconds: i64) -> Vec<u8> {
     }
 }
 
+/// Seconds since 1970 of an RFC 3339 time, also of one later than clocks go; the years 1678 to 9999.
+pub fn rfc3339_seconds(text: &str) -> Option<i64> {
+    if let Some(time) = Timestamp::parse(text).filter(|_| text.contains('T')) {
+        return Some(time.seconds());
+    }
+    // Such a far one must be UTC, in whole seconds.
+    let digits = text.strip_suffix('Z')?;
+    let (date, clock) = digits.split_once('T')?;
+    let numbers = |text: &str, by: char| -> Option<Vec<i64>> {
+        let digits = |part: &str| part.bytes().all(|b| b.is_ascii_digit());
+        text.split(by).map(|part| part.parse().ok().filter(|_| digits(part))).collect()
+    };
+    let (date, clock) = (numbers(date, '-')?, numbers(clock, ':')?);
+    let (
+        [year @ 2_262..=9_999, month @ 1..=12, day @ 1..=31],
+        [hour @ 0..=23, minute @ 0..=59, second @ 0..=59],
+    ) = (date.as_slice(), clock.as_slice())
+    else {
+        return None;
+    };
+    let seconds = days(*year, *month, *day) * 86_400 + hour * 3_600 + minute * 60 + second;
+    // The 31st of a shorter month is none.
+    (civil(seconds).2 == *day).then_some(seconds)
+}
+
+/// RFC 3339 text of a time, also of one later than clocks go.
+pub fn rfc3339(seconds: i64) -> String {
+    let (year, month, day, second) = civil(seconds.clamp(-62_135_596_800, LAST));
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 /// Year, month, day and second of the day.
 fn civil(seconds: i64) -> (i64, i64, i64, i64) {
     let days = seconds.div_euclid(86_400);
@@ -48,7 +80,7 @@ pub fn decode(time: &Tlv<'_>) -> Result<i64> {
     if !text.is_ascii() {
         return Err(BAD);
     }
-    let (year, rest) = match time.tag {
+    let (year, rest): (i64, &str) = match time.tag {
         tlv::UTC_TIME if text.len() >= 2 => {
             let (year, rest) = text.split_at(2);
             let year: i64 = year.parse().map_err(|_| BAD)?;
@@ -69,25 +101,18 @@ pub fn decode(time: &Tlv<'_>) -> Result<i64> {
         return Err(BAD);
     };
     let second = part(8).unwrap_or("00");
-    let text = format!("{year:04}-{month}-{day}T{hour}:{minute}:{second}Z");
-    // A timestamp of nanoseconds ends in 2262: whatever is later counts as the last second.
-    match Timestamp::parse(&text) {
-        Some(time) => Ok(time.seconds()),
-        None if year > 2_261 && year <= 9_999 => Ok(far(year, month, day, hour, minute, second)),
-        None => Err(BAD),
-    }
+    let clock = format!("{hour}:{minute}:{second}Z");
+    let text = format!("{year:04}-{month}-{day}T{clock}");
+    rfc3339_seconds(&text).ok_or(BAD)
 }
 
-/// Days of far years, by the reverse of [`civil`].
-fn far(year: i64, month: &str, day: &str, hour: &str, minute: &str, second: &str) -> i64 {
-    let n = |text: &str| text.parse::<i64>().unwrap_or(0);
-    let (month, day) = (n(month).clamp(1, 12), n(day).clamp(1, 31));
+/// Days since 1970, by the reverse of [`civil`].
+fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
     let shifted = if month > 2 { month - 3 } else { month + 9 };
     let day_of_year = (153 * shifted + 2) / 5 + day - 1;
     let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    let days = era * 146_097 + day_of_era - 719_468;
-    days * 86_400 + n(hour) * 3_600 + n(minute) * 60 + n(second)
+    era * 146_097 + day_of_era - 719_468
 }

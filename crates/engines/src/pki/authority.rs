@@ -57,7 +57,7 @@ pub async fn find_issuer(view: &ReadView<'_>, text: &str) -> Result<(String, Arc
         return Err(bad(match reference(text) {
             "" => "missing issuer reference".to_owned(),
             DEFAULT => "no default issuer currently configured".to_owned(),
-            text => format!("unable to find PKI issuer for reference: {text}"),
+            _ => "unable to find PKI issuer for reference".to_owned(),
         }));
     };
     let issuer = view.cached::<Issuer>(0, &id).await?;
@@ -83,7 +83,7 @@ pub async fn find_key(view: &ReadView<'_>, text: &str) -> Result<(String, Arc<Ke
         return Err(bad(match reference(text) {
             "" => "missing key reference".to_owned(),
             DEFAULT => "no default key currently configured".to_owned(),
-            text => format!("unable to find PKI key for reference: {text}"),
+            _ => "unable to find PKI key for reference".to_owned(),
         }));
     };
     let key = view.cached::<KeyInfo>(0, &id).await?;

@@ -83,7 +83,6 @@ impl CaFields {
         let format =
             Format::new(self.format.as_deref(), self.private_key_format.as_deref(), false)?;
         let role = Role {
-            require_cn: true,
             ou: self.ou,
             organization: self.organization,
             country: self.country,
@@ -111,6 +110,7 @@ impl CaFields {
             not_before: self.not_before,
             not_after: self.not_after,
             exclude_cn_from_sans: self.exclude_cn_from_sans.unwrap_or(false),
+            without_user_ids: true,
         };
         Ok(CaAsked {
             role,

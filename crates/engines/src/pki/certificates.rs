@@ -1,14 +1,14 @@
 //! What was issued: kept by serial number, found again, listed.
 
 use serde_json::json;
-use strongroom_base::{Error, Json, JsonMap, Result, Timestamp, fields};
+use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_crypto::x509::{Certificate, GeneralName, attributes};
 use strongroom_kernel::plug::lists::{self, Keys};
 use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply};
 use strongroom_kernel::record::{ReadView, WriteView, rows};
 
 use super::stored::{Revoked, Stored};
-use super::{PkiEngine, bad, damaged};
+use super::{PkiEngine, damaged};
 
 /// Host names of a certificate that a detailed list shows.
 const NAMES_SHOWN: usize = 5;
@@ -118,29 +118,31 @@ impl Query<ListDetailed> for PkiEngine {
         let mut info = JsonMap::new();
         for serial in &page.keys {
             if let Some(certificate) = find(&view, serial).await? {
-                info.insert(serial.clone(), details(&certificate)?);
+                info.insert(serial.clone(), details(&certificate));
             }
         }
         Ok(Reply::data(json!({ "keys": page.keys, "key_info": info })))
     }
 }
 
-fn details(certificate: &Certificate) -> Result<Json> {
-    let key = certificate.public_key()?.key_type();
-    let names = certificate.alt_names().map_err(|e| bad(e.to_string()))?;
+fn details(certificate: &Certificate) -> Json {
+    // A key of a kind that we do not know is shown as none.
+    let key = certificate.public_key().ok().map(|key| key.key_type());
+    let bits = key.map_or(0, |key| if key.bits() == 0 { 256 } else { key.bits() });
+    let names = certificate.alt_names().unwrap_or_default();
     let hosts = names.into_iter().filter_map(|name| match name {
         GeneralName::Dns(name) => Some(name),
         _ => None,
     });
     let hosts: Vec<String> = hosts.take(NAMES_SHOWN).collect();
-    let time = |seconds: i64| Timestamp::from_seconds(seconds).to_string();
-    Ok(json!({
+    let time = strongroom_crypto::x509::rfc3339;
+    json!({
         "common_name": certificate.subject.last(attributes::COMMON_NAME),
         "issuer": certificate.issuer.to_string(),
-        "key_type": key.name(),
-        "key_bits": if key.bits() == 0 { 256 } else { key.bits() },
+        "key_type": key.map_or("", |key| key.name()),
+        "key_bits": bits,
         "not_before": time(certificate.not_before),
         "not_after": time(certificate.not_after),
         "dns_names": hosts,
-    }))
+    })
 }

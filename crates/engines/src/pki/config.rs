@@ -142,6 +142,8 @@ impl Command<WriteUrls> for PkiEngine {
         }
         check_urls(&mut urls)?;
         cx.edit().put_named(0, "", &urls)?;
+        // Complete lists name where delta lists are.
+        crl::renew(cx).await?;
         let mut reply = Reply::data(shown(&urls));
         if urls.templates
             && let Some((id, _)) = all_issuers(&cx.view()).await?.first()
@@ -173,6 +175,7 @@ impl Command<WriteCluster> for PkiEngine {
             *own = given;
         }
         cx.edit().put_named(0, "", &cluster)?;
+        crl::renew(cx).await?;
         Ok(Reply::data(json!({ "path": cluster.path, "aia_path": cluster.aia_path })))
     }
 }

@@ -8,6 +8,8 @@
 //! Invariant: what a list of one number says never changes. A revocation is later than every list
 //! there is, and what brings records or issuers away brings a new number.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, Timestamp, fields, parse_duration};
 use strongroom_crypto::x509::{CrlEntry, CrlTemplate, Extension, SignatureAlgorithm};
@@ -15,11 +17,16 @@ use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx
 use strongroom_kernel::record::ReadView;
 
 use super::authority::{all_issuers, config, urls_of};
-use super::stored::{CrlConfig, CrlState, Issuer, IssuersConfig, Revoked, Usage};
+use super::stored::{CrlConfig, CrlState, Issuer, IssuersConfig, Revoked, Usage, authority_digest};
 use super::{PkiEngine, bad};
 
 /// The queue of everything that revokes, or makes lists.
 pub const QUEUE: &str = "crl";
+
+/// Revocations that are read at once.
+const PAGE: usize = 1_000;
+/// Entries of a list that is signed beside other requests.
+const LARGE: usize = 1_000;
 
 /// Which list.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -98,8 +105,11 @@ pub async fn renew(cx: &WriteCx<'_>) -> Result<()> {
     state.last_number += 1;
     state.number = state.last_number;
     state.at = cx.now().max(state.at).max(state.revoked_at);
-    state.delta_number = 0;
-    state.delta_at = Timestamp::ZERO;
+    // With it begins an empty delta list: those who look for one always find one.
+    let deltas = config::<CrlConfig>(&edit).await?.enable_delta;
+    state.last_number += u64::from(deltas);
+    state.delta_number = if deltas { state.last_number } else { 0 };
+    state.delta_at = if deltas { state.at } else { Timestamp::ZERO };
     edit.put_named(0, "", &state)
 }
 
@@ -161,41 +171,50 @@ impl PkiEngine {
             return Ok(None);
         }
         let key = (id.to_owned(), kind);
-        if let Some(built) = self.lists.get(&key)
-            && built.number == number
-        {
+        let known = || self.lists.get(&key).filter(|built| built.number == number);
+        if let Some(built) = known() {
+            return Ok(Some(built.der.clone()));
+        }
+        // One of many that ask at once makes it; the others wait for that.
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        let at = hasher.finish() as usize % self.makers.len();
+        let Some(maker) = self.makers.get(at) else { return Ok(None) };
+        let _turn = maker.lock().await;
+        if let Some(built) = known() {
             return Ok(Some(built.der.clone()));
         }
         self.lists.remove(&key);
         let fill = async || {
-            let der = self.build(&view, id, issuer, kind, &state).await?;
+            let der = self.build(cx, id, issuer, kind, &state).await?;
             Ok(Some(Built { number, der }))
         };
         match self.lists.get_or_fill(&key, fill).await? {
             Some(built) if built.number == number => Ok(Some(built.der.clone())),
             // Another request, of another number, was faster.
-            _ => self.build(&view, id, issuer, kind, &state).await.map(Some),
+            _ => self.build(cx, id, issuer, kind, &state).await.map(Some),
         }
     }
 
     async fn build(
         &self,
-        view: &ReadView<'_>,
+        cx: &ReadCx<'_>,
         id: &str,
         issuer: &Issuer,
         kind: Kind,
         state: &CrlState,
     ) -> Result<Vec<u8>> {
-        let settings: CrlConfig = config(view).await?;
+        let view = cx.view();
+        let settings: CrlConfig = config(&view).await?;
         let (from, to) = match kind {
             Kind::Complete => (Timestamp::ZERO, state.at),
             Kind::Delta => (state.at, state.delta_at),
         };
         let entries = match settings.disable {
             true => Vec::new(),
-            false => self.entries(view, id, issuer, (from, to)).await?,
+            false => self.entries(&view, id, issuer, (from, to)).await?,
         };
-        let key = self.private_key(view, &issuer.key_id).await?;
+        let key = self.private_key(&view, &issuer.key_id).await?;
         let certificate = self.certificate(id, issuer).await?;
         let authority_id = match certificate.subject_key_id() {
             Some(id) => id.to_vec(),
@@ -205,7 +224,7 @@ impl PkiEngine {
         match kind {
             Kind::Complete => {
                 extensions.push(Extension::crl_number(state.number));
-                let urls = urls_of(view, id, issuer).await.unwrap_or_default();
+                let urls = urls_of(&view, id, issuer).await.unwrap_or_default();
                 if !urls.delta_crl_distribution_points.is_empty() {
                     let points = Extension::freshest_crl(&urls.delta_crl_distribution_points);
                     extensions.push(points.map_err(super::issue::malformed)?);
@@ -216,16 +235,22 @@ impl PkiEngine {
                 extensions.push(Extension::delta_indicator(state.number));
             }
         }
+        let usual = SignatureAlgorithm::for_key(key.key_type(), 0, false);
+        let chosen = SignatureAlgorithm::by_name(&issuer.revocation_algorithm);
+        let algorithm = chosen.filter(|a| a.fits(key.key_type())).unwrap_or(usual);
+        let large = entries.len() > LARGE;
         let template = CrlTemplate {
             issuer: certificate.subject.clone(),
             this_update: to.seconds(),
             next_update: to.seconds() + seconds(&settings.expiry).max(1),
-            entries: &entries,
+            entries,
             extensions,
         };
-        let usual = SignatureAlgorithm::for_key(key.key_type(), 0, false);
-        let chosen = SignatureAlgorithm::by_name(&issuer.revocation_algorithm);
-        template.sign(&key, chosen.filter(|a| a.fits(key.key_type())).unwrap_or(usual))
+        match large {
+            // Writing and hashing it takes a core for a while.
+            true => cx.heavy(move || template.sign(&key, algorithm)).await?,
+            false => template.sign(&key, algorithm),
+        }
     }
 
     /// What is revoked of an issuer, and of those with the same key and name. The default issuer's
@@ -239,16 +264,16 @@ impl PkiEngine {
     ) -> Result<Vec<CrlEntry>> {
         let within = |at: Timestamp| at > from && at <= to;
         let own = self.certificate(id, issuer).await?;
+        let own_digest = authority_digest(&own);
         let default = config::<IssuersConfig>(view).await?.default;
-        let mut same = Vec::new();
         let mut known = Vec::new();
         let mut default_is_same = false;
         let mut entries = Vec::new();
         for (other, record) in all_issuers(view).await? {
             let certificate = self.certificate(&other, &record).await?;
-            if certificate.spki == own.spki && certificate.subject == own.subject {
+            let digest = authority_digest(&certificate);
+            if digest == own_digest {
                 default_is_same |= other == default;
-                same.push(other.clone());
             } else if let Some(at) = record.revoked.filter(|at| within(*at))
                 && certificate.is_issued_by(&own)
             {
@@ -257,23 +282,29 @@ impl PkiEngine {
                     revoked: at.seconds(),
                 });
             }
-            known.push(other);
+            known.push(digest);
         }
         let issuers = entries.len();
-        for (serial, revoked) in view.all::<Revoked>(0).await? {
-            let orphan = !known.contains(&revoked.issuer);
-            let ours = same.contains(&revoked.issuer) || orphan && default_is_same;
-            if !ours || !within(revoked.at) {
-                continue;
-            }
-            let serial = hex_bytes(&serial).ok_or_else(|| Error::internal("a serial number"))?;
-            // No issuer is on its own list (RFC 5280 §5: it could not be believed).
-            if serial == own.serial() {
-                continue;
-            }
-            // A revoked issuer that was also revoked by its number is there already.
-            if !entries.iter().take(issuers).any(|e| e.serial == serial) {
-                entries.push(CrlEntry { serial, revoked: revoked.at.seconds() });
+        let mut cursor = Some(Vec::new());
+        // Not noted as read: what is revoked meanwhile is on the next list.
+        while let Some(at) = cursor {
+            let (page, next) = view.peek::<Revoked>(0, &at, PAGE).await?;
+            cursor = next;
+            for (serial, revoked) in page {
+                let orphan = !known.contains(&revoked.authority);
+                let ours = revoked.authority == own_digest || orphan && default_is_same;
+                if !ours || !within(revoked.at) {
+                    continue;
+                }
+                let serial =
+                    hex_bytes(&serial).ok_or_else(|| Error::internal("a serial number"))?;
+                // No issuer is on its own list (RFC 5280 §5: it could not be believed), and one
+                // that was also revoked by its number is there already.
+                if serial != own.serial()
+                    && !entries.iter().take(issuers).any(|e| e.serial == serial)
+                {
+                    entries.push(CrlEntry { serial, revoked: revoked.at.seconds() });
+                }
             }
         }
         Ok(entries)

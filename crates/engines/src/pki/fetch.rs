@@ -305,9 +305,9 @@ impl Query<FetchIssuerFile> for PkiEngine {
 
 impl Query<FetchIssuerCrl> for PkiEngine {
     async fn query(&self, cx: &ReadCx<'_>, op: FetchIssuerCrl) -> Result<Reply<Json>> {
-        let pem = list_pem(self.list_of(cx, &op.issuer_ref).await?);
-        let pem = if pem.is_empty() { pem } else { pem + "\n" };
-        Ok(Reply::data(json!({ "crl": pem })))
+        let list = self.list_of(cx, &op.issuer_ref).await?;
+        let list = list.ok_or_else(Error::not_found)?;
+        Ok(Reply::data(json!({ "crl": list_pem(Some(list)) + "\n" })))
     }
 }
 

@@ -51,12 +51,16 @@ impl Command<GenerateIntermediate> for PkiEngine {
             true => KeySource::Existing,
             false => KeySource::by_name(op.exported.as_deref().unwrap_or_default())?,
         };
-        cx.queue(QUEUE).await;
         let mut ca = op.asked.parts()?;
+        let kind = (op.key_type.as_deref(), op.key_bits);
+        let fresh = self.fresh_key(cx, source, &mut ca.role, kind).await?;
+        cx.queue(QUEUE).await;
         let key_name = new_name(cx, "key", op.key_name.as_deref()).await?;
         let names = Judge::new(cx, &ca.role).await?.gather(&ca.asked, None)?;
-        let kind = (op.key_type.as_deref(), op.key_bits);
-        let key = self.ca_key(cx, source, &mut ca.role, kind, op.key_ref.as_deref()).await?;
+        let key = match fresh {
+            Some(key) => key,
+            None => self.existing_key(cx, &mut ca.role, op.key_ref.as_deref()).await?,
+        };
         let subject = issue::subject(&ca.role, &names);
         let mut extensions = Vec::new();
         if !names.alternatives.is_empty() {
@@ -70,9 +74,8 @@ impl Command<GenerateIntermediate> for PkiEngine {
         let csr = template.sign(&key, issue::algorithm(&ca.role, &key))?;
         let edit = cx.edit();
         let mut roster = self.roster(&edit).await?;
-        let (key_id, existed) = roster.bring_key(cx, &key, &key_name)?;
-        roster.save(&edit)?;
-        if !existed {
+        let (key_id, _) = roster.bring_key(cx, &key, &key_name)?;
+        if roster.save(&edit)? {
             crl::issuers_changed(cx).await?;
         }
         let mut data = JsonMap::new();

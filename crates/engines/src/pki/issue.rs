@@ -107,6 +107,8 @@ pub struct Asked {
     pub not_before: Option<String>,
     pub not_after: Option<String>,
     pub exclude_cn_from_sans: bool,
+    /// Are there no user ids, not even of a CSR?
+    pub without_user_ids: bool,
 }
 
 /// How an answer is written.
@@ -191,6 +193,7 @@ impl AskedFields {
             not_before: self.not_before,
             not_after: self.not_after,
             exclude_cn_from_sans: self.exclude_cn_from_sans.unwrap_or(false),
+            without_user_ids: false,
         };
         Ok((asked, format))
     }
@@ -217,8 +220,7 @@ impl Command<Issue> for PkiEngine {
                      key_type and/or key_bits request parameters")
             })?;
             role.key_bits = key_choice::default_bits(kind, op.key_bits.unwrap_or(0))?;
-            role.signature_bits =
-                key_choice::default_hash(kind, role.key_bits, role.signature_bits)?;
+            role.signature_bits = key_choice::default_hash(kind, role.signature_bits)?;
             kind.clone_into(&mut role.key_type);
         }
         let ignored = fixed && (op.key_type.is_some() || op.key_bits.is_some());
@@ -295,7 +297,7 @@ impl PkiEngine {
 /// The role of this name.
 pub async fn find_role(cx: &ReadCx<'_>, name: &str) -> Result<Arc<Role>> {
     let role = cx.view().cached::<Role>(0, name).await?;
-    role.ok_or_else(|| bad(format!("unknown role: {name}")))
+    role.ok_or_else(|| bad("unknown role"))
 }
 
 /// The issuer that the path names, or the role's: a body does not choose it.
@@ -336,7 +338,7 @@ pub fn role_for_csr(role: &Role, csr: &Request) -> Result<Role> {
     let mut role = role.clone();
     if role.key_type == "any" {
         role.key_bits = if kind == "rsa" { key_choice::RSA_BITS_MIN } else { 0 };
-        role.signature_bits = key_choice::default_hash(kind, bits, role.signature_bits)?;
+        role.signature_bits = key_choice::default_hash(kind, role.signature_bits)?;
     } else if role.key_type != kind {
         return Err(bad(format!("role requires keys of type {}", role.key_type)));
     }

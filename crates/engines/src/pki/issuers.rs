@@ -245,8 +245,9 @@ impl Command<RevokeIssuer> for PkiEngine {
         // Where it was issued here, it is also revoked as what it is to its issuer.
         let serial = certificate.serial_text();
         if certificates::find(&edit, &serial).await?.is_some_and(|known| known == *certificate) {
-            let issuer = self.issuer_of(cx, &certificate).await?.unwrap_or_default();
-            let revoked = Revoked { at, issuer, not_after: certificate.not_after };
+            let (issuer, authority) = self.issuer_of(cx, &certificate).await?.unwrap_or_default();
+            let not_after = certificate.not_after;
+            let revoked = Revoked { at, issuer, not_after, authority };
             edit.put_named(0, &serial, &revoked)?;
         }
         edit.put_named(0, "", &CrlState { revoked_at: state.revoked_at.max(at), ..state })?;

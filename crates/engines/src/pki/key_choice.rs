@@ -12,7 +12,7 @@ pub const RSA_BITS_MIN: i64 = 2_048;
 pub fn default_bits(kind: &str, bits: i64) -> Result<i64> {
     match (kind, bits) {
         ("rsa", 0) => Ok(2_048),
-        ("rsa", 2_048 | 3_072 | 4_096) => Ok(bits),
+        ("rsa", 2_048 | 3_072 | 4_096 | 8_192) => Ok(bits),
         ("rsa", ..RSA_BITS_MIN) => Err(bad(format!(
             "RSA keys < {RSA_BITS_MIN} bits are unsafe and not supported: got {bits}"
         ))),
@@ -28,22 +28,13 @@ pub fn default_bits(kind: &str, bits: i64) -> Result<i64> {
     }
 }
 
-/// The size of a signature's hash: 0 is the usual one, and curves have one of their own.
-pub fn default_hash(kind: &str, key_bits: i64, bits: i64) -> Result<i64> {
-    match (kind, key_bits) {
-        ("ec", 384) => Ok(384),
-        ("ec", 521) => Ok(512),
-        ("ec", _) => Ok(256),
-        ("rsa", _) => match bits {
-            0 => Ok(256),
-            256 | 384 | 512 => Ok(bits),
-            _ => Err(bad(format!("unsupported hash signature algorithm: {bits}"))),
-        },
-        // RSA issuers still take what is said.
-        _ => match bits {
-            0 | 256 | 384 | 512 => Ok(bits),
-            _ => Err(bad(format!("unsupported hash signature algorithm: {bits}"))),
-        },
+/// The size of a signature's hash, as it is kept: 0 leaves it to the issuer's key. A curve has a hash
+/// of its own, whatever is said.
+pub fn default_hash(kind: &str, bits: i64) -> Result<i64> {
+    match (kind, bits) {
+        ("rsa", 0) => Ok(256),
+        (_, 0 | 256 | 384 | 512) => Ok(bits),
+        _ => Err(bad(format!("unsupported hash signature algorithm: {bits}"))),
     }
 }
 

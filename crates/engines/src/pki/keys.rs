@@ -193,20 +193,20 @@ impl Command<DeleteKey> for PkiEngine {
 
 impl Command<GenerateKey> for PkiEngine {
     async fn command(&self, cx: &mut WriteCx<'_>, op: GenerateKey) -> Result<Reply<Json>> {
-        cx.queue(QUEUE).await;
         let exported = match op.exported.as_str() {
             "internal" => false,
             "exported" => true,
             "kms" => return Err(bad("keys of a KMS are not supported")),
             _ => return Err(bad("Unknown type of key to generate")),
         };
-        let name = new_name(cx, "key", op.key_name.as_deref()).await?;
         let kind = key_type(op.key_type.as_deref().unwrap_or("rsa"), op.key_bits.unwrap_or(0))
             .map_err(|e| {
                 let why = e.public.join("; ");
                 bad(format!("Validation for key_type, key_bits failed: {why}"))
             })?;
         let key = self.generate(cx, kind).await?;
+        cx.queue(QUEUE).await;
+        let name = new_name(cx, "key", op.key_name.as_deref()).await?;
         let mut roster = self.roster(&cx.edit()).await?;
         let (id, _) = roster.bring_key(cx, &key, &name)?;
         let info = roster.key(&id).ok_or_else(|| Error::internal("a new key is gone"))?;
@@ -245,8 +245,9 @@ impl Command<ImportKey> for PkiEngine {
         let (id, existed) = roster.bring_key(cx, &key, &name)?;
         let info = roster.key(&id).ok_or_else(|| Error::internal("a new key is gone"))?;
         let reply = Reply::data(Json::Object(shown(&id, info)));
-        roster.save(&cx.edit())?;
-        crl::issuers_changed(cx).await?;
+        if roster.save(&cx.edit())? {
+            crl::issuers_changed(cx).await?;
+        }
         Ok(match existed {
             true => reply.warn("Key already imported, use key/ endpoint to update name."),
             false => reply,

@@ -73,7 +73,9 @@ use strongroom_kernel::record::Derived;
 /// Parsed keys and certificates of issuers that are remembered.
 const PARSED_MAX: usize = 2_048;
 /// Revocation lists that are remembered.
-const LISTS_MAX: usize = 64;
+const LISTS_MAX: usize = 1_024;
+/// Lists that are made at once.
+const MAKERS: usize = 16;
 /// Seconds between two looks for work without a request.
 const RECONCILE_SECONDS: i64 = 1;
 
@@ -87,6 +89,8 @@ pub struct PkiEngine {
     acme: acme::Acme,
     /// Revocation lists by issuer and kind, with what they were made of.
     lists: Derived<(String, crl::Kind), crl::Built>,
+    /// Who makes a list has the turn of its place here.
+    makers: [tokio::sync::Mutex<()>; MAKERS],
 }
 
 /// The surface of `pki`; `challenges` looks for what ACME's clients promise.
@@ -97,6 +101,7 @@ pub fn spec(challenges: Arc<dyn Challenges>) -> Spec {
             keys: Arc::new(Derived::new(PARSED_MAX)),
             certificates: Arc::new(Derived::new(PARSED_MAX)),
             lists: Derived::new(LISTS_MAX),
+            makers: Default::default(),
         })
     };
     let spec = EngineSpec::new("pki", Class::Secret, open);

@@ -6,6 +6,7 @@
 //! Errors say which of the names is refused by its place, and not by itself: they do not repeat
 //! what was submitted.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -18,6 +19,9 @@ use strongroom_kernel::policy::{IdentityTemplate, TemplateAllowance};
 use super::issue::Asked;
 use super::role::Role;
 use super::{bad, domain};
+
+/// Names of a certificate.
+const NAMES_MAX: usize = 1_000;
 
 /// The names of a certificate.
 #[derive(Debug, Default)]
@@ -81,11 +85,8 @@ impl<'r> Judge<'r> {
             found.others.push(parse_other_san(other)?);
         }
         if !common_name.is_empty() && !asked.exclude_cn_from_sans {
-            // A name that is none of a host needs be none.
-            match add_name(&mut found, &common_name) {
-                Err(_) if common_name.is_ascii() => {}
-                other => other?,
-            }
+            // What is no host's name needs be none; it is checked as the common name.
+            let _ = add_name(&mut found, &common_name);
         }
         if names_of_csr.is_none() {
             add_request(&mut found, asked)?;
@@ -105,6 +106,7 @@ impl<'r> Judge<'r> {
         self.check_addresses(&found, names_of_csr.is_some())?;
         self.check_uris(&found.uris, names_of_csr.is_some())?;
         let user_ids = match csr {
+            _ if asked.without_user_ids => Vec::new(),
             Some(csr) if asked.user_ids.is_empty() => csr.subject.all(attributes::USER_ID),
             _ => asked.user_ids.clone(),
         };
@@ -114,7 +116,7 @@ impl<'r> Judge<'r> {
                 return Err(bad("user_id is not allowed by this role"));
             }
         }
-        Ok(Names { common_name, serial_number, user_ids, alternatives: found.ordered() })
+        Ok(Names { common_name, serial_number, user_ids, alternatives: found.ordered()? })
     }
 
     fn common_name(&self, asked: &Asked, csr: Option<&Request>) -> Result<String> {
@@ -239,8 +241,11 @@ impl<'r> Judge<'r> {
         })
     }
 
+    /// A name that is an address is held to what holds for addresses.
     fn allows_address_in_text(&self, name: &str) -> bool {
-        name.parse::<IpAddr>().map_or(true, |ip| self.allows_address(ip))
+        let text = name.strip_suffix('.').unwrap_or(name);
+        let within = |ip| self.role.allow_ip_sans && self.allows_address(ip);
+        text.parse::<IpAddr>().map_or(true, within)
     }
 
     fn allows_address(&self, ip: IpAddr) -> bool {
@@ -321,20 +326,19 @@ fn is_below(name: &str, domain: &str) -> bool {
 impl Gathered {
     /// In the order of certificates: other names, hosts, e-mail addresses, addresses, URIs; each
     /// once.
-    fn ordered(self) -> Vec<GeneralName> {
+    fn ordered(self) -> Result<Vec<GeneralName>> {
         let others = self.others.into_iter().map(|(oid, text)| GeneralName::Other(oid, text));
         let all = others
             .chain(self.dns.into_iter().map(GeneralName::Dns))
             .chain(self.email.into_iter().map(GeneralName::Email))
             .chain(self.ips.into_iter().map(GeneralName::Ip))
             .chain(self.uris.into_iter().map(GeneralName::Uri));
-        let mut ordered: Vec<GeneralName> = Vec::new();
-        for name in all {
-            if !ordered.contains(&name) {
-                ordered.push(name);
-            }
+        let mut seen = HashSet::new();
+        let ordered: Vec<GeneralName> = all.filter(|name| seen.insert(name.clone())).collect();
+        if ordered.len() > NAMES_MAX {
+            return Err(bad(format!("a certificate has {NAMES_MAX} names at most")));
         }
-        ordered
+        Ok(ordered)
     }
 }
 

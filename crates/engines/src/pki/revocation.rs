@@ -8,7 +8,7 @@ use strongroom_crypto::x509::{Certificate, pem_blocks};
 use strongroom_kernel::plug::{Command, EngineSpec, LeaseKind, Reply, WriteCx};
 
 use super::authority::{all_issuers, config};
-use super::stored::{CrlConfig, CrlState, Revoked};
+use super::stored::{CrlConfig, CrlState, Revoked, authority_digest};
 use super::{PkiEngine, bad, certificates, crl};
 
 /// Seconds before its end from which a certificate is not revoked any more: leases end at whole
@@ -140,16 +140,16 @@ impl PkiEngine {
         Ok((certificate, false))
     }
 
-    /// The id of the issuer whose signature a certificate has.
+    /// The issuer whose signature a certificate has: its id, and what is its own beyond ids.
     pub(super) async fn issuer_of(
         &self,
         cx: &WriteCx<'_>,
         certificate: &Certificate,
-    ) -> Result<Option<String>> {
+    ) -> Result<Option<(String, Vec<u8>)>> {
         for (id, issuer) in all_issuers(&cx.view()).await? {
             let own = self.certificate(&id, &issuer).await?;
             if own.subject == certificate.issuer && certificate.is_signed_by(&own.spki) {
-                return Ok(Some(id));
+                return Ok(Some((id, authority_digest(&own))));
             }
         }
         Ok(None)
@@ -182,32 +182,31 @@ impl PkiEngine {
             certificates::store(&cx.edit(), certificate)?;
         }
         let issuer = self.issuer_of(cx, certificate).await?.unwrap_or_default();
-        let at = self.revoke_by_serial(cx, &serial, issuer, certificate.not_after).await?;
+        let at = revoke_by_serial(cx, &serial, issuer, certificate.not_after).await?;
         Ok(Reply::data(shown(at)))
     }
+}
 
-    /// Notes that a certificate is revoked; gives when.
-    async fn revoke_by_serial(
-        &self,
-        cx: &WriteCx<'_>,
-        serial: &str,
-        issuer: String,
-        not_after: i64,
-    ) -> Result<Timestamp> {
-        let edit = cx.edit();
-        let settings: CrlConfig = config(&edit).await?;
-        let mut state = edit.named::<CrlState>(0, "").await?.unwrap_or_default();
-        // Later than every list there is: those never change.
-        let known = state.at.max(state.delta_at);
-        let at = if cx.now() > known { cx.now() } else { Timestamp(known.0 + 1) };
-        edit.put_named(0, serial, &Revoked { at, issuer, not_after })?;
-        state.revoked_at = state.revoked_at.max(at);
-        edit.put_named(0, "", &state)?;
-        if !settings.auto_rebuild {
-            crl::renew(cx).await?;
-        }
-        Ok(at)
+/// Notes that a certificate is revoked; gives when.
+async fn revoke_by_serial(
+    cx: &WriteCx<'_>,
+    serial: &str,
+    (issuer, authority): (String, Vec<u8>),
+    not_after: i64,
+) -> Result<Timestamp> {
+    let edit = cx.edit();
+    let settings: CrlConfig = config(&edit).await?;
+    let mut state = edit.named::<CrlState>(0, "").await?.unwrap_or_default();
+    // Later than every list there is: those never change.
+    let known = state.at.max(state.delta_at);
+    let at = if cx.now() > known { cx.now() } else { Timestamp(known.0 + 1) };
+    edit.put_named(0, serial, &Revoked { at, issuer, not_after, authority })?;
+    state.revoked_at = state.revoked_at.max(at);
+    edit.put_named(0, "", &state)?;
+    if !settings.auto_rebuild {
+        crl::renew(cx).await?;
     }
+    Ok(at)
 }
 
 fn shown(at: Timestamp) -> Json {

@@ -56,8 +56,9 @@ impl Field for Policies {
 /// A role's fields, once: the record with its defaults, what the wire takes, and what it shows.
 macro_rules! role {
     ($($(#[doc = $help:literal])+ $field:ident $(($alias:ident))?: $type:ty = $default:expr;)+) => {
-        /// A role's record.
+        /// A role's record. New fields go to the end: it is written as an array.
         #[derive(Clone, Serialize, Deserialize)]
+        #[serde(default)]
         pub struct Role {
             $($(#[doc = $help])+ pub $field: $type,)+
         }
@@ -215,7 +216,7 @@ impl Role {
             return Err(bad("\"ttl\" value must be less than \"max_ttl\" value"));
         }
         self.key_bits = default_bits(&self.key_type, self.key_bits)?;
-        self.signature_bits = default_hash(&self.key_type, self.key_bits, self.signature_bits)?;
+        self.signature_bits = default_hash(&self.key_type, self.signature_bits)?;
         for network in &self.allowed_ip_sans_cidr {
             if network.parse::<ipnet::IpNet>().is_err() {
                 return Err(bad("error parsing allowed_ip_sans_cidr: invalid CIDR address"));

@@ -14,7 +14,7 @@ use super::issue::{self, Made};
 use super::key_choice::{default_bits, default_hash, key_type};
 use super::names::Judge;
 use super::role::Role;
-use super::stored::Urls;
+use super::stored::{DEFAULT, Urls};
 use super::validity::{self, Bounds};
 use super::{PkiEngine, bad, certificates, crl, damaged};
 
@@ -88,15 +88,15 @@ impl KeySource {
 }
 
 impl PkiEngine {
-    /// The key that an authority's certificate or request is made for. The role has its kind then.
-    pub(super) async fn ca_key(
+    /// A new key that an authority's certificate or request is made for; none where it is to be an
+    /// existing one.
+    pub(super) async fn fresh_key(
         &self,
         cx: &ReadCx<'_>,
         source: KeySource,
         role: &mut Role,
         kind: (Option<&str>, Option<i64>),
-        reference: Option<&str>,
-    ) -> Result<Arc<PrivateKey>> {
+    ) -> Result<Option<Arc<PrivateKey>>> {
         if source == KeySource::Existing {
             if kind.0.is_some() || kind.1.is_some() {
                 return Err(bad(
@@ -104,27 +104,38 @@ impl PkiEngine {
                      arguments can be set in this mode",
                 ));
             }
-            let (id, info) =
-                find_key(&cx.view(), reference.unwrap_or(super::stored::DEFAULT)).await?;
-            let bits = i64::from(info.bits);
-            role.signature_bits = default_hash(&info.kind, bits, role.signature_bits)?;
-            return self.private_key(&cx.view(), &id).await;
+            return Ok(None);
         }
         let name = kind.0.filter(|name| !name.is_empty()).unwrap_or("rsa");
         if name == "any" {
             return Err(bad("unknown key type: rsa, ec and ed25519 are there"));
         }
         let bits = default_bits(name, kind.1.unwrap_or(0))?;
-        role.signature_bits = default_hash(name, bits, role.signature_bits)?;
-        Ok(Arc::new(self.generate(cx, key_type(name, bits)?).await?))
+        role.signature_bits = default_hash(name, role.signature_bits)?;
+        Ok(Some(Arc::new(self.generate(cx, key_type(name, bits)?).await?)))
+    }
+
+    /// The existing key that an authority's certificate or request is made for.
+    pub(super) async fn existing_key(
+        &self,
+        cx: &ReadCx<'_>,
+        role: &mut Role,
+        reference: Option<&str>,
+    ) -> Result<Arc<PrivateKey>> {
+        let (id, info) = find_key(&cx.view(), reference.unwrap_or(DEFAULT)).await?;
+        role.signature_bits = default_hash(&info.kind, role.signature_bits)?;
+        self.private_key(&cx.view(), &id).await
     }
 }
 
 impl Command<GenerateRoot> for PkiEngine {
     async fn command(&self, cx: &mut WriteCx<'_>, op: GenerateRoot) -> Result<Reply<Json>> {
         let source = KeySource::by_name(&op.exported)?;
-        cx.queue(QUEUE).await;
         let mut ca = op.asked.parts()?;
+        let kind = (op.key_type.as_deref(), op.key_bits);
+        // Before anything is read or queued for: it takes long, and is not to be done again.
+        let fresh = self.fresh_key(cx, source, &mut ca.role, kind).await?;
+        cx.queue(QUEUE).await;
         let mut issuer_name = new_name(cx, "issuer", op.issuer_name.as_deref()).await?;
         let rotating = cx.request.path.starts_with("root/rotate/");
         if rotating && issuer_name.is_empty() && issuer_id(&cx.view(), "next").await?.is_none() {
@@ -132,8 +143,10 @@ impl Command<GenerateRoot> for PkiEngine {
         }
         let key_name = new_name(cx, "key", op.key_name.as_deref()).await?;
         let plan = RootPlan::new(cx, &ca).await?;
-        let kind = (op.key_type.as_deref(), op.key_bits);
-        let key = self.ca_key(cx, source, &mut ca.role, kind, op.key_ref.as_deref()).await?;
+        let key = match fresh {
+            Some(key) => key,
+            None => self.existing_key(cx, &mut ca.role, op.key_ref.as_deref()).await?,
+        };
         let certificate = plan.sign(cx, &ca, &key)?;
         let mut warnings = plan.warnings;
         if certificate.subject.is_empty() {

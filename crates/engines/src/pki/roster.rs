@@ -191,8 +191,9 @@ impl Roster {
         }
     }
 
-    /// Works out all chains, and writes what changed.
-    pub fn save(mut self, edit: &WriteView<'_>) -> Result<()> {
+    /// Works out all chains, and writes what changed. Did any issuer?
+    pub fn save(mut self, edit: &WriteView<'_>) -> Result<bool> {
+        let changed = self.links.iter().any(|link| link.changed) || self.issuers != self.was.0;
         let chains: Vec<Vec<String>> =
             self.links.iter().map(|link| chain_of(link, &self.links)).collect();
         for (link, chain) in self.links.iter_mut().zip(chains) {
@@ -207,6 +208,6 @@ impl Roster {
         if self.default_key != self.was.1 {
             edit.put_named(0, "", &KeysConfig { default: self.default_key })?;
         }
-        Ok(())
+        Ok(changed)
     }
 }

@@ -21,7 +21,7 @@ fields! {
         ..asked: CaFields;
         /// The CSR, in PEM.
         csr: Option<String>,
-        /// The issuer; default where nothing is said.
+        /// The issuer, where the path names one.
         issuer_ref: Option<String>,
         /// Are subject, names and extensions those of the CSR?
         use_csr_values: Option<bool>,
@@ -34,8 +34,6 @@ fields! {
     pub struct SignSelfIssued {
         /// The certificate, in PEM.
         certificate: Option<String>,
-        /// The issuer; default where nothing is said.
-        issuer_ref: Option<String>,
         /// Must both keys be of one kind?
         require_matching_certificate_algorithms: Option<bool>,
     }
@@ -74,7 +72,9 @@ impl Command<SignIntermediate> for PkiEngine {
         ca.role.use_csr_sans = false;
         ca.role.use_csr_common_name = ca.asked.common_name.as_ref().is_none_or(String::is_empty);
         ca.role = issue::role_for_csr(&ca.role, &csr)?;
-        let reference = op.issuer_ref.as_deref().unwrap_or(DEFAULT);
+        // The path chooses the issuer; a body does not.
+        let by_path = cx.request.path.starts_with("issuer/");
+        let reference = op.issuer_ref.as_deref().filter(|_| by_path).unwrap_or(DEFAULT);
         let mut authority = self.authority(&cx.view(), reference, Usage::Issue).await?;
         // An intermediate may outlive who signs it: it may be signed by another one later.
         let mut issuer = (*authority.issuer).clone();
@@ -203,9 +203,8 @@ fn hex_bytes(text: &str) -> Result<Vec<u8>> {
 
 impl Command<SignSelfIssued> for PkiEngine {
     async fn command(&self, cx: &mut WriteCx<'_>, op: SignSelfIssued) -> Result<Reply<Json>> {
-        let reference = op.issuer_ref.as_deref().unwrap_or(DEFAULT);
         let matching = op.require_matching_certificate_algorithms.unwrap_or(false);
-        self.sign_self_issued(cx, op.certificate, reference, matching).await
+        self.sign_self_issued(cx, op.certificate, DEFAULT, matching).await
     }
 }
 
@@ -232,6 +231,9 @@ impl PkiEngine {
             .map_err(|e| bad(format!("error parsing certificate: {e}")))?;
         if !given.is_authority() {
             return Err(bad("given certificate is not a CA certificate"));
+        }
+        if !given.has_proper_serial() {
+            return Err(bad("given certificate has a serial number that is not above zero"));
         }
         if given.issuer != given.subject {
             return Err(bad("given certificate is not self-issued"));

@@ -1,9 +1,11 @@
 //! The records of a mount.
 //!
-//! Records 1–29 are numbered here; ACME's begin at 30.
+//! Records 1–29 are numbered here; ACME's begin at 30. They are written as arrays: a new field goes to
+//! the end, and what is missing there has its default.
 
 use serde::{Deserialize, Serialize};
 use strongroom_base::Timestamp;
+use strongroom_crypto::x509::Certificate;
 use strongroom_kernel::record::{Id, Record};
 
 /// The name that stands for a mount's default issuer or key.
@@ -66,6 +68,7 @@ pub struct IssuerName {
 
 /// An issuer, by its id (a UUID).
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Issuer {
     /// The name an operator gave it, or "".
     pub name: String,
@@ -189,10 +192,22 @@ pub struct Revoked {
     pub issuer: String,
     /// The last second of its validity.
     pub not_after: i64,
+    /// Who issued it, whatever ids its certificates have here: [`authority_digest`].
+    #[serde(default)]
+    pub authority: Vec<u8>,
+}
+
+/// What issuers with the same key and name have in common: their certificates stand on one list,
+/// also after one of them was removed, imported again, or renewed.
+pub fn authority_digest(certificate: &Certificate) -> Vec<u8> {
+    let mut both = certificate.spki.clone();
+    both.extend_from_slice(certificate.subject.der());
+    strongroom_crypto::sha256(&both).to_vec()
 }
 
 /// Which issuer is the default.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct IssuersConfig {
     /// Its id, or "".
     pub default: String,
@@ -202,6 +217,7 @@ pub struct IssuersConfig {
 
 /// Which key is the default.
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct KeysConfig {
     /// Its id, or "".
     pub default: String,
@@ -209,6 +225,7 @@ pub struct KeysConfig {
 
 /// URLs that certificates name: of a mount, or of one issuer.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Urls {
     /// Where the issuer's certificate is.
     pub issuing_certificates: Vec<String>,
@@ -233,6 +250,7 @@ impl Urls {
 
 /// Addresses of this server, for templates of URLs, and for ACME.
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Cluster {
     /// The mount's own URL, or "".
     pub path: String,
@@ -242,6 +260,7 @@ pub struct Cluster {
 
 /// Settings of revocation lists and OCSP. Durations are kept as they were written.
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CrlConfig {
     /// How long a list counts.
     pub expiry: String,
@@ -282,6 +301,7 @@ impl Default for CrlConfig {
 /// Which revocation lists there are: of each issuer the one of these numbers, with what was revoked
 /// until these times.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct CrlState {
     /// The number of the complete list.
     pub number: u64,

@@ -2,7 +2,7 @@
 
 use strongroom_base::duration::format_go_seconds;
 use strongroom_base::{Result, Timestamp};
-use strongroom_crypto::x509::Certificate;
+use strongroom_crypto::x509::{Certificate, rfc3339, rfc3339_seconds};
 
 use super::bad;
 use super::issue::Asked;
@@ -32,21 +32,7 @@ pub struct Bounds<'a> {
 
 /// A time as requests write it.
 fn time(text: &str) -> Result<i64> {
-    // Bare numbers are no times here.
-    let text = Some(text).filter(|text| text.contains('T'));
-    let far = text.is_some_and(|text| text.starts_with("9999-12-31T23:59:59"));
-    if far {
-        return Ok(253_402_300_799);
-    }
-    let time = text.and_then(Timestamp::parse);
-    Ok(time.ok_or_else(|| bad("a time is not of the form YYYY-MM-DDTHH:MM:SSZ"))?.seconds())
-}
-
-fn shown(seconds: i64) -> String {
-    if seconds > 9_000_000_000 {
-        return "9999-12-31T23:59:59Z".to_owned();
-    }
-    Timestamp::from_seconds(seconds).to_string()
+    rfc3339_seconds(text).ok_or_else(|| bad("a time is not of the form YYYY-MM-DDTHH:MM:SSZ"))
 }
 
 /// Refuses a role whose bounds are none.
@@ -77,7 +63,7 @@ pub fn of(role: &Role, asked: &Asked, bounds: &Bounds<'_>) -> Result<(Validity, 
     let mut warnings = Vec::new();
     let not_before = not_before(role, asked, bounds)?;
     let not_after = not_after(role, asked, bounds, &mut warnings)?;
-    let both = (shown(not_before), shown(not_after));
+    let both = (rfc3339(not_before), rfc3339(not_after));
     if not_before > not_after {
         return Err(bad(format!(
             "The certificate's Not Before ({}) is later than the certificate's Not After ({})",
@@ -114,7 +100,7 @@ fn not_before(role: &Role, asked: &Asked, bounds: &Bounds<'_>) -> Result<i64> {
                     "not_before_bound is set to duration. Cannot satisfy request as it would \
                      result in notBefore of {} that is older than the allowed not_before_duration \
                      of {}",
-                    shown(wanted),
+                    rfc3339(wanted),
                     format_go_seconds(role.not_before_duration.0)
                 )));
             }
@@ -152,13 +138,13 @@ fn not_after(
         ));
     }
     let ttl = ttl(role, wanted, bounds.ttls, warnings);
-    if let (Some(end), "ttl-limited") = (end, bound)
-        && end > now + ttl
+    if let (Some(end), "ttl-limited", "") = (end, bound, role.not_after.as_str())
+        && end > now.saturating_add(ttl)
     {
         return Err(bad(format!(
             "not_after_bound is set to ttl-limited. Cannot satisfy request as that would result in \
              notAfter of {} that is beyond the TTL of {}",
-            shown(end),
+            rfc3339(end),
             format_go_seconds(ttl)
         )));
     }
@@ -170,8 +156,8 @@ fn not_after(
         return Err(bad(format!(
             "not_after_bound is set to {}. Cannot satisfy request as that would result in notAfter \
              of {} that is beyond it",
-            shown(latest),
-            shown(end)
+            rfc3339(latest),
+            rfc3339(end)
         )));
     }
     Ok(end)
@@ -200,7 +186,7 @@ fn within_issuer(end: i64, bounds: &Bounds<'_>) -> Result<i64> {
     if issuer.not_after <= now {
         return Err(bad(format!(
             "cannot satisfy request, as the CA certificate expired at {}",
-            shown(issuer.not_after)
+            rfc3339(issuer.not_after)
         )));
     }
     if end <= issuer.not_after {
@@ -212,8 +198,8 @@ fn within_issuer(end: i64, bounds: &Bounds<'_>) -> Result<i64> {
         NotAfter::Err => Err(bad(format!(
             "cannot satisfy request, as TTL would result in notAfter of {} that is beyond the \
              expiration of the CA certificate at {}",
-            shown(end),
-            shown(issuer.not_after)
+            rfc3339(end),
+            rfc3339(issuer.not_after)
         ))),
     }
 }

@@ -81,6 +81,10 @@ impl Command<SignVerbatim> for PkiEngine {
             role.generate_lease = named.generate_lease;
             role.no_store = named.no_store;
             role.not_before_duration = named.not_before_duration;
+            role.not_before_bound.clone_from(&named.not_before_bound);
+            role.not_after_bound.clone_from(&named.not_after_bound);
+            role.not_before.clone_from(&named.not_before);
+            role.not_after.clone_from(&named.not_after);
             role.issuer_ref.clone_from(&named.issuer_ref);
             role.basic_constraints_valid_for_non_ca = named.basic_constraints_valid_for_non_ca;
         }
@@ -151,7 +155,14 @@ fn extensions(
     plan: &Plan,
     csr: &Request,
 ) -> Result<Vec<Extension>> {
-    const OURS: [&str; 3] = [ids::BASIC_CONSTRAINTS, ids::SUBJECT_KEY_ID, ids::AUTHORITY_KEY_ID];
+    const OURS: [&str; 6] = [
+        ids::BASIC_CONSTRAINTS,
+        ids::SUBJECT_KEY_ID,
+        ids::AUTHORITY_KEY_ID,
+        ids::AUTHORITY_INFO,
+        ids::CRL_POINTS,
+        ids::FRESHEST_CRL,
+    ];
     let mut all = issue::usages(role)?;
     if role.basic_constraints_valid_for_non_ca {
         all.push(Extension::basic_constraints(false, None));

@@ -107,7 +107,8 @@ fn an_internal_authority_by_the_command_line() {
     let serial = format!("serial_number={}", text(&data["serial_number"]));
     room.ok(&["write", "pki/revoke", &serial]);
     fetch(&room, folder, "pki/crl/pem", "list.pem");
-    let checked = ["verify", "-crl_check", "-CRLfile", "list.pem", "-CAfile", "root.pem", "leaf.pem"];
+    let checked =
+        ["verify", "-crl_check", "-CRLfile", "list.pem", "-CAfile", "root.pem", "leaf.pem"];
     let done = openssl(folder, &checked);
     assert!(String::from_utf8_lossy(&done.stderr).contains("certificate revoked"), "{done:?}");
 }
@@ -121,9 +122,8 @@ fn fetch(room: &Room, folder: &Path, path: &str, name: &str) {
 
 /// An authority of a mount: a root of this kind with a role for the same kind of leaves.
 fn mount(room: &Room, path: &str, kind: (&str, u32), pss: bool) -> String {
-    let api = |method: &str, path: &str, body: Json| {
-        room.server().must(method, path, &room.root, &body)
-    };
+    let api =
+        |method: &str, path: &str, body: Json| room.server().must(method, path, &room.root, &body);
     let enable = json!({ "type": "pki", "config": { "max_lease_ttl": "87600h" } });
     api("POST", &format!("sys/mounts/{path}"), enable);
     let body = json!({ "common_name": format!("Root {path}"), "key_type": kind.0,

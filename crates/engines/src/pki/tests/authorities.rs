@@ -34,7 +34,6 @@ async fn roots_of_every_kind() {
     for (body, how, said) in [
         (json!({ "common_name": "x" }), "kms", "KMS are not supported"),
         (json!({ "common_name": "x" }), "elsewhere", "\"exported\" path parameter"),
-        (json!({}), "internal", "common_name field is required"),
         (json!({ "common_name": "x", "key_type": "ec", "key_bits": 224 }), "internal", "P-224"),
         (json!({ "common_name": "x", "key_type": "any" }), "internal", "unknown key type"),
         (json!({ "common_name": "x", "key_bits": 1024 }), "internal", "unsafe"),

@@ -185,11 +185,10 @@ async fn lists_are_made_in_good_time_with_deltas_between() {
     // The complete list is what it was, and there is no delta list yet.
     let same = room.crl("default").await;
     assert_eq!((same.number(), same.entries.len()), (first.number(), 0));
-    let delta = room.ok("READ", "pki/issuer/default/crl/delta", Value::Null).await;
-    assert_eq!(delta.data()["crl"], "");
+    let delta = room.crl("default/delta").await;
+    assert!(delta.entries.is_empty());
     room.later(600).await;
-    let got = room.ok("READ", "pki/issuer/default/crl/delta", Value::Null).await;
-    let delta = super::read_crl(got.data()["crl"].as_str().unwrap());
+    let delta = room.crl("default/delta").await;
     assert_eq!(serials(&delta), [leaf.serial_text()]);
     assert_eq!(delta.base(), first.number());
     assert!(delta.number() > first.number());
@@ -199,8 +198,45 @@ async fn lists_are_made_in_good_time_with_deltas_between() {
     let second = room.crl("default").await;
     assert_eq!(serials(&second), [leaf.serial_text()]);
     assert!(second.number() > delta.number());
-    let delta = room.ok("READ", "pki/issuer/default/crl/delta", Value::Null).await;
-    assert_eq!(delta.data()["crl"], "");
+    // With it begins an empty delta list that continues it.
+    let delta = room.crl("default/delta").await;
+    assert_eq!((delta.base(), delta.entries.len()), (second.number(), 0));
+    // Without delta lists there is none, and that is an error.
+    room.ok("WRITE", "pki/config/crl", json!({ "enable_delta": false })).await;
+    let got = room.call("READ", "pki/issuer/default/crl/delta", Value::Null).await;
+    assert_eq!(got.status, 404);
+}
+
+/// What is revoked stays on the list of its authority, whatever becomes of the issuer's record.
+#[tokio::test]
+async fn revocations_outlive_the_ids_of_issuers() {
+    let room = Room::bare().await;
+    let body = json!({ "common_name": "Root", "key_type": "ec", "format": "pem_bundle" });
+    let got = room.ok("WRITE", "pki/root/generate/exported", body).await;
+    let bundle = got.data()["certificate"].clone();
+    room.role("any", json!({ "allow_any_name": true, "key_type": "ec" })).await;
+    let leaf = room.issue("any", json!({ "common_name": "a.example", "ttl": "1h" })).await;
+    room.ok("WRITE", "pki/revoke", json!({ "serial_number": leaf.serial_text() })).await;
+    // Removed, another one the default, and imported again.
+    room.ok("DELETE", "pki/issuer/default", Value::Null).await;
+    room.root("Other").await;
+    room.ok("WRITE", "pki/config/issuers", json!({ "default": other_id(&room).await })).await;
+    let got = room.ok("WRITE", "pki/issuers/import/bundle", json!({ "pem_bundle": bundle })).await;
+    let id = got.data()["imported_issuers"][0].as_str().unwrap().to_owned();
+    assert_eq!(serials(&room.crl(&id).await), [leaf.serial_text()]);
+    assert!(room.crl("default").await.entries.is_empty());
+    // The same key and name with a new certificate.
+    let key = room.ok("READ", &format!("pki/issuer/{id}"), Value::Null).await;
+    let body = json!({ "common_name": "Root", "key_ref": key.data()["key_id"] });
+    let again = room.ok("WRITE", "pki/root/generate/existing", body).await;
+    let again = again.data()["issuer_id"].as_str().unwrap().to_owned();
+    assert_ne!(again, id);
+    assert_eq!(serials(&room.crl(&again).await), [leaf.serial_text()]);
+}
+
+async fn other_id(room: &Room) -> Value {
+    let listed = room.ok("LIST", "pki/issuers", Value::Null).await;
+    listed.data()["keys"][0].clone()
 }
 
 /// A list of a number never changes: what is revoked at the very time of a list comes after it.

@@ -85,7 +85,8 @@ impl Room {
 
     /// The list of an issuer.
     pub async fn crl(&self, issuer: &str) -> Crl {
-        let path = format!("pki/issuer/{issuer}/crl");
+        let (issuer, kind) = issuer.split_once('/').map_or((issuer, ""), |(i, _)| (i, "/delta"));
+        let path = format!("pki/issuer/{issuer}/crl{kind}");
         let got = self.ok("READ", &path, Value::Null).await;
         read_crl(got.data()["crl"].as_str().unwrap())
     }

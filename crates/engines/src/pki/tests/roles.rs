@@ -58,6 +58,7 @@ async fn a_role_that_makes_no_sense_is_refused() {
         (json!({ "key_type": "ec", "key_bits": 224 }), "P-224 is not supported"),
         (json!({ "key_type": "ec", "key_bits": 255 }), "unsupported bit length for EC key"),
         (json!({ "signature_bits": 255 }), "unsupported hash signature algorithm"),
+        (json!({ "key_type": "ec", "signature_bits": 1 }), "unsupported hash signature algorithm"),
         (json!({ "allowed_ip_sans_cidr": "10.0.0.0/99" }), "allowed_ip_sans_cidr"),
         (json!({ "allowed_other_sans": "1.2.3" }), "allowed_other_sans"),
         (json!({ "ext_key_usage_oids": "1.2.x" }), "ext_key_usage_oids"),
@@ -370,6 +371,14 @@ async fn lifetimes() {
         ),
         (json!({}), json!({ "ttl": "87600h" }), Ok(87_600 * HOUR)),
         (json!({}), json!({ "not_after": "9999-12-31T23:59:59Z" }), Err("beyond the expiration")),
+        (json!({}), json!({ "not_after": "2300-02-28T00:00:00Z" }), Err("beyond the expiration")),
+        (json!({}), json!({ "not_after": "2300-02-30T00:00:00Z" }), Err("YYYY-MM-DDTHH:MM:SSZ")),
+        (json!({}), json!({ "not_before": "1500-01-01T00:00:00Z" }), Err("YYYY-MM-DDTHH:MM:SSZ")),
+        (
+            json!({ "not_after_bound": "ttl-limited", "ttl": "1h", "not_after": at(2 * HOUR) }),
+            json!({}),
+            Ok(2 * HOUR),
+        ),
     ] {
         let (mut body, mut ask) = (role.clone(), asked.clone());
         body["key_type"] = json!("ec");

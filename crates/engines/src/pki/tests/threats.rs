@@ -51,6 +51,17 @@ async fn ghsa_g892_p242_8g86_limits_hold_for_csrs_too() {
         let got = room.call("WRITE", "pki/issue/tight", body.clone()).await;
         assert_eq!(got.status == 200, fits, "{body}: {got:?}");
     }
+    // An address that is written as a name is one.
+    let body = json!({ "allow_any_name": true, "allow_ip_sans": false, "key_type": "ec" });
+    room.role("no-addresses", body).await;
+    for name in ["8.8.8.8", "8.8.8.8."] {
+        let got =
+            room.call("WRITE", "pki/issue/no-addresses", json!({ "common_name": name })).await;
+        assert_eq!(got.status, 400, "{name}: {got:?}");
+        let body = json!({ "csr": csr(&key, good, &[dns(name)]) });
+        let got = room.call("WRITE", "pki/sign/no-addresses", body).await;
+        assert_eq!(got.status, 400, "{name}: {got:?}");
+    }
     // Names beside: those of the request are judged with a CSR, too.
     let body = json!({ "csr": csr(&key, good, &[]), "other_sans": "1.2.3;UTF8:x" });
     assert_eq!(room.call("WRITE", "pki/sign/tight", body).await.status, 400);
@@ -231,4 +242,39 @@ async fn removing_all_takes_sudo() {
     let body = json!({ "certificate": pem });
     let got = room.node.call("WRITE", "pki/root/sign-self-issued", &token, body).await;
     assert_eq!(got.status, 403);
+}
+
+/// A request of a stranger's making does not hold a core for long.
+#[tokio::test]
+async fn requests_are_bounded() {
+    let room = Room::new().await;
+    let key = key();
+    let many: Vec<GeneralName> = (0..1_001).map(|i| dns(&format!("h{i}.example.com"))).collect();
+    let one = |i: u32| Extension { oid: format!("1.2.3.{i}"), critical: false, value: vec![5, 0] };
+    let subject = || super::subject("a.example.com");
+    for extensions in [
+        vec![Extension::alt_names(&many, false).unwrap()],
+        vec![Extension { value: vec![0; 70_000], ..one(1) }],
+    ] {
+        let body = json!({ "csr": unread_csr(&key, subject(), &extensions) });
+        let got = room.call("WRITE", "pki/sign/any", body).await;
+        assert_eq!(got.status, 400, "{got:?}");
+    }
+    let names: Vec<String> = (0..1_001).map(|i| format!("h{i}.example.com")).collect();
+    let body = json!({ "common_name": "a.example.com", "alt_names": names });
+    let said = room.refused("WRITE", "pki/issue/any", body).await;
+    assert!(said.contains("1000 names at most"), "{said}");
+}
+
+/// A CSR that our own reader may refuse.
+fn unread_csr(
+    key: &strongroom_crypto::keys::PrivateKey,
+    subject: strongroom_crypto::x509::Name,
+    extensions: &[Extension],
+) -> String {
+    let algorithm = strongroom_crypto::x509::SignatureAlgorithm::for_key(key.key_type(), 0, false);
+    let template =
+        strongroom_crypto::x509::RequestTemplate { subject, extensions: extensions.to_vec() };
+    let der = template.sign_der(key, algorithm).unwrap();
+    strongroom_crypto::x509::to_pem("CERTIFICATE REQUEST", &der)
 }

@@ -59,6 +59,7 @@ pub enum Part {
 
 /// The latest run of a mount.
 #[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TidyRun {
     pub state: State,
     pub config: TidyConfig,
@@ -123,15 +124,16 @@ pub async fn go_on(engine: &PkiEngine, cx: &mut WriteCx<'_>) -> Result<bool> {
         Part::Acme => acme(cx, &mut run).await?,
         Part::Done => {}
     }
+    if std::mem::take(&mut run.lists_changed) {
+        // With each piece: what a list of one number says never changes.
+        cx.queue(crl::QUEUE).await;
+        crl::renew(cx).await?;
+    }
     if run.part == Part::Done {
         run.state = State::Finished;
         run.finished = cx.now();
         if run.automatic {
             run.auto_finished = cx.now();
-        }
-        if run.lists_changed {
-            cx.queue(crl::QUEUE).await;
-            crl::renew(cx).await?;
         }
     }
     let more = run.state == State::Running && run.config.pause == 0;
@@ -149,7 +151,7 @@ fn next(run: &mut TidyRun, cursor: Option<Vec<u8>>, part: Part) {
     }
 }
 
-/// Expired certificates, and entries without one. Those that are revoked go with their revocation.
+/// Expired certificates, and entries without one. A revoked one stays as long as revocations do.
 async fn certificates(cx: &WriteCx<'_>, run: &mut TidyRun, limit: usize) -> Result<()> {
     if !run.config.cert_store && !run.config.invalid_certs {
         next(run, None, Part::Revocations);
@@ -160,7 +162,13 @@ async fn certificates(cx: &WriteCx<'_>, run: &mut TidyRun, limit: usize) -> Resu
     let (page, cursor) = edit.peek::<Stored>(0, &run.cursor, limit).await?;
     for (serial, _) in page {
         let Some(stored) = edit.named::<Stored>(0, &serial).await? else { continue };
-        let expired = run.config.cert_store && stored.not_after + run.config.safety_buffer < now;
+        let over = |buffer: i64| stored.not_after.saturating_add(buffer) < now;
+        let expired = run.config.cert_store
+            && (over(run.config.safety_buffer) || over(run.config.revoked_buffer()))
+            && match edit.named::<Revoked>(0, &serial).await? {
+                Some(_) => over(run.config.revoked_buffer()),
+                None => over(run.config.safety_buffer),
+            };
         let invalid =
             run.config.invalid_certs && edit.row_bytes(rows::VALUES, stored.row).await?.is_none();
         if !expired && !invalid {
@@ -190,7 +198,9 @@ async fn revocations(
     let (page, cursor) = edit.peek::<Revoked>(0, &run.cursor, limit).await?;
     for (serial, _) in page {
         let Some(mut revoked) = edit.named::<Revoked>(0, &serial).await? else { continue };
-        if run.config.revoked_certs && revoked.not_after + run.config.revoked_buffer() < now {
+        if run.config.revoked_certs
+            && revoked.not_after.saturating_add(run.config.revoked_buffer()) < now
+        {
             if let Some(stored) = edit.named::<Stored>(0, &serial).await? {
                 edit.delete_row(rows::VALUES, stored.row);
                 edit.delete_named::<Stored>(0, &serial);
@@ -210,8 +220,9 @@ async fn revocations(
             None => None,
         };
         match issuer {
-            Some(issuer) => {
+            Some((issuer, authority)) => {
                 revoked.issuer = issuer;
+                revoked.authority = authority;
                 edit.put_named(0, &serial, &revoked)?;
                 run.lists_changed = true;
             }
@@ -231,7 +242,7 @@ async fn expired_issuers(
     if run.config.expired_issuers {
         cx.queue(QUEUE).await;
         let edit = cx.edit();
-        let latest = cx.now().seconds() - run.config.issuer_safety_buffer;
+        let latest = cx.now().seconds().saturating_sub(run.config.issuer_safety_buffer);
         let mut roster = engine.roster(&edit).await?;
         let expired: Vec<String> = roster
             .links

@@ -11,11 +11,14 @@ use super::super::role::Seconds;
 
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
+/// The longest time that can be set.
+const SECONDS_MAX: i64 = 100 * 365 * DAY;
 /// Certificates of one piece, at least.
 const PAGE_MIN: i64 = 5;
 
 /// What to tidy, and how.
 #[derive(Clone, Serialize, Deserialize)]
+#[serde(default)]
 pub struct TidyConfig {
     /// Does a run begin by itself?
     pub enabled: bool,
@@ -210,6 +213,9 @@ impl TidyConfig {
 fn positive(name: &str, seconds: i64) -> Result<i64> {
     if seconds < 1 {
         return Err(bad(format!("{name} must be greater than zero")));
+    }
+    if seconds > SECONDS_MAX {
+        return Err(bad(format!("{name} must be a hundred years at most")));
     }
     Ok(seconds)
 }
