@@ -9,6 +9,7 @@
 //! there is, and what brings records or issuers away brings a new number.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, Timestamp, fields, parse_duration};
@@ -167,8 +168,13 @@ impl PkiEngine {
             Kind::Complete => state.number,
             Kind::Delta => state.delta_number,
         };
-        if issuer.key_id.is_empty() || !issuer.may(Usage::SignLists) || number == 0 {
+        if number == 0 {
             return Ok(None);
+        }
+        if issuer.key_id.is_empty() || !issuer.may(Usage::SignLists) {
+            // One with the same key and name makes the same list.
+            let Some((twin, record)) = self.twin(&view, id, issuer).await? else { return Ok(None) };
+            return Box::pin(self.list(cx, &twin, &record, kind)).await;
         }
         let key = (id.to_owned(), kind);
         let known = || self.lists.get(&key).filter(|built| built.number == number);
@@ -194,6 +200,25 @@ impl PkiEngine {
             // Another request, of another number, was faster.
             _ => self.build(cx, id, issuer, kind, &state).await.map(Some),
         }
+    }
+
+    /// Another issuer with the same key and name, that signs lists.
+    async fn twin(
+        &self,
+        view: &ReadView<'_>,
+        id: &str,
+        issuer: &Issuer,
+    ) -> Result<Option<(String, Arc<Issuer>)>> {
+        let own = authority_digest(&self.certificate(id, issuer).await?);
+        for (other, record) in all_issuers(view).await? {
+            if other == id || record.key_id.is_empty() || !record.may(Usage::SignLists) {
+                continue;
+            }
+            if authority_digest(&self.certificate(&other, &record).await?) == own {
+                return Ok(Some((other, record)));
+            }
+        }
+        Ok(None)
     }
 
     async fn build(

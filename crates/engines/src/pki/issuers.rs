@@ -1,7 +1,7 @@
 //! Issuers: `issuers`, `issuer/REF` and `issuer/REF/revoke`.
 
 use serde_json::json;
-use strongroom_base::{Json, JsonMap, Result, fields};
+use strongroom_base::{Error, ErrorKind, Json, JsonMap, Result, fields};
 use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, lists};
 
 use super::authority::{config, find_issuer, issuer_id};
@@ -178,7 +178,12 @@ async fn roles_warning(cx: &ReadCx<'_>, name: &str) -> Result<Option<String>> {
 
 impl Query<ReadIssuer> for PkiEngine {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadIssuer) -> Result<Reply<Json>> {
-        let (id, issuer) = find_issuer(&cx.view(), &op.issuer_ref).await?;
+        // Observed: clients tell an issuer that is gone by a 500, which is what its peers answer here.
+        let found = find_issuer(&cx.view(), &op.issuer_ref).await;
+        let (id, issuer) = found.map_err(|e| match e.kind {
+            ErrorKind::BadRequest => Error { kind: ErrorKind::Internal, ..e },
+            _ => e,
+        })?;
         Ok(Reply::data(self.issuer_view(cx, &id, &issuer).await?))
     }
 }

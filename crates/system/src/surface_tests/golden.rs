@@ -46,6 +46,8 @@ fn every_operation_is_decided_about() {
 /// as far as this server has them, with the verbs they protect.
 const ROOT_PROTECTED: &[&str] = &[
     "auth/token/accessors LIST",
+    "pki/root DELETE",
+    "pki/root/sign-self-issued WRITE",
     "sys/audit READ",
     "sys/audit/{path..} WRITE",
     "sys/audit/{path..} DELETE",

@@ -232,6 +232,13 @@ async fn revocations_outlive_the_ids_of_issuers() {
     let again = again.data()["issuer_id"].as_str().unwrap().to_owned();
     assert_ne!(again, id);
     assert_eq!(serials(&room.crl(&again).await), [leaf.serial_text()]);
+    // One of both may sign lists: it does for the other, too.
+    let body = json!({ "usage": "read-only,issuing-certificates" });
+    room.ok("PATCH", &format!("pki/issuer/{again}"), body.clone()).await;
+    assert_eq!(serials(&room.crl(&again).await), [leaf.serial_text()]);
+    room.ok("PATCH", &format!("pki/issuer/{id}"), body).await;
+    let got = room.call("READ", &format!("pki/issuer/{id}/crl"), Value::Null).await;
+    assert_eq!(got.status, 404);
 }
 
 async fn other_id(room: &Room) -> Value {
