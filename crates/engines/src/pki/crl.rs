@@ -209,12 +209,14 @@ impl PkiEngine {
         id: &str,
         issuer: &Issuer,
     ) -> Result<Option<(String, Arc<Issuer>)>> {
-        let own = authority_digest(&self.certificate(id, issuer).await?);
+        let own = self.certificate(id, issuer).await?;
+        let own = authority_digest(&own);
         for (other, record) in all_issuers(view).await? {
             if other == id || record.key_id.is_empty() || !record.may(Usage::SignLists) {
                 continue;
             }
-            if authority_digest(&self.certificate(&other, &record).await?) == own {
+            let certificate = self.certificate(&other, &record).await?;
+            if authority_digest(&certificate) == own {
                 return Ok(Some((other, record)));
             }
         }
