@@ -147,7 +147,7 @@ async fn authorization(
 
 /// Writes down what a look found. What is over meanwhile stays as it is.
 async fn write_down(
-    cx: &WriteCx<'_>,
+    cx: &mut WriteCx<'_>,
     name: &str,
     found: &std::result::Result<(), Unproved>,
 ) -> Result<()> {
@@ -186,6 +186,7 @@ async fn write_down(
         edit.put_named(0, name, &validation)?;
     } else {
         edit.delete_named::<Validation>(0, name);
+        cx.effect("validate", format!("acme/authorization/{}", validation.authorization));
     }
     edit.put_named(validation.account, &validation.authorization, &authorization)
 }

@@ -76,8 +76,7 @@ impl Room {
     async fn work(&self) {
         let services = self.node.services();
         for _ in 0..20 {
-            let now = services.store.now();
-            services.reconcile_once(now).await;
+            strongroom_kernel::reconcile::run_due(&services).await;
             // What was begun ends here: its answers are there at once.
             for _ in 0..10 {
                 tokio::task::yield_now().await;

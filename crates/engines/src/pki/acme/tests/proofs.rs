@@ -37,6 +37,10 @@ async fn each_kind_of_challenge_proves_a_name() {
     }
     assert_eq!(room.outside.resolver(), Some("192.0.2.53:5353".parse().unwrap()));
     assert_eq!(room.outside.looks().len(), 5, "what is proved is not looked at again");
+    // What was decided without a request is in the audit log.
+    let log = String::from_utf8(room.node.audit.contents()).unwrap();
+    let decided = log.lines().filter(|line| line.contains("\"validate\"")).count();
+    assert!(decided >= 5, "{decided}");
 }
 
 #[tokio::test]
