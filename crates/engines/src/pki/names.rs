@@ -206,7 +206,7 @@ impl<'r> Judge<'r> {
         let below = |local: &&str| is_below(reduced, local);
         self.role.allow_localhost
             && ((LOCAL.contains(&reduced) && (!wildcard || self.role.allow_subdomains))
-                || (self.role.allow_subdomains && LOCAL.iter().any(|local| below(local))))
+                || (self.role.allow_subdomains && LOCAL.iter().any(below)))
     }
 
     /// The name of the caller's token, or one below it.
