@@ -63,11 +63,7 @@ impl Default for Workload {
 
 /// Every engine's type, which is where it is mounted too, and its workloads.
 fn all() -> Vec<(&'static str, Vec<Workload>)> {
-    vec![
-        ("pki", pki::workloads()),
-        ("ssh", ssh::workloads()),
-        ("transit", transit::workloads()),
-    ]
+    vec![("pki", pki::workloads()), ("ssh", ssh::workloads()), ("transit", transit::workloads())]
 }
 
 /// For how long a primitive is tried.

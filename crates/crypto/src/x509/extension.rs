@@ -3,6 +3,7 @@
 use super::general_name::GeneralName;
 use super::tlv::{self, Reader};
 use super::{Malformed, Result, oid};
+use crate::keys::KeyType;
 
 /// Identifiers of extensions.
 pub mod ids {
@@ -69,6 +70,18 @@ impl KeyUsage {
     /// Has it all bits of `other`?
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0
+    }
+
+    /// Without what a key of this kind can't do: RSA agrees on no keys (RFC 3279 §2.3.1), curves
+    /// encipher none (RFC 8813 §3), and Ed25519 does neither (RFC 9295 §3).
+    pub fn possible(self, key: KeyType) -> Self {
+        const ENCIPHERS: u16 = 1 << 2 | 1 << 3;
+        const AGREES: u16 = 1 << 4 | 1 << 7 | 1 << 8;
+        match key {
+            KeyType::Rsa(_) => Self(self.0 & !AGREES),
+            KeyType::Ec(_) => Self(self.0 & !ENCIPHERS),
+            KeyType::Ed25519 => Self(self.0 & !(ENCIPHERS | AGREES)),
+        }
     }
 
     /// With the bits of `other`.

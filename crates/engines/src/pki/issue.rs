@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use strongroom_base::{Json, JsonMap, Result, Ttl, fields};
-use strongroom_crypto::keys::{PrivateKey, PublicKey};
+use strongroom_crypto::keys::{KeyType, PrivateKey, PublicKey};
 use strongroom_crypto::x509::{
     Certificate, Extension, KeyUsage, Name, NameBuilder, Policy, Request, SignatureAlgorithm,
     Template, attributes, extended_usage_oid, ids, is_oid, key_id, pem_blocks,
@@ -392,7 +392,7 @@ impl Plan {
         key: &PublicKey,
     ) -> Result<Made> {
         let subject = subject(role, &self.names);
-        let mut extensions = usages(role)?;
+        let mut extensions = usages(role, key.key_type())?;
         if role.basic_constraints_valid_for_non_ca {
             extensions.push(Extension::basic_constraints(false, None));
         }
@@ -470,18 +470,24 @@ pub fn subject(role: &Role, names: &Names) -> Name {
     name.build()
 }
 
-/// Key usage, and extended usages, of a role.
-pub fn usages(role: &Role) -> Result<Vec<Extension>> {
+/// Key usage, and extended usages, of a role for a key of this kind.
+pub fn usages(role: &Role, key: KeyType) -> Result<Vec<Extension>> {
     let mut extensions = Vec::new();
-    let usage = key_usage(&role.key_usage);
+    let usage = key_usage(&role.key_usage).possible(key);
     if usage != KeyUsage::default() {
         extensions.push(Extension::key_usage(usage));
     }
-    let extended = extended_usages(role);
-    if !extended.is_empty() {
-        extensions.push(Extension::extended_usage(&extended).map_err(malformed)?);
-    }
+    extensions.extend(extended_usage(role)?);
     Ok(extensions)
+}
+
+/// Extended usages of a role, if it has any.
+pub fn extended_usage(role: &Role) -> Result<Option<Extension>> {
+    let usages = extended_usages(role);
+    if usages.is_empty() {
+        return Ok(None);
+    }
+    Extension::extended_usage(&usages).map(Some).map_err(malformed)
 }
 
 /// The usages of these names; names that are none are left out.

@@ -269,10 +269,7 @@ pub fn authority_extensions(ca: &CaAsked, path_length: Option<u32>) -> Result<Ve
     }
     let mut extensions =
         vec![Extension::key_usage(usage), Extension::basic_constraints(true, path_length)];
-    let others = issue::usages(&ca.role)?;
-    let extended =
-        others.into_iter().filter(|e| e.oid == strongroom_crypto::x509::ids::EXTENDED_USAGE);
-    extensions.extend(extended);
+    extensions.extend(issue::extended_usage(&ca.role)?);
     if !ca.permitted_dns_domains.is_empty() {
         let permitted = Extension::permitted_domains(&ca.permitted_dns_domains);
         extensions.push(permitted.map_err(issue::malformed)?);

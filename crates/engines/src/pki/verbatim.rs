@@ -163,7 +163,7 @@ fn extensions(
         ids::CRL_POINTS,
         ids::FRESHEST_CRL,
     ];
-    let mut all = issue::usages(role)?;
+    let mut all = issue::usages(role, csr.public_key()?.key_type())?;
     if role.basic_constraints_valid_for_non_ca {
         all.push(Extension::basic_constraints(false, None));
     }

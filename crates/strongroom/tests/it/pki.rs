@@ -90,7 +90,7 @@ fn an_internal_authority_by_the_command_line() {
         "CN = db.internal",
         "DNS:db.internal, DNS:db.prod.svc.cluster.local, IP Address:10.1.2.3",
         "TLS Web Server Authentication, TLS Web Client Authentication",
-        "Digital Signature, Key Encipherment, Key Agreement",
+        "Digital Signature, Key Encipherment\n",
         &format!("CA Issuers - URI:{address}/ca"),
         &format!("URI:{address}/crl"),
         "ecdsa-with-SHA384",

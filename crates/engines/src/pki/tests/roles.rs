@@ -293,6 +293,11 @@ async fn kinds_of_keys() {
         room.role("k", body).await;
         let leaf = room.issue("k", json!({ "common_name": "a.example" })).await;
         assert_eq!(format!("{:?}", leaf.public_key().unwrap().key_type()), name);
+        // No usage that the key can't have, whatever the role's default says.
+        let usage = leaf.key_usage().unwrap();
+        let has = |name: &str| usage.has(KeyUsage::by_name(name).unwrap());
+        assert_eq!(has("KeyEncipherment"), kind == "rsa", "{name}");
+        assert_eq!(has("KeyAgreement"), kind == "ec", "{name}");
         assert!(leaf.is_issued_by(&room.ca().await), "{name}");
     }
     room.role("free", json!({ "allow_any_name": true, "key_type": "any" })).await;
