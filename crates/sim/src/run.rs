@@ -70,6 +70,8 @@ pub struct Report {
     pub requests: u64,
     /// Crashes and power cuts.
     pub crashes: u64,
+    /// Did the last crash come before all was done?
+    pub stopped: bool,
     /// Requests whose outcome nobody was told.
     pub unknown: u64,
     /// How often each operation was answered with each status.
@@ -101,8 +103,8 @@ pub fn run(plan: Plan) -> Result<Report, Failure> {
 enum Work {
     /// So many rounds.
     Rounds(u64),
-    /// A crash at each step of a scenario; does the power go?
-    EachStep(Scenario, bool),
+    /// A crash after so many steps of a scenario; does the power go?
+    Step { scenario: Scenario, after: u64, power_cut: bool },
 }
 
 /// Runs a seed once; tells also its requests, answers and audit lines.
@@ -127,7 +129,9 @@ fn traced(seed: u64, work: Work) -> Result<(Report, Vec<String>), Failure> {
                     run.rotate(Some(Dice::new(seed, 3))).await.map_err(failed)?;
                     run.all(steps).await
                 }
-                Work::EachStep(scenario, power_cut) => run.each_step(scenario, power_cut).await,
+                Work::Step { scenario, after, power_cut } => {
+                    run.crash_at_step(scenario, after, power_cut).await
+                }
             };
             match done {
                 Ok(()) => {
@@ -292,6 +296,7 @@ impl Run {
             trace: trace.finish(),
             requests: self.number,
             crashes: self.crashes,
+            stopped: self.stopped,
             unknown: self.unknown,
             answers: self.answers.clone(),
         }

@@ -6,7 +6,7 @@ use strongroom_testkit::databases::Fault;
 use super::accounts::TTLS;
 use super::batch::Crash;
 use super::draw::everything;
-use super::{Asked, Failure, Report, Run, Work, traced};
+use super::{Asked, Failure, Run, Work, traced};
 use crate::model::Model;
 use crate::ops::{Op, Who};
 use crate::outside::SERVER;
@@ -64,32 +64,39 @@ const STEPS_MAX: u64 = 500;
 /// Seconds after which all is taken back that nobody was told of.
 const UNFINISHED_SECONDS: i64 = 301;
 
-/// Lets the process die, or the power go, at each step of a scenario in turn.
-pub fn crash_at_each_step(scenario: Scenario, power_cut: bool) -> Result<Report, Failure> {
-    traced(1, Work::EachStep(scenario, power_cut)).map(|(report, _)| report)
+/// Lets the process die, or the power go, at each step of a scenario in turn, each time on a machine
+/// of its own. Answers how many steps there are.
+pub fn crash_at_each_step(scenario: Scenario, power_cut: bool) -> Result<u64, Failure> {
+    let mut after = 0;
+    loop {
+        let (report, _) = traced(after + 1, Work::Step { scenario, after, power_cut })?;
+        if !report.stopped {
+            return Ok(after);
+        }
+        after += 1;
+    }
 }
 
 impl Run {
-    pub(super) async fn each_step(
+    pub(super) async fn crash_at_step(
         &mut self,
         scenario: Scenario,
+        after: u64,
         power_cut: bool,
     ) -> Result<(), String> {
-        for after in 0..STEPS_MAX {
-            self.step = after;
-            let batch = self.prepare(scenario).await?;
-            let tick = batch.is_empty() || scenario == Scenario::Drained;
-            self.batch(batch, Some(Crash::Step { after, power_cut }), tick).await?;
-            let stopped = self.stopped;
-            match self.is_rotating {
-                true => self.come_to_rest().await?,
-                false => self.come_round().await?,
-            }
-            if !stopped {
-                return self.settle().await;
-            }
+        if after >= STEPS_MAX {
+            return Err(format!("{scenario:?} takes more than {STEPS_MAX} steps"));
         }
-        Err(format!("{scenario:?} takes more than {STEPS_MAX} steps"))
+        self.step = after;
+        let batch = self.prepare(scenario).await?;
+        let tick = batch.is_empty() || scenario == Scenario::Drained;
+        self.batch(batch, Some(Crash::Step { after, power_cut }), tick).await?;
+        let stopped = self.stopped;
+        match self.is_rotating {
+            true => self.come_to_rest().await?,
+            false => self.come_round().await?,
+        }
+        if stopped { Ok(()) } else { self.settle().await }
     }
 
     /// What is asked when the machine dies; nothing is background work.
