@@ -19,7 +19,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kernel", &["base", "crypto", "storage"]),
     ("system", &["base", "crypto", "kernel"]),
     ("engines", &["base", "crypto", "cloudwire", "connectors", "kernel"]),
-    ("auth", &["base", "crypto", "cloudwire", "client", "kernel"]),
+    ("auth", &["base", "crypto", "cloudwire", "connectors", "client", "kernel"]),
     // Seals speak in the futures of `storage`.
     ("adapters", &["base", "crypto", "cloudwire", "client", "storage", "kernel"]),
     ("doors", &["base", "cloudwire", "kernel", "system", "engines", "auth"]),

@@ -3,11 +3,12 @@
 //!
 //! Invariants:
 //! * a method verifies and answers a grant; the kernel alone makes tokens;
-//! * no method imports another: what they share lies beside them ([`token_params`]).
+//! * no method imports another: what they share lies beside them ([`token_params`], [`jwts`]).
 
 pub mod approle;
+pub mod jwts;
 pub mod registry;
 pub mod token_params;
 pub mod userpass;
 
-pub use registry::specs;
+pub use registry::{Outside, specs};

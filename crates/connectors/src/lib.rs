@@ -8,3 +8,4 @@
 pub mod acme;
 pub mod database;
 pub mod template;
+pub mod web;

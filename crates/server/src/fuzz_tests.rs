@@ -170,9 +170,9 @@ fn shares_and_keys_of_key_holders() {
 #[tokio::test]
 async fn requests_tokens_bodies_and_the_audit_log() {
     let fuzz = Fuzz::new(5);
-    let node =
-        TestNode::start(strongroom_system::specs().into_iter().chain(strongroom_auth::specs()))
-            .await;
+    let outside = strongroom_auth::Outside { web: strongroom_testkit::web::SimWeb::new() };
+    let methods = strongroom_auth::specs(&outside);
+    let node = TestNode::start(strongroom_system::specs().into_iter().chain(methods)).await;
     let mounted = node.root("WRITE", "sys/auth/userpass", json!({"type": "userpass"})).await;
     assert!(mounted.status < 300, "{mounted:?}");
     let lookup = "auth/token/lookup-self";

@@ -71,12 +71,15 @@ pub type StartError = String;
 
 /// The plug-ins of this binary.
 pub fn registry() -> Registry {
-    let specs = strongroom_system::specs().into_iter().chain(strongroom_auth::specs()).chain(
-        strongroom_engines::registry::specs(
+    let outside =
+        strongroom_auth::Outside { web: Arc::new(strongroom_connectors::web::Network::default()) };
+    let specs = strongroom_system::specs()
+        .into_iter()
+        .chain(strongroom_auth::specs(&outside))
+        .chain(strongroom_engines::registry::specs(
             strongroom_connectors::database::builtin(),
             Arc::new(strongroom_connectors::acme::Network::default()),
-        ),
-    );
+        ));
     Registry::new(specs).with_node(strongroom_system::node_ops::spec())
 }
 

@@ -1,9 +1,11 @@
 //! What this crate's tests share.
 
 use serde_json::{Value, json};
+use strongroom_kernel::plug::Spec;
 use strongroom_kernel::policies::PolicyRecord;
 use strongroom_kernel::record::Scope;
 use strongroom_testkit::TestNode;
+use strongroom_testkit::web::SimWeb;
 
 /// A node with this crate's plug-ins, and the policies `all` (everything but sudo), `sudo` (with
 /// it) and `none`.
@@ -76,4 +78,9 @@ pub async fn records(node: &TestNode) -> usize {
         count += page.done().await.expect("readable").len();
     }
     count
+}
+
+/// The surface of every auth method, whose outside nobody is in.
+pub(crate) fn auth_specs() -> Vec<Spec> {
+    strongroom_auth::specs(&strongroom_auth::Outside { web: SimWeb::new() })
 }

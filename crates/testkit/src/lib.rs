@@ -8,6 +8,7 @@ pub mod challenges;
 pub mod databases;
 pub mod fuzz;
 pub mod servers;
+pub mod web;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};

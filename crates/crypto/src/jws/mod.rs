@@ -1,6 +1,6 @@
-//! JSON web signatures as ACME has them (RFC 7515 in its flattened form, RFC 7517, RFC 7518,
-//! RFC 7638, RFC 8037; RFC 8555 §6.2): a request is signed by a key that it carries itself, or that
-//! an account is known by.
+//! JSON web signatures (RFC 7515, RFC 7517, RFC 7518, RFC 7638, RFC 8037): as ACME has them (the
+//! flattened form, RFC 8555 §6.2: a request is signed by a key that it carries itself, or that an
+//! account is known by), and as tokens of others (the compact form).
 //!
 //! Invariants:
 //! * the algorithm is one of a closed list, and fits the key; `none` and MACs are never taken for a
@@ -9,7 +9,9 @@
 //! * one key has one form: what could be written in two ways is refused, so its thumbprint is its
 //!   name.
 
+mod compact;
 mod jwk;
+mod jwk_set;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +20,11 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use strongroom_base::json::parse_bounded;
 use strongroom_base::{Json, JsonMap};
 
-use crate::keys::{Curve, Hash, KeyType, Salt, Scheme, ecdsa_fixed_to_der};
+use crate::keys::{Curve, Hash, KeyType, PublicKey, Salt, Scheme, ecdsa_fixed_to_der};
 
+pub use compact::{Compact, sign_compact};
 pub use jwk::Jwk;
+pub use jwk_set::{SetKey, parse_set};
 
 /// Bytes of a protected header, encoded.
 pub const PROTECTED_BYTES_MAX: usize = 16 * 1024;
@@ -77,7 +81,14 @@ impl Algorithm {
         })
     }
 
-    fn fits(self, key: KeyType) -> bool {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        let named = |name: &&str| Self::named(name) == Some(self);
+        Self::NAMES.iter().copied().find(named).unwrap_or_default()
+    }
+
+    /// Is it an algorithm for such keys?
+    pub fn fits(self, key: KeyType) -> bool {
         match (self, key) {
             (Self::Rs(_) | Self::Ps(_), KeyType::Rsa(_)) => true,
             (Self::Es(curve), KeyType::Ec(of)) => curve == of,
@@ -150,8 +161,15 @@ impl Header {
 
 /// The bytes of the payload, where `key` signed them with the header's algorithm.
 pub fn verify(message: Flattened<'_>, header: &Header, key: &Jwk) -> Result<Vec<u8>, Refused> {
+    verify_by(message, header, key.public())
+}
+
+fn verify_by(
+    message: Flattened<'_>,
+    header: &Header,
+    public: &PublicKey,
+) -> Result<Vec<u8>, Refused> {
     let algorithm = header.algorithm()?;
-    let public = key.public();
     if !algorithm.fits(public.key_type()) {
         return Err(Refused::Algorithm);
     }

@@ -249,3 +249,69 @@ fn bindings() {
         assert_eq!(verify_binding(message, &header, key), Err(Refused::Algorithm), "{alg}");
     }
 }
+
+#[test]
+fn a_token_says_who_signed_it() {
+    for (kind, algorithm) in [
+        (KeyType::Rsa(2048), Algorithm::Rs(Hash::Sha256)),
+        (KeyType::Rsa(2048), Algorithm::Ps(Hash::Sha512)),
+        (KeyType::Ec(Curve::P384), Algorithm::Es(Curve::P384)),
+        (KeyType::Ed25519, Algorithm::EdDsa),
+    ] {
+        let key = PrivateKey::generate(kind).unwrap();
+        let token = sign_compact(algorithm, "key-1", b"{\"sub\":\"app\"}", &key).unwrap();
+        let compact = Compact::parse(&token).unwrap_or_else(|e| panic!("{e:?}"));
+        assert_eq!(compact.kid(), Some("key-1"));
+        assert_eq!(compact.algorithm(), Ok(algorithm));
+        let claims = compact.verify(&key.public().unwrap()).unwrap_or_else(|e| panic!("{e:?}"));
+        assert_eq!(claims["sub"], "app");
+        let other = PrivateKey::generate(kind).unwrap().public().unwrap();
+        assert_eq!(compact.verify(&other).err(), Some(Refused::Signature));
+    }
+}
+
+/// Threat CVE-2024-5798 and its kin: the token does not choose how it is verified.
+#[test]
+fn a_token_without_a_signature_or_with_a_mac_is_none() {
+    let key = PrivateKey::generate(KeyType::Ec(Curve::P256)).unwrap();
+    let public = key.public().unwrap();
+    for alg in ["none", "None", "HS256", "ES384", "RS256", ""] {
+        let header = encode(format!("{{\"alg\":\"{alg}\"}}"));
+        let signed = format!("{header}.{}", encode("{\"sub\":\"app\"}"));
+        let mac = crate::HmacKey::new(public.spki_der()).mac(&[signed.as_bytes()]);
+        for signature in [String::new(), encode(mac)] {
+            let token = format!("{signed}.{signature}");
+            let compact = Compact::parse(&token).unwrap_or_else(|e| panic!("{e:?}"));
+            assert!(compact.verify(&public).is_err(), "{alg}");
+        }
+    }
+    for token in ["", "a.b", "a.b.c.d", "..", "e30.e30.", "eyJhbGciOiJFUzI1NiIsImNyaXQiOltdfQ.e30."]
+    {
+        assert!(Compact::parse(token).is_err(), "{token}");
+    }
+}
+
+#[test]
+fn a_set_passes_over_what_does_not_sign() {
+    let key = PrivateKey::generate(KeyType::Ec(Curve::P256)).unwrap();
+    let mut json = parse_bounded(
+        Jwk::of(key.public().unwrap()).unwrap_or_else(|e| panic!("{e:?}")).canonical().as_bytes(),
+    )
+    .unwrap();
+    json["kid"] = json!("one");
+    json["alg"] = json!("ES256");
+    let mut encrypts = json.clone();
+    encrypts["use"] = json!("enc");
+    let mut secret = json.clone();
+    secret["d"] = json!("AAAA");
+    let mut other = json.clone();
+    other["alg"] = json!("HS256");
+    let set = json!({ "keys": [encrypts, { "kty": "oct", "k": "AAAA" }, secret, other, json, 7] });
+    let keys = parse_set(&set).unwrap_or_else(|e| panic!("{e:?}"));
+    assert_eq!(keys.len(), 1);
+    assert!(keys[0].may_sign(Some("one"), Algorithm::Es(Curve::P256)));
+    assert!(keys[0].may_sign(None, Algorithm::Es(Curve::P256)));
+    assert!(!keys[0].may_sign(Some("two"), Algorithm::Es(Curve::P256)));
+    assert!(!keys[0].may_sign(Some("one"), Algorithm::Es(Curve::P384)));
+    assert!(parse_set(&json!({})).is_err());
+}

@@ -20,7 +20,7 @@ use crate::testing::put_policy;
 fn specs() -> Vec<Spec> {
     crate::specs()
         .into_iter()
-        .chain(strongroom_auth::specs())
+        .chain(crate::testing::auth_specs())
         .chain(strongroom_engines::registry::specs(
             SimServers::default().databases(),
             SimChallenges::new(),
