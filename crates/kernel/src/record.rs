@@ -60,8 +60,9 @@ pub mod rows {
     pub const LEASES: RowTable = RowTable(3);
     /// Audit lines on their way from a commit to the log.
     pub const OUTBOX: RowTable = RowTable(4);
-    /// Tables of which few rows are ever read by themselves.
-    pub const PASSING: &[RowTable] = &[LEASES, OUTBOX];
+    /// Tables of which most rows are never read by themselves: a token is used now and then, or for
+    /// one thing.
+    pub const PASSING: &[RowTable] = &[TOKENS, LEASES, OUTBOX];
 }
 
 /// The index tables.
@@ -75,6 +76,8 @@ pub mod indexes {
     pub const META: IndexTable = IndexTable(2);
     /// Relations by number: what, id, id.
     pub const LINKS: IndexTable = IndexTable(3);
+    /// Tables that are read as lists.
+    pub const PASSING: &[IndexTable] = &[DUE, LINKS];
 }
 
 /// A stored type. It is written as a compact array: new fields go to the end, with

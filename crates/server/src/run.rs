@@ -18,10 +18,11 @@ use strongroom_kernel::host::{Host, LogLines, MachineView};
 use strongroom_kernel::mounts::UserLockout;
 use strongroom_kernel::node::{KernelConfig, Node, RaftNode};
 use strongroom_kernel::plug::Registry;
+use strongroom_kernel::record::{indexes, rows};
 use strongroom_kernel::seal::Seal;
 use strongroom_storage::Storage;
 use strongroom_storage::memory::MemoryStorage;
-use strongroom_storage::sqlite::{SqliteOptions, SqliteStorage};
+use strongroom_storage::sqlite::{Passing, SqliteOptions, SqliteStorage};
 
 use crate::clock::GuardedClock;
 use crate::config::{self, LogFormat, LogLevel, SealKind, ServerConfig};
@@ -319,7 +320,7 @@ pub fn open_storage(config: &ServerConfig) -> Result<Arc<dyn Storage>, StartErro
         config::Storage::Folder { path, .. } => {
             let reserve_bytes = config.own.storage_reserve_bytes;
             let cache_bytes = cache_bytes(config.cache_records, machine::memory_bytes());
-            let passing = strongroom_kernel::record::rows::PASSING;
+            let passing = Passing { rows: rows::PASSING, indexes: indexes::PASSING };
             let options =
                 SqliteOptions { reserve_bytes, cache_bytes, passing, ..SqliteOptions::default() };
             let storage = SqliteStorage::open(path, options)

@@ -9,11 +9,12 @@
 //!   is dropped if its shard changed since. (By shard and not by key: the window is some
 //!   microseconds, and a dropped fill only costs a later read.)
 //!
-//! What is written is kept, since it is mostly read soon; but not what is there for lists alone (an
-//! index entry without a value), what is gone, or a row of a table of which few rows are ever read by
-//! themselves: else a million leases at rest would push out everything else.
+//! What is written is kept, since it is mostly read soon; but not what is gone, or what is in a table of
+//! which little is ever read by itself: else a million tokens and leases at rest would push out
+//! everything else.
 
-use crate::{Change, Key, Revision, RowTable, Value};
+use super::Passing;
+use crate::{Change, Key, Revision, Value};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -28,7 +29,7 @@ pub(super) struct Cache {
     shards: Box<[Mutex<Shard>]>,
     hasher: ahash::RandomState,
     shard_bytes: usize,
-    passing: &'static [RowTable],
+    passing: Passing,
 }
 
 /// What the cache knows of a key.
@@ -95,8 +96,8 @@ impl Hasher for AlreadyHashed {
 }
 
 impl Cache {
-    /// A cache of so many bytes. Rows of the tables `passing` are not kept for having been written.
-    pub(super) fn new(bytes: usize, passing: &'static [RowTable]) -> Self {
+    /// A cache of so many bytes. What is in the tables `passing` is not kept for having been written.
+    pub(super) fn new(bytes: usize, passing: Passing) -> Self {
         Self {
             passing,
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
@@ -153,11 +154,11 @@ impl Cache {
     }
 
     fn set(&self, revision: Revision, key: &Key, value: Option<&Value>) {
-        let keep = match (key, value) {
-            (_, None) => false,
-            (Key::Row(table, _), Some(_)) => !self.passing.contains(table),
-            (Key::Index(..), Some(value)) => !value.is_empty(),
+        let passing = match key {
+            Key::Row(table, _) => self.passing.rows.contains(table),
+            Key::Index(table, _) => self.passing.indexes.contains(table),
         };
+        let keep = value.is_some() && !passing;
         let place = self.place(key);
         let mut shard = self.shard(place).lock();
         shard.changed_at = revision;
@@ -256,7 +257,7 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::RowTable;
+    use crate::{IndexTable, RowTable};
 
     const TABLE: RowTable = RowTable(0);
 
@@ -283,7 +284,7 @@ mod tests {
             (range(1 << 20), None),
             (Change::Everything, None),
         ] {
-            let cache = Cache::new(1 << 20, &[]);
+            let cache = Cache::new(1 << 20, Passing::default());
             let key = Key::Row(TABLE, 1);
             let place = cache.place(&key);
             cache.update(5, std::slice::from_ref(&change));
@@ -300,7 +301,7 @@ mod tests {
     #[test]
     fn what_is_held_is_bounded_and_what_is_used_stays() {
         const BYTES: usize = 256 << 10;
-        let cache = Cache::new(BYTES, &[]);
+        let cache = Cache::new(BYTES, Passing::default());
         let put = |id| {
             cache.fill(
                 cache.place(&Key::Row(TABLE, id)),
@@ -324,15 +325,15 @@ mod tests {
 
     #[test]
     fn what_was_written_is_kept_where_it_may_be_read() {
-        const PASSING: RowTable = RowTable(3);
-        let cache = Cache::new(1 << 20, &[PASSING]);
-        let index =
-            |text: &[u8]| Key::Index(crate::IndexTable(0), crate::IndexKey::from_slice(text));
+        const ROWS: RowTable = RowTable(3);
+        const ENTRIES: IndexTable = IndexTable(1);
+        let cache = Cache::new(1 << 20, Passing { rows: &[ROWS], indexes: &[ENTRIES] });
+        let index = |table| Key::Index(table, crate::IndexKey::from_slice(b"key"));
         for (key, text, kept) in [
             (Key::Row(TABLE, 1), "row", true),
-            (Key::Row(PASSING, 1), "row", false),
-            (index(b"name"), "id", true),
-            (index(b"due"), "", false),
+            (Key::Row(ROWS, 1), "row", false),
+            (index(IndexTable(0)), "id", true),
+            (index(ENTRIES), "id", false),
         ] {
             let known = |cache: &Cache| match cache.get(cache.place(&key), &key) {
                 Known::Yes(value) => Some(value),

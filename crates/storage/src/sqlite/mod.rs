@@ -43,14 +43,23 @@ use std::thread::JoinHandle;
 /// Bytes of a page of the data file.
 const PAGE_BYTES: u64 = 4096;
 
+/// Tables of which little is ever read by itself: that something of them was written is no reason to
+/// keep it in memory.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Passing {
+    /// Row tables.
+    pub rows: &'static [RowTable],
+    /// Index tables.
+    pub indexes: &'static [IndexTable],
+}
+
 /// How a store is opened.
 #[derive(Clone, Debug)]
 pub struct SqliteOptions {
     /// Bytes of records kept in memory.
     pub cache_bytes: usize,
-    /// Tables of which few rows are ever read by themselves: that one was written is no reason to
-    /// keep it in memory.
-    pub passing: &'static [RowTable],
+    /// What is not kept in memory for having been written.
+    pub passing: Passing,
     /// Bytes of pages the writer keeps.
     pub writer_cache_bytes: usize,
     /// Bytes of pages each reading connection keeps.
@@ -67,7 +76,7 @@ impl Default for SqliteOptions {
     fn default() -> Self {
         Self {
             cache_bytes: 8 << 20,
-            passing: &[],
+            passing: Passing::default(),
             writer_cache_bytes: 8 << 20,
             reader_cache_bytes: 16 << 20,
             log_bytes: 16 << 20,
