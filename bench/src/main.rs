@@ -46,8 +46,8 @@ usage: strongroom-bench --binary PATH [options]
   --leases N           only leases: N of them and N tokens at rest, a tenth of N that end at once, and
                        accounts a second beside PostgreSQL (with 0 only these); the promise is 1000000
   --storm N            so many leases that end at once, in place of a tenth
-  --engines            only the cryptographic engines, beside the bare primitives; --only takes names
-                       of theirs
+  --engines            only the cryptographic engines, beside the bare primitives, and logins; --only
+                       takes names of theirs
   --fairness           only one polite client beside hundreds of greedy ones
   --no-restart         leave out start-up, kill -9 and memory";
 

@@ -1,10 +1,11 @@
-//! `--engines`: what the cryptographic engines cost, beside the bare primitive and a peer.
+//! `--engines`: what the cryptographic engines and logins cost, beside the bare primitive and a peer.
 //!
-//! A table of workloads, each engine's in a file of its own ([`all`] names them). A workload says how a
+//! A table of workloads, each engine's and those of logins in files of their own ([`all`] names them). A workload says how a
 //! server is made ready for it, what its requests are, and what the primitive is that it stands for;
 //! it is measured on ours and on the peer round by round, and its figures are set beside what one core
 //! does of the bare primitive.
 
+mod logins;
 mod pki;
 mod ssh;
 mod transit;
@@ -61,9 +62,15 @@ impl Default for Workload {
     }
 }
 
-/// Every engine's type, which is where it is mounted too, and its workloads.
-fn all() -> Vec<(&'static str, Vec<Workload>)> {
-    vec![("pki", pki::workloads()), ("ssh", ssh::workloads()), ("transit", transit::workloads())]
+/// The engines' types, which are where they are mounted, too.
+const ENGINES: [&str; 3] = ["pki", "ssh", "transit"];
+
+/// All workloads.
+fn all() -> Vec<Workload> {
+    [pki::workloads(), ssh::workloads(), transit::workloads(), logins::workloads()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// For how long a primitive is tried.
@@ -79,7 +86,7 @@ impl Subject {
     fn new(kind: Kind, binary: &std::path::Path, options: &Options) -> Result<Self, String> {
         let server = Server::fresh(kind, binary, &options.dir)?;
         let mut policy = String::new();
-        for (engine, _) in all() {
+        for engine in ENGINES {
             let path = format!("sys/mounts/{engine}");
             let body = json!({ "type": engine, "config": { "max_lease_ttl": "87600h" } });
             server.call("POST", &path, &server.root, &body)?;
@@ -117,10 +124,8 @@ pub fn run(options: &Options) -> Result<(), String> {
             || options.only.iter().any(|word| workload.name.contains(word.as_str()))
     };
     let mut rows = Vec::new();
-    for (_, workloads) in all() {
-        for workload in workloads.into_iter().filter(wanted) {
-            rows.push(measure(workload, &ours, peer.as_ref(), options)?);
-        }
+    for workload in all().into_iter().filter(wanted) {
+        rows.push(measure(workload, &ours, peer.as_ref(), options)?);
     }
     print(&rows);
     if let Some(file) = &options.json {
