@@ -16,6 +16,7 @@ type Service = Arc<dyn Fn(&Call) -> Answer + Send + Sync>;
 pub struct SimWeb {
     services: Mutex<HashMap<String, Service>>,
     calls: Mutex<Vec<String>>,
+    held: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl std::fmt::Debug for SimWeb {
@@ -51,6 +52,14 @@ impl SimWeb {
         self.services.lock().remove(url);
     }
 
+    /// Calls to `url` and below it wait until the answer of this is dropped.
+    pub fn hold(&self, url: &str) -> tokio::sync::OwnedMutexGuard<()> {
+        let door = Arc::new(tokio::sync::Mutex::new(()));
+        let guard = door.clone().try_lock_owned().expect("nobody has it yet");
+        self.held.lock().insert(url.to_owned(), door);
+        guard
+    }
+
     /// How many calls there were to `url` and below it.
     pub fn calls(&self, url: &str) -> usize {
         self.calls.lock().iter().filter(|called| called.starts_with(url)).count()
@@ -64,6 +73,15 @@ impl Web for SimWeb {
             // Whoever else wants the same comes meanwhile.
             for _ in 0..8 {
                 tokio::task::yield_now().await;
+            }
+            let held = {
+                let held = self.held.lock();
+                held.iter()
+                    .find(|(url, _)| call.url.starts_with(url.as_str()))
+                    .map(|(_, door)| door.clone())
+            };
+            if let Some(door) = held {
+                drop(door.lock().await);
             }
             let service = {
                 let services = self.services.lock();
