@@ -239,6 +239,9 @@ fn imports(source: &Source) -> Vec<String> {
     wrong
 }
 
+/// Folders of `auth` that are no method: what several methods need.
+const SHARED: &[&str] = &["jwts"];
+
 /// A folder of `engines`, `auth` that names a sibling, or a folder of the kernel that names a
 /// higher one.
 fn siblings(source: &Source) -> Vec<String> {
@@ -270,8 +273,8 @@ fn siblings(source: &Source) -> Vec<String> {
                     }
                     _ => false,
                 },
-                // Shared things have no folder: limits, errors, and the like stay in files.
-                _ => other != folder && is_folder(crate_name, other),
+                // Most of what is shared has no folder: limits, errors, and the like stay in files.
+                _ => other != folder && is_folder(crate_name, other) && !SHARED.contains(&other),
             };
             if bad {
                 wrong.push(format!("{}:{}: names {other}", source.path, number + 1));

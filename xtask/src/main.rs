@@ -10,6 +10,7 @@
 mod cache;
 mod dist;
 mod edges;
+mod kubernetes;
 mod licences;
 mod mutants;
 mod readme;
@@ -18,6 +19,7 @@ mod tidy;
 mod tools;
 mod workspace;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use stages::Stages;
@@ -59,21 +61,48 @@ fn main() -> ExitCode {
     }
 }
 
+/// What tests need beside their own programs: variables that they read, and what is still being
+/// built.
+struct Needed {
+    variables: Vec<(OsString, OsString)>,
+    kubernetes: kubernetes::Build,
+}
+
+fn needed(stages: &mut Stages) -> Result<Needed, String> {
+    let variables = stages.run("tools for tests", tools::install)?;
+    let kubernetes = stages.run("the build of Kubernetes begins", kubernetes::Build::begin)?;
+    Ok(Needed { variables, kubernetes })
+}
+
 /// Everything that `test` runs; its last lines are the test runner's own.
 fn test(stages: &mut Stages, args: &[String]) -> Result<(), String> {
-    let tools = stages.run("tools for tests", tools::install)?;
+    let needed = needed(stages)?;
+    test_with(stages, needed, args)
+}
+
+fn test_with(stages: &mut Stages, needed: Needed, args: &[String]) -> Result<(), String> {
+    let all = ["test", "--workspace", "--locked"];
+    let mut build = cache::cargo(&all);
+    // What stands behind `--` is for the tests themselves.
+    build.args(args.iter().take_while(|arg| *arg != "--"));
+    if !args.iter().any(|arg| arg == "--no-run") {
+        build.arg("--no-run");
+    }
+    stages.command("the tests are built", build)?;
+    let kubernetes = stages.run("Kubernetes is built", || needed.kubernetes.wait())?;
     stages.report();
-    let mut cargo = cache::cargo(&["test", "--workspace", "--locked"]);
-    cargo.args(args).envs(tools);
+    let mut cargo = cache::cargo(&all);
+    cargo.args(args).envs(needed.variables).envs([kubernetes]);
     stages.command("tests", cargo)
 }
 
 fn ci(stages: &mut Stages) -> Result<(), String> {
     stages.command("formatting", cache::cargo(&["fmt", "--all", "--check"]))?;
     stages.run("checks without a build", check)?;
+    let needed = needed(stages)?;
     let lints = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     stages.command("lints", cache::cargo(&lints))?;
-    test(stages, &[])?;
+    test_with(stages, needed, &[])?;
     readme(stages)?;
     stages.report();
     Ok(())

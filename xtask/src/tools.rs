@@ -4,7 +4,7 @@
 //! Tests find them by environment variables; what can't be installed is said here, and the tests
 //! that need it fail with the same words, never pass in silence.
 
-use std::{ffi::OsString, fs, path::Path, process::Command};
+use std::{ffi::OsString, fs, path::PathBuf, process::Command};
 
 use crate::{cache, stages::run};
 
@@ -84,12 +84,18 @@ fn install_packages() -> Result<(), String> {
     apt(&install).or_else(|_| apt(&["update"]).and_then(|()| apt(&install)))
 }
 
-/// The environment's interpreter. It is made anew when the list of packages has changed.
-fn python() -> Result<std::path::PathBuf, String> {
-    let folder = cache::folder().join("python");
-    let (python, stamp) = (folder.join("bin/python"), folder.join("packages"));
-    if fs::read_to_string(&stamp).is_ok_and(|packages| packages == PYTHON_PACKAGES) {
-        return Ok(python);
+/// The interpreter of the tests' environment.
+fn python() -> Result<PathBuf, String> {
+    Ok(environment("python", PYTHON_PACKAGES)?.join("bin/python"))
+}
+
+/// The folder of a virtual environment called `name` with these packages. It is made anew when the
+/// list of packages has changed.
+pub fn environment(name: &str, packages: &str) -> Result<PathBuf, String> {
+    let folder = cache::folder().join(name);
+    let stamp = folder.join("packages");
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == packages) {
+        return Ok(folder);
     }
     let text = |e: std::io::Error| format!("{}: {e}", folder.display());
     if folder.exists() {
@@ -99,10 +105,11 @@ fn python() -> Result<std::path::PathBuf, String> {
     let mut venv = Command::new("python3");
     venv.args(["-m", "venv"]).arg(&folder);
     run(venv)?;
-    let mut pip = Command::new(&python);
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
-    pip.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("python.txt"));
+    let list = folder.join("to-install");
+    fs::write(&list, packages).map_err(text)?;
+    let mut pip = Command::new(folder.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&list);
     run(pip)?;
-    fs::write(&stamp, PYTHON_PACKAGES).map_err(text)?;
-    Ok(python)
+    fs::rename(&list, &stamp).map_err(text)?;
+    Ok(folder)
 }

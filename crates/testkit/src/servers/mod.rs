@@ -3,6 +3,7 @@
 
 pub mod dns;
 pub mod guard;
+pub mod kubernetes;
 pub mod mariadb;
 pub mod postgresql;
 pub mod redis;
