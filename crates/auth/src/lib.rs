@@ -7,6 +7,7 @@
 
 pub mod approle;
 pub mod jwts;
+pub mod kubernetes;
 pub mod registry;
 pub mod token_params;
 pub mod userpass;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_connectors::files::Files;
 use strongroom_connectors::web::Web;
 use strongroom_kernel::plug::Spec;
 
@@ -10,9 +11,11 @@ use strongroom_kernel::plug::Spec;
 pub struct Outside {
     /// Services over HTTP.
     pub web: Arc<dyn Web>,
+    /// What the machine put down for the server.
+    pub files: Arc<dyn Files>,
 }
 
 /// The surface of every method, over `outside`.
-pub fn specs(_outside: &Outside) -> Vec<Spec> {
-    vec![crate::approle::spec(), crate::userpass::spec()]
+pub fn specs(outside: &Outside) -> Vec<Spec> {
+    vec![crate::approle::spec(), crate::kubernetes::spec(outside), crate::userpass::spec()]
 }

@@ -7,5 +7,6 @@
 
 pub mod acme;
 pub mod database;
+pub mod files;
 pub mod template;
 pub mod web;

@@ -170,7 +170,10 @@ fn shares_and_keys_of_key_holders() {
 #[tokio::test]
 async fn requests_tokens_bodies_and_the_audit_log() {
     let fuzz = Fuzz::new(5);
-    let outside = strongroom_auth::Outside { web: strongroom_testkit::web::SimWeb::new() };
+    let outside = strongroom_auth::Outside {
+        web: strongroom_testkit::web::SimWeb::new(),
+        files: strongroom_testkit::files::SimFiles::new(),
+    };
     let methods = strongroom_auth::specs(&outside);
     let node = TestNode::start(strongroom_system::specs().into_iter().chain(methods)).await;
     let mounted = node.root("WRITE", "sys/auth/userpass", json!({"type": "userpass"})).await;

@@ -72,8 +72,10 @@ pub type StartError = String;
 
 /// The plug-ins of this binary.
 pub fn registry() -> Registry {
-    let outside =
-        strongroom_auth::Outside { web: Arc::new(strongroom_connectors::web::Network::default()) };
+    let outside = strongroom_auth::Outside {
+        web: Arc::new(strongroom_connectors::web::Network::default()),
+        files: Arc::new(strongroom_connectors::files::Machine),
+    };
     let specs = strongroom_system::specs()
         .into_iter()
         .chain(strongroom_auth::specs(&outside))

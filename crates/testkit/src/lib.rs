@@ -6,6 +6,7 @@
 
 pub mod challenges;
 pub mod databases;
+pub mod files;
 pub mod fuzz;
 pub mod servers;
 pub mod web;

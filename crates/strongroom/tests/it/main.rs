@@ -10,6 +10,7 @@ mod disk;
 mod drain;
 mod hardening;
 mod hvac;
+mod kubernetes;
 mod limits;
 mod live;
 mod monitor;
