@@ -110,6 +110,9 @@ const PRIMITIVES: &[&str] = &[
     "rand",
 ];
 
+/// Folders of `engines` and `auth` that hold what several plug-ins share. They know no plug-in.
+const SHARED: &[&str] = &["jwts"];
+
 /// The kernel's folders, lowest first; those of one line may know each other.
 const KERNEL_LAYERS: &[&[&str]] = &[
     &["record", "barrier"],
@@ -239,9 +242,6 @@ fn imports(source: &Source) -> Vec<String> {
     wrong
 }
 
-/// Folders of `auth` that are no method: what several methods need.
-const SHARED: &[&str] = &["jwts"];
-
 /// A folder of `engines`, `auth` that names a sibling, or a folder of the kernel that names a
 /// higher one.
 fn siblings(source: &Source) -> Vec<String> {
@@ -273,7 +273,7 @@ fn siblings(source: &Source) -> Vec<String> {
                     }
                     _ => false,
                 },
-                // Most of what is shared has no folder: limits, errors, and the like stay in files.
+                // Shared things mostly have no folder: limits, errors, and the like stay in files.
                 _ => other != folder && is_folder(crate_name, other) && !SHARED.contains(&other),
             };
             if bad {

@@ -1,5 +1,6 @@
 use strongroom_crypto::keys::Hash;
 
+use super::super::LOGINS_AT_A_TIME;
 use super::*;
 
 #[tokio::test]
@@ -107,7 +108,7 @@ async fn labels_let_a_namespace_in() {
     bed.web.down(NAMESPACE);
     assert_eq!(bed.login("app", &token).await.status, 502);
     bed.web.serve(NAMESPACE, move |call| {
-        assert_eq!((bearer(call), call.ca.as_str()), ("the-reviewer".to_owned(), CA));
+        assert_eq!(bearer(call), "the-reviewer");
         SimWeb::reply(200, namespace(json!({"env": "prod", "x": "y"})))
     });
     assert_eq!(bed.login("app", &token).await.status, 200);
@@ -229,4 +230,29 @@ async fn annotations_are_metadata_of_the_alias() {
     }
     bed.web.down(ACCOUNT);
     assert_eq!(bed.login("app", &token).await.status, 502);
+}
+
+/// Threat: an API server that does not answer is not asked by all who come.
+#[tokio::test]
+async fn so_many_ask_at_a_time_and_the_others_wait() {
+    let bed = Arc::new(Bed::new().await);
+    let token = bed.token(json!({}));
+    assert_eq!(bed.login("app", &token).await.status, 200);
+    let release = bed.web.hold(REVIEWS);
+    let logins = (0..LOGINS_AT_A_TIME + 8).map(|_| {
+        let (bed, token) = (bed.clone(), token.clone());
+        tokio::spawn(async move { bed.login("app", &token).await.status })
+    });
+    let logins: Vec<_> = logins.collect();
+    while bed.questions() < LOGINS_AT_A_TIME + 1 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bed.questions(), LOGINS_AT_A_TIME + 1);
+    drop(release);
+    for login in logins {
+        assert_eq!(login.await.unwrap(), 200);
+    }
 }
