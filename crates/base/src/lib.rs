@@ -14,6 +14,7 @@ pub mod hcl;
 pub mod json;
 pub mod limits;
 pub mod path;
+pub mod percent;
 pub mod secret;
 pub mod time;
 

@@ -4,6 +4,7 @@
 //! A URL is taken apart first and its parts are decoded then, and only after that name and password
 //! are put in: no character of a password can change what the URL says.
 
+pub use strongroom_base::percent::decode;
 use zeroize::Zeroizing;
 
 /// Hosts that one URL may name: each of them is waited for.
@@ -38,22 +39,6 @@ impl Login<'_> {
     }
 }
 
-/// Replaces `%41` and the like; none if an escape is broken or what comes out is not UTF-8.
-pub fn decode(text: &str) -> Option<Zeroizing<String>> {
-    let mut out = Zeroizing::new(Vec::with_capacity(text.len()));
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte == b'%' {
-            let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
-            let (high, low) = (digit()?, digit()?);
-            out.push(u8::try_from(16 * high + low).ok()?);
-        } else {
-            out.push(byte);
-        }
-    }
-    std::str::from_utf8(&out).ok().map(|text| Zeroizing::new(text.to_owned()))
-}
-
 /// `host`, `host:port`, `[address]:port`, with the port that stands for none.
 pub fn host_and_port(text: &str, default: u16) -> Option<(String, u16)> {
     let (host, port) = match text.strip_prefix('[') {
@@ -83,22 +68,6 @@ mod tests {
         ];
         for (text, expected) in cases {
             assert_eq!(*login.fill(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn escapes_are_decoded_or_refused() {
-        let cases = [
-            ("a%20b%2fc%2F+", Some("a b/c/+")),
-            ("%c3%bc", Some("ü")),
-            ("%", None),
-            ("%4", None),
-            ("%zz", None),
-            ("%ü1", None),
-            ("%ff", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(decode(text).as_deref().map(String::as_str), expected, "{text}");
         }
     }
 

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
 use strongroom_base::limits::TOKEN_BYTES_MAX;
-use strongroom_base::{Error, RequestPath, Result, SecretString, parse_duration};
+use strongroom_base::{Error, RequestPath, Result, SecretString, parse_duration, percent};
 use strongroom_kernel::pipeline::{Bounds, Call};
 use strongroom_kernel::plug::{Peer, Verb};
 
@@ -167,20 +167,7 @@ fn decode(text: &str) -> Option<String> {
     if !text.contains(['%', '+']) {
         return Some(text.to_owned());
     }
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'+' => out.push(b' '),
-            b'%' => {
-                let digit = |b: Option<u8>| (b? as char).to_digit(16);
-                let (hi, lo) = (digit(bytes.next())?, digit(bytes.next())?);
-                out.push((hi * 16 + lo) as u8);
-            }
-            _ => out.push(byte),
-        }
-    }
-    String::from_utf8(out).ok()
+    percent::decode_query(text).map(|text| text.to_string())
 }
 
 #[cfg(test)]

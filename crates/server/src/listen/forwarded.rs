@@ -143,29 +143,13 @@ impl CertificateHeader {
         for decoder in &self.decoders {
             text = match decoder {
                 Decoder::Rfc9440 => text.strip_prefix(':')?.strip_suffix(':')?.to_owned(),
-                Decoder::Url => percent_decode(&text)?,
+                Decoder::Url => strongroom_base::percent::decode(&text)?.to_string(),
                 Decoder::Pem => pem_body(&text)?,
             };
         }
         let text: String = text.split_ascii_whitespace().collect();
         base64::engine::general_purpose::STANDARD.decode(text).ok().filter(|der| !der.is_empty())
     }
-}
-
-fn percent_decode(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'%' => {
-                let high = (bytes.next()? as char).to_digit(16)?;
-                let low = (bytes.next()? as char).to_digit(16)?;
-                u8::try_from(high * 16 + low).ok()?
-            }
-            byte => byte,
-        });
-    }
-    String::from_utf8(out).ok()
 }
 
 fn pem_body(text: &str) -> Option<String> {
