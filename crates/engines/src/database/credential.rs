@@ -1,12 +1,57 @@
 //! What a new account proves itself with.
 
-use strongroom_base::{Error, Json, Result, SecretString};
+use strongroom_base::{Error, Json, Result, SecretString, Timestamp};
 use strongroom_connectors::database::{Credential, CredentialKind};
 use strongroom_crypto::keys::{KeyType, PrivateKey};
 use strongroom_kernel::plug::ReadCx;
 
+use super::certificate::Pending;
 use super::connection::{Connection, Open};
 use super::role::CredentialSettings;
+
+/// A credential for an account with a lease.
+pub enum Prepared {
+    /// It is there.
+    Ready(Generated),
+    /// It ends with the lease.
+    Certificate(Box<Pending>),
+}
+
+impl Prepared {
+    /// A credential as the role of this name has it, if the connection's database takes such.
+    pub async fn new(
+        cx: &ReadCx<'_>,
+        (role, settings): (&str, &CredentialSettings),
+        connection: &Connection,
+        open: &Open,
+    ) -> Result<Self> {
+        let is_certificate = settings.kind() == CredentialKind::ClientCertificate;
+        if is_certificate && open.traits.credentials.contains(&settings.kind()) {
+            return Ok(Self::Certificate(Box::new(Pending::new(cx, settings, role).await?)));
+        }
+        Generated::new(cx, settings, connection, open).await.map(Self::Ready)
+    }
+
+    /// The database's part.
+    pub fn credential(&self) -> &Credential {
+        match self {
+            Self::Ready(generated) => &generated.credential,
+            Self::Certificate(pending) => &pending.credential,
+        }
+    }
+
+    /// The caller's part, as members of an answer, where the account is good until `expires`.
+    pub fn members(&self, cx: &ReadCx<'_>, expires: Timestamp) -> Result<Vec<(String, Json)>> {
+        match self {
+            Self::Ready(generated) => Ok(vec![generated.member()]),
+            Self::Certificate(pending) => {
+                let all = pending.answer(cx, expires)?.into_iter();
+                let shown = |value: SecretString| Json::String(value.expose_secret().clone());
+                Ok(all.map(|(name, value)| (name.to_owned(), shown(value))).collect())
+            }
+        }
+    }
+}
 
 /// A new credential: what the database gets of it, and what the caller gets.
 pub struct Generated {

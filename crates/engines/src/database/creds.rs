@@ -8,7 +8,7 @@ use strongroom_kernel::plug::{
 };
 
 use super::connection;
-use super::credential::Generated;
+use super::credential::Prepared;
 use super::role::Role;
 use super::{DatabaseEngine, failed};
 
@@ -85,7 +85,8 @@ impl Command<ReadCreds> for DatabaseEngine {
         let connection = connection::find(&cx.view(), &role.db_name).await?;
         connection.check_role(&op.name)?;
         let open = self.connect(cx, &role.db_name, &connection)?;
-        let generated = Generated::new(cx, &role.credential, &connection, &open).await?;
+        let credential = (op.name.as_str(), &role.credential);
+        let prepared = Prepared::new(cx, credential, &connection, &open).await?;
         let username = open.username(cx, cx.request.display_name(), &op.name)?;
         let leased = Leased {
             username: &username,
@@ -101,10 +102,18 @@ impl Command<ReadCreds> for DatabaseEngine {
             internal: leased.write(),
         };
         let ends = cx.intend(&lease).await?;
+        let expires = ends.plus_seconds(GRACE_SECONDS);
+        let members = match prepared.members(cx, expires) {
+            Ok(members) => members,
+            Err(e) => {
+                cx.withdraw().await?;
+                return Err(e);
+            }
+        };
         let account = NewAccount {
             name: &username,
-            credential: &generated.credential,
-            expires: ends.plus_seconds(GRACE_SECONDS),
+            credential: prepared.credential(),
+            expires,
             statements: &role.creation,
             rollback: &role.rollback,
         };
@@ -119,7 +128,7 @@ impl Command<ReadCreds> for DatabaseEngine {
             return Err(failed("failed to create the account", &e));
         }
         let mut data = JsonMap::new();
-        data.extend([generated.member()]);
+        data.extend(members);
         data.insert("username".to_owned(), username.into());
         let mut reply = Reply::data(Json::Object(data));
         reply.lease = Some(lease);

@@ -15,16 +15,7 @@
 //!
 //! The drivers come from outside, so that a simulation can put databases of its own in their place.
 
-/// What operations answer, and their verbs.
-macro_rules! ops {
-    ($($op:ident $reply:ty, $verb:ident;)+) => {
-        $(impl Op for $op {
-            type Reply = $reply;
-            const VERB: Verb = Verb::$verb;
-        })+
-    };
-}
-
+mod certificate;
 mod config;
 mod connection;
 mod credential;

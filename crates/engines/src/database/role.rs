@@ -8,6 +8,8 @@ use strongroom_connectors::database::CredentialKind;
 use strongroom_kernel::record::Record;
 use zeroize::Zeroize;
 
+use super::certificate::Authority;
+
 /// A role's record.
 #[derive(Default, Serialize, Deserialize)]
 pub struct Role {
@@ -101,6 +103,11 @@ impl CredentialSettings {
         found.map_or(CredentialKind::Password, |(.., kind)| *kind)
     }
 
+    /// `credential_config` as it is kept, an authority's key included.
+    pub fn config(&self) -> &BTreeMap<String, String> {
+        &self.config
+    }
+
     /// The role's own password policy, or "".
     pub fn password_policy(&self) -> &str {
         self.config.get("password_policy").map_or("", String::as_str)
@@ -163,7 +170,7 @@ fn certificate_config(config: BTreeMap<String, String>) -> Result<BTreeMap<Strin
     let mut config = only(config, &CERTIFICATE_FIELDS);
     match config.get("key_type").map(String::as_str) {
         Some("rsa") => bits(&mut config, "key_bits", "2048", &RSA_BITS)?,
-        Some("ec") => bits(&mut config, "key_bits", "256", &["224", "256", "384", "521"])?,
+        Some("ec") => bits(&mut config, "key_bits", "256", &["256", "384", "521"])?,
         Some("ed25519") => {}
         _ => return Err(invalid("invalid key_type")),
     }
@@ -173,5 +180,6 @@ fn certificate_config(config: BTreeMap<String, String>) -> Result<BTreeMap<Strin
             return Err(invalid(format!("missing required {name}")));
         }
     }
+    Authority::read(&config).map_err(invalid)?;
     Ok(config)
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use strongroom_base::{Error, Json, Result, Ttl, fields};
 use strongroom_kernel::plug::lists::{self, Keys};
 use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
+    Command, EngineSpec, Exists, Query, ReadCx, Reply, WriteCx, names, ops,
 };
 
 use super::role::Role;

@@ -7,7 +7,7 @@ use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, Ttl, fields};
 use strongroom_kernel::plug::lists::{self, Keys};
 use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
+    Command, EngineSpec, Exists, Query, ReadCx, Reply, WriteCx, names, ops,
 };
 
 use super::connection;

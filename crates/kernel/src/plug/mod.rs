@@ -29,6 +29,7 @@ use crate::mount::Mount;
 use crate::policy::Capability;
 use crate::tokens::Token;
 
+pub use crate::__ops as ops;
 pub use crate::identity::GrantAlias;
 pub use crate::mount::Class;
 pub use crate::tokens::TokenParams;
@@ -110,6 +111,20 @@ pub trait Op: Fields + Send + 'static {
     const RULE: Rule = Rule::Token;
     /// Is it about the whole server, and so refused in every namespace but the root?
     const ROOT_NAMESPACE_ONLY: bool = false;
+}
+
+/// What operations answer, their verbs, and who may call them where that is not [`Rule::Token`]:
+/// `ReadRole Json, Read;` or `FetchCa (), Read, Open;`. To be imported as `plug::ops`.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! __ops {
+    ($($op:ident $reply:ty, $verb:ident $(, $rule:ident)?;)+) => {
+        $(impl $crate::plug::Op for $op {
+            type Reply = $reply;
+            const VERB: $crate::plug::Verb = $crate::plug::Verb::$verb;
+            $(const RULE: $crate::plug::Rule = $crate::plug::Rule::$rule;)?
+        })+
+    };
 }
 
 /// An operation that cannot write.

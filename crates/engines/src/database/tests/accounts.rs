@@ -2,6 +2,11 @@
 
 use serde_json::{Value, json};
 use strongroom_base::Clock;
+use strongroom_crypto::keys::{KeyType, PrivateKey};
+use strongroom_crypto::x509::{
+    Certificate, Extension, KeyUsage, NameBuilder, SignatureAlgorithm, Template, attributes,
+    pem_blocks,
+};
 
 use super::Room;
 
@@ -133,4 +138,89 @@ async fn an_account_may_have_a_key_in_place_of_a_password() {
     assert_eq!(got.data().get("password"), None);
     let there = room.servers.account("db", name).unwrap().credential;
     assert!(there.starts_with("-----BEGIN PUBLIC KEY-----\n"));
+}
+
+/// A certificate authority of its own.
+pub fn authority() -> (Certificate, PrivateKey) {
+    let key = PrivateKey::generate(KeyType::named("ec", 384).unwrap()).unwrap();
+    let name = NameBuilder::default().step(attributes::COMMON_NAME, &["Accounts"]).build();
+    let template = Template {
+        serial: vec![1],
+        issuer: name.clone(),
+        subject: name,
+        not_before: 1_700_000_000,
+        not_after: 1_900_000_000,
+        spki: key.public().unwrap().spki_der().to_vec(),
+        extensions: vec![Extension::basic_constraints(true, None)],
+    };
+    let algorithm = SignatureAlgorithm::for_key(key.key_type(), 0, false);
+    (template.sign(&key, algorithm).unwrap(), key)
+}
+
+/// Another certificate of the same key, for an authority or not.
+pub fn signed(key: &PrivateKey, ca: &Certificate, authority: bool) -> Certificate {
+    let template = Template {
+        serial: vec![2],
+        issuer: ca.subject.clone(),
+        subject: ca.subject.clone(),
+        not_before: 1_700_000_000,
+        not_after: 1_900_000_000,
+        spki: ca.spki.clone(),
+        extensions: vec![Extension::basic_constraints(authority, None)],
+    };
+    template.sign(key, SignatureAlgorithm::for_key(key.key_type(), 0, false)).unwrap()
+}
+
+/// The database knows the certificate's subject, and the caller has the certificate with its key; it
+/// ends with the account.
+#[tokio::test]
+async fn accounts_by_certificates() {
+    let room = Room::new().await;
+    let (ca, ca_key) = authority();
+    for (kind, bits) in [("rsa", 2_048), ("ec", 256), ("ec", 521), ("ed25519", 0)] {
+        let config = json!({
+            "common_name_template": "{{.DisplayName}}-{{.RoleName}}",
+            "ca_cert": ca.pem(),
+            "ca_private_key": ca_key.to_traditional_pem().unwrap().expose_secret(),
+            "key_type": kind, "key_bits": bits, "signature_bits": 512,
+        });
+        room.role(
+            "app",
+            json!({
+                "credential_type": "client_certificate", "credential_config": config,
+                "default_ttl": 600,
+            }),
+        )
+        .await;
+        let got = room.ok("READ", "database/creds/app", Value::Null).await;
+        let data = got.data();
+        let text = |name: &str| data[name].as_str().unwrap_or_else(|| panic!("{name}: {data}"));
+        assert_eq!(data.as_object().unwrap().len(), 4, "{data}");
+        assert_eq!(text("private_key_type"), kind);
+        let (blocks, _) = pem_blocks(text("client_certificate")).unwrap();
+        let certificate = Certificate::from_der(&blocks[0].der).unwrap();
+        assert!(certificate.is_issued_by(&ca) && !certificate.is_authority());
+        let key = PrivateKey::from_pem(text("private_key")).unwrap();
+        assert_eq!(key.public().unwrap().spki_der(), certificate.spki);
+        let now = room.node.clock.now().seconds();
+        assert_eq!((certificate.not_before, certificate.not_after), (now - 30, now + 605));
+        let usage = certificate.key_usage().unwrap();
+        assert!(usage.has(KeyUsage::DIGITAL_SIGNATURE) && !usage.has(KeyUsage::CERT_SIGN));
+        let made = room.servers.account("db", text("username")).unwrap();
+        assert_eq!(made.credential, "CN=root-app");
+        assert_eq!(certificate.subject.to_string(), made.credential);
+        assert!(!got.body.to_string().contains("ca_private_key"));
+        room.later(601).await;
+        assert!(room.accounts().is_empty());
+    }
+    // A name that no certificate can have leaves nothing behind.
+    let config = json!({
+        "common_name_template": "{{.RoleName}}".repeat(30), "ca_cert": ca.pem(), "key_type": "ec",
+        "ca_private_key": ca_key.to_pkcs8_pem().expose_secret(),
+    });
+    let role = json!({ "credential_type": "client_certificate", "credential_config": config });
+    room.role("app", role).await;
+    let got = room.call("READ", "database/creds/app", Value::Null).await;
+    assert!(got.status == 400 && got.errors().contains("common name"), "{got:?}");
+    assert!(room.accounts().is_empty());
 }

@@ -38,9 +38,10 @@ async fn a_role_is_shown_as_it_was_written() {
 #[tokio::test]
 async fn credentials_have_settings_with_defaults() {
     let room = Room::new().await;
+    let (ca, key) = super::accounts::authority();
     let certificate = json!({
-        "common_name_template": "{{.RoleName}}", "ca_cert": "c", "ca_private_key": "secret-key",
-        "key_type": "ec",
+        "common_name_template": "{{.RoleName}}", "ca_cert": ca.pem(),
+        "ca_private_key": key.to_pkcs8_pem().expose_secret(), "key_type": "ec",
     });
     for (kind, config, shown) in [
         ("password", json!({}), Value::Null),
@@ -59,7 +60,7 @@ async fn credentials_have_settings_with_defaults() {
             "client_certificate",
             certificate,
             json!({
-                "common_name_template": "{{.RoleName}}", "ca_cert": "c", "key_type": "ec",
+                "common_name_template": "{{.RoleName}}", "ca_cert": ca.pem(), "key_type": "ec",
                 "key_bits": 256, "signature_bits": 256,
             }),
         ),
@@ -74,6 +75,18 @@ async fn credentials_have_settings_with_defaults() {
 #[tokio::test]
 async fn what_is_wrong_is_refused() {
     let room = Room::new().await;
+    let (ca, key) = super::accounts::authority();
+    let leaf = super::accounts::signed(&key, &ca, false);
+    let with = |more: Value| {
+        let mut config = json!({
+            "common_name_template": "x", "ca_cert": ca.pem(), "key_type": "ec",
+            "ca_private_key": key.to_pkcs8_pem().expose_secret(),
+        });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({
+            "db_name": "d", "credential_type": "client_certificate", "credential_config": config,
+        })
+    };
     for (body, problem) in [
         (json!({}), "database name is required"),
         (json!({ "db_name": "d", "credential_type": "x" }), "invalid credential_type"),
@@ -89,6 +102,19 @@ async fn what_is_wrong_is_refused() {
                     "credential_config": { "key_type": "ed25519" } }),
             "missing required common_name_template",
         ),
+        (with(json!({ "ca_cert": "c" })), "certificate not found in the PEM bundle"),
+        (with(json!({ "ca_cert": leaf.pem() })), "not marked for CA use"),
+        (with(json!({ "ca_private_key": "c" })), "private key not found in the PEM bundle"),
+        (
+            with(
+                json!({ "ca_private_key": super::accounts::authority().1.to_pkcs8_pem().expose_secret() }),
+            ),
+            "the private key is not the certificate's",
+        ),
+        (with(json!({ "common_name_template": "{{" })), "failed to create template"),
+        (with(json!({ "key_bits": 224 })), "invalid key_bits"),
+        (with(json!({ "key_type": "dsa" })), "invalid key_type"),
+        (with(json!({ "signature_bits": 1 })), "invalid signature_bits"),
     ] {
         let got = room.call("WRITE", "database/roles/r", body.clone()).await;
         assert_eq!(got.status, 400, "{body}: {got:?}");
