@@ -1,14 +1,11 @@
 //! Private keys as files of SSH have them: OpenSSH's own format (PROTOCOL.key) beside PEM's.
 
-use der::asn1::{ObjectIdentifier, UintRef};
-use der::{Encode, Sequence};
-use sec1::{EcParameters, EcPrivateKey};
-use strongroom_base::{Error, Result, SecretString};
+use strongroom_base::{Error, Result, Secret, SecretString};
 use zeroize::Zeroizing;
 
 use super::PublicKey;
 use super::wire::{Reader, Writer};
-use crate::keys::{Curve, KeyType, PrivateKey, pem_blocks, pem_in_lines};
+use crate::keys::{Curve, KeyType, PrivateKey, RsaParts, pem_blocks, pem_in_lines};
 
 const LABEL: &str = "OPENSSH PRIVATE KEY";
 /// Characters of a line of the file; some readers take no other number.
@@ -115,35 +112,11 @@ fn ed25519(reader: &mut Reader<'_>) -> Result<PrivateKey> {
 fn ec(reader: &mut Reader<'_>, curve: Curve) -> Result<PrivateKey> {
     let mut parts = || Some((reader.string()?, reader.string()?, reader.mpint()?));
     let (_name, point, scalar) = parts().ok_or_else(unreadable)?;
-    let mut padded = Zeroizing::new(vec![0; curve.bytes()]);
-    let zeros = padded.len().checked_sub(scalar.len()).ok_or_else(unreadable)?;
-    padded[zeros..].copy_from_slice(scalar);
-    let named = match curve {
-        Curve::P256 => "1.2.840.10045.3.1.7",
-        Curve::P384 => "1.3.132.0.34",
-        Curve::P521 => "1.3.132.0.35",
-    };
-    let named = ObjectIdentifier::new(named).map_err(|_| unreadable())?;
-    let key = EcPrivateKey {
-        private_key: &padded,
-        parameters: Some(EcParameters::NamedCurve(named)),
-        public_key: Some(point),
-    };
-    PrivateKey::from_sec1_der(&Zeroizing::new(key.to_der().map_err(|_| unreadable())?))
-}
-
-/// `RSAPrivateKey` (RFC 8017, appendix A.1.2).
-#[derive(Sequence)]
-struct RsaPrivateKey<'a> {
-    version: u8,
-    modulus: UintRef<'a>,
-    public_exponent: UintRef<'a>,
-    private_exponent: UintRef<'a>,
-    prime1: UintRef<'a>,
-    prime2: UintRef<'a>,
-    exponent1: UintRef<'a>,
-    exponent2: UintRef<'a>,
-    coefficient: UintRef<'a>,
+    let key = PrivateKey::from_ec_scalar(curve, scalar).map_err(|_| unreadable())?;
+    if key.public()?.raw() != point {
+        return Err(unreadable());
+    }
+    Ok(key)
 }
 
 fn rsa(reader: &mut Reader<'_>) -> Result<PrivateKey> {
@@ -151,7 +124,7 @@ fn rsa(reader: &mut Reader<'_>) -> Result<PrivateKey> {
     for number in &mut numbers {
         *number = reader.mpint().filter(|n| n.len() <= NUMBER_BYTES_MAX).ok_or_else(unreadable)?;
     }
-    let [n, e, d, inverse, p, q] = numbers;
+    let [n, e, d, coefficient, p, q] = numbers;
     // SSH does not store what PKCS#1 does besides: d mod p-1 and d mod q-1.
     let exponents = [p, q].map(|prime| {
         let mut less = Zeroizing::new(prime.to_vec());
@@ -160,20 +133,16 @@ fn rsa(reader: &mut Reader<'_>) -> Result<PrivateKey> {
         }
         remainder(d, &less)
     });
-    let uint = |bytes| UintRef::new(bytes).map_err(|_| unreadable());
-    let [exponent1, exponent2] = &exponents;
-    let key = RsaPrivateKey {
-        version: 0,
-        modulus: uint(n)?,
-        public_exponent: uint(e)?,
-        private_exponent: uint(d)?,
-        prime1: uint(p)?,
-        prime2: uint(q)?,
-        exponent1: uint(exponent1)?,
-        exponent2: uint(exponent2)?,
-        coefficient: uint(inverse)?,
-    };
-    PrivateKey::from_pkcs1_der(&Zeroizing::new(key.to_der().map_err(|_| unreadable())?))
+    let secret = |bytes: &[u8]| Secret::new(bytes.to_vec());
+    PrivateKey::from_rsa_parts(&RsaParts {
+        n: n.to_vec(),
+        e: e.to_vec(),
+        d: secret(d),
+        primes: [p, q].map(secret),
+        exponents: exponents.map(|exponent| secret(&exponent)),
+        coefficient: secret(coefficient),
+    })
+    .map_err(|_| unreadable())
 }
 
 /// `number` modulo `modulus`, both big-endian, by long division. What it does and where it reads

@@ -94,25 +94,32 @@ impl PublicKey {
         Ok(Self { kind, algorithm: parsed.algorithm().as_str().to_owned(), wire })
     }
 
+    /// The kind of one of our own, and its algorithm's name.
+    pub fn kind_of(key: KeyType) -> (Kind, &'static str) {
+        match key {
+            KeyType::Rsa(bits) => (Kind::Rsa(bits), "ssh-rsa"),
+            KeyType::Ec(curve) => (Kind::Ec(curve), curve_names(curve).0),
+            KeyType::Ed25519 => (Kind::Ed25519, "ssh-ed25519"),
+        }
+    }
+
     /// One of our own.
     pub fn of(key: &keys::PublicKey) -> Result<Self> {
+        let (kind, algorithm) = Self::kind_of(key.key_type());
         let mut wire = Writer::new();
-        let (kind, algorithm) = match key.key_type() {
-            KeyType::Rsa(bits) => {
+        wire.string(algorithm.as_bytes());
+        match key.key_type() {
+            KeyType::Rsa(_) => {
                 let (modulus, exponent) = key.rsa().ok_or_else(unreadable)?;
-                wire.string(b"ssh-rsa").mpint(&exponent).mpint(&modulus);
-                (Kind::Rsa(bits), "ssh-rsa")
+                wire.mpint(&exponent).mpint(&modulus);
             }
             KeyType::Ec(curve) => {
-                let (algorithm, name) = curve_names(curve);
-                wire.string(algorithm.as_bytes()).string(name.as_bytes()).string(key.raw());
-                (Kind::Ec(curve), algorithm)
+                wire.string(curve_names(curve).1.as_bytes()).string(key.raw());
             }
             KeyType::Ed25519 => {
-                wire.string(b"ssh-ed25519").string(key.raw());
-                (Kind::Ed25519, "ssh-ed25519")
+                wire.string(key.raw());
             }
-        };
+        }
         Ok(Self { kind, algorithm: algorithm.to_owned(), wire: wire.bytes().to_vec() })
     }
 

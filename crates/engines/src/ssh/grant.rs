@@ -34,10 +34,15 @@ fn names_of(kind: Kind, algorithm: &str) -> Vec<&str> {
 
 /// Refuses a key whose kind or size the role does not allow. Where it says nothing, weak ones are.
 pub fn check_key(role: &Role, key: &PublicKey) -> Result<()> {
+    check_kind(role, (key.kind(), key.algorithm()))
+}
+
+/// The same of a kind with OpenSSH's name for it.
+pub fn check_kind(role: &Role, (kind, algorithm): (Kind, &str)) -> Result<()> {
     let allowed = &role.allowed_user_key_lengths;
-    let short = names_of(key.kind(), key.algorithm());
+    let short = names_of(kind, algorithm);
     if allowed.is_empty() {
-        return match key.kind() {
+        return match kind {
             Kind::Dsa(_) => refuse("keys of type dsa are not signed unless the role allows them"),
             Kind::Rsa(bits) if bits < RSA_BITS_MIN => {
                 refuse("RSA keys of less than 2048 bits are not signed unless the role allows them")
@@ -50,9 +55,9 @@ pub fn check_key(role: &Role, key: &PublicKey) -> Result<()> {
     if lengths.is_empty() {
         return refuse(format!("key of type {} is not allowed", short.first().unwrap_or(&"")));
     }
-    let fits = |name: &str, lengths: &[i64]| match key.kind() {
+    let fits = |name: &str, lengths: &[i64]| match kind {
         Kind::Rsa(bits) | Kind::Dsa(bits) => lengths.contains(&i64::from(bits)),
-        Kind::Ec(curve) if name != key.algorithm() => lengths.contains(&i64::from(curve.bits())),
+        Kind::Ec(curve) if name != algorithm => lengths.contains(&i64::from(curve.bits())),
         _ => true,
     };
     if lengths.iter().any(|(name, lengths)| fits(name, lengths)) {

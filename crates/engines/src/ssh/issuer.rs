@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strongroom_base::{Error, Json, Result};
@@ -84,7 +85,7 @@ impl Issuer {
 }
 
 fn hash(key: &PublicKey) -> String {
-    strongroom_crypto::sha256(key.wire()).iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&strongroom_crypto::sha256(key.wire()))
 }
 
 /// The issuer of this id.

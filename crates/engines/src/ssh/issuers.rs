@@ -5,9 +5,7 @@ use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, SecretString, fields};
 use strongroom_crypto::keys::{KeyType, PrivateKey};
 use strongroom_crypto::ssh::{PublicKey, read_private};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx, lists,
-};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, lists, ops};
 
 use super::SshEngine;
 use super::issuer::{self, DEFAULT};
@@ -120,6 +118,8 @@ fields! {
 }
 
 ops! {
+    ReadPublicKey (), Read, Open;
+    ReadIssuerKey (), Read, Open;
     PutCa Json, Write;
     ReadCa Json, Read;
     DeleteCa (), Delete;
@@ -131,17 +131,6 @@ ops! {
     DeleteIssuer (), Delete;
     ReadDefault Json, Read;
     PutDefault Json, Write;
-}
-
-impl Op for ReadPublicKey {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
-}
-impl Op for ReadIssuerKey {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
 }
 
 /// The answer of a list.

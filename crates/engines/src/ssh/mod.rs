@@ -15,16 +15,6 @@
 //! * certificates are not stored: signing writes nothing, and costs the same however many there are;
 //! * a one-time password is a record under its MAC, and goes with the first that shows it.
 
-/// What operations answer, and their verbs.
-macro_rules! ops {
-    ($($op:ident $reply:ty, $verb:ident;)+) => {
-        $(impl Op for $op {
-            type Reply = $reply;
-            const VERB: Verb = Verb::$verb;
-        })+
-    };
-}
-
 mod grant;
 mod issuer;
 mod issuers;

@@ -3,11 +3,12 @@
 
 use std::net::IpAddr;
 
+use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, SecretString, Timestamp, fields};
 use strongroom_kernel::plug::{
-    Command, EngineSpec, LeaseKind, NewLease, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx,
+    Command, EngineSpec, LeaseKind, NewLease, Query, ReadCx, Reply, WriteCx, ops,
 };
 use strongroom_kernel::record::{ReadView, Record};
 
@@ -59,13 +60,8 @@ fields! {
 
 ops! {
     CreateCreds Json, Write;
+    VerifyOtp Json, Write, Open;
     LookUp Json, Write;
-}
-
-impl Op for VerifyOtp {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Open;
 }
 
 pub(super) fn add(spec: EngineSpec<SshEngine>) -> EngineSpec<SshEngine> {
@@ -83,8 +79,7 @@ fn address(given: Option<&str>) -> Result<IpAddr> {
 
 /// The name of a password's record.
 fn record_of(view: &ReadView<'_>, otp: &str) -> String {
-    let digest = view.digest_of(&[b"ssh otp", otp.as_bytes()]);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    HEXLOWER.encode(&view.digest_of(&[b"ssh otp", otp.as_bytes()]))
 }
 
 /// The user that a request means, if the role allows it.

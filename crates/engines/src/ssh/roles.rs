@@ -7,7 +7,7 @@ use serde_json::json;
 use strongroom_base::fields::{Field, FieldKind};
 use strongroom_base::{Error, Json, JsonMap, Result, Ttl, fields};
 use strongroom_kernel::plug::{
-    Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx, lists, names,
+    Command, EngineSpec, Query, ReadCx, Reply, WriteCx, lists, names, ops,
 };
 use strongroom_kernel::policy::IdentityTemplate;
 
@@ -217,7 +217,7 @@ fn built(op: PutRole) -> Result<Role> {
                 default_user,
                 cidr_list,
                 exclude_cidr_list,
-                port: op.port.filter(|port| *port != 0).unwrap_or(22),
+                port: port(op.port)?,
                 allowed_users: op.allowed_users.unwrap_or_default(),
                 ..Role::default()
             })
@@ -225,6 +225,15 @@ fn built(op: PutRole) -> Result<Role> {
         "dynamic" => refuse("dynamic key type roles are no longer supported"),
         "ca" => ca(op),
         _ => refuse("invalid key type"),
+    }
+}
+
+/// The port that clients are told.
+fn port(asked: Option<i64>) -> Result<i64> {
+    match asked {
+        None | Some(0) => Ok(22),
+        Some(port) if u16::try_from(port).is_ok() => Ok(port),
+        Some(_) => Err(Error::bad_request("port must be between 1 and 65535")),
     }
 }
 

@@ -1,16 +1,19 @@
 //! `sign/ROLE` and `issue/ROLE`: certificates, of a key that is brought or one that is made.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use data_encoding::HEXLOWER;
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, Ttl, fields};
 use strongroom_crypto::sha256;
 use strongroom_crypto::ssh::{Certificate, PublicKey, RsaHash, write_private};
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::grant::{self, Caller};
+use super::issuer::{self, Issuer};
 use super::role::{self, Role, RoleKind};
-use super::{SshEngine, issuer, keys};
+use super::{SshEngine, keys};
 
 /// Bits of an RSA key that is made for a caller, unless another number is asked for.
 const RSA_BITS: u32 = 2_048;
@@ -76,7 +79,8 @@ impl Query<Sign> for SshEngine {
             .map_err(|e| under("failed to parse public_key as SSH key", &e))?;
         grant::check_key(&role, &key)
             .map_err(|e| under("public_key failed to meet the key requirements", &e))?;
-        certify(cx, &op.role, &role, &key, op.wanted).await
+        let granted = granted(cx, &role, op.wanted).await?;
+        certify(cx, &op.role, &role, &key, &granted)
     }
 }
 
@@ -86,13 +90,13 @@ impl Query<Issue> for SshEngine {
         check_kind(&role)?;
         let named = op.key_type.as_deref().unwrap_or("rsa");
         let kind = keys::kind(named, op.key_bits.unwrap_or(0), RSA_BITS)?;
-        // What is refused anyway is refused before a key is made.
-        issuer::find(cx, &role.issuer_ref).await?;
+        // What is refused is refused before a key is made, which takes a core for a while.
+        let granted = granted(cx, &role, op.wanted).await?;
+        let refused = |e| under("the key is none of the role's allowed_user_key_lengths", &e);
+        grant::check_kind(&role, PublicKey::kind_of(kind)).map_err(refused)?;
         let key = keys::generate(cx, kind).await?;
         let public = PublicKey::of(&key.public()?)?;
-        grant::check_key(&role, &public)
-            .map_err(|e| under("the key is none of the role's allowed_user_key_lengths", &e))?;
-        let mut reply = certify(cx, &op.role, &role, &public, op.wanted).await?;
+        let mut reply = certify(cx, &op.role, &role, &public, &granted)?;
         if let Some(data) = &mut reply.data {
             data["private_key"] = write_private(&key)?.expose_secret().as_str().into();
             data["private_key_type"] = named.into();
@@ -112,15 +116,26 @@ fn check_kind(role: &Role) -> Result<()> {
     Err(Error::bad_request(format!("role key type '{}' not allowed to sign", role.kind.name())))
 }
 
-/// Signs a key as the role allows.
-async fn certify(
-    cx: &ReadCx<'_>,
-    name: &str,
-    role: &Role,
-    key: &PublicKey,
-    wanted: Wanted,
-) -> Result<Reply<Json>> {
-    let key_id = key_id(cx, name, role, key, wanted.key_id)?;
+/// What of a request a role grants, whatever the key.
+struct Granted {
+    /// The key id that was asked for; none is by the role's format.
+    key_id: Option<String>,
+    host: bool,
+    principals: Vec<String>,
+    seconds: i64,
+    critical_options: BTreeMap<String, String>,
+    extensions: BTreeMap<String, String>,
+    /// Were extensions left out for want of an entity?
+    left_out: bool,
+    issuer: (String, Arc<Issuer>),
+}
+
+/// Holds a request to its role.
+async fn granted(cx: &ReadCx<'_>, role: &Role, wanted: Wanted) -> Result<Granted> {
+    let key_id = wanted.key_id.filter(|asked| !asked.is_empty());
+    if key_id.is_some() && !role.allow_user_key_ids {
+        return Err(Error::bad_request("setting key_id is not allowed by role"));
+    }
     let host = host(role, wanted.cert_type.as_deref())?;
     let caller = Caller::of(cx).await?;
     let asked = wanted.valid_principals.as_deref().unwrap_or_default();
@@ -128,7 +143,32 @@ async fn certify(
     let seconds = grant::seconds(role, wanted.ttl.map(|Ttl(seconds)| seconds), cx.ttls())?;
     let critical_options = grant::critical_options(role, wanted.critical_options)?;
     let (extensions, left_out) = grant::extensions(role, wanted.extensions, &caller)?;
-    let (id, issuer) = issuer::find(cx, &role.issuer_ref).await?;
+    let issuer = issuer::find(cx, &role.issuer_ref).await?;
+    Ok(Granted {
+        key_id,
+        host,
+        principals,
+        seconds,
+        critical_options,
+        extensions,
+        left_out,
+        issuer,
+    })
+}
+
+/// Signs a key with what was granted.
+fn certify(
+    cx: &ReadCx<'_>,
+    name: &str,
+    role: &Role,
+    key: &PublicKey,
+    granted: &Granted,
+) -> Result<Reply<Json>> {
+    let (id, issuer) = &granted.issuer;
+    let key_id = match &granted.key_id {
+        Some(asked) => asked.clone(),
+        None => key_id(cx, name, role, key),
+    };
     let time = |seconds: i64| u64::try_from(seconds).unwrap_or_default();
     let now = cx.now().seconds();
     let serial = u64::from_be_bytes(cx.rng().array());
@@ -136,13 +176,13 @@ async fn certify(
         nonce: cx.rng().array(),
         key,
         serial,
-        host,
+        host: granted.host,
         key_id: &key_id,
-        principals: &principals,
+        principals: &granted.principals,
         valid_after: time(now.saturating_sub(role.not_before_duration)),
-        valid_before: time(now.saturating_add(seconds)),
-        critical_options: &critical_options,
-        extensions: &extensions,
+        valid_before: time(now.saturating_add(granted.seconds)),
+        critical_options: &granted.critical_options,
+        extensions: &granted.extensions,
     };
     let hash = match role.algorithm_signer.as_str() {
         "rsa-sha2-256" => Some(RsaHash::Sha256),
@@ -155,7 +195,7 @@ async fn certify(
         "signed_key": signed,
         "issuer_id": id,
     }));
-    Ok(match left_out {
+    Ok(match granted.left_out {
         true => reply.warn(
             "default_extension templating enabled with at least one extension requiring identity \
              templating. However, this request lacked identity entity information, causing one or \
@@ -179,23 +219,10 @@ fn host(role: &Role, asked: Option<&str>) -> Result<bool> {
     Err(Error::bad_request(format!("cert_type '{asked}' is not allowed by role")))
 }
 
-/// The key id: the one asked for, if the role lets it be; else by the role's format, into which
-/// values are put once.
-fn key_id(
-    cx: &ReadCx<'_>,
-    name: &str,
-    role: &Role,
-    key: &PublicKey,
-    asked: Option<String>,
-) -> Result<String> {
-    if let Some(asked) = asked.filter(|asked| !asked.is_empty()) {
-        if !role.allow_user_key_ids {
-            return Err(Error::bad_request("setting key_id is not allowed by role"));
-        }
-        return Ok(asked);
-    }
+/// The key id by the role's format, into which values are put once.
+fn key_id(cx: &ReadCx<'_>, name: &str, role: &Role, key: &PublicKey) -> String {
     let display_name = cx.request.display_name();
-    let hash: String = sha256(key.wire()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let hash = HEXLOWER.encode(&sha256(key.wire()));
     let format = match (role.key_id_format.as_str(), display_name) {
         ("", "") => "vault-{{public_key_hash}}",
         ("", _) => "vault-{{token_display_name}}-{{public_key_hash}}",
@@ -220,5 +247,5 @@ fn key_id(
         rest = after;
     }
     out.push_str(rest);
-    Ok(out)
+    out
 }

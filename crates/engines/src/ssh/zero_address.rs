@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::Record;
 
 use super::SshEngine;

@@ -4,6 +4,9 @@ use serde_json::{Value, json};
 use strongroom_base::Clock;
 use strongroom_crypto::keys::{Curve, KeyType};
 use strongroom_crypto::ssh::{PublicKey, Told, read_private};
+use strongroom_kernel::host::{Host, LogLevel, MachineView};
+use strongroom_kernel::node::KernelConfig;
+use strongroom_testkit::TestNode;
 
 use super::{KINDS, Room, public, told};
 
@@ -77,6 +80,56 @@ async fn keys_of_all_kinds_are_signed_and_made() {
     ] {
         assert_eq!(told(&room.call("WRITE", "issue/r", body).await).unwrap_err(), problem);
     }
+}
+
+/// Counts what is done on threads of its own: RSA keys that are made.
+#[derive(Debug, Default)]
+struct Counting(std::sync::atomic::AtomicUsize);
+
+impl Host for Counting {
+    fn machine(&self) -> MachineView {
+        MachineView::default()
+    }
+    fn loggers(&self) -> Vec<(String, LogLevel)> {
+        Vec::new()
+    }
+    fn set_log_level(&self, _: Option<&str>, _: Option<LogLevel>) -> bool {
+        false
+    }
+    fn run_heavy(&self, work: Box<dyn FnOnce() + Send>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        work();
+    }
+}
+
+/// Whoever is refused costs no key.
+#[tokio::test]
+async fn no_key_is_made_for_what_is_refused() {
+    let host = std::sync::Arc::new(Counting::default());
+    let specs = strongroom_system::specs().into_iter().chain([super::super::spec()]);
+    let config = KernelConfig { host: host.clone(), ..KernelConfig::default() };
+    let room = Room { node: TestNode::start_with(specs, config).await };
+    room.node.mount("ssh", "ssh/").await;
+    room.ok("WRITE", "config/ca", json!({ "key_type": "ed25519" })).await;
+    let made = || host.0.load(std::sync::atomic::Ordering::SeqCst);
+    room.role("r", json!({ "allowed_users": "u", "max_ttl": "1h" })).await;
+    room.role("ec", json!({ "default_user": "u", "allowed_user_key_lengths": { "ec": 256 } }))
+        .await;
+    for (role, body) in [
+        ("r", json!({})),
+        ("r", json!({ "valid_principals": "v" })),
+        ("r", json!({ "valid_principals": "u", "ttl": "2h" })),
+        ("r", json!({ "valid_principals": "u", "key_id": "x" })),
+        ("r", json!({ "valid_principals": "u", "cert_type": "host" })),
+        ("r", json!({ "valid_principals": "u", "extensions": { "permit-pty": "" } })),
+        ("ec", json!({})),
+        ("ec", json!({ "key_type": "rsa", "key_bits": 4096 })),
+    ] {
+        let got = room.call("WRITE", &format!("issue/{role}"), body.clone()).await;
+        assert_eq!((got.status, made()), (400, 0), "{role} {body}: {got:?}");
+    }
+    let got = room.call("WRITE", "issue/r", json!({ "valid_principals": "u" })).await;
+    assert_eq!((got.status, made()), (200, 1), "{got:?}");
 }
 
 /// Threat CVE-2024-7594: a certificate without principals is good for every one of them.

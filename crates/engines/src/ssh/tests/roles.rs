@@ -95,6 +95,14 @@ async fn wrong_roles_are_refused_and_nothing_is_stored() {
             "failed to validate exclude_cidr_list",
         ),
         (
+            json!({ "key_type": "otp", "default_user": "u", "port": 65_536 }),
+            "port must be between 1 and 65535",
+        ),
+        (
+            json!({ "key_type": "otp", "default_user": "u", "port": -1 }),
+            "port must be between 1 and 65535",
+        ),
+        (
             json!({ "key_type": "ca" }),
             "Either 'allow_user_certificates' or 'allow_host_certificates' must be set to 'true'",
         ),
