@@ -3,14 +3,17 @@
 use serde_json::json;
 use strongroom_base::duration::format_go_seconds;
 use strongroom_base::{Error, ErrorKind, Json, Result, SecretString, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::TotpEngine;
 use super::key::{Key, Tries};
 
-/// Wrong codes of one key that are answered within its window; then it waits. Vault's number for
-/// second factors (`max_validation_attempts`).
+/// Wrong codes of one key that an entity gets answers to within the key's window; then it waits.
+/// Vault's number for second factors (`max_validation_attempts`).
 pub const WRONG_CODES_MAX: u32 = 5;
+/// The same of all entities together: who guesses wrong waits by itself, and does not lock others
+/// out, unless several guess at once.
+pub const WRONG_CODES_OF_ALL_MAX: u32 = 20;
 
 fields! {
     /// Makes the present code.
@@ -29,14 +32,9 @@ fields! {
     }
 }
 
-impl Op for ReadCode {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
-
-impl Op for CheckCode {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
+ops! {
+    ReadCode Json, Read;
+    CheckCode Json, Write;
 }
 
 pub(super) fn add(spec: EngineSpec<TotpEngine>) -> EngineSpec<TotpEngine> {
@@ -79,7 +77,7 @@ impl Command<CheckCode> for TotpEngine {
         wait_after_guesses(&mut tries, &key, cx)?;
         let step = key.step(cx.now());
         let window = step.saturating_sub(key.skew)..=step.saturating_add(key.skew);
-        tries.taken.retain(|taken| window.contains(taken));
+        tries.forget(step);
         // All of them are looked at, whichever fits.
         let mut fitting: Vec<u64> = window.collect();
         fitting.retain(|step| key.code(*step).constant_time_eq(code.as_bytes()));
@@ -91,12 +89,14 @@ impl Command<CheckCode> for TotpEngine {
         let valid = !fitting.is_empty();
         if valid {
             tries.taken.append(&mut fitting);
-            tries.wrong = 0;
+            let own = tries.wrong_by.remove(cx.request.entity_id()).unwrap_or(0);
+            tries.wrong = tries.wrong.saturating_sub(own);
         } else {
             if tries.wrong == 0 {
                 tries.since = cx.now();
             }
             tries.wrong += 1;
+            *tries.wrong_by.entry(cx.request.entity_id().to_owned()).or_default() += 1;
         }
         cx.edit().put_named(0, &op.name, &tries)?;
         Ok(Reply::data(json!({ "valid": valid })))
@@ -110,13 +110,17 @@ fn wait_after_guesses(tries: &mut Tries, key: &Key, cx: &ReadCx<'_>) -> Result<(
     let end = tries.since.plus_seconds(seconds);
     if end <= cx.now() {
         tries.wrong = 0;
+        tries.wrong_by.clear();
     }
-    if tries.wrong < WRONG_CODES_MAX {
-        return Ok(());
-    }
+    let own = tries.wrong_by.get(cx.request.entity_id()).copied().unwrap_or(0);
+    let most = match (own, tries.wrong) {
+        (WRONG_CODES_MAX.., _) => WRONG_CODES_MAX,
+        (_, WRONG_CODES_OF_ALL_MAX..) => WRONG_CODES_OF_ALL_MAX,
+        _ => return Ok(()),
+    };
     let left = cx.now().seconds_until(end);
     Err(Error::new(
         ErrorKind::RateLimited,
-        format!("maximum validation attempts {WRONG_CODES_MAX} exceeded; try again in {left}s"),
+        format!("maximum validation attempts {most} exceeded; try again in {left}s"),
     ))
 }

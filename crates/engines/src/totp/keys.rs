@@ -1,20 +1,23 @@
 //! `keys/NAME`: keys, made here or taken from somewhere else.
 
-use data_encoding::{BASE32, BASE32_NOPAD};
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, SecretBytes, SecretString, Ttl, fields};
 use strongroom_kernel::plug::lists::{self, Keys};
 use strongroom_kernel::plug::{
-    Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
+    Command, EngineSpec, Query, ReadCx, Reconcile, Reply, WriteCx, names, ops,
 };
 use zeroize::Zeroizing;
 
 use super::TotpEngine;
-use super::key::{Algorithm, Key, Tries};
+use super::key::{Algorithm, Key, Spent, Tries};
 use super::{picture, url};
 
 /// Bytes of a key that is made here. HMAC hashes a longer one first, so it would be no stronger.
 const KEY_BYTES_MAX: i64 = 128;
+/// Bytes of a key that is made here (RFC 4226 §4, R6: at least 128 bits).
+const KEY_BYTES_MIN: i64 = 16;
+/// Records looked at in one step.
+const PAGE: usize = 1_000;
 /// Bytes of an issuer's or account's name: a QR code holds some two thousand.
 const NAME_BYTES_MAX: usize = 512;
 
@@ -73,21 +76,11 @@ fields! {
     }
 }
 
-impl Op for ListKeys {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-}
-impl Op for ReadKey {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for PutKey {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-}
-impl Op for DeleteKey {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
+ops! {
+    ListKeys Keys, List;
+    ReadKey Json, Read;
+    PutKey Json, Write;
+    DeleteKey (), Delete;
 }
 
 pub(super) fn add(spec: EngineSpec<TotpEngine>) -> EngineSpec<TotpEngine> {
@@ -133,12 +126,18 @@ impl Command<PutKey> for TotpEngine {
         };
         cx.queue(&op.name).await;
         // A key that is written anew with the same codes does not make those good again that were
-        // taken.
-        let before = cx.view().named::<Key>(0, &op.name).await?;
-        if before.is_some_and(|before| !before.has_codes_of(&key)) {
-            cx.edit().delete_named::<Tries>(0, &op.name);
+        // taken, whatever was there meanwhile.
+        let edit = cx.edit();
+        let before = edit.named::<Key>(0, &op.name).await?;
+        if before.as_ref().is_none_or(|before| !before.has_codes_of(&key)) {
+            leave(cx, &op.name, before.as_ref()).await?;
+            let spent = Spent::name(&edit, &op.name, &key);
+            if let Some(Spent { taken, .. }) = edit.named(0, &spent).await? {
+                edit.put_named(0, &op.name, &Tries { taken, ..Tries::default() })?;
+                edit.delete_named::<Spent>(0, &spent);
+            }
         }
-        cx.edit().put_named(0, &op.name, &key)?;
+        edit.put_named(0, &op.name, &key)?;
         Ok(reply)
     }
 }
@@ -146,9 +145,44 @@ impl Command<PutKey> for TotpEngine {
 impl Command<DeleteKey> for TotpEngine {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteKey) -> Result<Reply<()>> {
         cx.queue(&op.name).await;
+        let before = cx.view().named::<Key>(0, &op.name).await?;
+        leave(cx, &op.name, before.as_ref()).await?;
         cx.edit().delete_named::<Key>(0, &op.name);
-        cx.edit().delete_named::<Tries>(0, &op.name);
         Ok(Reply::none())
+    }
+}
+
+/// Ends what was tried of a key that goes, or gets other codes. What was taken is remembered as long
+/// as it could be taken again.
+async fn leave(cx: &WriteCx<'_>, name: &str, before: Option<&Key>) -> Result<()> {
+    let edit = cx.edit();
+    if let Some(before) = before
+        && let Some(mut tries) = edit.named::<Tries>(0, name).await?
+    {
+        tries.forget(before.step(cx.now()));
+        if let Some(spent) = Spent::of(before, &tries) {
+            edit.put_named(0, &Spent::name(&edit, name, before), &spent)?;
+        }
+    }
+    edit.delete_named::<Tries>(0, name);
+    Ok(())
+}
+
+impl Reconcile for TotpEngine {
+    /// Forgets codes of former keys that nobody could take any more.
+    async fn reconcile(&self, cx: &mut WriteCx<'_>) -> Result<bool> {
+        let edit = cx.edit();
+        let mut cursor = Some(Vec::new());
+        while let Some(at) = cursor {
+            let (page, next) = edit.peek::<Spent>(0, &at, PAGE).await?;
+            for (name, spent) in page {
+                if spent.until <= cx.now() {
+                    edit.delete_named::<Spent>(0, &name);
+                }
+            }
+            cursor = next;
+        }
+        Ok(false)
     }
 }
 
@@ -222,14 +256,36 @@ fn given(op: &PutKey) -> Result<Option<SecretBytes>> {
     if encoded.is_empty() {
         return Ok(None);
     }
-    let decoded = match encoded.contains('=') {
-        true => BASE32.decode(encoded.as_bytes()),
-        false => BASE32_NOPAD.decode(encoded.as_bytes()),
-    };
-    let decoded = decoded.ok().filter(|secret| !secret.is_empty());
+    let decoded = base32(&encoded);
+    let decoded = decoded.filter(|secret| !secret.is_empty());
     decoded
         .map(|secret| Some(SecretBytes::new(secret)))
         .ok_or_else(|| Error::bad_request("invalid key value: it is not base32"))
+}
+
+/// Bytes of a text in base32. As services write their secrets, and the peers read them: padding may
+/// be missing, and bits that are left over at the end need not be zero.
+fn base32(text: &str) -> Option<Vec<u8>> {
+    const SYMBOLS: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let symbols = text.trim_end_matches('=');
+    let padding = text.len() - symbols.len();
+    // No number of whole bytes leaves groups of these lengths (RFC 4648 §6).
+    if padding >= 8 || matches!(symbols.len() % 8, 1 | 3 | 6) {
+        return None;
+    }
+    let mut out = Zeroizing::new(Vec::with_capacity(symbols.len() * 5 / 8));
+    let (mut bits, mut count) = (0_u16, 0);
+    for symbol in symbols.bytes() {
+        let value = SYMBOLS.iter().position(|known| *known == symbol)?;
+        bits = bits << 5 | u16::try_from(value).ok()?;
+        count += 5;
+        if count >= 8 {
+            count -= 8;
+            out.push(u8::try_from(bits >> count).ok()?);
+            bits &= (1 << count) - 1;
+        }
+    }
+    Some(std::mem::take(&mut *out))
 }
 
 /// Makes a secret, and the answer that shows it.
@@ -243,6 +299,10 @@ fn make(cx: &ReadCx<'_>, op: &PutKey, key: &mut Key) -> Result<Reply<Json>> {
     let size = op.key_size.unwrap_or(20);
     if size > KEY_BYTES_MAX {
         let text = format!("the key_size value must be at most {KEY_BYTES_MAX}");
+        return Err(Error::bad_request(text));
+    }
+    if size < KEY_BYTES_MIN {
+        let text = format!("the key_size value must be at least {KEY_BYTES_MIN}");
         return Err(Error::bad_request(text));
     }
     key.secret = vec![0; usize::try_from(size).unwrap_or_default()];

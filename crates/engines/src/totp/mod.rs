@@ -8,8 +8,8 @@
 //! Invariants:
 //! * a key leaves once: in the answer that made it, if it is exported;
 //! * a code is good once, also after a restart (threats: CVE-2025-6014, CVE-2025-55003): the steps
-//!   whose codes were taken are records, and as many as the skew lets in;
-//! * wrong codes are counted by key, whoever sends them (threat: CVE-2025-6015).
+//!   whose codes were taken are records, and as many as the skew lets in; they outlive their key;
+//! * wrong codes are counted by key and entity, and by key for all (threat: CVE-2025-6015).
 
 mod code;
 mod key;
@@ -22,11 +22,17 @@ mod tests;
 
 use strongroom_kernel::plug::{Class, EngineSpec, Spec};
 
+/// Seconds between two looks for work without a request.
+const RECONCILE_SECONDS: i64 = 60;
+
 /// The engine of a mount.
 pub struct TotpEngine;
 
 /// The surface of `totp`.
 pub fn spec() -> Spec {
     let spec = EngineSpec::new("totp", Class::Secret, |_| Ok(TotpEngine));
-    code::add(keys::add(spec)).docs("Makes and checks one-time codes by time.").build()
+    code::add(keys::add(spec))
+        .reconciles(RECONCILE_SECONDS)
+        .docs("Makes and checks one-time codes by time.")
+        .build()
 }

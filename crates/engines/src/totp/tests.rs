@@ -28,6 +28,13 @@ impl Room {
         got
     }
 
+    /// A write elsewhere.
+    async fn at(&self, path: &str, body: Value) -> Got {
+        let got = self.0.root("WRITE", path, body).await;
+        assert!(matches!(got.status, 200..=204), "{path}: {got:?}");
+        got
+    }
+
     async fn code(&self, key: &str) -> String {
         let got = self.ok("READ", &format!("code/{key}"), Value::Null).await;
         got.data()["code"].as_str().unwrap().to_owned()
@@ -159,7 +166,121 @@ async fn the_skew_lets_neighbours_in() {
     }
 }
 
-/// Threat CVE-2025-6015: guesses are counted by key, whoever sends them and wherever from.
+/// Removing a key, or giving it another secret for a while, makes no code good again.
+#[tokio::test]
+async fn a_taken_code_outlives_its_key() {
+    let room = Room::new().await;
+    let write = async |body: Value| room.ok("WRITE", "keys/k", body).await;
+    let other = json!({ "key": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP" });
+    write(json!({ "key": RFC_KEY })).await;
+    let code = room.code("k").await;
+    assert_eq!(room.check("k", code.as_str()).await, "true");
+    room.ok("DELETE", "keys/k", Value::Null).await;
+    write(json!({ "key": RFC_KEY })).await;
+    assert_eq!(room.check("k", code.as_str()).await, USED, "removed and written again");
+    write(other.clone()).await;
+    assert_eq!(room.check("k", room.code("k").await).await, "true", "its own codes are not taken");
+    write(json!({ "key": RFC_KEY })).await;
+    assert_eq!(room.check("k", code.as_str()).await, USED, "another secret for a while");
+    room.ok("DELETE", "keys/k", Value::Null).await;
+    write(other).await;
+    room.ok("DELETE", "keys/k", Value::Null).await;
+    write(json!({ "key": RFC_KEY })).await;
+    assert_eq!(room.check("k", code.as_str()).await, USED, "both");
+    // A skew that lets in what the one before did not.
+    write(json!({ "key": RFC_KEY, "skew": 0 })).await;
+    room.0.clock.advance(30);
+    assert_eq!(room.check("k", room.code("k").await).await, "true");
+    write(json!({ "key": RFC_KEY, "skew": 1 })).await;
+    assert_eq!(room.check("k", code.as_str()).await, USED, "a wider skew");
+    // What is remembered of keys that are gone goes when no code of theirs could be taken.
+    room.ok("DELETE", "keys/k", Value::Null).await;
+    let services = room.0.services();
+    for _ in 0..3 {
+        room.0.clock.advance(60);
+        strongroom_kernel::reconcile::run_due(&services).await;
+    }
+    write(json!({ "key": RFC_KEY })).await;
+    assert_eq!(room.check("k", room.code("k").await).await, "true");
+}
+
+/// As services write them: without padding, with too little of it, with bits left over.
+#[tokio::test]
+async fn secrets_in_base32_as_services_write_them() {
+    let room = Room::new().await;
+    let code = async |key: &str| {
+        let got = room.call("WRITE", "keys/k", json!({ "key": key })).await;
+        match got.status {
+            204 => Some(room.code("k").await),
+            _ => None,
+        }
+    };
+    // 16 bytes: 26 symbols, of which the last has two bits too many.
+    let plain = code("GEZDGNBVGY3TQOJQGEZDGNBVGY").await;
+    assert!(plain.is_some());
+    for same in [
+        "gezdgnbvgy3tqojqgezdgnbvgy",
+        "GEZDGNBVGY3TQOJQGEZDGNBVGY======",
+        "GEZDGNBVGY3TQOJQGEZDGNBVGY==",
+        "GEZDGNBVGY3TQOJQGEZDGNBVGZ",
+        "GEZDGNBVGY3TQOJQGEZDGNBVG3======",
+    ] {
+        assert_eq!(code(same).await, plain, "{same}");
+    }
+    for wrong in ["G", "GEZ", "GEZDGN", "GE========", "GE=ZDGNB", "GE1A", "=", "GE ZD"] {
+        assert_eq!(code(wrong).await, None, "{wrong}");
+    }
+}
+
+/// Who guesses wrong waits by itself; several together do not try for ever.
+#[tokio::test]
+async fn guesses_lock_out_who_guesses() {
+    let room = Room::new().await;
+    room.ok("WRITE", "keys/k", json!({ "key": RFC_KEY })).await;
+    room.0.policy("codes", "path \"totp/code/k\" { capabilities = [\"update\"] }").await;
+    let accessor = room.0.root("READ", "sys/auth", Value::Null).await;
+    let accessor = accessor.data()["token/"]["accessor"].clone();
+    room.at("auth/token/roles/r", json!({ "allowed_entity_aliases": "u*" })).await;
+    let mut tokens = Vec::new();
+    for i in 0..5 {
+        let name = format!("u{i}");
+        let entity = room.at("identity/entity", json!({ "name": name })).await;
+        let alias = json!({
+            "name": name, "canonical_id": entity.data()["id"], "mount_accessor": accessor,
+        });
+        room.at("identity/entity-alias", alias).await;
+        let body = json!({ "entity_alias": name, "policies": ["codes"] });
+        tokens.push(room.at("auth/token/create/r", body).await.token());
+    }
+    let good = room.code("k").await;
+    let wrong = if good == "000000" { "000001" } else { "000000" };
+    let check = async |token: &str, code: &str| {
+        let got = room.0.call("WRITE", "totp/code/k", token, json!({ "code": code })).await;
+        match got.status {
+            200 => got.data()["valid"].to_string(),
+            status => format!("{status} {}", got.errors()),
+        }
+    };
+    let limited =
+        |most| format!("429 maximum validation attempts {most} exceeded; try again in 90s");
+    for _ in 0..5 {
+        assert_eq!(check(&tokens[0], wrong).await, "false");
+    }
+    assert_eq!(check(&tokens[0], wrong).await, limited(5));
+    // The others go on, and one's success gives the first no new guesses.
+    assert_eq!(check(&tokens[1], &good).await, "true");
+    assert_eq!(check(&tokens[0], wrong).await, limited(5));
+    for token in &tokens[1..4] {
+        for _ in 0..5 {
+            assert_eq!(check(token, wrong).await, "false");
+        }
+    }
+    assert_eq!(check(&tokens[4], wrong).await, limited(20), "all together");
+    room.0.clock.advance(90);
+    assert_eq!(check(&tokens[0], wrong).await, "false");
+}
+
+/// Threat CVE-2025-6015: guesses are counted by key and caller, wherever they come from.
 #[tokio::test]
 async fn guesses_are_limited() {
     let mut room = Room::new().await;
@@ -215,7 +336,7 @@ async fn a_key_that_is_made_here_leaves_once() {
     for (size, pixels) in [(0, None), (64, Some(64)), (333, Some(333))] {
         let mut sized = body.clone();
         sized["qr_size"] = size.into();
-        sized["key_size"] = 10.into();
+        sized["key_size"] = 16.into();
         let got = room.ok("WRITE", "keys/own", sized).await;
         let picture = got.data().get("barcode").map(|text| {
             let read = read_picture(&STANDARD.decode(text.as_str().unwrap()).unwrap());
@@ -286,6 +407,7 @@ async fn wrong_keys_are_refused_and_nothing_is_stored() {
             "the account_name value is required for generated keys",
         ),
         (own(json!({ "key_size": 0 })), "the key_size value must be greater than zero"),
+        (own(json!({ "key_size": 15 })), "the key_size value must be at least 16"),
         (own(json!({ "key_size": 129 })), "the key_size value must be at most 128"),
         (own(json!({ "qr_size": -1 })), "the qr_size value must be greater than or equal to zero"),
         (own(json!({ "qr_size": 4097 })), "the qr_size value must be at most 4096"),

@@ -2,7 +2,7 @@
 //! Google Authenticator's wiki).
 
 use data_encoding::BASE32_NOPAD;
-use strongroom_base::{Error, Result, SecretString};
+use strongroom_base::{Error, Result, SecretString, percent};
 use zeroize::Zeroizing;
 
 use super::key::Key;
@@ -39,18 +39,19 @@ pub fn parse(text: &str) -> Result<Parsed> {
     let mut parsed = Parsed::default();
     // A colon that is written as such parts issuer and account; else an escaped one does.
     let (issuer, account) = match label.split_once(':') {
-        Some((issuer, account)) => (decode(issuer, false), decode(account, false)),
+        Some((issuer, account)) => (percent::decode(issuer), percent::decode(account)),
         None => {
-            let whole = decode(label, false).ok_or_else(refused)?;
+            let whole = percent::decode(label).ok_or_else(refused)?;
             let (issuer, account) = whole.split_once(':').unwrap_or(("", &whole));
-            (Some(issuer.to_owned()), Some(account.to_owned()))
+            let kept = |part: &str| Some(Zeroizing::new(part.to_owned()));
+            (kept(issuer), kept(account))
         }
     };
-    parsed.issuer = issuer.ok_or_else(refused)?;
+    parsed.issuer = issuer.ok_or_else(refused)?.to_string();
     parsed.account_name = account.ok_or_else(refused)?.trim_start().to_owned();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = Zeroizing::new(decode(value, true).ok_or_else(refused)?);
+        let value = percent::decode_query(value).ok_or_else(refused)?;
         if value.is_empty() {
             continue;
         }
@@ -99,24 +100,6 @@ fn encode(text: &str) -> String {
         }
     }
     out
-}
-
-/// Undoes escapes; in queries a `+` is a space. None where one is broken.
-fn decode(text: &str, query: bool) -> Option<String> {
-    let mut out = Zeroizing::new(Vec::with_capacity(text.len()));
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'%' => {
-                let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-                let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
-                u8::try_from(high * 16 + low).ok()?
-            }
-            b'+' if query => b' ',
-            byte => byte,
-        });
-    }
-    std::str::from_utf8(&out).ok().map(str::to_owned)
 }
 
 #[cfg(test)]
