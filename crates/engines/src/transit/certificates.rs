@@ -6,12 +6,13 @@ use strongroom_crypto::keys::PublicKey;
 use strongroom_crypto::x509::{
     Certificate, Name, Request, RequestTemplate, SignatureAlgorithm, pem_blocks,
 };
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::rows;
 
 use super::Transit;
 use super::key::Key;
 use super::keys::{save, to_change};
+use super::kind::Kind;
 use super::limits::CHAIN_BYTES_MAX;
 use super::ring::{Ring, stored};
 
@@ -55,9 +56,12 @@ fn wrong(text: impl Into<String>) -> Error {
 
 /// Refuses keys that no certificate can be for; gives the number of the version that is asked for.
 fn version_of(key: &Key, asked: Option<i64>) -> Result<u64> {
+    let name = key.kind.name();
     if !key.kind.signs() {
-        let name = key.kind.name();
         return Err(wrong(format!("key type '{name}' does not support signing")));
+    }
+    if !matches!(key.kind, Kind::Pair(_)) {
+        return Err(wrong(format!("certificates are not supported for keys of type {name}")));
     }
     if key.is_derived() {
         return Err(wrong("operation not supported for keys with derivation enabled"));

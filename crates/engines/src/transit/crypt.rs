@@ -7,9 +7,7 @@ use strongroom_base::{Error, Json, JsonMap, Result, Rng, SecretBytes, fields};
 use strongroom_crypto::cipher::{Cipher, CipherKey, NONCE_BYTES_MAX};
 use strongroom_crypto::hmac::HmacKey;
 use strongroom_crypto::keys::Hash;
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Command, EngineSpec, Exists, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::Transit;
@@ -176,7 +174,10 @@ fn seal(
             }
         }
         Material::Pair(pair) => pair.public.encrypt_oaep(Hash::Sha256, plaintext)?,
-        Material::Hmac => return Err(Error::internal("an HMAC key encrypts nothing")),
+        Material::MlKem(pair) => pair.seal(around.associated_data, plaintext)?,
+        Material::Hmac | Material::MlDsa(_) => {
+            return Err(Error::internal("a key of this type encrypts nothing"));
+        }
     };
     Ok(versioned(version.number, &sealed, Text::Standard))
 }
@@ -229,7 +230,10 @@ fn open(key: &Key, version: &Loaded, around: &Around<'_>, sealed: &[u8]) -> Resu
             let opened = pair.decrypting()?.decrypt(Hash::Sha256, sealed)?;
             opened.ok_or_else(|| wrong("failed to RSA decrypt the ciphertext: decryption error"))
         }
-        Material::Hmac => Err(Error::internal("an HMAC key decrypts nothing")),
+        Material::MlKem(pair) => pair.open(aad, sealed).ok_or_else(unauthentic),
+        Material::Hmac | Material::MlDsa(_) => {
+            Err(Error::internal("a key of this type decrypts nothing"))
+        }
     }
 }
 
@@ -285,13 +289,12 @@ fn upserted(op: &Encrypt, derived: bool) -> Result<NewKey> {
         ));
     }
     let name = op.r#type.as_deref().filter(|name| !name.is_empty()).unwrap_or(DEFAULT_NAME);
-    match Kind::named(name) {
-        Some(kind @ Kind::Cipher(_)) => {
+    match Kind::asked(name, None)? {
+        kind @ Kind::Cipher(_) => {
             let derivation = if derived { Derivation::Hkdf } else { Derivation::None };
             Ok(NewKey::plain(kind, derivation, convergent))
         }
-        Some(_) => Err(wrong("key type not supported for this operation")),
-        None => Err(wrong("unknown key type")),
+        _ => Err(wrong("key type not supported for this operation")),
     }
 }
 

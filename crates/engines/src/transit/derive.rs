@@ -3,7 +3,7 @@
 use strongroom_base::{Error, Result, fields};
 use strongroom_crypto::hmac::hkdf_sha256_bytes;
 use strongroom_crypto::keys::{KeyType, PublicKey};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Reply, Verb, WriteCx, names};
+use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, names, ops};
 
 use super::Transit;
 use super::key::{Derivation, Key, Version};

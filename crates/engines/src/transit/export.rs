@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, SecretBytes, fields};
-use strongroom_crypto::keys::{KeyType, PrivateKey};
+use strongroom_crypto::keys::{KeyType, PrivateKey, pem};
 use strongroom_crypto::keywrap;
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::Transit;
 use super::batch::by_version;
 use super::encoding::encode;
 use super::import::oaep_hash;
-use super::keys::chain_pem;
+use super::keys::{chain_pem, post_quantum_public};
 use super::kind::Kind;
 use super::ring::{Loaded, Material, Pair, Ring, Use, ed25519_bytes};
 
@@ -108,6 +108,12 @@ fn symmetric(bytes: &[u8], format: Format) -> Result<String> {
     }
 }
 
+/// A half of a pair of ML-KEM, for which FIPS 203 has one form.
+fn as_bytes(bytes: &[u8], format: Format) -> Result<String> {
+    symmetric(bytes, format)
+        .map_err(|_| wrong("unknown key format for ml-kem key; supported values are `` or `raw`"))
+}
+
 fn unknown_format(kind: &str) -> Error {
     wrong(format!("unknown key format for {kind} key; supported values are ``, `der`, or `pem`"))
 }
@@ -160,7 +166,24 @@ fn exported(kind: Kind, version: &Loaded, what: What, format: Format) -> Result<
         }
         (What::Encryption | What::Signing, Material::Pair(pair)) => private(pair, format),
         (What::Public, Material::Pair(pair)) => public(pair, format),
-        (What::Chain, Material::Pair(_)) if version.chain.is_empty() => {
+        (What::Signing, Material::MlDsa(pair)) => match format {
+            Format::Usual | Format::Pem => {
+                let pem = pem("PRIVATE KEY", pair.to_pkcs8_der().expose_secret());
+                Ok(pem.expose_secret().trim_end().to_owned())
+            }
+            Format::Der => Ok(encode(pair.to_pkcs8_der().expose_secret())),
+            Format::Raw => Err(unknown_format("ml-dsa")),
+        },
+        (What::Encryption, Material::MlKem(pair)) => {
+            as_bytes(pair.to_bytes().expose_secret(), format)
+        }
+        (What::Public, Material::MlDsa(pair)) => Ok(match format {
+            Format::Usual | Format::Pem => post_quantum_public(kind, pair.spki_der()),
+            Format::Der => encode(pair.spki_der()),
+            Format::Raw => encode(pair.public_bytes()),
+        }),
+        (What::Public, Material::MlKem(pair)) => as_bytes(pair.public_bytes(), format),
+        (What::Chain, Material::Pair(_) | Material::MlDsa(_)) if version.chain.is_empty() => {
             Err(wrong("selected key version does not have a certificate chain imported"))
         }
         (What::Chain, Material::Pair(_)) => Ok(chain_pem(&version.chain)),
@@ -225,6 +248,8 @@ fn to_wrap(version: &Loaded) -> Result<SecretBytes> {
     match &version.material {
         Material::Cipher(_, bytes, _) => Ok(bytes.duplicate()),
         Material::Hmac => Ok(SecretBytes::new(version.hmac_key()?.to_vec())),
+        Material::MlDsa(pair) => Ok(pair.to_pkcs8_der().duplicate()),
+        Material::MlKem(pair) => Ok(pair.to_bytes().duplicate()),
         Material::Pair(pair) => {
             let der = pair.private.as_ref().map(PrivateKey::to_pkcs8_der);
             let der = der.ok_or_else(|| wrong("the key version has no private part"))?;

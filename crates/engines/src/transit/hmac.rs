@@ -4,7 +4,7 @@ use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_crypto::constant_time_eq;
 use strongroom_crypto::hmac::hmac;
 use strongroom_crypto::keys::Hash;
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::Transit;
 use super::batch::{self, Batch, Failing, Inputs, Item, members};

@@ -9,13 +9,18 @@ use serde_json::json;
 use strongroom_base::{Error, ErrorKind, Json, Result, SecretBytes, Ttl, fields};
 use strongroom_crypto::keys::{Hash, KeyType, OaepKey, PrivateKey, PublicKey};
 use strongroom_crypto::keywrap;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Reply, Verb, WriteCx, names};
+use strongroom_crypto::ml_dsa::MlDsaKey;
+use strongroom_crypto::ml_kem::MlKemKey;
+use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, names, ops};
 use strongroom_kernel::record::rows;
 
 use super::Transit;
 use super::encoding::{Encoded, given};
 use super::key::{Derivation, Key, Version, WrappingKey};
-use super::keys::{append, auto_rotate_seconds, generate_pair, save, take_pair, to_change};
+use super::keys::{
+    append, auto_rotate_seconds, generate_pair, save, take_ml_dsa, take_ml_kem, take_pair,
+    to_change,
+};
 use super::kind::{DEFAULT_NAME, Kind};
 use super::limits::{HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN};
 use super::ring::{Ring, stored};
@@ -32,6 +37,8 @@ fields! {
         name: String,
         /// Its type; aes256-gcm96 where nothing is said.
         r#type: Option<String>,
+        /// The parameters of a key of type ml-dsa (44, 65 or 87) or ml-kem (512, 768 or 1024).
+        parameter_set: Option<String>,
         /// The hash of OAEP: SHA256 (where nothing is said), SHA1, SHA384 or SHA512.
         hash_function: Option<String>,
         /// The wrapped key, base64.
@@ -144,7 +151,7 @@ async fn brought(
     public_key: Option<&str>,
 ) -> Result<Brought> {
     if ciphertext.is_none() {
-        if !kind.signs() {
+        if !matches!(kind, Kind::Pair(_)) {
             return Err(wrong("provided type does not support public_key import"));
         }
         let key = PublicKey::from_pem(public_key.unwrap_or_default());
@@ -206,18 +213,27 @@ fn version_of(cx: &WriteCx<'_>, key: &mut Key, brought: &Brought) -> Result<Vers
             let fits = match key.kind {
                 Kind::Cipher(cipher) => length == cipher.key_bytes(),
                 Kind::Hmac => (HMAC_KEY_BYTES_MIN..=HMAC_KEY_BYTES_MAX).contains(&length),
-                Kind::Pair(_) => true,
+                Kind::Pair(_) | Kind::MlDsa(_) | Kind::MlKem(_) => true,
             };
             if !fits {
                 let name = key.kind.name();
                 return Err(wrong(format!("invalid key size {length} bytes for key type {name}")));
             }
-            if let Kind::Pair(_) = key.kind {
-                let pair = parsed(bytes)?;
-                check_kind(key.kind, pair.key_type())?;
-                take_pair(&mut version, &pair)?;
-            } else {
-                version.secret = bytes.clone();
+            match key.kind {
+                Kind::Pair(_) => {
+                    let pair = parsed(bytes)?;
+                    check_kind(key.kind, pair.key_type())?;
+                    take_pair(&mut version, &pair)?;
+                }
+                Kind::MlDsa(set) => {
+                    let pair = MlDsaKey::from_pkcs8_der(set, bytes).map_err(unparsed)?;
+                    take_ml_dsa(&mut version, &pair);
+                }
+                Kind::MlKem(set) => {
+                    let pair = MlKemKey::from_bytes(set, bytes).map_err(unparsed)?;
+                    take_ml_kem(&mut version, &pair);
+                }
+                Kind::Cipher(_) | Kind::Hmac => version.secret = bytes.clone(),
             }
         }
     }
@@ -231,8 +247,11 @@ fn version_of(cx: &WriteCx<'_>, key: &mut Key, brought: &Brought) -> Result<Vers
 }
 
 fn parsed(der: &[u8]) -> Result<PrivateKey> {
-    PrivateKey::from_pkcs8_der(der)
-        .map_err(|e| wrong(format!("error parsing asymmetric key: {}", e.public.join("; "))))
+    PrivateKey::from_pkcs8_der(der).map_err(unparsed)
+}
+
+fn unparsed(e: Error) -> Error {
+    wrong(format!("error parsing asymmetric key: {}", e.public.join("; ")))
 }
 
 /// Gives a version its private half.
@@ -289,7 +308,7 @@ impl Command<Import> for Transit {
             return Err(wrong("allow_rotation must be set to true if auto-rotation is enabled"));
         }
         let name = op.r#type.as_deref().filter(|name| !name.is_empty()).unwrap_or(DEFAULT_NAME);
-        let kind = Kind::named(&name.to_lowercase()).ok_or_else(|| wrong("unknown key type"))?;
+        let kind = Kind::asked(&name.to_lowercase(), op.parameter_set.as_deref())?;
         let derived = op.derived.unwrap_or(false);
         kind.check_derivation(derived, false)?;
         names::check(&op.name)?;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, SecretBytes, Ttl, fields};
 use strongroom_crypto::keys::{Curve, KeyType, PrivateKey, PublicKey, pem};
+use strongroom_crypto::ml_dsa::MlDsaKey;
+use strongroom_crypto::ml_kem::MlKemKey;
 use strongroom_crypto::sign::SigningKey;
 use strongroom_kernel::plug::lists::{self, Keys};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
-};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, names, ops};
 use strongroom_kernel::record::{WriteView, rows};
 
 use super::Transit;
@@ -37,8 +37,10 @@ fields! {
         name: String,
         /// aes128-gcm96, aes256-gcm96 (where nothing is said), chacha20-poly1305,
         /// xchacha20-poly1305, ed25519, ecdsa-p256, ecdsa-p384, ecdsa-p521, rsa-2048, rsa-3072,
-        /// rsa-4096 or hmac.
+        /// rsa-4096, hmac, ml-dsa or ml-kem.
         r#type: Option<String>,
+        /// The parameters of a key of type ml-dsa (44, 65 or 87) or ml-kem (512, 768 or 1024).
+        parameter_set: Option<String>,
         /// Is a key derived of it for each context?
         derived: Option<bool>,
         /// Have equal plaintexts equal ciphertexts? Needs derived.
@@ -181,6 +183,8 @@ pub async fn generate(cx: &ReadCx<'_>, kind: Kind, key_size: usize) -> Result<Ve
             take_pair(&mut version, &pair)?;
         }
         Kind::Pair(key_type) => take_pair(&mut version, &generate_pair(cx, key_type).await?)?,
+        Kind::MlDsa(set) => take_ml_dsa(&mut version, &MlDsaKey::generate(set, cx.rng())?),
+        Kind::MlKem(set) => take_ml_kem(&mut version, &MlKemKey::generate(set)?),
     }
     if kind != Kind::Hmac {
         version.hmac = random(32);
@@ -213,6 +217,18 @@ pub fn take_pair(version: &mut Version, pair: &PrivateKey) -> Result<()> {
     version.secret = pair.to_pkcs8_der().expose_secret().clone();
     version.public = pair.public()?.spki_der().to_vec();
     Ok(())
+}
+
+/// The same of a pair of ML-DSA.
+pub fn take_ml_dsa(version: &mut Version, pair: &MlDsaKey) {
+    version.secret.clone_from(pair.to_pkcs8_der().expose_secret());
+    version.public = pair.spki_der().to_vec();
+}
+
+/// The same of a pair of ML-KEM, both halves as FIPS 203 encodes them.
+pub fn take_ml_kem(version: &mut Version, pair: &MlKemKey) {
+    version.secret.clone_from(pair.to_bytes().expose_secret());
+    version.public = pair.public_bytes().to_vec();
 }
 
 /// Appends a version to a key; the caller saves the key.
@@ -296,7 +312,7 @@ impl Command<CreateKey> for Transit {
             ));
         }
         let kind = op.r#type.as_deref().filter(|name| !name.is_empty()).unwrap_or(DEFAULT_NAME);
-        let kind = Kind::named(kind).ok_or_else(|| Error::bad_request("unknown key type"))?;
+        let kind = Kind::asked(kind, op.parameter_set.as_deref())?;
         let new = NewKey {
             exportable: op.exportable.unwrap_or(false),
             allow_plaintext_backup: op.allow_plaintext_backup.unwrap_or(false),
@@ -404,6 +420,9 @@ pub async fn show(
     if key.key_size != 0 {
         map.insert("key_size".to_owned(), json!(key.key_size));
     }
+    if !kind.parameter_set().is_empty() {
+        map.insert("parameter_set".to_owned(), json!(kind.parameter_set()));
+    }
     if key.imported {
         map.insert("imported_key_allow_rotation".to_owned(), json!(key.allow_rotation));
     }
@@ -448,9 +467,23 @@ async fn show_version(
 ) -> Result<Json> {
     let key = &ring.key;
     let created = key.created(number);
-    let Kind::Pair(key_type) = key.kind else { return Ok(json!(created.seconds())) };
+    if matches!(key.kind, Kind::Cipher(_) | Kind::Hmac) {
+        return Ok(json!(created.seconds()));
+    }
     // Its private half is not even parsed.
     let version = stored(&cx.view(), key, number).await?;
+    let shown = |name: &str, public_key: String| {
+        json!({
+            "certificate_chain": chain_pem(&version.chain),
+            "creation_time": created.to_string(),
+            "name": name,
+            "public_key": public_key,
+        })
+    };
+    let Kind::Pair(key_type) = key.kind else {
+        let name = format!("{}-{}", key.kind.name(), key.kind.parameter_set());
+        return Ok(shown(&name, post_quantum_public(key.kind, &version.public)));
+    };
     let public = PublicKey::from_spki_der(&version.public)?;
     let (name, public_key) = match key_type {
         KeyType::Ec(Curve::P256) => ("P-256", public.to_pem()),
@@ -469,12 +502,15 @@ async fn show_version(
             ("ed25519", derived)
         }
     };
-    Ok(json!({
-        "certificate_chain": chain_pem(&version.chain),
-        "creation_time": created.to_string(),
-        "name": name,
-        "public_key": public_key,
-    }))
+    Ok(shown(name, public_key))
+}
+
+/// A public key of ML-DSA in PEM; one of ML-KEM as FIPS 203 encodes it, in base64.
+pub fn post_quantum_public(kind: Kind, public: &[u8]) -> String {
+    match kind {
+        Kind::MlDsa(_) => pem("PUBLIC KEY", public).expose_secret().trim_end().to_owned(),
+        _ => encode(public),
+    }
 }
 
 /// A chain of certificates as PEM.

@@ -15,16 +15,6 @@
 //!   allows that besides; nowhere else;
 //! * a ciphertext that does not open tells not why.
 
-/// What operations answer, and their verbs.
-macro_rules! ops {
-    ($($op:ident $reply:ty, $verb:ident;)+) => {
-        $(impl Op for $op {
-            type Reply = $reply;
-            const VERB: Verb = Verb::$verb;
-        })+
-    };
-}
-
 mod backup;
 mod batch;
 mod certificates;

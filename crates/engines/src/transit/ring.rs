@@ -14,6 +14,8 @@ use strongroom_base::{Error, Result, SecretBytes};
 use strongroom_crypto::cipher::{Cipher, CipherKey};
 use strongroom_crypto::hmac::{HmacKey, hkdf_sha256_bytes};
 use strongroom_crypto::keys::{OaepKey, PrivateKey, PublicKey};
+use strongroom_crypto::ml_dsa::MlDsaKey;
+use strongroom_crypto::ml_kem::MlKemKey;
 use strongroom_kernel::record::{ReadView, rows};
 
 use super::key::{Derivation, Key, Version};
@@ -55,6 +57,10 @@ pub enum Material {
     Pair(Pair),
     /// The key of HMACs alone.
     Hmac,
+    /// A pair for signatures.
+    MlDsa(Box<MlDsaKey>),
+    /// A pair for encryption.
+    MlKem(Box<MlKemKey>),
 }
 
 /// A pair of keys, or its public half.
@@ -206,6 +212,13 @@ impl Loaded {
                 hmac = secret;
                 Material::Hmac
             }
+            Kind::MlDsa(set) => {
+                let key = MlDsaKey::from_pkcs8_der(set, secret.expose_secret())?;
+                Material::MlDsa(Box::new(key))
+            }
+            Kind::MlKem(set) => {
+                Material::MlKem(Box::new(MlKemKey::from_bytes(set, secret.expose_secret())?))
+            }
         };
         let chain = std::mem::take(&mut stored.chain);
         Ok(Self { number, chain, material, hmac })
@@ -258,7 +271,9 @@ impl Loaded {
         match &self.material {
             Material::Cipher(_, secret, _) => Ok(secret.duplicate()),
             Material::Pair(pair) => ed25519_bytes(pair),
-            Material::Hmac => Err(Error::bad_request("derivation not supported for this key")),
+            Material::Hmac | Material::MlDsa(_) | Material::MlKem(_) => {
+                Err(Error::bad_request("derivation not supported for this key"))
+            }
         }
     }
 }

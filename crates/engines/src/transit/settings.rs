@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use strongroom_base::{Error, ErrorKind, Json, Result, Ttl, fields};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Op, Query, ReadCx, Reconcile, Reply, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reconcile, Reply, WriteCx, ops};
 use strongroom_kernel::record::rows;
 
 use super::Transit;

@@ -5,7 +5,7 @@ use strongroom_crypto::keys::{
     AnySalt, Curve, Hash, KeyType, Salt, Scheme, ecdsa_der_to_fixed, ecdsa_fixed_to_der,
 };
 use strongroom_crypto::sign as ed25519;
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::Transit;
 use super::batch::{self, Batch, Failing, Inputs, Item, members};
@@ -13,7 +13,7 @@ use super::encoding::{Encoded, Text, decode_as, encode, given, split, versioned}
 use super::hmac::verify_hmacs;
 use super::keys::derived_pair;
 use super::kind::Kind;
-use super::ring::{Loaded, Pair, Ring, Use};
+use super::ring::{Loaded, Material, Pair, Ring, Use};
 
 fields! {
     /// Signs an input, or a batch of them.
@@ -182,6 +182,14 @@ impl Manner {
         Ok(Self { hash, prehashed, padding, text, salt })
     }
 
+    /// Refuses digests where messages are signed.
+    fn check_pure(&self) -> Result<()> {
+        match self.prehashed {
+            true => Err(wrong("keys of type ml-dsa sign messages, not their digests")),
+            false => Ok(()),
+        }
+    }
+
     /// The salt, if a key of so many bits has room for it.
     fn salt_for(&self, hash: Hash, bits: u32) -> Result<Option<Salt>> {
         match self.salt {
@@ -210,6 +218,10 @@ fn sign(
     input: &[u8],
     manner: &Manner,
 ) -> Result<Signed> {
+    if let Material::MlDsa(pair) = &version.material {
+        manner.check_pure()?;
+        return Ok(Signed { bytes: pair.sign(input)?, public: None });
+    }
     let pair = version.pair()?;
     let private = pair
         .private
@@ -268,6 +280,10 @@ fn verify(
     signature: &[u8],
     manner: &Manner,
 ) -> Result<bool> {
+    if let Material::MlDsa(pair) = &version.material {
+        manner.check_pure()?;
+        return Ok(pair.verify(input, signature));
+    }
     let pair = version.pair()?;
     match pair.public.key_type() {
         KeyType::Ed25519 if ring.key.is_derived() => {

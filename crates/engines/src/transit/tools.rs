@@ -2,10 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use data_encoding::HEXLOWER;
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, SecretBytes, fields};
 use strongroom_crypto::digest;
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::Transit;
 use super::encoding::Encoded;
@@ -60,7 +61,7 @@ fn wrong(text: &str) -> Error {
 /// `bytes` in the form that is asked for, or in the usual one.
 fn text(bytes: &[u8], asked: Option<&str>, usual: &str) -> Result<String> {
     match asked.filter(|asked| !asked.is_empty()).unwrap_or(usual) {
-        "hex" => Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        "hex" => Ok(HEXLOWER.encode(bytes)),
         "base64" => Ok(STANDARD.encode(bytes)),
         _ => Err(wrong("unsupported encoding format; must be \"hex\" or \"base64\"")),
     }

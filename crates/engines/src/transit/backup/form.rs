@@ -9,10 +9,12 @@ use strongroom_base::{Error, Json, JsonMap, Result, Rng, Secret, SecretBytes, Ti
 use strongroom_crypto::keys::{
     Curve, KeyType, PrivateKey, PublicKey, RsaParts, from_decimal, pem_blocks, to_decimal,
 };
+use strongroom_crypto::ml_dsa::MlDsaKey;
+use strongroom_crypto::ml_kem::MlKemKey;
 
 use super::super::encoding::{decode, encode};
 use super::super::key::{Derivation, Event, Key, Version};
-use super::super::keys::{ed25519_pair, take_pair};
+use super::super::keys::{ed25519_pair, take_ml_dsa, take_ml_kem, take_pair};
 use super::super::kind::Kind;
 use super::super::limits::{
     AUTO_ROTATE_SECONDS_MIN, HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN, VERSION_MAX, VERSIONS_MAX,
@@ -360,6 +362,14 @@ fn version(key: &mut Key, policy: &Json, entry: &Json, rng: &dyn Rng) -> Result<
             key.key_size = version.secret.len();
         }
         Kind::Pair(kind) => take_pair_of(&mut version, kind, entry)?,
+        Kind::MlDsa(set) => {
+            let der = bytes_of(entry, "key")?;
+            take_ml_dsa(&mut version, &MlDsaKey::from_pkcs8_der(set, der.expose_secret())?);
+        }
+        Kind::MlKem(set) => {
+            let bytes = bytes_of(entry, "key")?;
+            take_ml_kem(&mut version, &MlKemKey::from_bytes(set, bytes.expose_secret())?);
+        }
     }
     if key.kind != Kind::Hmac {
         version.hmac = bytes_of(entry, "hmac_key")?.expose_secret().clone();

@@ -4,6 +4,7 @@ mod certificates;
 mod crypt;
 mod lives;
 mod moving;
+mod post_quantum;
 mod signing;
 mod threats;
 
