@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 /// Nanoseconds per second.
 pub const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
+/// The form of dates in HTTP's headers.
+const HTTP_DATE: &str = "%a, %d %b %Y %H:%M:%S GMT";
+
 /// A point in time (UTC). Displays as RFC 3339 with the nanoseconds that are there, as Go's
 /// `time.RFC3339Nano` does.
 #[derive(
@@ -57,6 +60,19 @@ impl Timestamp {
         i64::try_from(parsed.as_nanosecond()).ok().map(Self)
     }
 
+    /// As HTTP's headers have it, in whole seconds (RFC 9110 §5.6.7: `Sun, 06 Nov 1994 08:49:37 GMT`).
+    pub fn to_http_date(self) -> String {
+        let seconds = jiff::Timestamp::from_second(self.seconds());
+        seconds.map_or_else(|_| String::new(), |at| at.strftime(HTTP_DATE).to_string())
+    }
+
+    /// Reads a date of an HTTP header in the form that is written today.
+    pub fn parse_http_date(text: &str) -> Option<Self> {
+        let mut read = jiff::fmt::strtime::parse(HTTP_DATE, text.trim()).ok()?;
+        read.set_offset(Some(jiff::tz::Offset::UTC));
+        Some(Self::from_seconds(read.to_timestamp().ok()?.as_second()))
+    }
+
     /// RFC 3339 text, or Go's zero time (`0001-01-01T00:00:00Z`) for "never".
     pub fn to_go_string(self) -> String {
         if self.is_zero() { "0001-01-01T00:00:00Z".to_owned() } else { self.to_string() }
@@ -82,6 +98,17 @@ mod tests {
         assert_eq!(t.to_string(), "2023-11-14T22:13:20.123456789Z");
         assert_eq!(Timestamp::parse(&t.to_string()), Some(t));
         assert_eq!(Timestamp::ZERO.to_go_string(), "0001-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn dates_of_http() {
+        let t = Timestamp(784_111_777_500_000_000);
+        assert_eq!(t.to_http_date(), "Sun, 06 Nov 1994 08:49:37 GMT");
+        let whole = Timestamp::from_seconds(784_111_777);
+        assert_eq!(Timestamp::parse_http_date(&t.to_http_date()), Some(whole));
+        for none in ["", "1994-11-06T08:49:37Z", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov"] {
+            assert_eq!(Timestamp::parse_http_date(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ struct State {
     records: BTreeMap<String, Vec<String>>,
     shown: BTreeMap<String, Vec<Vec<u8>>>,
     silent: BTreeSet<String>,
+    hanging: BTreeSet<String>,
     looks: Vec<String>,
     resolvers: Vec<Resolver>,
 }
@@ -53,6 +54,11 @@ impl SimChallenges {
         } else {
             state.silent.remove(host);
         }
+    }
+
+    /// A host that takes a connection and says nothing: who looks at its files waits for good.
+    pub fn hang(&self, host: &str) {
+        self.state.lock().hanging.insert(host.to_owned());
     }
 
     /// All looks so far: `http-01 HOST`.
@@ -93,6 +99,9 @@ impl Challenges for SimChallenges {
             Host::Name(name) => name.clone(),
             Host::Address(ip) => ip.to_string(),
         };
+        if self.state.lock().hanging.contains(&host) {
+            return Box::pin(std::future::pending());
+        }
         let missing = Failure::new(FailureKind::Response, "the web server has no answer");
         let found = self.look(resolver, "http-01", &host, |state| {
             state.files.get(&(host.clone(), token.to_owned())).cloned().ok_or(missing)

@@ -349,6 +349,16 @@ impl TestNode {
         }
     }
 
+    /// Reads without a token, with these headers.
+    pub async fn open(&self, path: &str, headers: &[(String, String)]) -> Got {
+        match self.request("", "READ", path, "", Value::Null, None) {
+            Some(call) => {
+                render(handle(&self.node, Call { headers: headers.to_vec(), ..call }).await)
+            }
+            None => Got::of(400, json!({"errors": ["bad path"]})),
+        }
+    }
+
     /// Sends a request whose answer is lost on its way.
     pub async fn lost(&self, method: &str, path: &str, token: &str, body: Value) {
         let call = self.request("", method, path, token, body, None).expect("a path");

@@ -14,6 +14,23 @@ pub struct CrlEntry {
     pub serial: Vec<u8>,
     /// When it was revoked, in seconds.
     pub revoked: i64,
+    /// What else is said of it.
+    pub extensions: Vec<Extension>,
+}
+
+impl CrlEntry {
+    /// One of which nothing else is said.
+    pub fn new(serial: Vec<u8>, revoked: i64) -> Self {
+        Self { serial, revoked, extensions: Vec::new() }
+    }
+
+    fn der(&self) -> Result<Vec<u8>> {
+        let mut parts = vec![tlv::unsigned(&self.serial), time::encode(self.revoked)];
+        if !self.extensions.is_empty() {
+            parts.push(Extension::all_der(&self.extensions)?);
+        }
+        Ok(tlv::sequence(parts))
+    }
 }
 
 /// What a list shall say.
@@ -46,10 +63,8 @@ impl CrlTemplate {
         ];
         // An empty list has no list of entries (RFC 5280 §5.1.2.6).
         if !self.entries.is_empty() {
-            let entries = self.entries.iter().map(|entry| {
-                tlv::sequence([tlv::unsigned(&entry.serial), time::encode(entry.revoked)])
-            });
-            parts.push(tlv::sequence(entries));
+            let entries: Result<Vec<_>> = self.entries.iter().map(CrlEntry::der).collect();
+            parts.push(tlv::sequence(entries.map_err(super::internal)?));
         }
         let extensions = Extension::all_der(&self.extensions).map_err(super::internal)?;
         parts.push(tlv::tlv(tlv::context_around(0), &extensions));
@@ -91,7 +106,12 @@ impl Crl {
             while !list.is_empty() {
                 let mut entry = list.sequence()?;
                 let serial = entry.expect(tlv::INTEGER)?.unsigned()?.to_vec();
-                entries.push(CrlEntry { serial, revoked: time::decode(&entry.next()?)? });
+                let revoked = time::decode(&entry.next()?)?;
+                let extensions = match entry.optional(tlv::SEQUENCE)? {
+                    Some(extensions) => Extension::read_all(extensions.raw)?,
+                    None => Vec::new(),
+                };
+                entries.push(CrlEntry { serial, revoked, extensions });
             }
         }
         let extensions = match body.optional(tlv::context_around(0))? {

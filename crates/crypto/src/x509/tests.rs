@@ -86,7 +86,7 @@ fn what_is_built_is_read_again() {
             assert!(!Certificate::from_der(&other).unwrap().is_signed_by(&spki));
             let request = RequestTemplate { subject: name.clone(), extensions: Vec::new() };
             assert!(request.sign(&key, algorithm).unwrap().is_signed());
-            let entries = [CrlEntry { serial: vec![0xff; 20], revoked: 5 }];
+            let entries = [CrlEntry::new(vec![0xff; 20], 5)];
             let list = CrlTemplate {
                 issuer: name,
                 this_update: 10,

@@ -1,10 +1,11 @@
 //! What was issued: kept by serial number, found again, listed.
 
+use data_encoding::HEXLOWER;
 use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_crypto::x509::{Certificate, GeneralName, attributes};
 use strongroom_kernel::plug::lists::{self, Keys};
-use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 use strongroom_kernel::record::{ReadView, WriteView, rows};
 
 use super::stored::{Revoked, Stored};
@@ -12,6 +13,8 @@ use super::{PkiEngine, damaged};
 
 /// Host names of a certificate that a detailed list shows.
 const NAMES_SHOWN: usize = 5;
+/// Bytes of an authority's digest in the name of a record.
+const QUALIFIER_BYTES: usize = 8;
 /// Certificates that a detailed list shows: each is read.
 const DETAILED_MAX: i64 = 10_000;
 
@@ -66,12 +69,31 @@ pub fn normal(serial: &str) -> String {
     rest.to_owned()
 }
 
-/// Keeps a certificate.
+/// A serial number that another authority's certificate has already: numbers are an authority's own.
+/// Records of the second one have it with what tells their authority ([`authority_digest`]) behind it.
+///
+/// [`authority_digest`]: super::stored::authority_digest
+pub fn qualified(serial: &str, authority: &[u8]) -> String {
+    let shown = authority.get(..QUALIFIER_BYTES).unwrap_or(authority);
+    format!("{serial}@{}", HEXLOWER.encode(shown))
+}
+
+/// The serial number in the name of a record.
+pub fn serial_of(name: &str) -> &str {
+    name.split_once('@').map_or(name, |(serial, _)| serial)
+}
+
+/// Keeps a certificate that was issued here.
 pub fn store(edit: &WriteView<'_>, certificate: &Certificate) -> Result<()> {
+    store_as(edit, &certificate.serial_text(), certificate)
+}
+
+/// Keeps a certificate under this name.
+pub fn store_as(edit: &WriteView<'_>, name: &str, certificate: &Certificate) -> Result<()> {
     let row = edit.new_id();
     edit.put_row_bytes(rows::VALUES, row, certificate.der())?;
     let stored = Stored { row, not_after: certificate.not_after };
-    edit.put_named(0, &certificate.serial_text(), &stored)
+    edit.put_named(0, name, &stored)
 }
 
 /// The certificate with this serial number, if it was kept.

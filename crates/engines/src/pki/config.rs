@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use strongroom_base::{Json, Result, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::authority::{
     all_issuers, config, fill_urls, find_issuer, is_url, named_urls, reference,

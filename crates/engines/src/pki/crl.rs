@@ -14,12 +14,14 @@ use std::sync::Arc;
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, Timestamp, fields, parse_duration};
 use strongroom_crypto::x509::{CrlEntry, CrlTemplate, Extension, SignatureAlgorithm};
-use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::ReadView;
 
 use super::authority::{all_issuers, config, urls_of};
-use super::stored::{CrlConfig, CrlState, Issuer, IssuersConfig, Revoked, Usage, authority_digest};
-use super::{PkiEngine, bad};
+use super::stored::{
+    CrlConfig, CrlState, Issuer, IssuersChanged, IssuersConfig, Revoked, Usage, authority_digest,
+};
+use super::{PkiEngine, bad, certificates};
 
 /// The queue of everything that revokes, or makes lists.
 pub const QUEUE: &str = "crl";
@@ -116,6 +118,7 @@ pub async fn renew(cx: &WriteCx<'_>) -> Result<()> {
 
 /// Issuers came or went, or are to be used otherwise: their lists are others.
 pub async fn issuers_changed(cx: &WriteCx<'_>) -> Result<()> {
+    cx.edit().put_named(0, "", &IssuersChanged { at: cx.now() })?;
     renew(cx).await
 }
 
@@ -291,7 +294,7 @@ impl PkiEngine {
     ) -> Result<Vec<CrlEntry>> {
         let within = |at: Timestamp| at > from && at <= to;
         let own = self.certificate(id, issuer).await?;
-        let own_digest = authority_digest(&own);
+        let (own_digest, is_root) = (authority_digest(&own), own.is_self_signed());
         let default = config::<IssuersConfig>(view).await?.default;
         let mut known = Vec::new();
         let mut default_is_same = false;
@@ -304,10 +307,7 @@ impl PkiEngine {
             } else if let Some(at) = record.revoked.filter(|at| within(*at))
                 && certificate.is_issued_by(&own)
             {
-                entries.push(CrlEntry {
-                    serial: certificate.serial().to_vec(),
-                    revoked: at.seconds(),
-                });
+                entries.push(CrlEntry::new(certificate.serial().to_vec(), at.seconds()));
             }
             known.push(digest);
         }
@@ -317,20 +317,21 @@ impl PkiEngine {
         while let Some(at) = cursor {
             let (page, next) = view.peek::<Revoked>(0, &at, PAGE).await?;
             cursor = next;
-            for (serial, revoked) in page {
+            for (name, revoked) in page {
                 let orphan = !known.contains(&revoked.authority);
                 let ours = revoked.authority == own_digest || orphan && default_is_same;
                 if !ours || !within(revoked.at) {
                     continue;
                 }
-                let serial =
-                    hex_bytes(&serial).ok_or_else(|| Error::internal("a serial number"))?;
-                // No issuer is on its own list (RFC 5280 §5: it could not be believed), and one
-                // that was also revoked by its number is there already.
-                if serial != own.serial()
+                let serial = hex_bytes(certificates::serial_of(&name))
+                    .ok_or_else(|| Error::internal("a serial number"))?;
+                // No root is on its own list (RFC 5280 §5: it could not be believed), and an issuer
+                // that was also revoked by its number is there already. An intermediate's own number
+                // is its parent's, and may be one of its own as well.
+                if !(is_root && serial == own.serial())
                     && !entries.iter().take(issuers).any(|e| e.serial == serial)
                 {
-                    entries.push(CrlEntry { serial, revoked: revoked.at.seconds() });
+                    entries.push(CrlEntry::new(serial, revoked.at.seconds()));
                 }
             }
         }

@@ -3,13 +3,13 @@
 use serde_json::json;
 use strongroom_base::{Error, ErrorKind, Json, Result, Timestamp, fields};
 use strongroom_crypto::x509::{Certificate, to_pem};
-use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::PkiEngine;
-use super::authority::find_issuer;
+use super::authority::{config, find_issuer};
 use super::certificates;
 use super::crl::Kind;
-use super::stored::DEFAULT;
+use super::stored::{CrlState, DEFAULT, IssuersChanged};
 
 const CERTIFICATE: &str = "application/pkix-cert";
 const CERTIFICATES: &str = "application/pem-certificate-chain";
@@ -141,6 +141,34 @@ fn kind(cx: &ReadCx<'_>) -> Kind {
     if delta { Kind::Delta } else { Kind::Complete }
 }
 
+/// With when it was made last, if that is known; 304 where the caller has seen it since. Both headers
+/// must be let through by the mount (`passthrough_request_headers`, `allowed_response_headers`).
+fn unless_seen<T>(cx: &ReadCx<'_>, at: Timestamp, reply: Reply<T>) -> Reply<T> {
+    if at.is_zero() {
+        return reply;
+    }
+    let seen = cx.request.header("if-modified-since").and_then(Timestamp::parse_http_date);
+    let reply = match seen.is_some_and(|seen| at.seconds() <= seen.seconds()) {
+        true => Reply::none().status(304),
+        false => reply,
+    };
+    reply.tuned_header("last-modified", at.to_http_date())
+}
+
+/// When issuers changed last.
+async fn issuers_at(cx: &ReadCx<'_>) -> Result<Timestamp> {
+    Ok(config::<IssuersChanged>(&cx.view()).await?.at)
+}
+
+/// When the list that the path asks for was made.
+async fn list_at(cx: &ReadCx<'_>) -> Result<Timestamp> {
+    let state: CrlState = config(&cx.view()).await?;
+    Ok(match kind(cx) {
+        Kind::Complete => state.at,
+        Kind::Delta => state.delta_at,
+    })
+}
+
 /// A file; 204 where there is none.
 fn file(content_type: &'static str, body: Option<Vec<u8>>) -> Reply<()> {
     match body {
@@ -203,7 +231,8 @@ fn unrevoked(certificate: &str) -> Json {
 impl Query<FetchCa> for PkiEngine {
     async fn query(&self, cx: &ReadCx<'_>, _: FetchCa) -> Result<Reply<()>> {
         let chain = or_nothing(self.chain_of(cx, DEFAULT).await)?.unwrap_or_default();
-        Ok(chain.first().map_or_else(Reply::none, |c| certificate_file(cx, c)))
+        let reply = chain.first().map_or_else(Reply::none, |c| certificate_file(cx, c));
+        Ok(unless_seen(cx, issuers_at(cx).await?, reply))
     }
 }
 
@@ -211,7 +240,8 @@ impl Query<FetchCaJson> for PkiEngine {
     async fn query(&self, cx: &ReadCx<'_>, _: FetchCaJson) -> Result<Reply<Json>> {
         let chain = self.chain_of(cx, DEFAULT).await?;
         let certificate = chain.first().ok_or_else(Error::not_found)?;
-        Ok(Reply::data(unrevoked(&certificate.pem())))
+        let reply = Reply::data(unrevoked(&certificate.pem()));
+        Ok(unless_seen(cx, issuers_at(cx).await?, reply))
     }
 }
 
@@ -222,7 +252,8 @@ fn chain_text(chain: &[std::sync::Arc<Certificate>]) -> String {
 impl Query<FetchChain> for PkiEngine {
     async fn query(&self, cx: &ReadCx<'_>, _: FetchChain) -> Result<Reply<()>> {
         let chain = or_nothing(self.chain_of(cx, DEFAULT).await)?;
-        Ok(file(CERTIFICATE, chain.map(|chain| chain_text(&chain).into_bytes())))
+        let reply = file(CERTIFICATE, chain.map(|chain| chain_text(&chain).into_bytes()));
+        Ok(unless_seen(cx, issuers_at(cx).await?, reply))
     }
 }
 
@@ -233,20 +264,21 @@ impl Query<FetchChainJson> for PkiEngine {
         if let Json::Object(map) = &mut data {
             map.insert("ca_chain".to_owned(), text.into());
         }
-        Ok(Reply::data(data))
+        Ok(unless_seen(cx, issuers_at(cx).await?, Reply::data(data)))
     }
 }
 
 impl Query<FetchCrl> for PkiEngine {
     async fn query(&self, cx: &ReadCx<'_>, _: FetchCrl) -> Result<Reply<()>> {
         let list = or_nothing(self.list_of(cx, DEFAULT).await)?.flatten();
-        Ok(list_file(cx, list))
+        Ok(unless_seen(cx, list_at(cx).await?, list_file(cx, list)))
     }
 }
 
 impl Query<FetchCrlJson> for PkiEngine {
     async fn query(&self, cx: &ReadCx<'_>, _: FetchCrlJson) -> Result<Reply<Json>> {
-        Ok(Reply::data(unrevoked(&list_pem(self.list_of(cx, DEFAULT).await?))))
+        let reply = Reply::data(unrevoked(&list_pem(self.list_of(cx, DEFAULT).await?)));
+        Ok(unless_seen(cx, list_at(cx).await?, reply))
     }
 }
 
@@ -283,12 +315,13 @@ impl Query<FetchIssuer> for PkiEngine {
         let (id, issuer) = find_issuer(&cx.view(), &op.issuer_ref).await?;
         let chain = self.chain(&cx.view(), &id, &issuer).await?;
         let pem = |c: &std::sync::Arc<Certificate>| format!("{}\n", c.pem());
-        Ok(Reply::data(json!({
+        let reply = Reply::data(json!({
             "certificate": chain.first().map(pem),
             "ca_chain": chain.iter().map(pem).collect::<Vec<_>>(),
             "issuer_id": id,
             "issuer_name": issuer.name,
-        })))
+        }));
+        Ok(unless_seen(cx, issuers_at(cx).await?, reply))
     }
 }
 
@@ -296,10 +329,11 @@ impl Query<FetchIssuerFile> for PkiEngine {
     async fn query(&self, cx: &ReadCx<'_>, op: FetchIssuerFile) -> Result<Reply<()>> {
         let (id, issuer) = find_issuer(&cx.view(), &op.issuer_ref).await?;
         let certificate = self.certificate(&id, &issuer).await?;
-        Ok(match wants_pem(cx) {
+        let reply = match wants_pem(cx) {
             true => file(CERTIFICATES, Some(format!("{}\n", certificate.pem()).into_bytes())),
             false => file(CERTIFICATE, Some(certificate.der().to_vec())),
-        })
+        };
+        Ok(unless_seen(cx, issuers_at(cx).await?, reply))
     }
 }
 
@@ -307,12 +341,14 @@ impl Query<FetchIssuerCrl> for PkiEngine {
     async fn query(&self, cx: &ReadCx<'_>, op: FetchIssuerCrl) -> Result<Reply<Json>> {
         let list = self.list_of(cx, &op.issuer_ref).await?;
         let list = list.ok_or_else(Error::not_found)?;
-        Ok(Reply::data(json!({ "crl": list_pem(Some(list)) + "\n" })))
+        let reply = Reply::data(json!({ "crl": list_pem(Some(list)) + "\n" }));
+        Ok(unless_seen(cx, list_at(cx).await?, reply))
     }
 }
 
 impl Query<FetchIssuerCrlFile> for PkiEngine {
     async fn query(&self, cx: &ReadCx<'_>, op: FetchIssuerCrlFile) -> Result<Reply<()>> {
-        Ok(list_file(cx, self.list_of(cx, &op.issuer_ref).await?))
+        let reply = list_file(cx, self.list_of(cx, &op.issuer_ref).await?);
+        Ok(unless_seen(cx, list_at(cx).await?, reply))
     }
 }

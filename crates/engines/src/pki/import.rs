@@ -4,7 +4,7 @@ use serde_json::json;
 use strongroom_base::{Json, JsonMap, Result, SecretString, fields};
 use strongroom_crypto::keys::PrivateKey;
 use strongroom_crypto::x509::{Certificate, pem_blocks};
-use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, ops};
 
 use super::authority::{config, issuer_id, key_id, reference};
 use super::roster::Roster;

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use strongroom_base::{Json, JsonMap, Result, fields};
 use strongroom_crypto::x509::{Extension, RequestTemplate};
-use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, ops};
 
 use super::authority::config;
 use super::ca_fields::CaFields;

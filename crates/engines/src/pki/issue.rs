@@ -11,7 +11,7 @@ use strongroom_crypto::x509::{
     Certificate, Extension, KeyUsage, Name, NameBuilder, Policy, Request, SignatureAlgorithm,
     Template, attributes, extended_usage_oid, ids, is_oid, key_id, pem_blocks,
 };
-use strongroom_kernel::plug::{Command, EngineSpec, NewLease, ReadCx, Reply, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, NewLease, ReadCx, Reply, WriteCx, ops};
 
 use super::authority::Authority;
 use super::names::{Judge, Names};

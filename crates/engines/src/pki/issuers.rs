@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use strongroom_base::{Error, ErrorKind, Json, JsonMap, Result, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, lists};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, lists, ops};
 
 use super::authority::{config, find_issuer, issuer_id};
 use super::certificates;

@@ -4,7 +4,7 @@ use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, SecretString, fields};
 use strongroom_crypto::keys::PrivateKey;
 use strongroom_crypto::x509::{colons, key_id as key_identifier, pem_blocks};
-use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, lists};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, lists, ops};
 
 use super::authority::{config, find_key, key_id, reference};
 use super::import::{QUEUE, new_name};

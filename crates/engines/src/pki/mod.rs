@@ -4,7 +4,8 @@
 //! * [`stored`] has the records; [`authority`] finds an issuer with its key, for whoever signs;
 //! * [`roles`] say what a caller may ask for, [`names`] and [`validity`] hold a request to it, and
 //!   [`issue`] makes the certificate; [`certificates`] keeps it and finds it again;
-//! * [`revocation`] takes certificates back, [`crl`] makes the lists;
+//! * [`revocation`] takes certificates back, [`crl`] makes the lists, [`signed_lists`] those of what
+//!   others know;
 //! * [`roots`], [`intermediates`] and [`import`] bring issuers, [`issuers`] and [`keys`] manage
 //!   them, [`chain`] knows who stands behind whom;
 //! * [`acme`] gives certificates to whoever proves a name, [`ocsp`] tells whether one was taken back;
@@ -18,17 +19,6 @@
 //! * a certificate is found by its serial number, and issuing reads nothing that grows with what was
 //!   issued;
 //! * a revocation list is a function of records: any node makes the same list of the same number.
-
-/// What operations answer, and their verbs; `open` ones are for strangers.
-macro_rules! ops {
-    ($($op:ident $reply:ty, $verb:ident $(, $rule:ident)?;)+) => {
-        $(impl strongroom_kernel::plug::Op for $op {
-            type Reply = $reply;
-            const VERB: strongroom_kernel::plug::Verb = strongroom_kernel::plug::Verb::$verb;
-            $(const RULE: strongroom_kernel::plug::Rule = strongroom_kernel::plug::Rule::$rule;)?
-        })+
-    };
-}
 
 mod acme;
 mod authority;
@@ -54,6 +44,7 @@ mod roles;
 mod roots;
 mod roster;
 mod sign_authority;
+mod signed_lists;
 mod stored;
 #[cfg(test)]
 mod tests;
@@ -119,6 +110,7 @@ pub fn spec(challenges: Arc<dyn Challenges>) -> Spec {
     let spec = fetch::add(spec);
     let spec = revocation::add(spec);
     let spec = crl::add(spec);
+    let spec = signed_lists::add(spec);
     let spec = ocsp::add(spec);
     let spec = acme::add(spec);
     tidy::add(spec)

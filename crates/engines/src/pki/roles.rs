@@ -2,7 +2,9 @@
 
 use strongroom_base::{Error, Json, Result, fields};
 use strongroom_kernel::plug::lists::{self, Keys};
-use strongroom_kernel::plug::{Command, EngineSpec, Exists, Query, ReadCx, Reply, WriteCx, names};
+use strongroom_kernel::plug::{
+    Command, EngineSpec, Exists, Query, ReadCx, Reply, WriteCx, names, ops,
+};
 
 use super::authority::{issuer_id, reference};
 use super::role::{Role, RoleFields};

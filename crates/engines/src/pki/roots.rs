@@ -5,7 +5,7 @@ use std::sync::Arc;
 use strongroom_base::{Error, Json, Result, fields};
 use strongroom_crypto::keys::PrivateKey;
 use strongroom_crypto::x509::{Certificate, Extension, KeyUsage, Template};
-use strongroom_kernel::plug::{Command, EngineSpec, ReadCx, Reply, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, ReadCx, Reply, WriteCx, ops};
 
 use super::authority::{config, fill_urls, find_key, issuer_id};
 use super::ca_fields::{CaAsked, CaFields};

@@ -5,7 +5,7 @@ use strongroom_base::{Json, Result, fields};
 use strongroom_crypto::x509::{
     Certificate, Extension, SignatureAlgorithm, Template, ids, pem_blocks,
 };
-use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, ops};
 
 use super::authority::Authority;
 use super::ca_fields::{CaAsked, CaFields};

@@ -34,6 +34,7 @@ records! {
     CrlConfig = 12;
     CrlState = 13;
     // TidyConfig = 14, TidyRun = 15, in `tidy`.
+    IssuersChanged = 16;
 }
 
 /// A key, by its id (a UUID). The private part lies in a row of its own, so that this record holds
@@ -203,6 +204,14 @@ pub fn authority_digest(certificate: &Certificate) -> Vec<u8> {
     let mut both = certificate.spki.clone();
     both.extend_from_slice(certificate.subject.der());
     strongroom_crypto::sha256(&both).to_vec()
+}
+
+/// When an issuer came or went last, or was to be used otherwise.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct IssuersChanged {
+    /// When; zero where nobody noted it.
+    pub at: Timestamp,
 }
 
 /// Which issuer is the default.

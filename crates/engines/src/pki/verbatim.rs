@@ -3,7 +3,7 @@
 
 use strongroom_base::{Json, Result, fields};
 use strongroom_crypto::x509::{Extension, GeneralName, Request, Template, ids};
-use strongroom_kernel::plug::{Command, EngineSpec, ReadCx, Reply, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, ReadCx, Reply, WriteCx, ops};
 
 use super::PkiEngine;
 use super::authority::Authority;

@@ -152,4 +152,27 @@ async fn paths_tell_what_they_are_for() {
     assert!(path["post"]["requestBody"].is_object(), "{path}");
     assert_eq!(document.body["paths"]["/sys/auth/{path}"]["x-vault-sudo"], true);
     assert!(document.body["paths"]["/k/{name}"]["get"].is_object());
+    // It says what there is, and shows no value of anything: no field of a secret as an example.
+    fn names<'j>(json: &'j Value, found: &mut Vec<&'j str>) {
+        match json {
+            Value::Object(map) => map.iter().for_each(|(name, value)| match (&**name, value) {
+                // The names there are the fields' own.
+                ("properties" | "paths", Value::Object(inner)) => {
+                    inner.values().for_each(|value| names(value, found));
+                }
+                _ => {
+                    found.push(name);
+                    names(value, found);
+                }
+            }),
+            Value::Array(all) => all.iter().for_each(|value| names(value, found)),
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    names(&document.body, &mut found);
+    assert!(found.contains(&"requestBody"));
+    for value in ["example", "examples", "default", "const"] {
+        assert!(!found.contains(&value), "{value}");
+    }
 }

@@ -8,7 +8,7 @@ use super::super::PkiEngine;
 use super::problem::Problem;
 use super::stored::{Account, AccountKey, AccountStatus};
 use super::visit::{Directory, Visit, answer, external_account_required, find_account};
-use super::{eab, limits, signed};
+use super::{eab, expiry, limits, signed};
 
 signed! {
     /// Makes an ACME account, or finds the one of a key.
@@ -120,6 +120,7 @@ async fn new_account(
     };
     edit.put_named(0, &id, &account)?;
     edit.put_named(0, &thumbprint, &AccountKey { account: id.clone() })?;
+    expiry::account(&edit, &id, &account)?;
     let mut body = shown(directory, &id, &account);
     if let Some(bound) = bound {
         body["externalAccountBinding"] = Json::Object(bound.clone());

@@ -56,11 +56,16 @@ fn challenge_shown(directory: &Directory, id: &str, challenge: &Challenge) -> Js
 
 fn shown(directory: &Directory, id: &str, found: &Authorization, now: Timestamp) -> Json {
     let challenges = found.challenges.iter().map(|c| challenge_shown(directory, id, c));
-    let expired = found.status == AuthorizationStatus::Valid
-        && found.expires.is_some_and(|expires| expires <= now);
+    let is_over = found.expires.is_some_and(|expires| expires <= now);
+    let status = match found.status {
+        AuthorizationStatus::Valid if is_over => "expired",
+        // Nobody can prove it any more.
+        AuthorizationStatus::Pending if is_over => AuthorizationStatus::Invalid.name(),
+        status => status.name(),
+    };
     let mut shown = json!({
         "identifier": { "type": found.identifier.kind(), "value": found.identifier.proven() },
-        "status": if expired { "expired" } else { found.status.name() },
+        "status": status,
         "wildcard": found.identifier.is_wildcard(),
         "challenges": challenges.collect::<Vec<_>>(),
     });
@@ -156,13 +161,17 @@ async fn accept(
     if status == ChallengeStatus::Processing {
         return Ok(());
     }
-    if found.status != AuthorizationStatus::Pending || status != ChallengeStatus::Pending {
+    let is_over = found.expires.is_some_and(|expires| expires <= cx.now());
+    let is_pending = found.status == AuthorizationStatus::Pending && !is_over;
+    if !is_pending || status != ChallengeStatus::Pending {
         return Err(Problem::Malformed.says("the authorization is not pending"));
     }
     if is_looked_at(&found.challenges) {
         return Err(Problem::Malformed.says("another challenge is being looked at"));
     }
-    if cx.view().names::<Validation>(0).await?.len() >= limits::VALIDATIONS {
+    let (waiting, site) =
+        (cx.view().names::<Validation>(0).await?.len(), limits::site(cx.request.peer.ip));
+    if !limits::has_place(limits::VALIDATIONS, waiting, engine.acme.crew.waiting(site)) {
         return Err(limits::too_many_validations());
     }
     if let Some(challenge) = found.challenges.get_mut(at) {
@@ -175,11 +184,12 @@ async fn accept(
         key_authorization: format!("{token}.{}", visit.key.thumbprint()),
         failures: 0,
         due: cx.now(),
+        site,
     };
     let edit = cx.edit();
     edit.put_named(account, id, found)?;
     edit.put_named(0, &validation::name(id, kind), &validation)?;
     let crew = engine.acme.crew.clone();
-    cx.after_commit(move |_| crew.wake());
+    cx.after_commit(move |_| crew.wake(site));
     Ok(())
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use serde_json::json;
 use strongroom_base::{Json, Result, Ttl, fields};
 use strongroom_connectors::acme::Resolver;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::ReadView;
 
 use super::super::authority::{self, issuer_id};
@@ -48,13 +48,9 @@ fields! {
     }
 }
 
-impl Op for ReadAcmeConfig {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for WriteAcmeConfig {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
+ops! {
+    ReadAcmeConfig Json, Read;
+    WriteAcmeConfig Json, Write;
 }
 
 pub(super) fn add(spec: EngineSpec<PkiEngine>) -> EngineSpec<PkiEngine> {

@@ -5,13 +5,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::json;
 use strongroom_base::{Json, JsonMap, Result, SecretBytes, Timestamp, fields};
-use strongroom_crypto::jws::{self, Flattened, Header};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_crypto::jws;
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::super::{PkiEngine, bad};
 use super::problem::Problem;
 use super::stored::Binding;
-use super::visit::{Directory, check_url, directory_name, refused};
+use super::visit::{Directory, carried, directory_name};
 
 /// Random bytes of a secret.
 const KEY_BYTES: usize = 32;
@@ -40,17 +40,10 @@ fields! {
     }
 }
 
-impl Op for NewBinding {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ListBindings {
-    type Reply = Json;
-    const VERB: Verb = Verb::List;
-}
-impl Op for DeleteBinding {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
+ops! {
+    NewBinding Json, Write;
+    ListBindings Json, List;
+    DeleteBinding (), Delete;
 }
 
 pub(super) fn add(spec: EngineSpec<PkiEngine>) -> EngineSpec<PkiEngine> {
@@ -125,23 +118,10 @@ pub(super) async fn redeem(
     account_key: &jws::Jwk,
 ) -> Result<String> {
     let malformed = |text: &str| Problem::Malformed.says(format!("externalAccountBinding: {text}"));
-    let part = |name: &str| {
-        let text = shown.get(name).and_then(Json::as_str);
-        text.ok_or_else(|| malformed("a member is missing or no text"))
-    };
-    if shown.contains_key("header") || shown.contains_key("signatures") {
-        return Err(malformed("it has one signature and no unprotected header"));
+    let (parts, header) = carried("externalAccountBinding", shown, directory, cx)?;
+    if header.jwk.is_some() {
+        return Err(malformed("its header has a 'jwk'"));
     }
-    let parts = Flattened {
-        protected: part("protected")?,
-        payload: part("payload")?,
-        signature: part("signature")?,
-    };
-    let header = Header::parse(parts.protected).map_err(refused)?;
-    if header.nonce.is_some() || header.jwk.is_some() {
-        return Err(malformed("its header has neither 'nonce' nor 'jwk'"));
-    }
-    check_url(directory, cx, &header)?;
     let id = header.kid.as_deref().ok_or_else(|| malformed("its header has no 'kid'"))?;
     let wrong = || Problem::Unauthorized.says("the external account binding does not verify");
     let view = cx.view();

@@ -1,14 +1,14 @@
 //! A new key for an account (RFC 8555 §7.3.5): the old one signs a message that the new one signed.
 
 use strongroom_base::{Json, Result};
-use strongroom_crypto::jws::{self, Flattened, Header, Jwk};
+use strongroom_crypto::jws::{self, Jwk};
 use strongroom_kernel::plug::{Reply, WriteCx};
 
 use super::super::PkiEngine;
 use super::problem::Problem;
 use super::signed;
 use super::stored::AccountKey;
-use super::visit::{Visit, answer, check_url, object, refused};
+use super::visit::{Visit, answer, carried, object, refused};
 
 signed! {
     /// Gives an ACME account another key.
@@ -24,22 +24,11 @@ async fn change_key(
     let directory = &visit.directory;
     let (id, account) = visit.account()?;
     let malformed = |text: &str| Problem::Malformed.says(format!("the inner message: {text}"));
-    let part = |name: &'static str| {
-        visit.text(name)?.ok_or_else(|| malformed("a member is missing or no text"))
-    };
-    if visit.member("header").is_some() || visit.member("signatures").is_some() {
-        return Err(malformed("it has one signature and no unprotected header"));
+    let message = visit.payload.as_ref().ok_or_else(|| malformed("it is missing"))?;
+    let (parts, mut header) = carried("the inner message", message, directory, cx)?;
+    if header.kid.is_some() {
+        return Err(malformed("its header has a 'kid'"));
     }
-    let parts = Flattened {
-        protected: part("protected")?,
-        payload: part("payload")?,
-        signature: part("signature")?,
-    };
-    let mut header = Header::parse(parts.protected).map_err(refused)?;
-    if header.nonce.is_some() || header.kid.is_some() {
-        return Err(malformed("its header has neither 'nonce' nor 'kid'"));
-    }
-    check_url(directory, cx, &header)?;
     let key = header.jwk.take().ok_or_else(|| malformed("its header has no 'jwk'"))?;
     let payload = jws::verify(parts, &header, &key).map_err(refused)?;
     let payload = object(&payload)?.ok_or_else(|| malformed("it has no payload"))?;

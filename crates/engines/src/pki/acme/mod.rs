@@ -7,7 +7,7 @@
 //! * [`accounts`], [`orders`], [`authorizations`], [`finalize`] and [`revoke`] are what clients do;
 //! * [`validation`] looks at what was promised, in the background; [`proof`] knows what must be
 //!   there;
-//! * [`tidy`] removes what is of no use any more.
+//! * [`expiry`] removes what strangers began and did not end, [`tidy`] what is of no use any more.
 //!
 //! Invariants:
 //! * the directory, with its role and issuer, follows from the path and from nothing in a body;
@@ -22,6 +22,7 @@ mod accounts;
 mod authorizations;
 mod config;
 mod eab;
+pub(super) mod expiry;
 mod finalize;
 mod identifiers;
 mod issuance;

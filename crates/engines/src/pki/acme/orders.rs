@@ -12,7 +12,7 @@ use super::stored::{
     Order,
 };
 use super::visit::{Directory, Visit, answer};
-use super::{identifiers, issuance, signed};
+use super::{expiry, identifiers, issuance, signed};
 
 /// Seconds in which an order can be fulfilled.
 const ORDER_SECONDS: i64 = 24 * 3_600;
@@ -159,18 +159,19 @@ async fn new_order(
     let mut authorizations = Vec::with_capacity(count);
     for identifier in &order.identifiers {
         let id = cx.rng().uuid();
-        let authorization = authorization(cx, identifier);
+        let authorization = authorization(cx, identifier, order.expires);
         edit.put_named(account.number, &id, &authorization)?;
         order.authorizations.push(id);
         authorizations.push(authorization);
     }
     let id = cx.rng().uuid();
     edit.put_named(account.number, &id, &order)?;
+    expiry::order(&edit, account_id, &id, &order)?;
     let found = Found { order, authorizations, status: OrderStatus::Pending };
     Ok(reply(directory, &id, &found).status(201))
 }
 
-fn authorization(cx: &ReadCx<'_>, identifier: &Identifier) -> Authorization {
+fn authorization(cx: &ReadCx<'_>, identifier: &Identifier, expires: Timestamp) -> Authorization {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let challenge = |kind: &ChallengeKind| Challenge {
@@ -183,7 +184,7 @@ fn authorization(cx: &ReadCx<'_>, identifier: &Identifier) -> Authorization {
     Authorization {
         identifier: identifier.clone(),
         status: AuthorizationStatus::Pending,
-        expires: None,
+        expires: Some(expires),
         challenges: ChallengeKind::of(identifier).iter().map(challenge).collect(),
     }
 }

@@ -22,6 +22,9 @@ records! {
     Validation = 35;
     Binding = 36;
     Issued = 37;
+    Expiring = 38;
+    ExpiryState = 39;
+    Proved = 40;
 }
 
 /// `config/acme`.
@@ -282,7 +285,7 @@ pub struct Authorization {
     pub identifier: Identifier,
     /// Its status.
     pub status: AuthorizationStatus,
-    /// Until when it counts, once it is valid.
+    /// Until when it counts; while nothing is proved, until when that can be done.
     pub expires: Option<Timestamp>,
     /// Its challenges.
     pub challenges: Vec<Challenge>,
@@ -304,6 +307,9 @@ pub struct Validation {
     pub failures: u32,
     /// When to look next.
     pub due: Timestamp,
+    /// Where the word came from: see [`super::limits::site`].
+    #[serde(default)]
+    pub site: u64,
 }
 
 /// A secret by which an external account allows one new ACME account, by its id (a UUID).
@@ -329,4 +335,29 @@ impl Drop for Binding {
 pub struct Issued {
     /// The id of its order.
     pub order: String,
+}
+
+/// Something of a stranger's that goes by itself: below the number of the hour, by its id.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Expiring {
+    /// The id of the account.
+    pub account: String,
+    /// Is it one of its orders? Else it is the account itself.
+    pub is_order: bool,
+}
+
+/// How far what expires was removed.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ExpiryState {
+    /// The hour that is next.
+    pub hour: u64,
+}
+
+/// What an account proved last of an identifier, below the account, by the identifier's value.
+#[derive(Serialize, Deserialize)]
+pub struct Proved {
+    /// The id of the authorization.
+    pub authorization: String,
+    /// Until when it counts.
+    pub expires: Timestamp,
 }

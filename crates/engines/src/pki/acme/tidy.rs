@@ -8,13 +8,13 @@ use strongroom_kernel::record::Id;
 
 use super::stored::{
     Account, AccountKey, AccountStatus, Authorization, Binding, ChallengeKind, Issued, Order,
-    Validation,
+    Proved, Validation,
 };
 use super::validation;
 use super::visit::stored_key;
 
-/// Orders looked at in one step.
-const ORDERS_MAX: usize = 200;
+/// Accounts and orders looked at in one step.
+const LOOKS_MAX: usize = 200;
 
 /// What one step did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
@@ -48,82 +48,163 @@ impl Tidied {
     }
 }
 
-/// Tidies the account at `cursor`; answers where the next step begins, and what was done. After the
-/// last account it tidies the secrets, and there is no next step.
+/// How far a run is: after which account, and after which of the next one's orders. Both are cursors
+/// of the records' own.
+#[derive(Default)]
+struct Cursor {
+    account: Vec<u8>,
+    order: Vec<u8>,
+}
+
+impl Cursor {
+    /// What cannot be read is the beginning.
+    fn read(bytes: &[u8]) -> Self {
+        let parts = bytes.split_first().and_then(|(length, rest)| {
+            let (account, order) = rest.split_at_checked(usize::from(*length))?;
+            Some(Self { account: account.to_vec(), order: order.to_vec() })
+        });
+        parts.unwrap_or_default()
+    }
+
+    fn write(&self) -> Vec<u8> {
+        let length = u8::try_from(self.account.len()).unwrap_or(0);
+        [&[length], self.account.as_slice(), self.order.as_slice()].concat()
+    }
+}
+
+/// Tidies some of the orders after `cursor`, each looked at once; answers where the next step begins,
+/// and what was done. After the last account it tidies the secrets, and there is no next step.
 pub async fn step(
     cx: &WriteCx<'_>,
     cursor: &[u8],
     buffers: Buffers,
 ) -> Result<(Option<Vec<u8>>, Tidied)> {
-    let view = cx.view();
-    let (page, next) = cx.edit().peek::<Account>(0, cursor, 1).await?;
-    if next.is_none() {
-        bindings(cx, buffers).await?;
+    let edit = cx.edit();
+    let mut at = Cursor::read(cursor);
+    let mut tidied = Tidied::default();
+    let mut looks = LOOKS_MAX;
+    while looks > 0 {
+        looks -= 1;
+        let (page, next) = edit.peek::<Account>(0, &at.account, 1).await?;
+        if let Some((id, _)) = page.into_iter().next()
+            && let Some(account) = edit.named::<Account>(0, &id).await?
+        {
+            let (seen, more) = orders(cx, &id, account, &at.order, (looks.max(1), buffers)).await?;
+            looks = looks.saturating_sub(seen.looks);
+            tidied.add(seen.tidied);
+            if let Some(order) = more {
+                at.order = order;
+                return Ok((Some(at.write()), tidied));
+            }
+        }
+        let Some(next) = next else {
+            bindings(cx, buffers).await?;
+            return Ok((None, tidied));
+        };
+        at = Cursor { account: next, order: Vec::new() };
     }
-    let Some((id, _)) = page.into_iter().next() else { return Ok((next, Tidied::default())) };
-    let mut tidied = Tidied { accounts: 1, ..Tidied::default() };
-    let Some(mut account) = view.named::<Account>(0, &id).await? else {
-        return Ok((next, tidied));
-    };
-    let orders = view.names::<Order>(account.number).await?;
+    Ok((Some(at.write()), tidied))
+}
+
+/// What was looked at and done of one account.
+struct Seen {
+    looks: usize,
+    tidied: Tidied,
+}
+
+/// Tidies some of an account's orders, and the account with the last of them; answers where the next
+/// ones begin.
+async fn orders(
+    cx: &WriteCx<'_>,
+    id: &str,
+    mut account: Account,
+    cursor: &[u8],
+    (looks, buffers): (usize, Buffers),
+) -> Result<(Seen, Option<Vec<u8>>)> {
+    let edit = cx.edit();
+    let (page, more) = edit.peek::<Order>(account.number, cursor, looks).await?;
+    let mut seen = Seen { looks: page.len(), tidied: Tidied::default() };
     let known = account.used_until;
-    let mut kept = false;
-    for order_id in orders.iter() {
-        let Some(order) = view.named::<Order>(account.number, order_id).await? else { continue };
+    for (order_id, _) in page {
+        let Some(order) = edit.named::<Order>(account.number, &order_id).await? else { continue };
         let (ends, waits) = match &order.certificate {
             Some(c) => (Timestamp::from_seconds(c.not_after), buffers.orders),
             None => (order.expires, 0),
         };
-        if ends.plus_seconds(waits) < cx.now() && tidied.deleted_orders < ORDERS_MAX as u64 {
-            remove_order(cx, account.number, order_id, &order);
-            tidied.deleted_orders += 1;
-        } else {
-            kept = true;
+        if ends.plus_seconds(waits) < cx.now() {
+            remove_order(cx, account.number, &order_id, &order).await?;
+            seen.tidied.deleted_orders += 1;
         }
         account.used_until = account.used_until.max(ends);
     }
-    let edit = cx.edit();
     if account.used_until != known {
-        edit.put_named(0, &id, &account)?;
+        edit.put_named(0, id, &account)?;
     }
-    if tidied.deleted_orders == ORDERS_MAX as u64 && kept {
-        // The same account again: more of its orders may be over.
-        tidied.accounts = 0;
-        return Ok((Some(cursor.to_vec()), tidied));
+    if more.is_none() {
+        seen.tidied.accounts = 1;
+        end(cx, id, account, buffers, &mut seen.tidied).await?;
     }
-    let unused = !kept && account.used_until.plus_seconds(buffers.accounts) < cx.now();
+    Ok((seen, more))
+}
+
+/// Ends an account that nobody uses, and removes one that was ended.
+async fn end(
+    cx: &WriteCx<'_>,
+    id: &str,
+    mut account: Account,
+    buffers: Buffers,
+    tidied: &mut Tidied,
+) -> Result<()> {
+    let edit = cx.edit();
+    let is_over = account.used_until.plus_seconds(buffers.accounts) < cx.now();
+    if !is_over || edit.any_but::<Order>(account.number, "").await? {
+        return Ok(());
+    }
     match (account.status, account.ended) {
-        _ if !unused => {}
         (AccountStatus::Valid, _) => {
             account.status = AccountStatus::Revoked;
             account.ended = Some(cx.now());
-            edit.put_named(0, &id, &account)?;
-            tidied.revoked_accounts = 1;
+            edit.put_named(0, id, &account)?;
+            tidied.revoked_accounts += 1;
         }
         (_, Some(ended)) if ended.plus_seconds(buffers.accounts) < cx.now() => {
-            edit.delete_named::<AccountKey>(0, &stored_key(&account)?.thumbprint());
-            edit.delete_all::<Authorization>(account.number);
-            edit.delete_all::<Issued>(account.number);
-            edit.delete_named::<Account>(0, &id);
-            tidied.deleted_accounts = 1;
+            remove_account(cx, id, &account)?;
+            tidied.deleted_accounts += 1;
         }
         _ => {}
     }
-    Ok((next, tidied))
+    Ok(())
 }
 
-fn remove_order(cx: &WriteCx<'_>, account: Id, id: &str, order: &Order) {
+/// Removes an account with all that is its own. Its orders are gone.
+pub fn remove_account(cx: &WriteCx<'_>, id: &str, account: &Account) -> Result<()> {
     let edit = cx.edit();
-    for authorization in &order.authorizations {
+    edit.delete_named::<AccountKey>(0, &stored_key(account)?.thumbprint());
+    edit.delete_all::<Authorization>(account.number);
+    edit.delete_all::<Proved>(account.number);
+    edit.delete_all::<Issued>(account.number);
+    edit.delete_named::<Account>(0, id);
+    Ok(())
+}
+
+/// Removes an order with its authorizations.
+pub async fn remove_order(cx: &WriteCx<'_>, account: Id, id: &str, order: &Order) -> Result<()> {
+    let edit = cx.edit();
+    for (authorization, identifier) in order.authorizations.iter().zip(&order.identifiers) {
         for kind in [ChallengeKind::Http, ChallengeKind::Dns, ChallengeKind::TlsAlpn] {
             edit.delete_named::<Validation>(0, &validation::name(authorization, kind));
         }
         edit.delete_named::<Authorization>(account, authorization);
+        let proved = edit.named::<Proved>(account, identifier.value()).await?;
+        if proved.is_some_and(|proved| proved.authorization == *authorization) {
+            edit.delete_named::<Proved>(account, identifier.value());
+        }
     }
     if let Some(certificate) = &order.certificate {
         edit.delete_named::<Issued>(account, &certificate.serial);
     }
     edit.delete_named::<Order>(account, id);
+    Ok(())
 }
 
 /// Removes secrets that nobody used in time.

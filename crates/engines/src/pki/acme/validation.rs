@@ -5,7 +5,7 @@
 //! touches no record. So nothing waits for a host that does not answer but its own validation, and a
 //! crash loses no more than a look.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,12 +16,14 @@ use strongroom_kernel::record::ReadView;
 
 use super::super::PkiEngine;
 use super::config::resolver;
+use super::limits;
 use super::proof::{Claim, Unproved, look};
 use super::stored::{
-    AcmeConfig, Authorization, AuthorizationStatus, ChallengeKind, ChallengeStatus, Validation,
+    AcmeConfig, Authorization, AuthorizationStatus, ChallengeKind, ChallengeStatus, Proved,
+    Validation,
 };
 
-/// Looks at one time.
+/// Looks at one time, of which a site has a part.
 const LOOKS_MAX: usize = 32;
 /// Looks that fail before a challenge does.
 const FAILURES_MAX: u32 = 7;
@@ -47,16 +49,24 @@ pub(super) struct Crew {
 
 #[derive(Default)]
 struct Work {
-    /// Who is being looked at.
-    busy: BTreeSet<String>,
+    /// Who is being looked at, and for whom: see [`limits::site`].
+    busy: BTreeMap<String, u64>,
+    /// How many wait, or are looked at, for each site.
+    waiting: BTreeMap<u64, usize>,
     /// What was found, until it is on record.
     found: BTreeMap<String, std::result::Result<(), Unproved>>,
 }
 
 impl Crew {
-    /// There is something to do.
-    pub fn wake(&self) {
+    /// There is something to do, for this site.
+    pub fn wake(&self, site: u64) {
+        *self.work.lock().waiting.entry(site).or_default() += 1;
         self.calls.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many wait for this site, as of the last look at all of them.
+    pub fn waiting(&self, site: u64) -> usize {
+        self.work.lock().waiting.get(&site).copied().unwrap_or(0)
     }
 
     fn finish(&self, name: &str, found: std::result::Result<(), Unproved>) {
@@ -65,12 +75,19 @@ impl Crew {
         work.found.insert(name.to_owned(), found);
     }
 
-    /// Takes a place for a look; false where somebody looks already, or nobody can.
-    fn take(&self, name: &str) -> bool {
+    /// Takes a place for a look; false where somebody looks already, or nobody can. Hosts that do
+    /// not answer keep their places for long: they do not get those of others.
+    fn take(&self, name: &str, site: u64) -> bool {
         let mut work = self.work.lock();
-        work.busy.len() < LOOKS_MAX
-            && !work.found.contains_key(name)
-            && work.busy.insert(name.to_owned())
+        let of_site = work.busy.values().filter(|of| **of == site).count();
+        if !limits::has_place(LOOKS_MAX, work.busy.len(), of_site)
+            || work.found.contains_key(name)
+            || work.busy.contains_key(name)
+        {
+            return false;
+        }
+        work.busy.insert(name.to_owned(), site);
+        true
     }
 }
 
@@ -106,14 +123,17 @@ impl PkiEngine {
     async fn start_due(&self, cx: &WriteCx<'_>) -> Result<bool> {
         let view = cx.view();
         let names = view.names::<Validation>(0).await?;
+        let mut waiting = BTreeMap::new();
         if names.is_empty() {
+            self.acme.crew.work.lock().waiting = waiting;
             return Ok(false);
         }
         let config: Arc<AcmeConfig> = view.cached(0, "").await?.unwrap_or_default();
         let resolver = resolver(&config);
         for name in names.iter() {
             let Some(validation) = view.named::<Validation>(0, name).await? else { continue };
-            if validation.due > cx.now() || !self.acme.crew.take(name) {
+            *waiting.entry(validation.site).or_default() += 1;
+            if validation.due > cx.now() || !self.acme.crew.take(name, validation.site) {
                 continue;
             }
             let Some(authorization) = authorization(&view, &validation).await? else {
@@ -133,6 +153,7 @@ impl PkiEngine {
                 crew.finish(&name, found);
             });
         }
+        self.acme.crew.work.lock().waiting = waiting;
         Ok(true)
     }
 }
@@ -168,7 +189,11 @@ async fn write_down(
                 challenge.validated = Some(now);
                 challenge.error = None;
                 authorization.status = AuthorizationStatus::Valid;
-                authorization.expires = Some(now.plus_seconds(PROVED_SECONDS));
+                let expires = now.plus_seconds(PROVED_SECONDS);
+                authorization.expires = Some(expires);
+                let proved = Proved { authorization: validation.authorization.clone(), expires };
+                let identifier = authorization.identifier.value();
+                edit.put_named(validation.account, identifier, &proved)?;
             }
             Err((problem, detail)) => {
                 challenge.error = Some((problem.name(), detail.clone()));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use strongroom_base::json::parse_bounded;
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_crypto::jws::{self, Algorithm, Flattened, Header, Jwk, Refused};
-use strongroom_kernel::plug::{Command, Op, ReadCx, Reply, Rule, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, ReadCx, Reply, WriteCx, ops};
 
 use super::super::PkiEngine;
 use super::super::authority::{check_usage, config, find_issuer, issuer_id};
@@ -266,7 +266,7 @@ fn malformed(text: &str) -> Error {
 }
 
 /// The three parts of a message that has one signature and nothing unprotected (RFC 8555 §6.2).
-pub(super) fn flattened(message: &Message) -> Result<Flattened<'_>> {
+fn flattened(message: &Message) -> Result<Flattened<'_>> {
     if message.header.is_some() || message.signatures.is_some() {
         return Err(malformed("a message has one signature and no unprotected header"));
     }
@@ -278,8 +278,37 @@ pub(super) fn flattened(message: &Message) -> Result<Flattened<'_>> {
     }
 }
 
+/// The parts of a message that another one carries, and its header, which has no nonce: the outer
+/// message's counts. `what` names it in errors.
+pub(super) fn carried<'m>(
+    what: &str,
+    message: &'m JsonMap,
+    directory: &Directory,
+    cx: &ReadCx<'_>,
+) -> Result<(Flattened<'m>, Header)> {
+    let malformed = |text: &str| Problem::Malformed.says(format!("{what}: {text}"));
+    let part = |name: &str| {
+        let text = message.get(name).and_then(Json::as_str);
+        text.ok_or_else(|| malformed("a member is missing or no text"))
+    };
+    if message.contains_key("header") || message.contains_key("signatures") {
+        return Err(malformed("it has one signature and no unprotected header"));
+    }
+    let parts = Flattened {
+        protected: part("protected")?,
+        payload: part("payload")?,
+        signature: part("signature")?,
+    };
+    let header = Header::parse(parts.protected).map_err(refused)?;
+    if header.nonce.is_some() {
+        return Err(malformed("its header has a 'nonce'"));
+    }
+    check_url(directory, cx, &header)?;
+    Ok((parts, header))
+}
+
 /// The message is for this very URL (RFC 8555 §6.4).
-pub(super) fn check_url(directory: &Directory, cx: &ReadCx<'_>, header: &Header) -> Result<()> {
+fn check_url(directory: &Directory, cx: &ReadCx<'_>, header: &Header) -> Result<()> {
     let expected = format!("{}/{}", directory.mount, cx.request.path);
     match &header.url {
         None => Err(malformed("the header has no 'url'")),
@@ -344,15 +373,9 @@ fields! {
     pub struct NewNonce {}
 }
 
-impl Op for ReadDirectory {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
-}
-impl Op for NewNonce {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
+ops! {
+    ReadDirectory (), Read, Open;
+    NewNonce (), Read, Open;
 }
 
 impl Command<ReadDirectory> for PkiEngine {

@@ -16,10 +16,10 @@ use strongroom_base::{
 };
 use strongroom_crypto::ocsp::{self, Request, Responder, Status, Times};
 use strongroom_crypto::x509::{Certificate, SignatureAlgorithm};
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::authority::{all_issuers, config};
-use super::stored::{CrlConfig, Issuer, IssuersConfig, Usage};
+use super::stored::{CrlConfig, Issuer, IssuersConfig, Usage, authority_digest};
 use super::{PkiEngine, certificates};
 
 /// The content type of answers.
@@ -48,25 +48,11 @@ fields! {
     pub struct PostUnifiedOcsp {}
 }
 
-impl Op for PostOcsp {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Open;
-}
-impl Op for GetOcsp {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
-}
-impl Op for UnifiedOcsp {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
-}
-impl Op for PostUnifiedOcsp {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Open;
+ops! {
+    PostOcsp (), Write, Open;
+    GetOcsp (), Read, Open;
+    UnifiedOcsp (), Read, Open;
+    PostUnifiedOcsp (), Write, Open;
 }
 
 pub(super) fn add(spec: EngineSpec<PkiEngine>) -> EngineSpec<PkiEngine> {
@@ -161,7 +147,10 @@ impl PkiEngine {
                 n.certificate.subject == signer.certificate.subject
                     && n.certificate.spki == signer.certificate.spki
             });
-            let status = if is_its { status(cx, asked.serial()).await? } else { Status::Unknown };
+            let status = match is_its {
+                true => status(self, cx, &signer.certificate, asked.serial()).await?,
+                false => Status::Unknown,
+            };
             said.push((asked, status));
         }
         let answer = self.sign(cx, signer, &settings, &request, &said).await?;
@@ -235,13 +224,38 @@ impl PkiEngine {
     }
 }
 
-/// Whether the certificate of this number is revoked. One that was never issued is "good" as well:
-/// certificates need not be kept here (`no_store`), so nobody knows (observed: bao 2.6.2).
-async fn status(cx: &ReadCx<'_>, serial: &[u8]) -> Result<Status> {
-    let serial = strongroom_crypto::x509::colons(serial);
-    let revoked = certificates::revocation(&cx.view(), &serial).await?;
-    Ok(match revoked {
-        Some(revoked) => Status::Revoked(Timestamp::from_seconds(revoked.at.seconds())),
+/// Whether the certificate of this number, of the authority that signs, is revoked. One that was never
+/// issued is "good" as well: certificates need not be kept here (`no_store`), so nobody knows
+/// (observed: bao 2.6.2).
+async fn status(
+    engine: &PkiEngine,
+    cx: &ReadCx<'_>,
+    signer: &Certificate,
+    serial: &[u8],
+) -> Result<Status> {
+    let view = cx.view();
+    let own = authority_digest(signer);
+    let number = strongroom_crypto::x509::colons(serial);
+    let mut at = None;
+    let mut known = Vec::new();
+    for (id, issuer) in all_issuers(&view).await? {
+        let certificate = engine.certificate(&id, &issuer).await?;
+        // An issuer that was revoked as one is on its parent's list, whether it is kept or not.
+        if certificate.serial() == serial && certificate.is_issued_by(signer) {
+            at = at.or(issuer.revoked);
+        }
+        known.push(authority_digest(&certificate));
+    }
+    for name in [number.clone(), certificates::qualified(&number, &own)] {
+        // The number may be another authority's; whose authority is gone counts for all.
+        if let Some(revoked) = certificates::revocation(&view, &name).await?
+            && (revoked.authority == own || !known.contains(&revoked.authority))
+        {
+            at = at.or(Some(revoked.at));
+        }
+    }
+    Ok(match at {
+        Some(at) => Status::Revoked(Timestamp::from_seconds(at.seconds())),
         None => Status::Good,
     })
 }

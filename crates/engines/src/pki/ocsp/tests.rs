@@ -13,7 +13,9 @@ struct Room(TestNode);
 
 fn certificate(got: &Got) -> Certificate {
     let pem = got.data()["certificate"].as_str().expect("a certificate");
-    Certificate::from_der(&pem_blocks(pem).unwrap().0[0].der).unwrap()
+    let (blocks, _) = pem_blocks(pem).unwrap();
+    let block = blocks.iter().find(|block| block.label == "CERTIFICATE").expect("one");
+    Certificate::from_der(&block.der).unwrap()
 }
 
 impl Room {
@@ -212,4 +214,44 @@ async fn answers_hold_as_long_as_configured() {
     assert_eq!(holds().await, (now.clone(), Some("20260101003000Z".to_owned())));
     room.ok("WRITE", "pki/config/crl", json!({ "ocsp_expiry": "0" })).await;
     assert_eq!(holds().await, (now, None));
+}
+
+/// A number that two authorities gave is revoked of the one alone; and an issuer that was revoked as
+/// one is revoked here as it is on the list.
+#[tokio::test]
+async fn a_number_is_its_authoritys() {
+    let room = Room::new().await;
+    let one = room.root("one").await;
+    let leaf = room.issue().await;
+    room.ok("WRITE", "pki/revoke", json!({ "serial_number": leaf.serial_text() })).await;
+    let two = room.root("two").await;
+    let ids = [id(&one, leaf.serial()), id(&two, leaf.serial())];
+    for (asked, status) in ids.iter().zip(["revoked", "good"]) {
+        let asked = std::slice::from_ref(asked);
+        assert_eq!(said(&room.ask(&request(asked)).await, asked), [status]);
+    }
+    // An intermediate of another mount, whose certificate is not kept here.
+    room.0.mount("pki", "above/").await;
+    let body = json!({ "common_name": "above", "key_type": "ec", "format": "pem_bundle" });
+    let above = room.ok("WRITE", "above/root/generate/exported", body).await;
+    let bundle = above.data()["certificate"].clone();
+    let above = certificate(&above);
+    let body = json!({ "common_name": "below", "key_type": "ec" });
+    let csr = room.ok("WRITE", "pki/intermediate/generate/internal", body).await;
+    let body = json!({ "csr": csr.data()["csr"], "common_name": "below" });
+    let below = certificate(&room.ok("WRITE", "above/root/sign-intermediate", body).await);
+    for pem in [bundle, below.pem().into()] {
+        room.ok("WRITE", "pki/issuers/import/bundle", json!({ "pem_bundle": pem })).await;
+    }
+    let asked = [id(&above, below.serial())];
+    assert_eq!(said(&room.ask(&request(&asked)).await, &asked), ["good"]);
+    let listed = room.ok("LIST", "pki/issuers", Value::Null).await;
+    for issuer in listed.data()["keys"].as_array().unwrap() {
+        let issuer = issuer.as_str().unwrap();
+        let shown = room.ok("READ", &format!("pki/issuer/{issuer}"), Value::Null).await;
+        if certificate(&shown) == below {
+            room.ok("WRITE", &format!("pki/issuer/{issuer}/revoke"), Value::Null).await;
+        }
+    }
+    assert_eq!(said(&room.ask(&request(&asked)).await, &asked), ["revoked"]);
 }

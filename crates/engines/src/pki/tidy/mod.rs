@@ -8,7 +8,7 @@ mod settings;
 use strongroom_base::Result;
 use strongroom_kernel::plug::{EngineSpec, Reconcile, WriteCx};
 
-use super::{PkiEngine, crl};
+use super::{PkiEngine, acme, crl};
 
 pub(super) fn add(spec: EngineSpec<PkiEngine>) -> EngineSpec<PkiEngine> {
     operations::add(spec)
@@ -18,6 +18,7 @@ impl Reconcile for PkiEngine {
     async fn reconcile(&self, cx: &mut WriteCx<'_>) -> Result<bool> {
         self.validate(cx).await?;
         crl::keep(cx).await?;
-        run::go_on(self, cx).await
+        let expires = acme::expiry::go_on(cx).await?;
+        Ok(run::go_on(self, cx).await? || expires)
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use strongroom_base::duration::format_go_seconds;
 use strongroom_base::{Json, Result, Timestamp, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::super::authority::config;
 use super::super::role::Seconds;

@@ -261,7 +261,7 @@ async fn expired_issuers(
     Ok(())
 }
 
-/// Orders that are over, and accounts that nobody uses: an account a piece.
+/// Orders that are over, and accounts that nobody uses.
 async fn acme(cx: &WriteCx<'_>, run: &mut TidyRun) -> Result<()> {
     let mut cursor = None;
     if run.config.acme {

@@ -152,7 +152,7 @@ async fn a_new_key_takes_the_old_ones_place() {
 }
 
 /// A binding of this secret for an account's key.
-fn binding(client: &Client<'_>, id: &str, secret: &str, path: &str, key: &PrivateKey) -> Value {
+pub fn binding(client: &Client<'_>, id: &str, secret: &str, path: &str, key: &PrivateKey) -> Value {
     let header = json!({ "alg": "HS256", "kid": id, "url": client.url(path) });
     let (protected, payload) = (encode(header.to_string()), encode(jwk(key).canonical()));
     let secret = URL_SAFE_NO_PAD.decode(secret).unwrap();

@@ -213,3 +213,38 @@ async fn certificates_are_revoked_by_whom_they_belong_to() {
     let payload = json!({ "certificate": encode(chain[0].der()), "reason": 0 });
     assert_eq!(client.post("revoke-cert", payload).await.status, 200);
 }
+
+/// RFC 8555 §7.6: also by an account that has proved all of its names.
+#[tokio::test]
+async fn who_has_proved_all_names_may_revoke() {
+    let room = Room::new().await;
+    let client = Client::registered(&room, "acme/").await;
+    let names = ["a.example.com", "*.b.example.com"];
+    let leaf = client.certificate(&names, "dns-01").await.remove(0);
+    let payload = json!({ "certificate": encode(leaf.der()), "reason": 0 });
+    let other = Client::registered(&room, "acme/").await;
+    let refused = async |why: &str| {
+        let got = other.post("revoke-cert", payload.clone()).await;
+        assert_eq!(problem(&got), (401, "unauthorized".to_owned()), "{why}");
+    };
+    let (_, first) = other.order(&["a.example.com", "b.example.com"]).await;
+    refused("nothing is proved").await;
+    other.prove(&first, "dns-01").await;
+    refused("a name without its wildcard is another one").await;
+    let (_, second) = other.order(&["*.b.example.com"]).await;
+    other.prove(&second, "dns-01").await;
+    // Given up again.
+    let (path, _) = other.authorizations(&second).await.remove(0);
+    let got = other.post(&path, json!({ "status": "deactivated" })).await;
+    assert_eq!(got.status, 200, "{got:?}");
+    refused("it was given up").await;
+    let (_, second) = other.order(&["*.b.example.com"]).await;
+    other.prove(&second, "dns-01").await;
+    room.node.clock.advance(15 * 24 * 3_600);
+    refused("it has expired").await;
+    let (_, third) = other.order(&names).await;
+    other.prove(&third, "dns-01").await;
+    let got = other.post("revoke-cert", payload.clone()).await;
+    assert_eq!(got.status, 200, "{got:?}");
+    assert_eq!(problem(&client.post("revoke-cert", payload).await).1, "alreadyRevoked");
+}

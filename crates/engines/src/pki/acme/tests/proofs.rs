@@ -176,5 +176,50 @@ async fn so_many_wait_to_be_looked_at_and_no_more() {
             waiting += 1;
         }
     }
-    assert_eq!(waiting, super::super::limits::VALIDATIONS);
+    // Half of all places are what one site may have; there are some for others.
+    assert_eq!(waiting, super::super::limits::VALIDATIONS / 2);
+    room.node.come_from("192.0.2.77");
+    let other = Client::registered(&room, "acme/").await;
+    let (_, order) = other.order(&["c.example.com"]).await;
+    let url = order["authorizations"][0].as_str().unwrap();
+    let id = url.rsplit('/').next().unwrap();
+    let got = other.post(&format!("challenge/{id}/dns-01"), json!({})).await;
+    assert_eq!(got.status, 200, "{got:?}");
+}
+
+/// Hosts that do not answer hold up who asked for them, and no others.
+#[tokio::test]
+async fn silent_hosts_of_one_site_leave_others_their_looks() {
+    let room = Room::new().await;
+    let slow = Client::registered(&room, "acme/").await;
+    let names: Vec<String> = (0..100).map(|i| format!("a{i}.silent.example.com")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for name in &names {
+        room.outside.hang(name);
+    }
+    let (_, order) = slow.order(&names).await;
+    for url in order["authorizations"].as_array().unwrap() {
+        let id = url.as_str().unwrap().rsplit('/').next().unwrap();
+        let got = slow.post(&format!("challenge/{id}/http-01"), json!({})).await;
+        assert_eq!(got.status, 200, "{got:?}");
+    }
+    room.work().await;
+    room.node.come_from("192.0.2.77");
+    let other = Client::registered(&room, "acme/").await;
+    other.certificate(&["b.example.com"], "http-01").await;
+}
+
+/// What nobody proved in time nobody can have us look at.
+#[tokio::test]
+async fn an_order_that_is_over_is_looked_at_no_more() {
+    let room = Room::new().await;
+    let client = Client::registered(&room, "acme/").await;
+    let (_, order) = client.order(&["a.example.com"]).await;
+    let (path, authorization) = client.authorizations(&order).await.remove(0);
+    assert_eq!(authorization["expires"], order["expires"]);
+    let url = challenge(&authorization, "http-01")["url"].as_str().unwrap().to_owned();
+    room.node.clock.advance(24 * 3_600);
+    let got = client.post(&client.below(&url), json!({})).await;
+    assert_eq!(problem(&got), (400, "malformed".to_owned()));
+    assert_eq!(client.get(&path).await.body["status"], "invalid");
 }
