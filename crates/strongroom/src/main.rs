@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 
 use strongroom_base::Rng;
-use strongroom_cli::cli::{self, ServerCommand, World};
+use strongroom_cli::cli::{self, Program, ServerCommand, World};
 use strongroom_server::dev::DevOptions;
 use strongroom_server::real::{RealRng, environment};
 use strongroom_server::run::{self, RunOptions};
@@ -32,6 +32,7 @@ fn main() {
         ask: &ask,
         random: &random,
         serve: &serve,
+        run: &run_program,
     };
     std::process::exit(cli::run(words.collect(), world));
 }
@@ -47,6 +48,18 @@ fn ask(prompt: &str) -> std::io::Result<String> {
         }
         Ok(line)
     })
+}
+
+/// Another program, with this one's terminal.
+fn run_program(program: Program) -> std::io::Result<i32> {
+    let mut command = std::process::Command::new(&program.path);
+    command.args(&program.args);
+    command.envs(program.env.iter().map(|(name, value)| (name, value.expose_secret())));
+    if program.without_input {
+        command.stdin(std::process::Stdio::null());
+    }
+    // One that a signal ended has no code.
+    Ok(command.status()?.code().unwrap_or(2))
 }
 
 fn random(buffer: &mut [u8]) -> std::io::Result<()> {

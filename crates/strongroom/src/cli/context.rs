@@ -36,6 +36,20 @@ pub struct World<'w> {
     pub random: &'w dyn Fn(&mut [u8]) -> std::io::Result<()>,
     /// Runs what belongs to the server.
     pub serve: &'w dyn Fn(ServerCommand) -> i32,
+    /// Runs another program with this one's terminal until it ends; its exit code.
+    pub run: &'w dyn Fn(Program) -> std::io::Result<i32>,
+}
+
+/// Another program, to be run.
+pub struct Program {
+    /// Its path, or a name that is looked for.
+    pub path: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Variables of its environment, beside those of this program's own.
+    pub env: Vec<(String, SecretString)>,
+    /// Is there nothing for it to read?
+    pub without_input: bool,
 }
 
 impl<'w> World<'w> {

@@ -26,13 +26,15 @@ mod policy;
 mod rotation;
 mod secrets;
 mod serve;
+mod ssh;
 mod status;
 pub mod table;
 mod token;
+mod transit;
 mod yaml;
 
 pub use command::{Command, Fail, Outcome};
-pub use context::{Context, World};
+pub use context::{Context, Program, World};
 pub use serve::{DevOptions, ServerCommand, ServerOptions};
 
 use output::{Format, Ui};
@@ -54,6 +56,8 @@ pub fn commands() -> Vec<&'static Command> {
         token::COMMANDS,
         lease::COMMANDS,
         rotation::COMMANDS,
+        ssh::COMMANDS,
+        transit::COMMANDS,
         audit::COMMANDS,
         namespace::COMMANDS,
         operator::COMMANDS,

@@ -69,6 +69,7 @@ impl Run {
                 ask: &ask,
                 random: &random,
                 serve: &serve,
+                run: &|_| Err(std::io::Error::other("no programs")),
             };
             cli::run(words.iter().map(|word| (*word).to_owned()).collect(), world)
         };

@@ -44,12 +44,17 @@ impl Room {
 
     /// Runs a command of the command line.
     pub fn run(&self, token: &str, words: &[&str]) -> Output {
-        product::command(self.folder.path())
+        self.command(token, words).output().unwrap()
+    }
+
+    /// The same, to be run.
+    pub fn command(&self, token: &str, words: &[&str]) -> Command {
+        let mut command = product::command(self.folder.path());
+        command
             .args(words)
             .env("VAULT_ADDR", format!("http://{}", self.server().address()))
-            .env("VAULT_TOKEN", token)
-            .output()
-            .unwrap()
+            .env("VAULT_TOKEN", token);
+        command
     }
 
     /// The same as root, which must succeed.

@@ -256,3 +256,80 @@ fn an_authority_survives_a_kill() {
         assert_eq!(done.status.success(), good, "{name}: {done:?}");
     }
 }
+
+/// pkilint, which judges by RFC 5280, RFC 6960 and what stands behind them, finds no fault with what a
+/// role issues that says no more than whom it is for; nor with authorities, lists and OCSP's answers.
+#[test]
+fn a_linter_finds_no_fault() {
+    let python = std::env::var_os("STRONGROOM_TEST_PYTHON").expect(
+        "STRONGROOM_TEST_PYTHON names a Python with pkilint: run the tests by `cargo xtask test`",
+    );
+    let lint = |program: &str, words: &[&str], files: &[&Path]| {
+        let done = Command::new(Path::new(&python).with_file_name(program))
+            .arg("lint")
+            .args(words)
+            .args(["-s", "WARNING"])
+            .args(files)
+            .output()
+            .expect("pkilint is installed");
+        let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        let (out, error) = (said(&done.stdout), said(&done.stderr));
+        assert!(done.status.success() && out.is_empty(), "{program} {files:?}:\n{out}{error}");
+    };
+    let room = Room::new();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let address = format!("http://{}/v1/pki", room.server().address());
+    room.ok(&["secrets", "enable", "pki"]);
+    room.ok(&["secrets", "tune", "-max-lease-ttl=87600h", "pki"]);
+    room.ok(&[
+        "write",
+        "pki/config/urls",
+        &format!("issuing_certificates={address}/ca"),
+        &format!("crl_distribution_points={address}/crl"),
+        &format!("ocsp_servers={address}/ocsp"),
+    ]);
+    for (kind, bits) in KINDS {
+        let name = format!("{kind}-{bits}");
+        let (key_type, key_bits) = (format!("key_type={kind}"), format!("key_bits={bits}"));
+        let issuer = format!("issuer_name={name}");
+        let root = room.ok(&[
+            "write",
+            "-field=certificate",
+            "pki/root/generate/internal",
+            "common_name=Internal Root CA",
+            "ttl=87600h",
+            &key_type,
+            &key_bits,
+            &issuer,
+        ]);
+        put(folder, "root.pem", &root);
+        let (role, of) = (format!("pki/roles/{name}"), format!("issuer_ref={name}"));
+        room.ok(&["write", &role, "allow_any_name=true", &key_type, &key_bits, &of]);
+        let issued = room.ok(&[
+            "write",
+            "-format=json",
+            &format!("pki/issue/{name}"),
+            "common_name=db.example.com",
+            "alt_names=db.internal.example.com",
+            "ip_sans=10.1.2.3",
+        ]);
+        let issued: Json = serde_json::from_str(&issued).unwrap();
+        put(folder, "leaf.pem", text(&issued["data"]["certificate"]));
+        let (root, leaf) = (folder.join("root.pem"), folder.join("leaf.pem"));
+        lint("lint_pkix_cert", &[], &[&root]);
+        lint("lint_pkix_cert", &[], &[&leaf]);
+        lint("lint_pkix_signer_signee_cert_chain", &[], &[&root, &leaf]);
+        let serial = format!("serial_number={}", text(&issued["data"]["serial_number"]));
+        room.ok(&["write", "pki/revoke", &serial]);
+        let list = room.ok(&["read", "-field=crl", &format!("pki/issuer/{name}/crl")]);
+        put(folder, "list.pem", &list);
+        lint("lint_crl", &["-t", "CRL", "-p", "PKIX"], &[&folder.join("list.pem")]);
+        let url = format!("{address}/ocsp");
+        let ask = ["ocsp", "-issuer", "root.pem", "-cert", "leaf.pem", "-url", &url];
+        let said =
+            content(folder, &[&ask[..], &["-CAfile", "root.pem", "-respout", "answer"]].concat());
+        assert!(said.contains("leaf.pem: revoked"), "{said}");
+        lint("lint_ocsp_response", &[], &[&folder.join("answer")]);
+    }
+}

@@ -200,3 +200,131 @@ fn one_time_passwords_are_for_one_time() {
     assert!(!done.status.success());
     assert!(String::from_utf8_lossy(&done.stderr).contains("OTP not found"));
 }
+
+/// `strongroom ssh -mode=ca`: a key is signed, and OpenSSH's client is let in with it, by a server
+/// whose own key the authority of another mount has signed.
+#[test]
+fn the_command_line_opens_a_session_by_a_certificate() {
+    let keys = Keys::new();
+    let user = user();
+    let room = &keys.room;
+    room.ok(&["secrets", "enable", "-path=hosts", "ssh"]);
+    let trusted = room.ok(&["write", "-field=public_key", "ssh/config/ca", "key_type=ed25519"]);
+    let authority = room.ok(&["write", "-field=public_key", "hosts/config/ca", "key_type=ec"]);
+    let users = format!("allowed_users={user}");
+    let role = ["write", "ssh/roles/dev", "key_type=ca", "allow_user_certificates=true", "ttl=1h"];
+    room.ok(&[&role[..], &[&users, "allowed_extensions=*"]].concat());
+    let hosts = ["write", "hosts/roles/h", "key_type=ca", "allow_host_certificates=true"];
+    room.ok(&[&hosts[..], &["allowed_domains=*", "ttl=1h"]].concat());
+    let prepared = Prepared::new();
+    let public = format!("public_key=@{}", prepared.host_key().display());
+    let name = format!("valid_principals={HOST}");
+    let sign = ["write", "-field=signed_key", "hosts/sign/h", "cert_type=host", &name, &public];
+    let sshd = prepared.start(&trusted, &room.ok(&sign));
+    let key = keys.path("key");
+    keygen(&key, "ed25519", "");
+    let (private, port) = (key.display().to_string(), sshd.port().to_string());
+    let alias = format!("HostKeyAlias={HOST}");
+    let target = format!("{user}@127.0.0.1");
+    let ssh = program("ssh", "openssh-client").display().to_string();
+    let session = |flags: &[&str]| {
+        let own = ["ssh", "-mode=ca", "-private-key-path", &private, "-ssh-executable", &ssh];
+        let options = [
+            "-F",
+            "none",
+            "-o",
+            "BatchMode=yes",
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            &alias,
+            "-o",
+            "GlobalKnownHostsFile=/dev/null",
+            "-o",
+            "LogLevel=ERROR",
+            "-p",
+            &port,
+            &target,
+        ];
+        let words = [&own[..], flags, &["--"], &options[..], &["echo in"]].concat();
+        let done = room.run(&room.root, &words);
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
+        (done.status.code(), text(done.stdout), text(done.stderr))
+    };
+    let trusting = ["-role=dev", "-host-key-mount-point=hosts/"];
+    let done = session(&trusting);
+    assert_eq!((done.0, done.1.as_str()), (Some(0), "in"), "{}", done.2);
+    sshd.await_line(&format!("Accepted publickey for {user}"));
+    // A host that another authority signed is none to trust.
+    let done = session(&["-role=dev", "-host-key-mount-point=ssh"]);
+    assert_eq!(done.0, Some(255), "{done:?}");
+    assert!(done.2.contains("Host key verification failed"), "{}", done.2);
+    assert!(done.2.contains("failed to run ssh command: exit status 255"), "{}", done.2);
+    // As somebody else nobody is signed for.
+    let done = session(&[&trusting[..], &["-valid-principals=root"]].concat());
+    assert_eq!(done.0, Some(2), "{done:?}");
+    assert!(done.2.contains("failed to sign public key"), "{}", done.2);
+    // What lets one in alone.
+    let done = session(&["-role=dev", "-no-exec", "-field=signed_key"]);
+    assert!(
+        done.0 == Some(0) && done.1.starts_with("ssh-ed25519-cert-v01@openssh.com "),
+        "{done:?}"
+    );
+    for (flags, why) in [
+        (&["-role=dev", "-mode=dynamic"][..], "no longer supported"),
+        (&["-role=dev", "-mode=x"], "Unknown SSH mode: x"),
+        (&[], "No -role specified"),
+        (&["-role=dev", "-private-key-path=/nowhere"], "Could not find an SSH"),
+    ] {
+        let done = session(flags);
+        assert!(done.0 == Some(1) && done.2.contains(why), "{flags:?}: {done:?}");
+    }
+    let left = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
+    let left = left.filter(|entry| entry.path().join("signed-cert.pub").exists());
+    assert_eq!(left.count(), 0, "nothing is left behind");
+}
+
+/// `strongroom ssh -mode=otp`: the password goes to ssh by `sshpass`, by its environment alone; it is
+/// taken back when the session is over.
+#[test]
+fn the_command_line_opens_a_session_by_a_password() {
+    use std::os::unix::fs::PermissionsExt;
+    let keys = Keys::new();
+    let room = &keys.room;
+    room.ok(&[
+        "write",
+        "ssh/roles/otp",
+        "key_type=otp",
+        "default_user=ann",
+        "cidr_list=10.0.0.0/8",
+    ]);
+    // A program in its place that writes down what it was given.
+    let told = keys.path("told");
+    let script = format!("#!/bin/sh\necho \"$SSHPASS $*\" > {}\nexit $CODE\n", told.display());
+    let sshpass = keys.file("sshpass", &script);
+    std::fs::set_permissions(&sshpass, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", keys.path("").display(), std::env::var("PATH").unwrap());
+    let session = |code: &str, more: &[&str]| {
+        let words = [&["ssh", "-mode=otp", "-role=otp"][..], more].concat();
+        let done =
+            room.command(&room.root, &words).env("PATH", &path).env("CODE", code).output().unwrap();
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        (done.status.code(), said, std::fs::read_to_string(&told).unwrap_or_default())
+    };
+    for (code, more) in [("0", &["10.1.2.3"][..]), ("7", &["ann@10.1.2.3", "-p", "2222"])] {
+        let (status, said, told) = session(code, more);
+        assert_eq!(status.unwrap().to_string(), code, "{said}");
+        let (otp, words) = told.trim().split_once(' ').unwrap();
+        let port = if more.len() == 1 { "-p 22 " } else { "" };
+        let expect = format!("-e ssh {port}-o StrictHostKeyChecking=ask {}", more.join(" "));
+        assert_eq!(words, expect);
+        assert!(!said.contains(otp), "{said}");
+        let body = serde_json::json!({ "otp": otp });
+        let answer = room.server().ask("PUT", "ssh/verify", "", &body);
+        assert_eq!(answer.status, 400, "it is good no more: {otp}");
+    }
+    let (status, said, _) = session("0", &["10.999.2.3x"]);
+    assert!(status == Some(1) && said.contains("Error resolving the ssh hostname"), "{said}");
+    let (status, said, _) = session("0", &["192.0.2.1"]);
+    assert!(status == Some(2) && said.contains("IP does not belong to role"), "{said}");
+}

@@ -158,3 +158,47 @@ fn a_key_of_openssl_s_is_imported() {
     openssl(&["pkey", "-in", "k", "-pubout", "-out", "p.pem"]);
     openssl(&["dgst", "-sha256", "-verify", "p.pem", "-signature", "s", "m"]);
 }
+
+/// `strongroom transit import`: a key from elsewhere is wrapped here and unwrapped there.
+#[test]
+fn keys_are_imported_by_the_command_line() {
+    let room = Room::new();
+    room.ok(&["secrets", "enable", "transit"]);
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(at(name), bytes).unwrap();
+    // A symmetric key, as base64 with a line's end.
+    let key: Vec<u8> = (0..32).collect();
+    write("aes", &[base64(&key, false), b"\n".to_vec()].concat());
+    let (path, file) = ("transit/keys/aes", format!("@{}", at("aes")));
+    let said = room.ok(&["transit", "import", path, &file, "type=aes256-gcm96", "exportable=true"]);
+    assert!(said.ends_with("Success!\n"), "{said}");
+    let exported = data(&room, &["read", "transit/export/encryption-key/aes"]);
+    assert_eq!(exported["keys"]["1"], text(base64(&key, false)));
+    write("next", &base64(&[9; 32], false));
+    let file = format!("@{}", at("next"));
+    room.ok(&["transit", "import-version", path, &file]);
+    assert_eq!(data(&room, &["read", path])["latest_version"], 2);
+    // A private key in PEM, as OpenSSL makes it, under another hash.
+    let pem = Command::new("openssl")
+        .args(["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"])
+        .output()
+        .unwrap();
+    assert!(pem.status.success());
+    write("pem", &pem.stdout);
+    let (path, file) = ("transit/keys/ec", format!("@{}", at("pem")));
+    room.ok(&["transit", "import", path, &file, "type=ecdsa-p256", "hash_function=SHA512"]);
+    assert_eq!(data(&room, &["read", path])["imported_key"], true);
+    for (words, code, why) in [
+        (&["transit", "import", "transit/keys/x"][..], 1, "Incorrect argument count"),
+        (&["transit", "import", "transit/x", "AAAA"], 1, "expected transit path and key name"),
+        (&["transit", "import", "transit/keys/x", "!"], 1, "error base64 decoding"),
+        (&["transit", "import", "none/keys/x", "AAAA"], 3, "failed to fetch wrapping key"),
+        (&["transit", "import", "transit/keys/x", "AAAA"], 3, "failed to call import"),
+    ] {
+        let done = room.run(&room.root, words);
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert_eq!(done.status.code(), Some(code), "{words:?}: {said}");
+        assert!(said.contains(why), "{words:?}: {said}");
+    }
+}

@@ -128,6 +128,11 @@ impl Sshd {
         if done.status.success() { Ok(text(done.stdout)) } else { Err(text(done.stderr)) }
     }
 
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Waits for a line of its log that has `text` in it.
     pub fn await_line(&self, text: &str) -> String {
         let mut said = Vec::new();
