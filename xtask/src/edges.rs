@@ -125,6 +125,7 @@ const KERNEL_LAYERS: &[&[&str]] = &[
     &["tokens"],
     &["plug"],
     &["mounts"],
+    &["mfa"],
     &["audit", "quotas", "key_rotation"],
     &["leases", "rotation", "ha", "pipeline", "node", "snapshot"],
 ];

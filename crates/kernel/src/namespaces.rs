@@ -146,6 +146,13 @@ impl NamespaceTable {
         self.by_path.values().find(|n| n.id == id && n.deleted.is_none())
     }
 
+    /// The namespace of `scope`, its parent, and so on up to the root.
+    pub fn upward(&self, scope: Scope) -> impl Iterator<Item = &Arc<Namespace>> {
+        let parent =
+            |of: &&Arc<Namespace>| (!of.is_root()).then(|| self.by_scope.get(&of.parent)).flatten();
+        std::iter::successors(self.by_scope.get(&scope), parent)
+    }
+
     /// Is the namespace of `scope`, and every one above it, in use?
     pub fn is_live(&self, scope: Scope) -> bool {
         let Some(mut namespace) = self.by_scope.get(&scope) else { return false };

@@ -21,6 +21,7 @@ use crate::host::{Host, NoHost};
 use crate::identity::Identity;
 use crate::leases::{Leases, OpenIntents};
 use crate::lockout::Lockouts;
+use crate::mfa::Mfa;
 use crate::mounts::{Mount, Router, create_builtin};
 use crate::plug::{Class, Registry};
 use crate::policies::{Policies, PolicyRecord};
@@ -140,6 +141,8 @@ pub struct Services {
     pub quotas: Quotas,
     /// Failed logins.
     pub lockouts: Lockouts,
+    /// Second factors of logins.
+    pub mfa: Mfa,
     /// The audit log.
     pub audit: Arc<AuditLog>,
     /// Queues of commands.
@@ -357,6 +360,7 @@ impl Node {
             rotations: Rotations::new(store.clone(), self.rotating.clone()),
             quotas: Quotas::new(store.clone()),
             lockouts: Lockouts::default(),
+            mfa: Mfa::new(store.clone()),
             audit: AuditLog::open(
                 store.clone(),
                 self.audit_medium.clone(),

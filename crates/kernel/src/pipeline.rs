@@ -21,15 +21,16 @@ mod authenticate;
 mod authorise;
 mod execute;
 mod inner;
+mod login;
 mod node_operation;
 mod record;
 mod rights;
 mod wrap;
 
 pub(crate) use execute::CatchPanic;
-pub use execute::auth_block;
 pub(crate) use inner::background;
 pub use inner::{read_path, renew_login};
+pub use login::{auth_block, validate_login};
 pub use rights::{has_sudo, policy_prefix, rights};
 pub use wrap::{
     CubbyholeEntry, NewWrapping, POLICY as WRAPPING_POLICY, RESPONSE as WRAPPED_RESPONSE,

@@ -37,6 +37,9 @@ fn status(kind: ErrorKind) -> StatusCode {
 #[derive(Serialize)]
 struct Errors<'a> {
     errors: &'a [String],
+    /// What goes with a failure that has a text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a Json>,
 }
 
 /// The envelope of an answer (API page "HTTP API", "Responses").
@@ -131,7 +134,8 @@ pub fn render(answer: &Answer) -> Response<Bytes> {
 
 /// The response for a failure before there was a call.
 pub fn failure(error: &Error) -> Response<Bytes> {
-    rendered(status(error.kind), &Errors { errors: &error.public })
+    let data = error.data.as_deref();
+    rendered(status(error.kind), &Errors { errors: &error.public, data })
 }
 
 /// Headers of an operation, in place of the door's own of the same name.
@@ -164,11 +168,12 @@ fn failed(answer: &Answer, error: &Error) -> Response<Bytes> {
         return foreign(words);
     }
     match &error.data {
-        None => failure(error),
-        Some(data) => {
+        // A soft-deleted secret is 404 with an answer as any other.
+        Some(data) if error.public.is_empty() => {
             let reply = Reply::data((**data).clone());
             Envelope { answer, reply: &reply }.response(status(error.kind))
         }
+        _ => failure(error),
     }
 }
 

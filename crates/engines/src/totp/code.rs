@@ -49,10 +49,11 @@ async fn find(cx: &ReadCx<'_>, name: &str) -> Result<Key> {
 impl Query<ReadCode> for TotpEngine {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadCode) -> Result<Reply<Json>> {
         let key = find(cx, &op.name).await?;
-        let step = key.step(cx.now());
+        let codes = key.codes();
+        let step = codes.step(cx.now().seconds());
         let period = i64::try_from(key.period).unwrap_or(i64::MAX);
         Ok(Reply::data(json!({
-            "code": key.code(step).expose_secret(),
+            "code": codes.code(&key.secret, step).expose_secret(),
             "generated": cx.now().seconds(),
             "expire_time": step.saturating_add(1).saturating_mul(key.period),
             "period": format_go_seconds(period),
@@ -68,19 +69,15 @@ impl Command<CheckCode> for TotpEngine {
         if code.is_empty() {
             return Err(Error::bad_request("the code value is required"));
         }
-        // Taken as it is: what had to be trimmed first would be another spelling of a code that was
-        // taken already (threat: CVE-2025-6014).
-        if code.len() != key.digits as usize || !code.bytes().all(|byte| byte.is_ascii_digit()) {
+        let codes = key.codes();
+        if !codes.is_well_formed(code) {
             return Err(Error::bad_request("invalid number of digits for the code"));
         }
         let mut tries = cx.view().named::<Tries>(0, &op.name).await?.unwrap_or_default();
         wait_after_guesses(&mut tries, &key, cx)?;
-        let step = key.step(cx.now());
-        let window = step.saturating_sub(key.skew)..=step.saturating_add(key.skew);
-        tries.forget(step);
-        // All of them are looked at, whichever fits.
-        let mut fitting: Vec<u64> = window.collect();
-        fitting.retain(|step| key.code(*step).constant_time_eq(code.as_bytes()));
+        let seconds = cx.now().seconds();
+        tries.forget(codes.step(seconds));
+        let mut fitting = codes.fitting(&key.secret, seconds, code);
         // The same digits may be the code of two steps: they are taken with the first.
         if fitting.iter().any(|step| tries.taken.contains(step)) {
             let text = "code already used; wait until the next time period";
@@ -106,8 +103,7 @@ impl Command<CheckCode> for TotpEngine {
 /// Refuses whoever asks after too many wrong codes. Their count ends when none of the codes that
 /// were good at the first of them is any more.
 fn wait_after_guesses(tries: &mut Tries, key: &Key, cx: &ReadCx<'_>) -> Result<()> {
-    let seconds = i64::try_from(key.period.saturating_mul(2 * key.skew + 1)).unwrap_or(i64::MAX);
-    let end = tries.since.plus_seconds(seconds);
+    let end = tries.since.plus_seconds(key.codes().good_for());
     if end <= cx.now() {
         tries.wrong = 0;
         tries.wrong_by.clear();

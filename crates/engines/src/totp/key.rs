@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
-use strongroom_base::{SecretString, Timestamp};
-use strongroom_crypto::totp::{OtpHash, hotp};
+use strongroom_base::Timestamp;
+use strongroom_crypto::totp::{Codes, OtpHash};
 use strongroom_kernel::record::{ReadView, Record};
 use zeroize::Zeroize;
 
@@ -24,7 +24,7 @@ pub struct Key {
     /// Seconds of a step.
     pub period: u64,
     /// `SHA1`, `SHA256` or `SHA512`.
-    pub algorithm: Algorithm,
+    pub algorithm: OtpHash,
     /// Of a code: 6 or 8.
     pub digits: u32,
     /// Steps before and after the present one whose codes are good, too: 0 or 1.
@@ -41,52 +41,11 @@ impl Record for Key {
     const KIND: u8 = 1;
 }
 
-/// The hash.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-pub enum Algorithm {
-    /// SHA-1.
-    #[default]
-    Sha1,
-    /// SHA-256.
-    Sha256,
-    /// SHA-512.
-    Sha512,
-}
-
-impl Algorithm {
-    /// Its name on the wire.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sha1 => "SHA1",
-            Self::Sha256 => "SHA256",
-            Self::Sha512 => "SHA512",
-        }
-    }
-
-    /// The one of this name.
-    pub fn named(name: &str) -> Option<Self> {
-        let all = [Self::Sha1, Self::Sha256, Self::Sha512];
-        all.into_iter().find(|algorithm| algorithm.name().eq_ignore_ascii_case(name))
-    }
-
-    fn hash(self) -> OtpHash {
-        match self {
-            Self::Sha1 => OtpHash::Sha1,
-            Self::Sha256 => OtpHash::Sha256,
-            Self::Sha512 => OtpHash::Sha512,
-        }
-    }
-}
-
 impl Key {
-    /// The step that a time is in.
-    pub fn step(&self, now: Timestamp) -> u64 {
-        u64::try_from(now.seconds()).unwrap_or_default() / self.period.max(1)
-    }
-
-    /// The code of a step.
-    pub fn code(&self, step: u64) -> SecretString {
-        hotp(&self.secret, step, self.algorithm.hash(), self.digits)
+    /// How its codes are made.
+    pub fn codes(&self) -> Codes {
+        let Self { period, algorithm: hash, digits, skew, .. } = *self;
+        Codes { period, hash, digits, skew }
     }
 
     /// Are its codes those of `other`?

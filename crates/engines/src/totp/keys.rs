@@ -2,6 +2,7 @@
 
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, SecretBytes, SecretString, Ttl, fields};
+use strongroom_crypto::totp::{OtpHash, picture, url};
 use strongroom_kernel::plug::lists::{self, Keys};
 use strongroom_kernel::plug::{
     Command, EngineSpec, Query, ReadCx, Reconcile, Reply, WriteCx, names, ops,
@@ -9,8 +10,7 @@ use strongroom_kernel::plug::{
 use zeroize::Zeroizing;
 
 use super::TotpEngine;
-use super::key::{Algorithm, Key, Spent, Tries};
-use super::{picture, url};
+use super::key::{Key, Spent, Tries};
 
 /// Bytes of a key that is made here. HMAC hashes a longer one first, so it would be no stronger.
 const KEY_BYTES_MAX: i64 = 128;
@@ -159,7 +159,7 @@ async fn leave(cx: &WriteCx<'_>, name: &str, before: Option<&Key>) -> Result<()>
     if let Some(before) = before
         && let Some(mut tries) = edit.named::<Tries>(0, name).await?
     {
-        tries.forget(before.step(cx.now()));
+        tries.forget(before.codes().step(cx.now().seconds()));
         if let Some(spent) = Spent::of(before, &tries) {
             edit.put_named(0, &Spent::name(&edit, name, before), &spent)?;
         }
@@ -225,7 +225,7 @@ fn settings(op: &PutKey) -> Result<Key> {
         8 => 8,
         _ => return refuse("the digits value can only be 6 or 8"),
     };
-    key.algorithm = match Algorithm::named(&algorithm) {
+    key.algorithm = match OtpHash::named(&algorithm) {
         Some(algorithm) => algorithm,
         None => return refuse("the algorithm value is not valid"),
     };
@@ -310,7 +310,7 @@ fn make(cx: &ReadCx<'_>, op: &PutKey, key: &mut Key) -> Result<Reply<Json>> {
     if !op.exported.unwrap_or(true) {
         return Ok(Reply::none());
     }
-    let url = url::write(key);
+    let url = url::write(&key.issuer, &key.account_name, &key.secret, key.codes());
     let mut data = json!({ "url": url.expose_secret() });
     match op.qr_size.unwrap_or(200) {
         0 => {}

@@ -1,8 +1,7 @@
 //! Codes by time (RFC 6238): made for a key of somebody else's (a *generator*), or a key made here
 //! whose codes are checked (a *provider*).
 //!
-//! * [`key`] is what is stored of a key, [`keys`] has its operations, [`url`] its `otpauth://` form,
-//!   [`picture`] the QR code of that;
+//! * [`key`] is what is stored of a key, [`keys`] has its operations;
 //! * [`code`] makes and checks codes.
 //!
 //! Invariants:
@@ -14,8 +13,6 @@
 mod code;
 mod key;
 mod keys;
-mod picture;
-mod url;
 
 #[cfg(test)]
 mod tests;

@@ -437,10 +437,16 @@ fn response(w: &mut Writer<'_>, entry: &Entry<'_>, reply: &Reply<Json>) {
 
 fn response_auth(w: &mut Writer<'_>, auth: &AuthBlock) {
     w.name("auth").raw("{");
+    if let Some(requirement) = &auth.mfa_requirement {
+        // By its HMAC, as the request that validates it has it.
+        w.name("mfa_requirement").hashed(requirement);
+        w.raw("}");
+        return;
+    }
     w.secret("client_token", auth.client_token.expose_secret());
     w.secret("accessor", &auth.accessor);
-    w.texts("policies", auth.policies.iter());
-    w.texts("token_policies", auth.token_policies.iter());
+    w.texts("policies", auth.policies.iter().flatten());
+    w.texts("token_policies", auth.token_policies.iter().flatten());
     if !auth.identity_policies.is_empty() {
         w.texts("identity_policies", auth.identity_policies.iter());
     }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use strongroom_base::{Error, Result, Timestamp};
 
 use super::stored::{
-    Alias, Entity, EntityOfAlias, EntityOfAliasId, EntityOfName, Group, GroupOfAlias,
-    GroupOfAliasId, GroupOfName, MergedInto, alias_key,
+    Alias, Entity, EntityOfAlias, EntityOfAliasId, EntityOfName, Factor, FactorSecret, Group,
+    GroupMember, GroupOfAlias, GroupOfAliasId, GroupOfName, MergedInto, TakenCodes, alias_key,
 };
-use crate::record::{Record, Scope, Tx};
+use crate::record::{Id, Record, Scope, Tx};
 
 /// Merges followed from one id; each is a former entity, so chains are short.
 const MERGES_MAX: usize = 64;
@@ -196,17 +196,83 @@ impl<'a> Directory<'a> {
     pub async fn delete_entity(&self, entity: &Entity) -> Result<()> {
         for id in &entity.groups {
             if let Some(group) = self.group(id).await? {
-                let mut group = (*group).clone();
-                group.members.retain(|m| *m != entity.id);
-                self.put(&group.id, &group)?;
+                self.put_member(&group, &entity.id, false)?;
             }
         }
         for alias in &entity.aliases {
             self.delete::<EntityOfAlias>(&alias_key(&alias.mount_accessor, &alias.name));
             self.delete::<EntityOfAliasId>(&alias.id);
         }
+        for factor in &entity.factors {
+            self.forget_factor(factor, &entity.id);
+        }
         self.delete::<EntityOfName>(&entity.name.to_lowercase());
         self.delete::<Entity>(&entity.id);
+        Ok(())
+    }
+
+    /// The secret of an entity's second factor; `at` is its method's number.
+    pub async fn factor_secret(&self, at: Id, entity: &str) -> Result<Option<FactorSecret>> {
+        self.tx.read(self.scope).named(at, entity).await
+    }
+
+    /// The codes of it that were taken.
+    pub async fn taken_codes(&self, at: Id, entity: &str) -> Result<TakenCodes> {
+        Ok(self.tx.read(self.scope).named(at, entity).await?.unwrap_or_default())
+    }
+
+    /// Notes which codes of it were taken.
+    pub fn put_taken_codes(&self, at: Id, entity: &str, taken: &TakenCodes) -> Result<()> {
+        self.tx.write(self.scope).put_named(at, entity, taken)
+    }
+
+    /// Gives an entity a second factor.
+    pub fn put_factor(&self, old: &Entity, factor: Factor, secret: &FactorSecret) -> Result<()> {
+        let edit = self.tx.write(self.scope);
+        edit.put_named(factor.at, &old.id, secret)?;
+        edit.delete_named::<TakenCodes>(factor.at, &old.id);
+        let mut entity = old.clone();
+        entity.factors.retain(|own| own.at != factor.at);
+        entity.factors.push(factor);
+        self.put_entity(Some(old), &entity)
+    }
+
+    /// Takes a second factor from an entity.
+    pub fn remove_factor(&self, old: &Entity, at: Id) -> Result<()> {
+        let mut entity = old.clone();
+        for factor in old.factors.iter().filter(|own| own.at == at) {
+            self.forget_factor(factor, &old.id);
+        }
+        entity.factors.retain(|own| own.at != at);
+        self.put_entity(Some(old), &entity)
+    }
+
+    fn forget_factor(&self, factor: &Factor, entity: &str) {
+        let edit = self.tx.write(self.scope);
+        edit.delete_named::<FactorSecret>(factor.at, entity);
+        edit.delete_named::<TakenCodes>(factor.at, entity);
+    }
+
+    /// Removes the secrets that entities of this namespace have of a method.
+    pub fn forget_method(&self, at: Id) {
+        let edit = self.tx.write(self.scope);
+        edit.delete_all::<FactorSecret>(at);
+        edit.delete_all::<TakenCodes>(at);
+    }
+
+    /// Gives `into` the second factors of `from` that it has none of its own of.
+    async fn take_factors(&self, from: &Entity, into: &mut Entity) -> Result<()> {
+        for factor in &from.factors {
+            if into.factors.iter().any(|own| own.at == factor.at) {
+                continue;
+            }
+            let Some(secret) = self.factor_secret(factor.at, &from.id).await? else { continue };
+            let taken = self.taken_codes(factor.at, &from.id).await?;
+            let edit = self.tx.write(self.scope);
+            edit.put_named(factor.at, &into.id, &secret)?;
+            edit.put_named(factor.at, &into.id, &taken)?;
+            into.factors.push(factor.clone());
+        }
         Ok(())
     }
 
@@ -215,10 +281,58 @@ impl<'a> Directory<'a> {
         self.put(from, &MergedInto(into.to_owned()))
     }
 
+    /// Ids of the entities in a group, sorted: as they were when the transaction began.
+    pub async fn members(&self, group: &Group) -> Result<Arc<Vec<String>>> {
+        match group.at {
+            0 => Ok(Arc::new(group.members.clone())),
+            at => self.tx.read(self.scope).names::<GroupMember>(at).await,
+        }
+    }
+
+    /// A group whose members hang below its number.
+    fn numbered(&self, group: &Group) -> Result<Group> {
+        let mut group = group.clone();
+        if group.at == 0 {
+            group.at = self.tx.new_id();
+            for member in std::mem::take(&mut group.members) {
+                self.tx.write(self.scope).put_named(group.at, &member, &GroupMember)?;
+            }
+        }
+        Ok(group)
+    }
+
+    /// The group's side of a membership.
+    fn put_member(&self, group: &Group, entity: &str, member: bool) -> Result<()> {
+        let numbered = self.numbered(group)?;
+        if group.at == 0 {
+            self.put(&group.id, &numbered)?;
+        }
+        let edit = self.tx.write(self.scope);
+        if member {
+            edit.put_named(numbered.at, entity, &GroupMember)?;
+        } else {
+            edit.delete_named::<GroupMember>(numbered.at, entity);
+        }
+        Ok(())
+    }
+
+    /// Puts an entity into a group, or takes it out.
+    pub async fn set_member(&self, group: &Group, entity: &str, member: bool) -> Result<()> {
+        self.put_member(group, entity, member)?;
+        self.set_membership(entity, &group.id, member).await
+    }
+
     /// Stores a group that was `old`, with its indexes and the members' side of each relation.
-    pub async fn put_group(&self, old: Option<&Group>, group: &Group) -> Result<()> {
+    /// `members` are the entities in it from now on; none leaves them as they are.
+    pub async fn put_group(
+        &self,
+        old: Option<&Group>,
+        group: &Group,
+        members: Option<&[String]>,
+    ) -> Result<()> {
         let none = Group::default();
         let before = old.unwrap_or(&none);
+        let group = &self.numbered(group)?;
         let (was, is) = (before.name.to_lowercase(), group.name.to_lowercase());
         if was != is {
             if !was.is_empty() {
@@ -237,12 +351,15 @@ impl<'a> Directory<'a> {
                 self.put(&alias.id, &GroupOfAliasId(group.id.clone()))?;
             }
         }
-        let (gone, come) = difference(&before.members, &group.members);
-        for id in gone {
-            self.set_membership(id, &group.id, false).await?;
-        }
-        for id in come {
-            self.set_membership(id, &group.id, true).await?;
+        if let Some(members) = members {
+            let was = self.members(before).await?;
+            let (gone, come) = difference(&was, members);
+            for id in gone {
+                self.set_member(group, id, false).await?;
+            }
+            for id in come {
+                self.set_member(group, id, true).await?;
+            }
         }
         // First the group: a cycle is then found whatever the order of the changes.
         self.put(&group.id, group)?;
@@ -310,9 +427,8 @@ impl<'a> Directory<'a> {
 
     /// Removes a group, its alias and all its relations.
     pub async fn delete_group(&self, group: &Group) -> Result<()> {
-        let empty =
-            Group { members: Vec::new(), member_groups: Vec::new(), alias: None, ..group.clone() };
-        self.put_group(Some(group), &empty).await?;
+        let empty = Group { member_groups: Vec::new(), alias: None, ..group.clone() };
+        self.put_group(Some(group), &empty, Some(&[])).await?;
         for id in &group.parents {
             if let Some(parent) = self.group(id).await? {
                 let mut parent = (*parent).clone();
@@ -327,15 +443,14 @@ impl<'a> Directory<'a> {
 
     /// Merges `from` into `into`, whose aliases and groups become those of both.
     pub async fn merge(&self, from: &Entity, into: &mut Entity, now: Timestamp) -> Result<()> {
+        self.take_factors(from, into).await?;
         self.delete_entity(from).await?;
         for id in &from.groups {
             let Some(group) = self.group(id).await? else { continue };
             if into.groups.contains(id) {
                 continue;
             }
-            let mut group = (*group).clone();
-            group.members.push(into.id.clone());
-            self.put(&group.id, &group)?;
+            self.put_member(&group, &into.id, true)?;
             into.groups.push(id.clone());
         }
         into.merged.extend(from.merged.iter().cloned());

@@ -3,6 +3,7 @@
 //! Invariants:
 //! * a login finds its entity by the mount and the name in it, makes it where there is none, and
 //!   writes nothing where nothing changed;
+//! * who is in a group is a record for each member: no login reads or writes one of another;
 //! * what a request needs of an entity is one remembered value, emptied by the change feed;
 //! * entities and groups never hold the `root` policy (threats: CVE-2025-5999, CVE-2024-9180).
 
@@ -11,15 +12,17 @@ mod login;
 mod stored;
 
 pub use directory::Directory;
-pub use login::GrantAlias;
-pub use stored::{Alias, Entity, Group, alias_key};
+pub use login::{GrantAlias, LoginTally};
+pub use stored::{Alias, Entity, Factor, FactorSecret, Group, TakenCodes, alias_key};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use strongroom_base::{Error, Result, Timestamp};
 use strongroom_storage::{Change, IndexKey, Key};
 
+use self::stored::EntityOfAlias;
 use crate::mount::Mount;
 use crate::namespaces::Namespace;
 use crate::namespaces::suffix;
@@ -29,6 +32,17 @@ use crate::record::{Derived, Record, Scope, Store, Tx, indexes};
 
 /// Entities remembered.
 const STATES_MAX: usize = 50_000;
+/// Seconds for which counts are good: counting reads all names (Vault's `usage_gauge_period`).
+const USAGE_SECONDS: i64 = 600;
+
+/// How many there are.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Entities, by namespace.
+    pub entities: BTreeMap<Scope, u64>,
+    /// Aliases of entities, by the accessor of their mount.
+    pub aliases: BTreeMap<String, u64>,
+}
 
 /// What a request needs to know of a token's entity.
 pub struct EntityState {
@@ -48,8 +62,20 @@ pub struct EntityState {
 pub struct LoggedIn {
     /// The entity's id; "" for nobody.
     pub id: String,
-    /// Policies of the entity and its groups, with what this login changed.
-    pub policies: Vec<String>,
+    /// The entity with what this login changed; `None` for nobody.
+    pub state: Option<Arc<EntityState>>,
+}
+
+impl LoggedIn {
+    /// Policies of the entity and its groups.
+    pub fn policies(&self) -> Vec<String> {
+        self.state.as_ref().map_or_else(Vec::new, |state| state.policies.clone())
+    }
+
+    /// Is it in the group with this id, directly or by nesting?
+    pub fn is_in_group(&self, id: &str) -> bool {
+        self.state.as_ref().is_some_and(|s| s.view.groups.iter().any(|group| group.id == id))
+    }
 }
 
 /// The identity store.
@@ -57,6 +83,10 @@ pub struct Identity {
     store: Arc<Store>,
     states: Arc<Derived<IndexKey, EntityState>>,
     serial: AtomicU64,
+    /// When it was counted last, and what.
+    usage: tokio::sync::Mutex<Option<(Timestamp, Arc<Usage>)>>,
+    /// What is counted of logins.
+    pub tally: LoginTally,
 }
 
 impl Identity {
@@ -85,7 +115,33 @@ impl Identity {
                 _ => {}
             }
         });
-        Self { store, states, serial: AtomicU64::new(1) }
+        let (usage, tally) = (tokio::sync::Mutex::default(), LoginTally::default());
+        Self { store, states, serial: AtomicU64::new(1), usage, tally }
+    }
+
+    /// How many entities and aliases these namespaces have, counted some minutes ago at most.
+    pub async fn usage(&self, namespaces: &[Scope]) -> Result<Arc<Usage>> {
+        let now = self.store.now();
+        let mut last = self.usage.lock().await;
+        if let Some((when, usage)) = &*last
+            && now < when.plus_seconds(USAGE_SECONDS)
+        {
+            return Ok(usage.clone());
+        }
+        let tx = self.store.begin();
+        let mut usage = Usage::default();
+        for scope in namespaces {
+            let view = tx.read(*scope);
+            let entities = view.names::<Entity>(0).await?.len();
+            usage.entities.insert(*scope, entities as u64);
+            for key in view.names::<EntityOfAlias>(0).await?.iter() {
+                let (accessor, _) = key.split_once('/').unwrap_or((key, ""));
+                *usage.aliases.entry(accessor.to_owned()).or_default() += 1;
+            }
+        }
+        let usage = Arc::new(usage);
+        *last = Some((now, usage.clone()));
+        Ok(usage)
     }
 
     /// The state of an entity, or of the one it was merged into; `None` where there is none.
@@ -157,13 +213,22 @@ impl Identity {
         alias: &GrantAlias,
         groups: &[String],
     ) -> Result<LoggedIn> {
+        // "bob" and "bob " would be two entities, of which the second one has none of what is
+        // enforced for the first (threat: CVE-2025-6013).
+        if alias.name.is_empty() || alias.name.trim() != alias.name {
+            let text = "the name of the login is empty, or begins or ends with a space";
+            return Err(Error::bad_request(text));
+        }
         let directory = Directory::new(tx, namespace.scope);
         let now = self.store.now();
         let found = directory.entity_of_alias(&mount.accessor, &alias.name).await?;
         let mut written = found.is_none();
         let entity = match found {
             Some(entity) => entity,
-            None => Arc::new(new_entity(&directory, namespace, mount, alias, now)?),
+            None => {
+                self.tally.entity_made();
+                Arc::new(new_entity(&directory, namespace, mount, alias, now)?)
+            }
         };
         if entity.disabled {
             return Err(Error::denied());
@@ -189,17 +254,16 @@ impl Identity {
             entity
         };
         if !entity.groups.is_empty() || !groups.is_empty() {
-            written |= set_external_groups(&directory, &entity, mount, groups, now).await?;
+            written |= set_external_groups(&directory, &entity, mount, groups).await?;
         }
-        let policies = if written {
+        let state = if written {
             // Nobody else may see this state before it is committed: it is not remembered.
             let entity = directory.unmerged(&entity.id).await?.unwrap_or(entity.clone());
-            self.state(&directory, &entity).await?.policies
+            Some(Arc::new(self.state(&directory, &entity).await?))
         } else {
-            let state = self.entity(namespace.scope, &entity.id).await?;
-            state.map_or_else(Vec::new, |s| s.policies.clone())
+            self.entity(namespace.scope, &entity.id).await?
         };
-        Ok(LoggedIn { id: entity.id.clone(), policies })
+        Ok(LoggedIn { id: entity.id.clone(), state })
     }
 }
 
@@ -242,7 +306,6 @@ async fn set_external_groups(
     entity: &Entity,
     mount: &Mount,
     names: &[String],
-    now: Timestamp,
 ) -> Result<bool> {
     let mut wanted: Vec<Arc<Group>> = Vec::new();
     for name in names {
@@ -264,14 +327,7 @@ async fn set_external_groups(
     }
     let any = !changed.is_empty();
     for (group, member) in changed {
-        let mut fresh = (*group).clone();
-        fresh.members.retain(|m| *m != entity.id);
-        if member {
-            fresh.members.push(entity.id.clone());
-        }
-        fresh.updated = now;
-        fresh.modify_index += 1;
-        directory.put_group(Some(&group), &fresh).await?;
+        directory.set_member(&group, &entity.id, member).await?;
     }
     Ok(any)
 }

@@ -8,8 +8,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use strongroom_base::Timestamp;
+use strongroom_crypto::totp::Codes;
+use zeroize::Zeroize;
 
-use crate::record::Record;
+use crate::record::{Id, Record};
 
 /// An entity: somebody, however he logs in. Named by its id.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -34,10 +36,53 @@ pub struct Entity {
     pub updated: Timestamp,
     /// Ids of the groups it is in directly.
     pub groups: Vec<String>,
+    /// The second factors it has.
+    #[serde(default)]
+    pub factors: Vec<Factor>,
 }
 
 impl Record for Entity {
     const KIND: u8 = 210;
+}
+
+/// A second factor that an entity has a secret of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Factor {
+    /// The id of its method.
+    pub method: String,
+    /// Where the method's secrets hang.
+    pub at: Id,
+}
+
+/// The secret that an entity shares with a telephone, as it was made. Named by the entity's id, below
+/// the number of its method, in the entity's namespace.
+#[derive(Default, Serialize, Deserialize)]
+pub struct FactorSecret {
+    /// The key of its codes.
+    pub key: Vec<u8>,
+    /// How they are made.
+    pub codes: Codes,
+}
+
+impl Drop for FactorSecret {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+impl Record for FactorSecret {
+    const KIND: u8 = 235;
+}
+
+/// The codes of an entity that were taken: none is good twice. Named as its secret.
+#[derive(Default, Serialize, Deserialize)]
+pub struct TakenCodes {
+    /// Steps whose codes were taken, of those that are good still.
+    pub steps: Vec<u64>,
+}
+
+impl Record for TakenCodes {
+    const KIND: u8 = 236;
 }
 
 /// How an auth mount names an entity or a group.
@@ -78,7 +123,8 @@ pub struct Group {
     pub metadata: BTreeMap<String, String>,
     /// Policies of its members.
     pub policies: Vec<String>,
-    /// Ids of the entities in it.
+    /// Ids of the entities in it, where they stand in the record itself: in groups that were written
+    /// by the first versions only (`at` is 0 then).
     pub members: Vec<String>,
     /// Ids of the groups in it.
     pub member_groups: Vec<String>,
@@ -90,12 +136,24 @@ pub struct Group {
     pub created: Timestamp,
     /// When it was changed last.
     pub updated: Timestamp,
-    /// Counts its changes.
+    /// Counts its changes. What logins change of its members is not counted.
     pub modify_index: u64,
+    /// The number below which its members hang.
+    #[serde(default)]
+    pub at: Id,
 }
 
 impl Record for Group {
     const KIND: u8 = 214;
+}
+
+/// That an entity is in a group. Named by the entity, below the group's number: who is in a group,
+/// and who comes into it, reads and writes nothing of its other members.
+#[derive(Serialize, Deserialize)]
+pub struct GroupMember;
+
+impl Record for GroupMember {
+    const KIND: u8 = 219;
 }
 
 macro_rules! indexes {

@@ -10,16 +10,14 @@ use strongroom_storage::StorageError;
 use tokio::time::Instant;
 
 use super::{Authenticated, Authorised, Executed, Refused, Target};
-use crate::identity::LoggedIn;
 use crate::leases::{Intent, Leased};
 use crate::lockout::LockoutRule;
 use crate::mounts::MountEntry;
 use crate::node::Services;
 use crate::plug::{
-    AfterCommit, AuthBlock, Beyond, Grant, Handler, ReadCx, Reply, Request, Route, Told, WriteCx,
+    AfterCommit, Beyond, Grant, Handler, ReadCx, Reply, Request, Route, Told, WriteCx,
 };
 use crate::record::{Tx, storage_error};
-use crate::tokens::{Bounds, NewToken, lifetime, normalise_policies, suffix};
 
 /// How often an operation is run again when others get in the way.
 const ATTEMPTS_MAX: u32 = 32;
@@ -92,10 +90,14 @@ impl Authorised {
                 Handler::Login(run) => {
                     let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
                     let counted = Counted::of(services, &request, route, &source)?;
+                    let begun = services.store.clock.monotonic_nanos();
                     let grant = run(&**engine, &mut cx, source).await;
+                    let took = services.store.clock.monotonic_nanos().saturating_sub(begun);
+                    services.identity.tally.handled(took);
                     let grant = if cx.late { Err(took_too_long()) } else { counted.judge(grant) }?;
-                    let (after, queue, intent) = (cx.after, cx._queue, cx.intent);
-                    let reply = Box::pin(caller.grant(&tx, &request, grant)).await?;
+                    let (mut after, queue, intent) = (cx.after, cx._queue, cx.intent);
+                    let (reply, then) = Box::pin(caller.log_in(&tx, &request, grant)).await?;
+                    after.extend(then);
                     (reply, after, queue, intent)
                 }
             })
@@ -231,94 +233,6 @@ fn unknown_fields(route: &Route, source: &FieldSource<'_>) -> Option<String> {
     let names = source.unknown_names();
     (!names.is_empty())
         .then(|| format!("Endpoint ignored these unrecognized parameters: [{}]", names.join(" ")))
-}
-
-impl Authenticated {
-    /// Makes the token of a login.
-    async fn grant(&self, tx: &Tx, request: &Request, grant: Grant) -> Result<Reply<Json>> {
-        let services = &self.admitted.services;
-        let mount = &request.mount;
-        let entity = match &grant.alias {
-            Some(alias) => {
-                let (namespace, groups) = (&request.namespace, &grant.groups);
-                services.identity.login(tx, namespace, mount, alias, groups).await?
-            }
-            None => LoggedIn::default(),
-        };
-        let warnings = grant.warnings.clone();
-        let (mount_ttl, mount_max_ttl) = services.config.mount_ttls(mount);
-        let bounds = Bounds {
-            asked: 0,
-            period: grant.token.period,
-            ttl: grant.token.ttl,
-            max_ttl: grant.token.max_ttl,
-            explicit_max_ttl: grant.token.explicit_max_ttl,
-            mount_ttl,
-            mount_max_ttl,
-        };
-        let life = lifetime(bounds, request.now, request.now)
-            .ok_or_else(|| Error::bad_request("the mount allows tokens no time to live"))?;
-        let mut new = NewToken::from(grant);
-        let mut policies = normalise_policies(std::mem::take(&mut new.policies));
-        if policies.iter().any(|p| p == "root") {
-            // No login gives root, whatever its role says (threat CVE-2025-5999).
-            return Err(Error::bad_request("auth methods cannot create root tokens"));
-        }
-        if !new.params.no_default_policy && !policies.iter().any(|p| p == "default") {
-            policies.push("default".to_owned());
-            policies.sort();
-        }
-        new.policies = policies;
-        new.batch = is_batch(&new.params.token_type, &mount.config.token_type)?;
-        new.renewable = !new.batch;
-        new.ttl = life.ttl;
-        new.namespace = request.namespace.scope;
-        new.mount = mount.scope;
-        new.path = request.full_path.clone();
-        new.entity_id = entity.id;
-        let prefix = mount.path.trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
-        new.display_name = match new.display_name.as_str() {
-            "" => prefix,
-            name => format!("{prefix}-{name}"),
-        };
-        let created = services.tokens.create(tx, new, &suffix(&request.namespace), request.now)?;
-        Ok(Reply::auth(auth_block(created, entity.policies))
-            .warnings(warnings)
-            .warnings(life.warnings))
-    }
-}
-
-/// Does a role with this `token_type`, in a mount with that one, give batch tokens?
-fn is_batch(role: &str, mount: &str) -> Result<bool> {
-    Ok(match (role, mount) {
-        (_, "service") => false,
-        (_, "batch") => true,
-        ("batch" | "default-batch", _) => true,
-        ("service" | "default-service", _) => false,
-        (_, "default-batch") => true,
-        _ => false,
-    })
-}
-
-/// The `auth` block for a token just made.
-pub fn auth_block(created: crate::tokens::Created, identity_policies: Vec<String>) -> AuthBlock {
-    let token = created.token;
-    let all = token.policies.iter().chain(&identity_policies).cloned();
-    AuthBlock {
-        client_token: created.text,
-        accessor: created.accessor,
-        policies: normalise_policies(all),
-        identity_policies,
-        metadata: (!token.metadata.is_empty()).then(|| token.metadata.clone()),
-        lease_duration: token.ttl,
-        renewable: token.renewable,
-        entity_id: token.entity_id.clone(),
-        token_type: token.kind(),
-        orphan: token.orphan,
-        mfa_requirement: None,
-        num_uses: token.num_uses.max(0),
-        token_policies: token.policies,
-    }
 }
 
 /// A future that turns a panic into an error: one request fails, not the server (threat

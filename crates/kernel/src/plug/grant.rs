@@ -6,7 +6,7 @@ use crate::identity::GrantAlias;
 use crate::tokens::{NewToken, TokenParams};
 
 /// What a login found out: the kernel makes a token of it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Grant {
     /// Shown as `display_name`, after the mount's name.
     pub display_name: String,

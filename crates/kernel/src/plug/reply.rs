@@ -192,10 +192,10 @@ pub struct AuthBlock {
     pub client_token: SecretString,
     /// Its accessor.
     pub accessor: String,
-    /// All policies, sorted.
-    pub policies: Vec<String>,
+    /// All policies, sorted; none where there is no token yet.
+    pub policies: Option<Vec<String>>,
     /// Those of the token itself.
-    pub token_policies: Vec<String>,
+    pub token_policies: Option<Vec<String>>,
     /// Those of its entity and groups.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub identity_policies: Vec<String>,
@@ -207,14 +207,35 @@ pub struct AuthBlock {
     pub renewable: bool,
     /// The entity, or "".
     pub entity_id: String,
-    /// `service` or `batch`.
+    /// `service` or `batch`; `default` where there is no token yet.
     pub token_type: &'static str,
     /// Has it no parent?
     pub orphan: bool,
-    /// Always null: a login that needs a second factor carries no token.
+    /// What a login without a token yet waits for: its second factors.
     pub mfa_requirement: Option<Json>,
     /// Uses left; 0 is without limit.
     pub num_uses: i64,
+}
+
+impl AuthBlock {
+    /// That of a login that has no token before its second factors were validated.
+    pub fn awaiting(requirement: Json) -> Self {
+        Self {
+            client_token: SecretString::default(),
+            accessor: String::new(),
+            policies: None,
+            token_policies: None,
+            identity_policies: Vec::new(),
+            metadata: None,
+            lease_duration: 0,
+            renewable: false,
+            entity_id: String::new(),
+            token_type: "default",
+            orphan: false,
+            mfa_requirement: Some(requirement),
+            num_uses: 0,
+        }
+    }
 }
 
 fn expose<S: serde::Serializer>(secret: &SecretString, s: S) -> Result<S::Ok, S::Error> {

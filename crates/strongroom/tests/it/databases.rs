@@ -64,6 +64,11 @@ impl Room {
         text(&done.stdout)
     }
 
+    /// The home of its command line.
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
     /// An account of a role, asked for with a token.
     fn account(&self, token: &str, role: &str) -> Account {
         let done = self.run(token, &["read", "-format=json", &format!("database/creds/{role}")]);

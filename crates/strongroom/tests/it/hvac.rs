@@ -60,6 +60,11 @@ fn policies_tokens_and_logins() {
 }
 
 #[test]
+fn entities_groups_and_identity_tokens() {
+    script("identity.py");
+}
+
+#[test]
 fn wrapping_and_cubbyholes() {
     script("wrapping.py");
 }

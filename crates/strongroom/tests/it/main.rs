@@ -13,6 +13,7 @@ mod hvac;
 mod kubernetes;
 mod limits;
 mod live;
+mod mfa;
 mod monitor;
 mod pki;
 mod product;

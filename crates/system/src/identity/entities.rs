@@ -218,7 +218,9 @@ impl Query<ListEntityIds> for IdentityStore {
 
 impl Query<ListEntityNames> for IdentityStore {
     async fn query(&self, cx: &ReadCx<'_>, _: ListEntityNames) -> Result<Reply<JsonMap>> {
-        let all = directory(cx).entities().await?;
-        views::list_of_names(all.into_iter().map(|e| e.name).collect())
+        let table = mounts(cx).await?;
+        let all = directory(cx).entities().await?.into_iter();
+        let all = all.map(|e| (e.name.clone(), e.id.clone(), views::entity_info(&e, &table)));
+        views::list_of_names(all.collect())
     }
 }

@@ -130,12 +130,12 @@ impl Command<PutGroupAlias> for IdentityStore {
                 modify_index: previous.modify_index + 1,
                 ..(*previous).clone()
             };
-            directory.put_group(Some(&previous), &without).await?;
+            directory.put_group(Some(&previous), &without, None).await?;
         }
         group.alias = Some(alias.clone());
         group.updated = now;
         group.modify_index += 1;
-        directory.put_group(owner.as_deref(), &group).await?;
+        directory.put_group(owner.as_deref(), &group, None).await?;
         Ok(Reply::data(json!({ "id": alias.id, "canonical_id": alias.canonical_id })))
     }
 }
@@ -158,7 +158,7 @@ impl Command<DeleteGroupAlias> for IdentityStore {
                 modify_index: group.modify_index + 1,
                 ..(*group).clone()
             };
-            directory(cx).put_group(Some(&group), &without).await?;
+            directory(cx).put_group(Some(&group), &without, None).await?;
         }
         Ok(Reply::none())
     }

@@ -134,7 +134,10 @@ impl Command<PutGroup> for IdentityStore {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutGroup) -> Result<Reply<Json>> {
         // Groups are tied to each other: their changes wait for each other.
         cx.queue("groups").await;
-        let (id, name) = (given(op.id), given(op.name));
+        if op.id.as_deref() == Some("") {
+            return Err(Error::bad_request("empty group ID"));
+        }
+        let (id, name) = (op.id, given(op.name));
         check_name(name.as_deref().unwrap_or(""))?;
         let old = target(cx, id.as_deref(), name.as_deref()).await?;
         let now = cx.now();
@@ -158,13 +161,14 @@ impl Command<PutGroup> for IdentityStore {
             check_metadata("group metadata", &metadata)?;
             group.metadata = metadata;
         }
+        let mut members_now = None;
         if let Some(members) = op.member_entity_ids {
             if group.external {
                 return Err(Error::bad_request(
                     "member entities can't be set manually for external groups",
                 ));
             }
-            group.members = without_repeats(members);
+            members_now = Some(without_repeats(members));
         }
         if let Some(members) = op.member_group_ids {
             if group.external {
@@ -174,7 +178,7 @@ impl Command<PutGroup> for IdentityStore {
         }
         group.updated = now;
         group.modify_index += 1;
-        directory(cx).put_group(old.as_deref(), &group).await?;
+        directory(cx).put_group(old.as_deref(), &group, members_now.as_deref()).await?;
         if old.is_some() {
             return Ok(Reply::none());
         }
@@ -216,17 +220,28 @@ impl Command<DeleteGroupByName> for IdentityStore {
     }
 }
 
+/// All groups, with what lists tell of each.
+async fn all(cx: &ReadCx<'_>) -> Result<Vec<(Group, JsonMap)>> {
+    let table = mounts(cx).await?;
+    let mut all = Vec::new();
+    for group in directory(cx).groups().await? {
+        let members = directory(cx).members(&group).await?.len();
+        let info = views::group_info(&group, members, &table);
+        all.push((group, info));
+    }
+    Ok(all)
+}
+
 impl Query<ListGroupIds> for IdentityStore {
     async fn query(&self, cx: &ReadCx<'_>, _: ListGroupIds) -> Result<Reply<JsonMap>> {
-        let table = mounts(cx).await?;
-        let all = directory(cx).groups().await?.into_iter();
-        views::list_with_info(all.map(|g| (g.id.clone(), views::group_info(&g, &table))).collect())
+        let all = all(cx).await?.into_iter();
+        views::list_with_info(all.map(|(group, info)| (group.id, info)).collect())
     }
 }
 
 impl Query<ListGroupNames> for IdentityStore {
     async fn query(&self, cx: &ReadCx<'_>, _: ListGroupNames) -> Result<Reply<JsonMap>> {
-        let all = directory(cx).groups().await?;
-        views::list_of_names(all.into_iter().map(|g| g.name).collect())
+        let all = all(cx).await?.into_iter();
+        views::list_of_names(all.map(|(group, info)| (group.name, group.id, info)).collect())
     }
 }

@@ -19,7 +19,8 @@ fields! {
         to_entity_id: Option<String>,
         /// Aliases to keep where two are of one mount.
         conflicting_alias_ids_to_keep: Vec<String>,
-        /// Merge even where both have the same second factor?
+        /// Merge even where both have a secret of one second factor? The entity that stays keeps its
+        /// own.
         force: Option<bool>,
     }
 }
@@ -62,6 +63,9 @@ impl Command<MergeEntities> for IdentityStore {
                 entity.ok_or_else(|| Error::bad_request("entity id to merge from is invalid"))?,
             );
         }
+        if op.force != Some(true) {
+            check_factors(&old, &from)?;
+        }
         if keep.is_empty() {
             check_clashes(&old, &from, &*mounts(cx).await?)?;
         }
@@ -74,6 +78,23 @@ impl Command<MergeEntities> for IdentityStore {
         directory.put_entity(Some(&old), &into)?;
         Ok(Reply::none())
     }
+}
+
+/// Refuses where two of the entities have a secret of one second factor.
+fn check_factors(to: &Entity, from: &[std::sync::Arc<Entity>]) -> Result<()> {
+    let mut seen: Vec<&str> = to.factors.iter().map(|own| own.method.as_str()).collect();
+    for entity in from {
+        for factor in &entity.factors {
+            if seen.contains(&factor.method.as_str()) {
+                return Err(Error::bad_request(format!(
+                    "conflicting MFA config ID {:?} in entity ID {:?}",
+                    factor.method, entity.id
+                )));
+            }
+            seen.push(&factor.method);
+        }
+    }
+    Ok(())
 }
 
 /// Refuses where two of the entities have an alias of one mount.

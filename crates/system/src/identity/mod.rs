@@ -1,4 +1,5 @@
-//! The `identity/` mount: entities, their aliases and groups.
+//! The `identity/` mount: entities, their aliases and groups; second factors of logins; identity
+//! tokens.
 //!
 //! Invariants:
 //! * everything belongs to the namespace of the request; an id of another one is not there;
@@ -11,6 +12,8 @@ mod group_aliases;
 mod groups;
 mod lookup;
 mod merge;
+mod mfa;
+mod oidc;
 #[cfg(test)]
 mod tests;
 mod views;
@@ -36,7 +39,11 @@ pub fn spec() -> Spec {
     let spec = groups::add(spec);
     let spec = group_aliases::add(spec);
     let spec = lookup::add(spec);
-    spec.case_shown("name").docs("Entities, their aliases, and groups.").build()
+    let spec = mfa::add(spec);
+    let spec = oidc::add(spec);
+    spec.case_shown("name")
+        .docs("Entities, their aliases, groups, second factors of logins, and identity tokens.")
+        .build()
 }
 
 /// Pairs of metadata.

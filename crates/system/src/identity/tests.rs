@@ -75,7 +75,10 @@ async fn entities() {
         list(&node, "entity/id").await,
         json!({ "keys": [id], "key_info": { id.as_str(): { "name": "eNt" } } })
     );
-    assert_eq!(list(&node, "entity/name").await, json!({ "keys": ["eNt"] }));
+    assert_eq!(
+        list(&node, "entity/name").await,
+        json!({ "keys": ["eNt"], "key_info": { id.as_str(): { "name": "eNt" } } })
+    );
     let generated = make(&node, "entity", json!({})).await;
     let name = read(&node, &format!("entity/id/{generated}")).await["name"].clone();
     assert!(name.as_str().unwrap().starts_with("entity_"), "{name}");
@@ -234,7 +237,7 @@ async fn groups() {
         info["key_info"][&g],
         json!({ "name": "G", "num_member_entities": 1, "num_parent_groups": 1 })
     );
-    assert_eq!(list(&node, "group/name").await, json!({ "keys": ["G", "H"] }));
+    assert_eq!(list(&node, "group/name").await["keys"], json!(["G", "H"]));
     // By the name in the body a group is changed, too.
     assert_eq!(write(&node, "group", json!({ "name": "g", "policies": "z" })).await.status, 204);
     let got = node.root("DELETE", &format!("identity/group/id/{h}"), Value::Null).await;
@@ -457,16 +460,134 @@ async fn external_groups_follow_the_login() {
             .login(&tx, &entry.namespace, &entry.mount, &alias, &groups)
             .await
             .unwrap();
-        assert_eq!((login.id, login.policies), (entity.clone(), expect.clone()), "{groups:?}");
+        let found = (login.id.clone(), login.policies());
+        assert_eq!(found, (entity.clone(), expect.clone()), "{groups:?}");
         tx.commit().await.unwrap();
         let tx = services.store.begin();
-        let group = Directory::new(&tx, Scope::ROOT).group(&x).await.unwrap().unwrap();
-        assert_eq!(group.members.contains(&entity), !expect.is_empty(), "{groups:?}");
+        let directory = Directory::new(&tx, Scope::ROOT);
+        let group = directory.group(&x).await.unwrap().unwrap();
+        let members = directory.members(&group).await.unwrap();
+        assert_eq!(members.contains(&entity), !expect.is_empty(), "{groups:?}");
     }
     // A login of another mount does not speak for this one's groups.
     let entry = table.of_accessor(&two).unwrap();
     let tx = services.store.begin();
     let groups = ["devs".to_owned()];
     let login = services.identity.login(&tx, &entry.namespace, &entry.mount, &alias, &groups).await;
-    assert!(login.unwrap().policies.is_empty());
+    assert!(login.unwrap().policies().is_empty());
+}
+
+/// A group as the first versions wrote it, its members in its own record, goes on: whoever comes or
+/// goes, and whatever is changed.
+#[tokio::test]
+async fn groups_of_the_first_versions() {
+    use strongroom_kernel::identity::Group;
+    let (node, one, _) = node().await;
+    let [a, b, c] = [
+        make(&node, "entity", json!({ "name": "a" })).await,
+        make(&node, "entity", json!({ "name": "b" })).await,
+        make(&node, "entity", json!({ "name": "c" })).await,
+    ];
+    let body = json!({ "name": "g", "member_entity_ids": [a, b], "policies": "gp" });
+    let id = make(&node, "group", body).await;
+    let services = node.services();
+    let rewrite = async |change: &dyn Fn(&mut Group)| {
+        let tx = services.store.begin();
+        let directory = Directory::new(&tx, Scope::ROOT);
+        let mut group = (*directory.group(&id).await.unwrap().unwrap()).clone();
+        change(&mut group);
+        tx.write(Scope::ROOT).put_named(0, &id, &group).unwrap();
+        tx.commit().await.unwrap();
+    };
+    let first = |group: &mut Group| {
+        let mut both = vec![a.clone(), b.clone()];
+        both.sort();
+        (group.at, group.members, group.external) = (0, both, false);
+    };
+    let members = async || {
+        let mut ids = read(&node, &format!("group/id/{id}")).await["member_entity_ids"].clone();
+        if let Some(ids) = ids.as_array_mut() {
+            ids.sort_by_key(Value::to_string);
+        }
+        ids
+    };
+    let sorted = |ids: &[&String]| {
+        let mut ids: Vec<&String> = ids.to_vec();
+        ids.sort();
+        json!(ids)
+    };
+    rewrite(&first).await;
+    assert_eq!(members().await, sorted(&[&a, &b]));
+    assert_eq!(list(&node, "group/id").await["key_info"][&id]["num_member_entities"], 2);
+    write(&node, &format!("group/id/{id}"), json!({ "policies": "other" })).await;
+    assert_eq!(members().await, sorted(&[&a, &b]), "what was not named stays");
+    rewrite(&first).await;
+    write(&node, &format!("group/id/{id}"), json!({ "member_entity_ids": [b, c] })).await;
+    assert_eq!(members().await, sorted(&[&b, &c]));
+    assert_eq!(read(&node, "entity/name/a").await["group_ids"], json!([]));
+    assert_eq!(read(&node, "entity/name/c").await["group_ids"], json!([id]));
+    write(&node, &format!("group/id/{id}"), json!({ "member_entity_ids": [a, b] })).await;
+    rewrite(&first).await;
+    let body = json!({ "entity_ids": [a, b] });
+    assert_eq!(write(&node, "entity/batch-delete", body).await.status, 204);
+    assert_eq!(members().await, json!(null));
+    let _ = one;
+}
+
+/// Who comes into a group meets nobody who comes into it at the same time, and what it costs does
+/// not grow with the group.
+#[tokio::test]
+async fn logins_into_one_group_do_not_meet() {
+    let (node, one, _) = node().await;
+    let x = make(&node, "group", json!({ "name": "x", "type": "external" })).await;
+    let body = json!({ "name": "devs", "canonical_id": x, "mount_accessor": one });
+    make(&node, "group-alias", body).await;
+    let services = node.services();
+    let table = services.router.table().await.unwrap();
+    let entry = table.of_accessor(&one).unwrap();
+    let groups = ["devs".to_owned()];
+    let begun = services.store.storage.counters().conflicts;
+    let mut waiting = Vec::new();
+    for name in ["ann", "ben", "cat", "dan"] {
+        let alias = strongroom_kernel::plug::GrantAlias { name: name.into(), ..Default::default() };
+        let tx = services.store.begin();
+        let login = services.identity.login(&tx, &entry.namespace, &entry.mount, &alias, &groups);
+        login.await.unwrap();
+        waiting.push(tx);
+    }
+    for tx in waiting {
+        tx.commit().await.expect("no conflict");
+    }
+    assert_eq!(services.store.storage.counters().conflicts, begun);
+    let group = read(&node, &format!("group/id/{x}")).await;
+    assert_eq!(group["member_entity_ids"].as_array().unwrap().len(), 4);
+    assert_eq!(group["modify_index"], 2, "the group itself was not written: {group}");
+}
+
+#[tokio::test]
+async fn what_is_counted() {
+    let (node, ..) = node().await;
+    log_in(&node, "one").await;
+    log_in(&node, "two").await;
+    log_in(&node, "two").await;
+    let text = async || {
+        let got = node.root("READ", "sys/metrics?format=prometheus", Value::Null).await;
+        got.body.as_str().unwrap().to_owned()
+    };
+    let first = text().await;
+    for line in [
+        "vault_core_handle_login_request_count 3",
+        "vault_identity_entity_creation 2",
+        "vault_identity_num_entities 2",
+        "vault_identity_entity_count{namespace=\"root\"} 2",
+        "vault_identity_entity_alias_count{mount_point=\"auth/one/\"} 1",
+        "vault_identity_entity_alias_count{mount_point=\"auth/two/\"} 1",
+    ] {
+        assert!(first.contains(&format!("\n{line}\n")), "{line}: {first}");
+    }
+    // Counting takes time, so it is done now and then.
+    make(&node, "entity", json!({})).await;
+    assert!(text().await.contains("vault_identity_num_entities 2\n"));
+    node.clock.advance(600);
+    assert!(text().await.contains("vault_identity_num_entities 3\n"));
 }

@@ -8,7 +8,8 @@ use strongroom_kernel::plug::{ReadCx, Reply};
 
 use super::{directory, list, mounts, pairs};
 
-fn object(value: Json) -> JsonMap {
+/// A JSON object's members.
+pub(super) fn object(value: Json) -> JsonMap {
     match value {
         Json::Object(map) => map,
         _ => JsonMap::new(),
@@ -90,10 +91,10 @@ pub(super) fn entity_info(entity: &Entity, table: &MountTable) -> JsonMap {
 }
 
 /// A group in a list.
-pub(super) fn group_info(group: &Group, table: &MountTable) -> JsonMap {
+pub(super) fn group_info(group: &Group, members: usize, table: &MountTable) -> JsonMap {
     let mut view = object(json!({
         "name": group.name,
-        "num_member_entities": group.members.len(),
+        "num_member_entities": members,
         "num_parent_groups": group.parents.len(),
     }));
     if let Some(alias) = &group.alias {
@@ -138,7 +139,7 @@ pub(super) async fn group(cx: &ReadCx<'_>, group: &Group) -> Result<Reply<JsonMa
         "id": group.id,
         "name": group.name,
         "policies": list(&group.policies),
-        "member_entity_ids": list(&group.members),
+        "member_entity_ids": list(&directory(cx).members(group).await?),
         "member_group_ids": list(&group.member_groups),
         "parent_group_ids": list(&group.parents),
         "metadata": pairs(&group.metadata),
@@ -161,11 +162,14 @@ pub(super) fn list_with_info(all: Vec<(String, JsonMap)>) -> Result<Reply<JsonMa
     Ok(Reply::data(object(json!({ "keys": keys, "key_info": info }))))
 }
 
-/// Names alone, sorted; none at all is 404.
-pub(super) fn list_of_names(mut names: Vec<String>) -> Result<Reply<JsonMap>> {
-    if names.is_empty() {
+/// Names, sorted, with what there is to know about each by its id, as Vault has it; none at all is
+/// 404.
+pub(super) fn list_of_names(mut all: Vec<(String, String, JsonMap)>) -> Result<Reply<JsonMap>> {
+    if all.is_empty() {
         return Err(Error::not_found());
     }
-    names.sort();
-    Ok(Reply::data(object(json!({ "keys": names }))))
+    all.sort_by(|a, b| a.0.cmp(&b.0));
+    let names: Vec<String> = all.iter().map(|(name, ..)| name.clone()).collect();
+    let info: JsonMap = all.into_iter().map(|(_, id, info)| (id, info.into())).collect();
+    Ok(Reply::data(object(json!({ "keys": names, "key_info": info }))))
 }

@@ -20,6 +20,7 @@ mod leases;
 #[cfg(test)]
 mod leases_tests;
 mod lockout;
+mod mfa;
 mod monitor;
 mod mount_settings;
 mod mount_tune;
@@ -145,6 +146,7 @@ pub fn spec() -> Spec {
     let spec = rotation::add_rotation(spec);
     let spec = quotas::add_quotas(spec);
     let spec = lockout::add_lockout(spec);
+    let spec = mfa::add_mfa(spec);
     let spec = wrapping::add_wrapping(spec);
     let spec = seal::add_seal(spec);
     let spec = ceremonies::add_ceremonies(spec);

@@ -115,6 +115,7 @@ async fn metrics(services: &Services) -> Result<Vec<Metric>> {
         Metric::counter("strongroom_audit_lines", "Lines of this node's audit log.", last),
     ];
     all.extend(leases(services, &table).await?);
+    all.extend(identity(services, &table).await?);
     for (path, status) in &sinks {
         let lag = last.saturating_sub(status.delivered.load(Ordering::Relaxed));
         let help = "Lines that a device has not got yet.";
@@ -127,6 +128,59 @@ async fn metrics(services: &Services) -> Result<Vec<Metric>> {
         all.push(metric.labelled("device", path));
     }
     all.extend(rotations(services.rotations.counts().await?));
+    Ok(all)
+}
+
+/// Entities, their aliases by mount, and logins, by Vault's names.
+async fn identity(services: &Services, table: &MountTable) -> Result<Vec<Metric>> {
+    let live = table.namespaces.iter().filter(|n| table.namespaces.is_live(n.scope));
+    let live: Vec<_> = live.collect();
+    let scopes: Vec<_> = live.iter().map(|namespace| namespace.scope).collect();
+    let usage = services.identity.usage(&scopes).await?;
+    let tally = &services.identity.tally;
+    let (logins, milliseconds) = tally.logins();
+    let waiting = services.mfa.pending.count(services.store.now());
+    let mut all = vec![
+        Metric::counter(
+            "vault_core_handle_login_request_count",
+            "Logins that were handled since the store was opened.",
+            logins,
+        ),
+        Metric::counter(
+            "vault_core_handle_login_request_sum",
+            "Milliseconds that these logins took, all together.",
+            milliseconds,
+        ),
+        Metric::counter(
+            "vault_identity_entity_creation",
+            "Entities that logins made since the store was opened.",
+            tally.entities(),
+        ),
+        Metric::gauge(
+            "vault_identity_num_entities",
+            "Entities of all namespaces, counted some minutes ago at most.",
+            usage.entities.values().sum(),
+        ),
+        Metric::gauge(
+            "strongroom_mfa_logins_waiting",
+            "Logins that wait for their second factors.",
+            waiting as u64,
+        ),
+    ];
+    for namespace in live {
+        let count = usage.entities.get(&namespace.scope).copied().unwrap_or_default();
+        let metric = Metric::gauge("vault_identity_entity_count", "Entities, by namespace.", count);
+        let name = if namespace.is_root() { "root" } else { &namespace.path };
+        all.push(metric.labelled("namespace", name));
+    }
+    for (accessor, count) in &usage.aliases {
+        // Those of mounts that are gone are nobody's.
+        let Some(entry) = table.of_accessor(accessor) else { continue };
+        let path = format!("{}{}", entry.namespace.path, entry.mount.path);
+        let help = "Aliases of entities, by auth mount.";
+        let metric = Metric::gauge("vault_identity_entity_alias_count", help, *count);
+        all.push(metric.labelled("mount_point", &path));
+    }
     Ok(all)
 }
 
@@ -406,6 +460,8 @@ mod tests {
         let got = node.root("READ", "sys/metrics?format=prometheus", Value::Null).await;
         let text = got.body.as_str().expect("a text");
         assert!(text.contains("# TYPE strongroom_namespaces gauge\nstrongroom_namespaces 2\n"));
+        assert!(text.contains("vault_identity_num_entities 0\n"));
+        assert!(text.contains("vault_identity_entity_count{namespace=\"team/\"} 0\n"));
         let got = node.root("READ", "sys/metrics", Value::Null).await;
         assert_eq!(got.body["Gauges"][0]["Name"], "vault_core_unsealed");
         let got = node.root("READ", "sys/ha-status", Value::Null).await;

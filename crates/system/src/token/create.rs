@@ -352,7 +352,7 @@ async fn finish(
         let entity = services.identity.entity(request.namespace.scope, &created.token.entity_id);
         entity.await?.map_or_else(Vec::new, |entity| entity.policies.clone())
     } else {
-        alias_entity.policies
+        alias_entity.policies()
     };
     Ok(Reply::auth(auth_block(created, identity)).warnings(warnings))
 }

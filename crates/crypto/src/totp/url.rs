@@ -5,7 +5,7 @@ use data_encoding::BASE32_NOPAD;
 use strongroom_base::{Error, Result, SecretString, percent};
 use zeroize::Zeroizing;
 
-use super::key::Key;
+use super::Codes;
 
 /// What a URL says.
 #[derive(Default)]
@@ -74,16 +74,16 @@ pub fn parse(text: &str) -> Result<Parsed> {
 }
 
 /// Writes a key as a URL, its parameters in order of their names.
-pub fn write(key: &Key) -> SecretString {
-    let secret = Zeroizing::new(BASE32_NOPAD.encode(&key.secret));
+pub fn write(issuer: &str, account_name: &str, key: &[u8], codes: Codes) -> SecretString {
+    let secret = Zeroizing::new(BASE32_NOPAD.encode(key));
     SecretString::new(format!(
         "otpauth://totp/{issuer}:{account}?algorithm={algorithm}&digits={digits}&issuer={issuer}\
          &period={period}&secret={secret}",
-        issuer = encode(&key.issuer),
-        account = encode(&key.account_name),
-        algorithm = key.algorithm.name(),
-        digits = key.digits,
-        period = key.period,
+        issuer = encode(issuer),
+        account = encode(account_name),
+        algorithm = codes.hash.name(),
+        digits = codes.digits,
+        period = codes.period,
         secret = secret.as_str(),
     ))
 }
@@ -104,7 +104,7 @@ fn encode(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::key::{Algorithm, Key};
+    use super::super::OtpHash;
     use super::*;
 
     #[test]
@@ -115,16 +115,8 @@ mod tests {
             ("Ünï:code/slash", "a:b?c#d"),
             ("100%", "+1 555"),
         ] {
-            let key = Key {
-                secret: b"12345678901234567890".to_vec(),
-                issuer: issuer.to_owned(),
-                account_name: account.to_owned(),
-                period: 60,
-                algorithm: Algorithm::Sha512,
-                digits: 8,
-                skew: 1,
-            };
-            let url = write(&key);
+            let codes = Codes { period: 60, hash: OtpHash::Sha512, digits: 8, skew: 1 };
+            let url = write(issuer, account, b"12345678901234567890", codes);
             let parsed = parse(url.expose_secret()).unwrap();
             assert_eq!((parsed.issuer.as_str(), parsed.account_name.as_str()), (issuer, account));
             assert_eq!((parsed.digits, parsed.period), (Some(8), Some(60)));

@@ -1,0 +1,271 @@
+//! Where a login ends: its entity, its second factors, its token.
+//!
+//! Invariants:
+//! * no login has a token before every enforcement that holds for it is satisfied;
+//! * what holds is asked again when a login that waited is validated: entity, mount, enforcements.
+
+use strongroom_base::{Error, ErrorKind, Json, Result, Timestamp};
+
+use super::Authenticated;
+use crate::identity::{Directory, LoggedIn};
+use crate::mfa::pending::PendingLogin;
+use crate::mfa::{Check, Credentials, Passed, Refusal, Required, Subject, requirement};
+use crate::mount::Mount;
+use crate::namespaces::Namespace;
+use crate::node::Services;
+use crate::plug::{AfterCommit, AuthBlock, Grant, Reply, Request, WriteCx};
+use crate::policy::DeniedTrace;
+use crate::record::Tx;
+use crate::tokens::{Bounds, Grounds, NewToken, lifetime, normalise_policies, suffix};
+
+/// What Vault's clients look for in the answer of a login that waits.
+const AWAITING: &str = "A login request was issued that is subject to MFA validation. Please make \
+                        sure to validate the login by sending another request to mfa/validate \
+                        endpoint.";
+
+/// Where a login came in.
+struct Place<'a> {
+    namespace: &'a Namespace,
+    mount: &'a Mount,
+    /// Within the namespace.
+    path: &'a str,
+    now: Timestamp,
+}
+
+impl Authenticated {
+    /// Finds the entity of a login, and makes its token, or has it wait for its second factors.
+    pub(super) async fn log_in(
+        &self,
+        tx: &Tx,
+        request: &Request,
+        grant: Grant,
+    ) -> Result<(Reply<Json>, Option<AfterCommit>)> {
+        let services = &self.admitted.services;
+        let Request { namespace, mount, full_path: path, now, .. } = request;
+        let place = Place { namespace, mount, path, now: *now };
+        let who = match &grant.alias {
+            Some(alias) => {
+                services.identity.login(tx, namespace, mount, alias, &grant.groups).await?
+            }
+            None => LoggedIn::default(),
+        };
+        let table = &self.admitted.table.namespaces;
+        let subject = Subject { namespace, mount, who: &who };
+        let required = services.mfa.required(tx, table, &subject).await?;
+        let credentials = Credentials::of_headers(&self.admitted.call.headers)?;
+        if required.is_empty() {
+            let reply = mint(services, tx, &place, grant, who)?;
+            return Ok(match credentials {
+                None => (reply, None),
+                Some(_) => {
+                    let text = "Found MFA header but failed to find MFA Enforcement Config";
+                    (reply.warn(text), None)
+                }
+            });
+        }
+        let Some(credentials) = credentials else {
+            return wait(services, &place, grant, &who, &required);
+        };
+        match satisfy(services, tx, &request.id, &place, &who, &required, &credentials).await? {
+            Ok(passed) => {
+                let reply = mint(services, tx, &place, grant, who)?;
+                Ok((reply, Some(Box::new(move |services| passed.forget_tries(&services.mfa)))))
+            }
+            Err(refusal) => Err(denied(&place, Error::denied(), &refusal)),
+        }
+    }
+}
+
+/// Has a login wait. Without an entity there is nobody to have second factors.
+fn wait(
+    services: &Services,
+    place: &Place<'_>,
+    grant: Grant,
+    who: &LoggedIn,
+    required: &[Required],
+) -> Result<(Reply<Json>, Option<AfterCommit>)> {
+    if who.id.is_empty() {
+        return Err(denied(place, Error::denied(), &nobody(required)));
+    }
+    let login = PendingLogin {
+        id: services.store.rng.uuid(),
+        namespace: place.namespace.scope,
+        mount: place.mount.scope,
+        path: place.path.to_owned(),
+        entity_id: who.id.clone(),
+        grant,
+        since: place.now,
+    };
+    let reply = Reply::auth(AuthBlock::awaiting(requirement(&login.id, required))).warn(AWAITING);
+    let now = place.now;
+    Ok((reply, Some(Box::new(move |services| services.mfa.pending.insert(login, now)))))
+}
+
+fn nobody(required: &[Required]) -> Refusal {
+    let enforcement = required.first().map_or_else(String::new, |r| r.enforcement.name.clone());
+    Refusal { enforcement, why: "the login has no entity, which second factors belong to".into() }
+}
+
+async fn satisfy(
+    services: &Services,
+    tx: &Tx,
+    request: &str,
+    place: &Place<'_>,
+    who: &LoggedIn,
+    required: &[Required],
+    credentials: &Credentials,
+) -> Result<Result<Passed, Refusal>> {
+    let directory = Directory::new(tx, place.namespace.scope);
+    let Some(entity) = directory.unmerged(&who.id).await? else { return Ok(Err(nobody(required))) };
+    let check = Check { directory, entity: &entity, request, now: place.now };
+    services.mfa.satisfy(&check, required, credentials).await
+}
+
+/// A refusal, with its reason for the audit log.
+fn denied(place: &Place<'_>, error: Error, refusal: &Refusal) -> Error {
+    let Refusal { enforcement, why } = refusal;
+    error.because(DeniedTrace(serde_json::json!({
+        "allowed": false,
+        "path": place.path,
+        "capability": "update",
+        "policies": [],
+        "rules": [],
+        "reason": format!("the login does not satisfy the enforcement {enforcement:?}: {}",
+            why.trim_end()),
+    })))
+}
+
+/// Makes the token of a login that waited, if `credentials` satisfy what holds for it
+/// (`sys/mfa/validate`).
+pub async fn validate_login(
+    cx: &mut WriteCx<'_>,
+    id: &str,
+    credentials: &Credentials,
+) -> Result<Reply<Json>> {
+    // One at a time: two codes of one login do not make two tokens.
+    cx.queue(id).await;
+    let services = cx.kernel().clone();
+    let unknown = || Error::bad_request("invalid request ID");
+    let login = services.mfa.pending.find(id, cx.now()).ok_or_else(unknown)?;
+    if login.namespace != cx.request.namespace.scope {
+        return Err(unknown());
+    }
+    let table = services.router.table().await?;
+    let entry = table.of_scope(login.mount);
+    let entry = entry.filter(|e| table.serves(login.namespace, e.mount.scope, login.since));
+    let entry = entry.ok_or_else(unknown)?;
+    let (namespace, mount) = (&*cx.request.namespace, &*entry.mount);
+    let place = Place { namespace, mount, path: &login.path, now: cx.now() };
+    let state = services.identity.entity(namespace.scope, &login.entity_id).await?;
+    let state = state.filter(|state| !state.disabled).ok_or_else(Error::denied)?;
+    // It may have become part of another.
+    let id_now = state.view.entity.as_ref().map_or_else(String::new, |entity| entity.id.clone());
+    let who = LoggedIn { id: id_now, state: Some(state) };
+    let tx = cx.kernel_tx();
+    let subject = Subject { namespace, mount, who: &who };
+    let required = services.mfa.required(tx, &table.namespaces, &subject).await?;
+    if required.is_empty() {
+        // Whoever took the enforcement away did not mean those who could not pass it.
+        return Err(Error::bad_request("found nil or empty MFAEnforcement configuration"));
+    }
+    match satisfy(&services, tx, &cx.request.id, &place, &who, &required, credentials).await? {
+        Ok(passed) => {
+            let reply = mint(&services, tx, &place, login.grant.clone(), who)?;
+            cx.after_commit(move |services| {
+                services.mfa.pending.remove(&login.id);
+                passed.forget_tries(&services.mfa);
+            });
+            Ok(reply)
+        }
+        Err(refusal) => {
+            let Refusal { enforcement, why } = &refusal;
+            let text = format!("failed to satisfy enforcement {enforcement}. error: {why}");
+            Err(denied(&place, Error::new(ErrorKind::PermissionDenied, text), &refusal))
+        }
+    }
+}
+
+/// Makes the token of a login.
+fn mint(
+    services: &Services,
+    tx: &Tx,
+    place: &Place<'_>,
+    grant: Grant,
+    who: LoggedIn,
+) -> Result<Reply<Json>> {
+    let Place { namespace, mount, path, now } = *place;
+    let warnings = grant.warnings.clone();
+    let (mount_ttl, mount_max_ttl) = services.config.mount_ttls(mount);
+    let bounds = Bounds {
+        asked: 0,
+        period: grant.token.period,
+        ttl: grant.token.ttl,
+        max_ttl: grant.token.max_ttl,
+        explicit_max_ttl: grant.token.explicit_max_ttl,
+        mount_ttl,
+        mount_max_ttl,
+    };
+    let life = lifetime(bounds, now, now)
+        .ok_or_else(|| Error::bad_request("the mount allows tokens no time to live"))?;
+    let mut new = NewToken::from(grant);
+    let mut policies = normalise_policies(std::mem::take(&mut new.policies));
+    if policies.iter().any(|p| p == "root") {
+        // No login gives root, whatever its role says (threat CVE-2025-5999).
+        return Err(Error::bad_request("auth methods cannot create root tokens"));
+    }
+    if !new.params.no_default_policy && !policies.iter().any(|p| p == "default") {
+        policies.push("default".to_owned());
+        policies.sort();
+    }
+    new.policies = policies;
+    new.batch = is_batch(&new.params.token_type, &mount.config.token_type);
+    new.renewable = !new.batch;
+    new.ttl = life.ttl;
+    new.namespace = namespace.scope;
+    new.mount = mount.scope;
+    new.path = path.to_owned();
+    let identity_policies = who.policies();
+    new.entity_id = who.id;
+    let prefix = mount.path.trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
+    new.display_name = match new.display_name.as_str() {
+        "" => prefix,
+        name => format!("{prefix}-{name}"),
+    };
+    let created = services.tokens.create(tx, new, &suffix(namespace), now)?;
+    Ok(Reply::auth(auth_block(created, identity_policies))
+        .warnings(warnings)
+        .warnings(life.warnings))
+}
+
+/// Does a role with this `token_type`, in a mount with that one, give batch tokens?
+fn is_batch(role: &str, mount: &str) -> bool {
+    match (role, mount) {
+        (_, "service") => false,
+        (_, "batch") => true,
+        ("batch" | "default-batch", _) => true,
+        ("service" | "default-service", _) => false,
+        (_, "default-batch") => true,
+        _ => false,
+    }
+}
+
+/// The `auth` block for a token just made.
+pub fn auth_block(created: crate::tokens::Created, identity_policies: Vec<String>) -> AuthBlock {
+    let token = created.token;
+    let all = token.policies.iter().chain(&identity_policies).cloned();
+    AuthBlock {
+        client_token: created.text,
+        accessor: created.accessor,
+        policies: Some(normalise_policies(all)),
+        identity_policies,
+        metadata: (!token.metadata.is_empty()).then(|| token.metadata.clone()),
+        lease_duration: token.ttl,
+        renewable: token.renewable,
+        entity_id: token.entity_id.clone(),
+        token_type: token.kind(),
+        orphan: token.orphan,
+        mfa_requirement: None,
+        num_uses: token.num_uses.max(0),
+        token_policies: Some(token.policies),
+    }
+}
