@@ -6,6 +6,7 @@
 //! * no method imports another: what they share lies beside them ([`token_params`], [`jwts`]).
 
 pub mod approle;
+pub mod cert;
 pub mod jwts;
 pub mod kubernetes;
 pub mod registry;

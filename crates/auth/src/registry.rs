@@ -17,5 +17,10 @@ pub struct Outside {
 
 /// The surface of every method, over `outside`.
 pub fn specs(outside: &Outside) -> Vec<Spec> {
-    vec![crate::approle::spec(), crate::kubernetes::spec(outside), crate::userpass::spec()]
+    vec![
+        crate::approle::spec(),
+        crate::cert::spec(outside),
+        crate::kubernetes::spec(outside),
+        crate::userpass::spec(),
+    ]
 }

@@ -73,6 +73,12 @@ pub struct Boarded {
 }
 
 impl Boarded {
+    /// Lists what is done for this request before it.
+    pub fn before(&self, id: String, path: String, verb: Verb) -> Self {
+        let (started, peer) = (self.flight.started, self.flight.peer.clone());
+        self.all.enter(Flight { id, started, peer, path, verb, client: OnceLock::new() })
+    }
+
     /// Says who sent it.
     pub fn of_client(&self, client: &str) {
         // A request has one sender.

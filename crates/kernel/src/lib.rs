@@ -16,6 +16,7 @@ mod ids;
 pub mod key_rotation;
 pub mod leases;
 pub mod lockout;
+pub mod logins;
 pub mod mfa;
 mod mount;
 pub mod mounts;

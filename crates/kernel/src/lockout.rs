@@ -142,6 +142,19 @@ impl Lockouts {
         self.count.store(counters.len(), Ordering::Relaxed);
     }
 
+    /// How many identities are locked, by the rules of their mounts.
+    pub fn count_locked(
+        &self,
+        rule: impl Fn(Scope) -> Option<LockoutRule>,
+        now: Timestamp,
+    ) -> usize {
+        let counters = self.counters.lock();
+        let locked = counters.iter().filter(|((mount, _), counter)| {
+            rule(*mount).is_some_and(|rule| counter.is_locked(&rule, now))
+        });
+        locked.count()
+    }
+
     /// The locked identities of a mount, sorted.
     pub fn locked(&self, mount: Scope, rule: &LockoutRule, now: Timestamp) -> Vec<String> {
         let counters = self.counters.lock();

@@ -21,6 +21,7 @@ use crate::host::{Host, NoHost};
 use crate::identity::Identity;
 use crate::leases::{Leases, OpenIntents};
 use crate::lockout::Lockouts;
+use crate::logins::Logins;
 use crate::mfa::Mfa;
 use crate::mounts::{Mount, Router, create_builtin};
 use crate::plug::{Class, Registry};
@@ -143,6 +144,8 @@ pub struct Services {
     pub lockouts: Lockouts,
     /// Second factors of logins.
     pub mfa: Mfa,
+    /// How many logins there were.
+    pub logins: Logins,
     /// The audit log.
     pub audit: Arc<AuditLog>,
     /// Queues of commands.
@@ -361,6 +364,7 @@ impl Node {
             quotas: Quotas::new(store.clone()),
             lockouts: Lockouts::default(),
             mfa: Mfa::new(store.clone()),
+            logins: Logins::default(),
             audit: AuditLog::open(
                 store.clone(),
                 self.audit_medium.clone(),

@@ -20,6 +20,7 @@ mod admit;
 mod authenticate;
 mod authorise;
 mod execute;
+mod inline;
 mod inner;
 mod login;
 mod node_operation;
@@ -28,6 +29,7 @@ mod rights;
 mod wrap;
 
 pub(crate) use execute::CatchPanic;
+pub use inline::InlineLogin;
 pub(crate) use inner::background;
 pub use inner::{read_path, renew_login};
 pub use login::{auth_block, validate_login};
@@ -67,6 +69,8 @@ pub struct Call {
     pub head: bool,
     /// The token, if any.
     pub token: Option<SecretString>,
+    /// The login that the request brings along, in place of a token.
+    pub inline: Option<Box<InlineLogin>>,
     /// The body as it came: parsed only after policy has allowed the path.
     pub body: Bytes,
     /// The body in place of `body`, where it is read while it comes.
@@ -113,6 +117,8 @@ pub struct Answer {
     pub explain: Option<String>,
     /// What a quota's headers say.
     pub rate: Option<RateHeaders>,
+    /// Is it the failure of the login that the request brought along?
+    pub of_inline_login: bool,
 }
 
 /// A call within its namespace and mount.
@@ -137,6 +143,8 @@ struct Admitted {
     waits_for_role: bool,
     /// Its place on the list of requests in flight.
     flight: Boarded,
+    /// It is a login that another request brought along.
+    is_inline_login: bool,
 }
 
 /// The route that a call's path leads to.
@@ -176,14 +184,20 @@ struct Executed {
 struct Refused {
     error: Error,
     trace: Option<Box<Json>>,
+    /// It is the failure of the login that the request brought along.
+    of_inline_login: bool,
 }
 
 impl From<Error> for Refused {
     fn from(mut error: Error) -> Self {
         match error.cause.take().map(|cause| cause.downcast::<DeniedTrace>()) {
-            Some(Ok(trace)) => Self { error, trace: Some(Box::new(trace.0)) },
-            Some(Err(cause)) => Self { error: error.because(cause), trace: None },
-            None => Self { error, trace: None },
+            Some(Ok(trace)) => {
+                Self { error, trace: Some(Box::new(trace.0)), of_inline_login: false }
+            }
+            Some(Err(cause)) => {
+                Self { error: error.because(cause), trace: None, of_inline_login: false }
+            }
+            None => Self { error, trace: None, of_inline_login: false },
         }
     }
 }
@@ -210,7 +224,7 @@ pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
         Err(e) => return Answer::failure(id, e),
     };
     let mut answer = match admit::admit(services, call, id, flight).await {
-        Ok(admitted) => admitted.limit_and_run().await,
+        Ok(admitted) => admitted.limit_and_run().await.0,
         Err((id, e)) => Answer::failure(id, e),
     };
     // With nothing of the request held any more.
@@ -222,33 +236,41 @@ pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
     answer
 }
 
+/// The token of a login that another request brought along, once it is recorded.
+type LoggedIn = Option<Arc<Token>>;
+
 impl Admitted {
     /// The rest of the way, top to bottom.
-    async fn run(self: Box<Self>) -> Answer {
+    async fn run(self: Box<Self>) -> (Answer, LoggedIn) {
         let caller = match self.authenticate().await {
             Ok(caller) => caller,
-            Err((admitted, refused)) => return admitted.refuse(refused).await,
+            Err((admitted, refused)) => return (admitted.refuse(refused).await, None),
         };
         if let Some(locked) = caller.admitted.locked() {
-            return caller.refuse(locked.into(), &RawFields::default()).await;
+            return (caller.refuse(locked.into(), &RawFields::default()).await, None);
         }
         let mut authorised = match caller.authorise().await {
             Ok(authorised) => authorised,
-            Err((caller, refused)) => return caller.refuse(refused, &RawFields::default()).await,
+            Err((caller, refused)) => {
+                return (caller.refuse(refused, &RawFields::default()).await, None);
+            }
         };
         let mut attempt = 0;
         loop {
             let outcome = match authorised.execute().await {
-                Ok(executed) => executed.record().await,
+                Ok(mut executed) => {
+                    let logged_in = executed.done.logged_in.take();
+                    executed.record().await.map(|answer| (answer, logged_in))
+                }
                 Err(failed) => Err(failed),
             };
             let (failed, refused) = match outcome {
-                Ok(answer) => return answer,
+                Ok(done) => return done,
                 Err(failed) => failed,
             };
             if !failed.runs_again(&refused.error, attempt) {
                 let fields = failed.fields;
-                return failed.caller.refuse(refused, &fields).await;
+                return (failed.caller.refuse(refused, &fields).await, None);
             }
             attempt += 1;
             failed.caller.admitted.services.store.storage.settled().await;
@@ -283,6 +305,7 @@ impl Answer {
             lease: None,
             explain: None,
             rate: None,
+            of_inline_login: false,
         }
     }
 }

@@ -108,9 +108,47 @@ pub struct Token {
     /// Policies of its entity apply? (`token_no_identity_policies`-like switches of batch roots.)
     #[serde(default)]
     pub no_identity_policies: bool,
+    /// Is it good for one request alone, which brought its login along? See [`Tokens::inline`].
+    #[serde(skip)]
+    pub inline: bool,
 }
 
 impl Token {
+    /// A token that is not stored yet.
+    fn of(new: NewToken, now: Timestamp) -> Self {
+        Self {
+            id: 0,
+            accessor: String::new(),
+            mac: 0,
+            namespace: new.namespace,
+            mount: new.mount,
+            created: now,
+            renewed: Timestamp::ZERO,
+            expires: if new.ttl > 0 { now.plus_seconds(new.ttl) } else { Timestamp::ZERO },
+            ttl: new.ttl,
+            explicit_max_ttl: new.params.explicit_max_ttl,
+            max_ttl: new.params.max_ttl,
+            period: new.params.period,
+            num_uses: new.params.num_uses,
+            parent: new.parent.as_ref().map_or(0, |parent| parent.0),
+            entity_id: new.entity_id,
+            policies: new.policies,
+            display_name: new.display_name,
+            path: new.path,
+            metadata: new.metadata,
+            internal: new.internal,
+            bound_cidrs: new.params.bound_cidrs,
+            role: new.role,
+            batch: new.batch,
+            renewable: new.renewable && !new.batch,
+            orphan: new.parent.is_none(),
+            custom_id: new.id.is_some(),
+            wraps: new.wraps,
+            no_identity_policies: new.no_identity_policies,
+            inline: false,
+        }
+    }
+
     /// Does it hold the `root` policy?
     pub fn is_root(&self) -> bool {
         self.policies.iter().any(|p| p == "root")
@@ -430,36 +468,8 @@ impl Tokens {
     /// Makes a token in the transaction of `tx`. Policies are normalised; the caller has checked
     /// that they may be given.
     pub fn create(&self, tx: &Tx, new: NewToken, suffix: &str, now: Timestamp) -> Result<Created> {
-        let mut token = Token {
-            id: 0,
-            accessor: String::new(),
-            mac: 0,
-            namespace: new.namespace,
-            mount: new.mount,
-            created: now,
-            renewed: Timestamp::ZERO,
-            expires: if new.ttl > 0 { now.plus_seconds(new.ttl) } else { Timestamp::ZERO },
-            ttl: new.ttl,
-            explicit_max_ttl: new.params.explicit_max_ttl,
-            max_ttl: new.params.max_ttl,
-            period: new.params.period,
-            num_uses: new.params.num_uses,
-            parent: new.parent.as_ref().map_or(0, |parent| parent.0),
-            entity_id: new.entity_id,
-            policies: new.policies,
-            display_name: new.display_name,
-            path: new.path,
-            metadata: new.metadata,
-            internal: new.internal,
-            bound_cidrs: new.params.bound_cidrs,
-            role: new.role,
-            batch: new.batch,
-            renewable: new.renewable && !new.batch,
-            orphan: new.parent.is_none(),
-            custom_id: new.id.is_some(),
-            wraps: new.wraps,
-            no_identity_policies: new.no_identity_policies,
-        };
+        let chosen = new.id.as_ref().map(SecretString::duplicate);
+        let mut token = Token::of(new, now);
         if token.batch {
             let plain = encode(&token)?;
             let sealed = self.store.barrier.seal(Scope::ROOT, b"batch token", &plain)?;
@@ -468,7 +478,7 @@ impl Tokens {
         }
         token.id = tx.new_id();
         let root = tx.write(Scope::ROOT);
-        let text = match new.id {
+        let text = match chosen {
             Some(text) => {
                 root.put_named(0, text.expose_secret(), &CustomId(token.id))?;
                 text
@@ -489,6 +499,17 @@ impl Tokens {
         }
         token.accessor = self.accessor(token.id);
         Ok(Created { text, accessor: token.accessor.clone(), token })
+    }
+
+    /// The token of a login that a request brought along: good for that request, and nothing else.
+    /// It has no row and no text, so nobody can bring it again and nothing can hang on it; in all
+    /// else it is a batch token.
+    pub fn inline(&self, new: NewToken, now: Timestamp) -> Token {
+        let mut token = Token::of(NewToken { batch: true, id: None, ..new }, now);
+        // By which the audit log's lines of login and request belong together.
+        token.accessor = self.store.rng.uuid();
+        (token.num_uses, token.inline) = (0, true);
+        token
     }
 
     /// Is a chosen id taken by a token that lives? Two transactions that ask for the same id

@@ -204,6 +204,7 @@ pub async fn call(
             verb,
             head: false,
             token: Some(SecretString::new(token.to_owned())),
+            inline: None,
             body: body.to_string().into(),
             query: Vec::new(),
             upload: None,

@@ -225,6 +225,7 @@ impl Doors {
             lease: None,
             explain: None,
             rate: None,
+            of_inline_login: false,
         }))
     }
 

@@ -223,6 +223,7 @@ pub async fn send(node: Arc<Node>, number: u64, token: String, wire: Wire) -> Go
         verb,
         head: false,
         token: (!token.is_empty()).then(|| SecretString::new(token)),
+        inline: None,
         body: if wire.body.is_null() { Bytes::new() } else { Bytes::from(wire.body.to_string()) },
         query,
         upload: None,

@@ -9,6 +9,8 @@
 mod bounds_tests;
 pub mod cubbyhole;
 pub mod identity;
+#[cfg(test)]
+mod inline_tests;
 pub mod node_ops;
 #[cfg(test)]
 mod surface_tests;

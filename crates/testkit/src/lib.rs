@@ -4,6 +4,7 @@
 // A test that cannot be set up fails.
 #![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used)]
 
+pub mod certificates;
 pub mod challenges;
 pub mod databases;
 pub mod files;
@@ -22,7 +23,7 @@ use strongroom_kernel::audit::medium::MemoryMedium;
 use strongroom_kernel::audit::sinks::{Sink, SinkFactory};
 use strongroom_kernel::mounts;
 use strongroom_kernel::node::{InitRequest, KernelConfig, Life, Node, Services, class_of};
-use strongroom_kernel::pipeline::{Answer, Bounds, Call, handle};
+use strongroom_kernel::pipeline::{Answer, Bounds, Call, InlineLogin, handle};
 use strongroom_kernel::plug::{Beyond, Peer, Registry, Shape, Spec, Verb};
 use strongroom_kernel::policies::PolicyRecord;
 use strongroom_kernel::record::Scope;
@@ -359,6 +360,31 @@ impl TestNode {
         }
     }
 
+    /// Sends a request that brings its login along, in place of a token.
+    pub async fn call_inline(
+        &self,
+        method: &str,
+        path: &str,
+        body: Value,
+        login: InlineLogin,
+    ) -> Got {
+        self.call_inline_with(method, path, "", body, login).await
+    }
+
+    /// As [`TestNode::call_inline`], with a token beside it.
+    pub async fn call_inline_with(
+        &self,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Value,
+        login: InlineLogin,
+    ) -> Got {
+        let call = self.request("", method, path, token, body, None).expect("a path");
+        let call = Call { inline: Some(Box::new(login)), ..call };
+        render(handle(&self.node, call).await)
+    }
+
     /// Sends a request whose answer is lost on its way.
     pub async fn lost(&self, method: &str, path: &str, token: &str, body: Value) {
         let call = self.request("", method, path, token, body, None).expect("a path");
@@ -397,6 +423,7 @@ impl TestNode {
             verb,
             head: false,
             token: (!token.is_empty()).then(|| SecretString::new(token.to_owned())),
+            inline: None,
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
             query,
             upload: None,
@@ -427,10 +454,13 @@ fn status(kind: ErrorKind) -> u16 {
 /// An answer as Vault's door would send it.
 pub fn render(answer: Answer) -> Got {
     let explain = answer.explain.clone();
-    let headers = match &answer.result {
+    let mut headers: Vec<(&'static str, String)> = match &answer.result {
         Ok(reply) => reply.headers.iter().map(|h| (h.name, h.value.clone())).collect(),
         Err(e) => e.foreign.as_ref().map(|foreign| foreign.headers.clone()).unwrap_or_default(),
     };
+    if answer.of_inline_login {
+        headers.push(("x-vault-inline-auth-failed", "true".to_owned()));
+    }
     Got { explain, headers, ..render_body(answer) }
 }
 

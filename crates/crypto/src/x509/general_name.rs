@@ -26,7 +26,7 @@ pub enum GeneralName {
 }
 
 impl GeneralName {
-    fn read(name: &Tlv<'_>) -> Result<Self> {
+    pub(super) fn read(name: &Tlv<'_>) -> Result<Self> {
         let ascii = || {
             let text = std::str::from_utf8(name.value).ok().filter(|t| t.is_ascii());
             text.map(str::to_owned).ok_or(Malformed("an alternative name is not ASCII"))

@@ -9,6 +9,8 @@
 
 mod algorithm;
 mod certificate;
+mod chain;
+mod constraints;
 mod crl;
 mod extension;
 mod general_name;
@@ -16,13 +18,16 @@ mod name;
 mod oid;
 mod pem;
 mod request;
+mod status;
 #[cfg(test)]
 mod tests;
 mod time;
 mod tlv;
+mod told;
 
 pub use algorithm::SignatureAlgorithm;
 pub use certificate::{Certificate, Template};
+pub use chain::{Chain, Distrust, Purpose};
 pub use crl::{Crl, CrlEntry, CrlTemplate};
 pub use extension::{Extension, KeyUsage, Policy, extended_usage_oid, ids};
 pub use general_name::GeneralName;
@@ -30,7 +35,9 @@ pub use name::{Name, NameBuilder, attributes};
 pub use oid::is_oid;
 pub use pem::{PemBlock, pem_blocks, to_pem};
 pub use request::{Request, RequestTemplate};
+pub use status::{Question, Told};
 pub use time::{rfc3339, rfc3339_seconds};
+pub use told::usages;
 
 /// What is wrong with bytes that should have been a certificate or the like. It never repeats them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,6 +3,7 @@
 //! Invariants: a request is refused here only for what no policy could allow (a malformed path,
 //! verb or header); the path that is passed on is the path that policy judges.
 
+mod inline;
 mod reply;
 mod request;
 

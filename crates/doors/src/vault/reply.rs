@@ -8,6 +8,8 @@ use strongroom_kernel::pipeline::Answer;
 use strongroom_kernel::plug::{Beyond, Reply, Shape};
 use strongroom_kernel::quotas::RateHeaders;
 
+use super::inline;
+
 /// Room for an ordinary answer.
 const ENVELOPE_BYTES: usize = 1_024;
 /// The content type of nearly all answers.
@@ -125,6 +127,9 @@ pub fn render(answer: &Answer) -> Response<Bytes> {
         && let Ok(value) = HeaderValue::from_str(id)
     {
         response.headers_mut().insert(EXPLAIN_HEADER, value);
+    }
+    if answer.of_inline_login {
+        response.headers_mut().insert(inline::FAILED, HeaderValue::from_static("true"));
     }
     if let Some(rate) = &answer.rate {
         rate_headers(&mut response, rate);

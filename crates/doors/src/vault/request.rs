@@ -50,6 +50,7 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
         verb,
         head: head_only,
         token: token(headers)?,
+        inline: super::inline::read(headers)?.map(Box::new),
         body: Bytes::new(),
         query: query.into_iter().filter(|(name, _)| name != "list" && name != "scan").collect(),
         upload: None,
@@ -142,7 +143,7 @@ fn plain_headers(headers: &HeaderMap) -> Vec<(String, String)> {
             !matches!(
                 name.as_str(),
                 "x-vault-token" | "authorization" | "cookie" | "host" | "content-length"
-            )
+            ) && !name.as_str().starts_with(super::inline::PREFIX)
         })
         .filter_map(|(name, value)| {
             Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))

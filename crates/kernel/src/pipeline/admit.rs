@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use strongroom_base::{Error, Result};
 
-use super::{Admitted, Answer, Call, Target};
+use super::{Admitted, Answer, Call, LoggedIn, Target};
 use crate::flight::Boarded;
 use crate::namespaces::canonical;
 use crate::node::Services;
@@ -63,17 +63,18 @@ pub(super) async fn admit(
         shown_headers,
         waits_for_role: false,
         flight,
+        is_inline_login: false,
     }))
 }
 
 impl Admitted {
     /// Asks the quotas, then goes on.
-    pub(super) async fn limit_and_run(mut self: Box<Self>) -> Answer {
+    pub(super) async fn limit_and_run(mut self: Box<Self>) -> (Answer, LoggedIn) {
         if self.services.is_full() && !self.may_use_reserve() {
-            return Answer::failure(self.id, disk_full());
+            return (Answer::failure(self.id, disk_full()), None);
         }
-        match self.limit().await {
-            Ok(Verdict { refused: None, .. }) => self.run().await,
+        let answer = match self.limit().await {
+            Ok(Verdict { refused: None, .. }) => return self.run().await,
             Ok(Verdict { refused: Some(error), audited: true, .. }) => {
                 self.refuse(error.into()).await
             }
@@ -81,7 +82,8 @@ impl Admitted {
                 Answer { rate: self.rate, ..Answer::failure(self.id, error) }
             }
             Err(error) => self.refuse(error.into()).await,
-        }
+        };
+        (answer, None)
     }
 
     /// Is this served on a full disk?
@@ -107,13 +109,18 @@ impl Admitted {
         )))
     }
 
+    /// Does it lead to a login?
+    pub(super) fn is_login(&self) -> bool {
+        let Target::Route { index, .. } = self.target() else { return false };
+        self.route(index).is_some_and(|r| matches!(r.handler, Handler::Login(_)))
+    }
+
     /// Asks the quotas, but for logins whose role decides.
     async fn limit(&mut self) -> Result<Verdict> {
         if let Some(entry) = &self.entry
             && entry.spec.as_ref().is_some_and(|s| s.role.is_some())
             && self.services.quotas.waits_for_role(entry.mount.scope).await?
-            && let Target::Route { index, .. } = self.target()
-            && self.route(index).is_some_and(|r| matches!(r.handler, Handler::Login(_)))
+            && self.is_login()
         {
             self.waits_for_role = true;
             return Ok(Verdict::default());

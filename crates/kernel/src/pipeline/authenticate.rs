@@ -5,7 +5,7 @@ use std::sync::Arc;
 use strongroom_base::{Error, ErrorKind, FieldSource, Json, RawFields, Result, SecretString};
 
 use super::authorise::read_body;
-use super::{Admitted, Authenticated, Refused, Target};
+use super::{Admitted, Authenticated, InlineLogin, Refused, Target};
 use crate::plug::{ReadCx, Rule};
 use crate::tokens::Token;
 
@@ -20,6 +20,7 @@ impl Admitted {
             _ => Rule::Token,
         };
         let text = self.call.token.take().map(Arc::new);
+        let inline = self.call.inline.take();
         let mut caller = Box::new(Authenticated {
             admitted: self,
             target,
@@ -30,6 +31,15 @@ impl Admitted {
         });
         if rule == Rule::Open {
             return Ok(caller);
+        }
+        if let Some(login) = inline {
+            return match caller.log_in_inline(*login).await {
+                Ok(()) => Ok(caller),
+                Err(error) => {
+                    let refused = Refused { of_inline_login: true, ..error.into() };
+                    Err((caller.admitted, refused))
+                }
+            };
         }
         match caller.identify().await {
             Ok(()) => Ok(caller),
@@ -67,11 +77,28 @@ impl Admitted {
 
 impl Authenticated {
     async fn identify(&mut self) -> Result<()> {
-        let services = self.admitted.services.clone();
+        let services = &self.admitted.services;
         let now = self.admitted.started;
         let text = self.token_text.clone().ok_or_else(Error::denied)?;
         let table = &self.admitted.table;
         let token = services.tokens.check(table, &text, now).await?.ok_or_else(Error::denied)?;
+        self.act_as(token).await
+    }
+
+    /// Logs in by what the request brought along.
+    async fn log_in_inline(&mut self, login: InlineLogin) -> Result<()> {
+        if self.token_text.is_some() {
+            let text = "cannot layer inline authentication with token authentication";
+            return Err(Error::bad_request(text));
+        }
+        let token = super::inline::log_in(&self.admitted, login).await?;
+        self.act_as(token).await
+    }
+
+    /// Acts for a token that is good.
+    async fn act_as(&mut self, token: Arc<Token>) -> Result<()> {
+        let services = self.admitted.services.clone();
+        let table = &self.admitted.table;
         if !token.allows_address(self.admitted.call.peer.ip) {
             return Err(Error::denied());
         }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use strongroom_base::{Error, ErrorKind, FieldSource, Json, Result};
@@ -18,6 +19,7 @@ use crate::plug::{
     AfterCommit, Beyond, Grant, Handler, ReadCx, Reply, Request, Route, Told, WriteCx,
 };
 use crate::record::{Tx, storage_error};
+use crate::tokens::Token;
 
 /// How often an operation is run again when others get in the way.
 const ATTEMPTS_MAX: u32 = 32;
@@ -28,6 +30,8 @@ pub(super) struct Done {
     pub reply: Reply<Json>,
     pub lease: Option<Leased>,
     pub after: Vec<AfterCommit>,
+    /// The token of a login that another request brought along.
+    pub logged_in: Option<Arc<Token>>,
     /// What was made outside of the store: taken back unless the commit comes through.
     pub _intent: Option<Intent>,
     /// Held until the commit is through.
@@ -76,7 +80,7 @@ impl Authorised {
             Ok(match &route.handler {
                 Handler::Query(run) => {
                     let reply = within(deadline, run(&**engine, &read, source)).await?;
-                    (reply, Vec::new(), None, None)
+                    (reply, Vec::new(), None, None, None)
                 }
                 Handler::Command(run) => {
                     let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
@@ -85,7 +89,7 @@ impl Authorised {
                     if let Some(told) = cx.told {
                         reply = reply.beyond(Beyond::Told(Told::new(services.clone(), told)));
                     }
-                    (reply, cx.after, cx._queue, cx.intent)
+                    (reply, cx.after, cx._queue, cx.intent, None)
                 }
                 Handler::Login(run) => {
                     let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
@@ -96,13 +100,13 @@ impl Authorised {
                     services.identity.tally.handled(took);
                     let grant = if cx.late { Err(took_too_long()) } else { counted.judge(grant) }?;
                     let (mut after, queue, intent) = (cx.after, cx._queue, cx.intent);
-                    let (reply, then) = Box::pin(caller.log_in(&tx, &request, grant)).await?;
-                    after.extend(then);
-                    (reply, after, queue, intent)
+                    let ended = Box::pin(caller.log_in(&tx, &request, grant)).await?;
+                    after.extend(ended.after);
+                    (ended.reply, after, queue, intent, ended.token)
                 }
             })
         };
-        let (mut reply, after, queue, intent) = match carried_out.await {
+        let (mut reply, after, queue, intent, logged_in) = match carried_out.await {
             // Half of it from before another's commit and half from after: nothing is damaged.
             Err(Error { kind: ErrorKind::Internal, .. }) if !tx.still_stands() => {
                 return Err(storage_error(StorageError::Conflict));
@@ -128,6 +132,7 @@ impl Authorised {
         }
         let lease = match &reply.lease {
             Some(lease) => {
+                request.may_have_leases()?;
                 // What others committed while something was made outside is no conflict with what is
                 // read only now.
                 tx.refresh();
@@ -138,7 +143,8 @@ impl Authorised {
             }
             None => reply.leased.take(),
         };
-        let mut done = Box::new(Done { tx, reply, lease, after, _intent: intent, _queue: queue });
+        let (_intent, _queue) = (intent, queue);
+        let mut done = Box::new(Done { tx, reply, lease, after, logged_in, _intent, _queue });
         if let Some(ttl) = request.wrap_ttl.filter(|ttl| *ttl > 0) {
             Box::pin(super::wrap::wrap(caller, &request, &mut done, ttl)).await?;
         }
@@ -219,6 +225,7 @@ impl Authorised {
             reply,
             lease: None,
             after: Vec::new(),
+            logged_in: None,
             _intent: None,
             _queue: None,
         }))

@@ -2,7 +2,10 @@
 //!
 //! Invariants:
 //! * no login has a token before every enforcement that holds for it is satisfied;
-//! * what holds is asked again when a login that waited is validated: entity, mount, enforcements.
+//! * what holds is asked again when a login that waited is validated: entity, mount, enforcements;
+//! * a login that another request brought along does not wait: it has its second factors with it.
+
+use std::sync::Arc;
 
 use strongroom_base::{Error, ErrorKind, Json, Result, Timestamp};
 
@@ -16,12 +19,18 @@ use crate::node::Services;
 use crate::plug::{AfterCommit, AuthBlock, Grant, Reply, Request, WriteCx};
 use crate::policy::DeniedTrace;
 use crate::record::Tx;
-use crate::tokens::{Bounds, Grounds, NewToken, lifetime, normalise_policies, suffix};
+use crate::tokens::{
+    Bounds, Created, Grounds, NewToken, Token, lifetime, normalise_policies, suffix,
+};
 
 /// What Vault's clients look for in the answer of a login that waits.
 const AWAITING: &str = "A login request was issued that is subject to MFA validation. Please make \
                         sure to validate the login by sending another request to mfa/validate \
                         endpoint.";
+
+/// OpenBao's refusal of a login that another request brought along without its second factors.
+const NOT_INLINE: &str = "unable to perform inline authentication with login MFA; use the \
+                          X-Vault-MFA header to specify MFA information on the inline auth request";
 
 /// Where a login came in.
 struct Place<'a> {
@@ -30,19 +39,35 @@ struct Place<'a> {
     /// Within the namespace.
     path: &'a str,
     now: Timestamp,
+    /// Did another request bring it along?
+    inline: bool,
 }
+
+/// What a login comes to.
+pub(super) struct Ended {
+    pub reply: Reply<Json>,
+    /// What happens once it is committed.
+    pub after: Option<AfterCommit>,
+    /// The token of a login that another request brought along, which goes on with it.
+    pub token: Option<Arc<Token>>,
+}
+
+impl From<Minted> for Ended {
+    fn from((reply, token): Minted) -> Self {
+        Self { reply, after: None, token }
+    }
+}
+
+/// The answer that shows a token, or the token that no answer shows.
+type Minted = (Reply<Json>, Option<Arc<Token>>);
 
 impl Authenticated {
     /// Finds the entity of a login, and makes its token, or has it wait for its second factors.
-    pub(super) async fn log_in(
-        &self,
-        tx: &Tx,
-        request: &Request,
-        grant: Grant,
-    ) -> Result<(Reply<Json>, Option<AfterCommit>)> {
+    pub(super) async fn log_in(&self, tx: &Tx, request: &Request, grant: Grant) -> Result<Ended> {
         let services = &self.admitted.services;
         let Request { namespace, mount, full_path: path, now, .. } = request;
-        let place = Place { namespace, mount, path, now: *now };
+        let inline = self.admitted.is_inline_login;
+        let place = Place { namespace, mount, path, now: *now, inline };
         let who = match &grant.alias {
             Some(alias) => {
                 services.identity.login(tx, namespace, mount, alias, &grant.groups).await?
@@ -54,22 +79,22 @@ impl Authenticated {
         let required = services.mfa.required(tx, table, &subject).await?;
         let credentials = Credentials::of_headers(&self.admitted.call.headers)?;
         if required.is_empty() {
-            let reply = mint(services, tx, &place, grant, who)?;
-            return Ok(match credentials {
-                None => (reply, None),
-                Some(_) => {
-                    let text = "Found MFA header but failed to find MFA Enforcement Config";
-                    (reply.warn(text), None)
-                }
-            });
+            let (reply, token) = mint(services, tx, &place, grant, who)?;
+            let reply = match credentials {
+                None => reply,
+                Some(_) => reply.warn("Found MFA header but failed to find MFA Enforcement Config"),
+            };
+            return Ok((reply, token).into());
         }
         let Some(credentials) = credentials else {
             return wait(services, &place, grant, &who, &required);
         };
         match satisfy(services, tx, &request.id, &place, &who, &required, &credentials).await? {
             Ok(passed) => {
-                let reply = mint(services, tx, &place, grant, who)?;
-                Ok((reply, Some(Box::new(move |services| passed.forget_tries(&services.mfa)))))
+                let (reply, token) = mint(services, tx, &place, grant, who)?;
+                let after: AfterCommit =
+                    Box::new(move |services| passed.forget_tries(&services.mfa));
+                Ok(Ended { reply, after: Some(after), token })
             }
             Err(refusal) => Err(denied(&place, Error::denied(), &refusal)),
         }
@@ -83,7 +108,10 @@ fn wait(
     grant: Grant,
     who: &LoggedIn,
     required: &[Required],
-) -> Result<(Reply<Json>, Option<AfterCommit>)> {
+) -> Result<Ended> {
+    if place.inline {
+        return Err(Error::bad_request(NOT_INLINE));
+    }
     if who.id.is_empty() {
         return Err(denied(place, Error::denied(), &nobody(required)));
     }
@@ -98,7 +126,8 @@ fn wait(
     };
     let reply = Reply::auth(AuthBlock::awaiting(requirement(&login.id, required))).warn(AWAITING);
     let now = place.now;
-    Ok((reply, Some(Box::new(move |services| services.mfa.pending.insert(login, now)))))
+    let after: AfterCommit = Box::new(move |services| services.mfa.pending.insert(login, now));
+    Ok(Ended { reply, after: Some(after), token: None })
 }
 
 fn nobody(required: &[Required]) -> Refusal {
@@ -155,7 +184,7 @@ pub async fn validate_login(
     let entry = entry.filter(|e| table.serves(login.namespace, e.mount.scope, login.since));
     let entry = entry.ok_or_else(unknown)?;
     let (namespace, mount) = (&*cx.request.namespace, &*entry.mount);
-    let place = Place { namespace, mount, path: &login.path, now: cx.now() };
+    let place = Place { namespace, mount, path: &login.path, now: cx.now(), inline: false };
     let state = services.identity.entity(namespace.scope, &login.entity_id).await?;
     let state = state.filter(|state| !state.disabled).ok_or_else(Error::denied)?;
     // It may have become part of another.
@@ -170,7 +199,7 @@ pub async fn validate_login(
     }
     match satisfy(&services, tx, &cx.request.id, &place, &who, &required, credentials).await? {
         Ok(passed) => {
-            let reply = mint(&services, tx, &place, login.grant.clone(), who)?;
+            let (reply, _) = mint(&services, tx, &place, login.grant.clone(), who)?;
             cx.after_commit(move |services| {
                 services.mfa.pending.remove(&login.id);
                 passed.forget_tries(&services.mfa);
@@ -185,15 +214,16 @@ pub async fn validate_login(
     }
 }
 
-/// Makes the token of a login.
+/// Makes the token of a login: one that is shown to the caller, or that the request which brought the
+/// login along goes on with.
 fn mint(
     services: &Services,
     tx: &Tx,
     place: &Place<'_>,
     grant: Grant,
     who: LoggedIn,
-) -> Result<Reply<Json>> {
-    let Place { namespace, mount, path, now } = *place;
+) -> Result<Minted> {
+    let Place { namespace, mount, path, now, inline } = *place;
     let warnings = grant.warnings.clone();
     let (mount_ttl, mount_max_ttl) = services.config.mount_ttls(mount);
     let bounds = Bounds {
@@ -231,10 +261,16 @@ fn mint(
         "" => prefix,
         name => format!("{prefix}-{name}"),
     };
-    let created = services.tokens.create(tx, new, &suffix(namespace), now)?;
-    Ok(Reply::auth(auth_block(created, identity_policies))
-        .warnings(warnings)
-        .warnings(life.warnings))
+    let mut alone = None;
+    let created = if inline {
+        let token = services.tokens.inline(new, now);
+        alone = Some(Arc::new(token.clone()));
+        Created { text: String::new().into(), accessor: token.accessor.clone(), token }
+    } else {
+        services.tokens.create(tx, new, &suffix(namespace), now)?
+    };
+    let reply = Reply::auth(auth_block(created, identity_policies));
+    Ok((reply.warnings(warnings).warnings(life.warnings), alone))
 }
 
 /// Does a role with this `token_type`, in a mount with that one, give batch tokens?
@@ -250,7 +286,7 @@ fn is_batch(role: &str, mount: &str) -> bool {
 }
 
 /// The `auth` block for a token just made.
-pub fn auth_block(created: crate::tokens::Created, identity_policies: Vec<String>) -> AuthBlock {
+pub fn auth_block(created: Created, identity_policies: Vec<String>) -> AuthBlock {
     let token = created.token;
     let all = token.policies.iter().chain(&identity_policies).cloned();
     AuthBlock {

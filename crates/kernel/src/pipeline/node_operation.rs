@@ -77,5 +77,6 @@ pub(super) async fn run(
         lease: None,
         explain: None,
         rate: None,
+        of_inline_login: false,
     }
 }

@@ -4,6 +4,7 @@ use strongroom_base::{ErrorKind, Json, RawFields};
 
 use super::{Admitted, Answer, Authenticated, Authorised, Executed, Refused, Target};
 use crate::audit::{Entry, Outcome};
+use crate::plug::{Handler, Route};
 
 impl Admitted {
     /// Records a refusal before the caller was known.
@@ -37,8 +38,10 @@ impl Authenticated {
         let entry =
             self.entry(fields, &[], refused.trace.as_deref(), Outcome::Refused(&refused.error));
         let recorded = services.audit.record(&entry).await;
+        self.count_login(false);
         self.finish_uses().await;
         let rate = self.admitted.rate;
+        let of_inline_login = refused.of_inline_login;
         let mount_kind = self.admitted.mount_kind();
         let (result, explain) = match recorded {
             Ok(explain) => {
@@ -47,7 +50,19 @@ impl Authenticated {
             }
             Err(e) => (Err(e), None),
         };
-        Answer { request_id: self.admitted.id, mount_kind, result, lease: None, explain, rate }
+        let request_id = self.admitted.id;
+        Answer { request_id, mount_kind, result, lease: None, explain, rate, of_inline_login }
+    }
+
+    /// Counts the end of a login.
+    fn count_login(&self, succeeded: bool) {
+        let Target::Route { index, .. } = &self.target else { return };
+        let is_login = |route: &Route| matches!(route.handler, Handler::Login(_));
+        if let Some(entry) = &self.admitted.entry
+            && self.admitted.route(*index).is_some_and(is_login)
+        {
+            self.admitted.services.logins.count(entry.mount.scope, succeeded);
+        }
     }
 
     /// What the audit log gets to see.
@@ -114,6 +129,7 @@ impl Executed {
                 }
                 let mount_kind = caller.admitted.mount_kind();
                 let rate = caller.admitted.rate;
+                caller.count_login(true);
                 caller.finish_uses().await;
                 Ok(Answer {
                     request_id: authorised.caller.admitted.id,
@@ -122,6 +138,7 @@ impl Executed {
                     lease: done.lease,
                     explain: None,
                     rate,
+                    of_inline_login: false,
                 })
             }
             // Its turn among the commands on one record ends here: the next run asks for one again,

@@ -1,6 +1,6 @@
 //! What an operation gets to know and to work with: the request, and one mount's records.
 
-use std::future::Future as _;
+use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::Poll;
@@ -81,6 +81,16 @@ impl Request {
         self.rights.as_ref().is_some_and(|rights| rights.allow(path, capability, fields))
     }
 
+    /// Refuses a lease to who is known for this request alone: nobody would be there to renew or
+    /// revoke it.
+    pub(crate) fn may_have_leases(&self) -> Result<()> {
+        if self.token.as_ref().is_some_and(|token| token.inline) {
+            let text = "requests with inline authentication cannot generate leases";
+            return Err(Error::bad_request(text));
+        }
+        Ok(())
+    }
+
     /// The caller's display name, or "".
     pub fn display_name(&self) -> &str {
         self.token.as_ref().map_or("", |t| t.display_name.as_str())
@@ -147,7 +157,13 @@ impl<'a> ReadCx<'a> {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        let mut work = std::pin::pin!(self.services.heavy.run(work));
+        self.away(self.services.heavy.run(work)).await
+    }
+
+    /// Waits for `work` that goes on elsewhere: at another service. What others commit meanwhile is
+    /// no conflict, as long as nothing of it has been read.
+    pub async fn away<T>(&self, work: impl Future<Output = T> + Send) -> T {
+        let mut work = std::pin::pin!(work);
         let mut done = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
         loop {
             self.tx.refresh();
@@ -257,6 +273,7 @@ impl<'a> WriteCx<'a> {
         if self.intent.is_some() {
             return Err(Error::internal("a command intends one lease"));
         }
+        self.read.request.may_have_leases()?;
         let services = self.read.services;
         let intent = services.leases.intend(services, self.read.request, new).await?;
         self.read.tx.refresh();

@@ -16,11 +16,16 @@ fn script(name: &str) {
 /// Runs a script of `hvac/` against a server that nobody has initialised yet, with these in its
 /// environment.
 fn script_with(name: &str, more: &[(&str, &str)]) {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::plain(folder.path());
+    script_on(&server, folder.path(), name, more);
+}
+
+/// Runs a script against this server, with `folder` as its home.
+pub fn script_on(server: &Server, folder: &Path, name: &str, more: &[(&str, &str)]) {
     let python = std::env::var_os("STRONGROOM_TEST_PYTHON").expect(
         "STRONGROOM_TEST_PYTHON names a Python with hvac: run the tests by `cargo xtask test`",
     );
-    let folder = tempfile::tempdir().unwrap();
-    let server = Server::plain(folder.path());
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/hvac").join(name);
     let output = Command::new(python)
         .arg(path)
@@ -28,7 +33,7 @@ fn script_with(name: &str, more: &[(&str, &str)]) {
         .env_remove("VAULT_TOKEN")
         .env_remove("VAULT_NAMESPACE")
         .env("NO_PROXY", "127.0.0.1")
-        .env("HOME", folder.path())
+        .env("HOME", folder)
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .envs(more.iter().copied())
         .output()

@@ -96,6 +96,7 @@ fn what_vault_protects_needs_sudo() {
 /// All that strangers reach: without a token, or before the token is judged by policy.
 const OPEN: &[&str] = &[
     "auth/approle/login WRITE login",
+    "auth/cert/login WRITE login",
     "auth/kubernetes/login WRITE login",
     "auth/userpass/login/{username} WRITE login",
     "identity/oidc/.well-known/keys READ open",

@@ -99,6 +99,7 @@ async fn with_headers(node: &TestNode, path: &str, headers: &[(&str, &str)], bod
         verb: Verb::Write,
         head: false,
         token: Some(SecretString::new(node.root.clone())),
+        inline: None,
         body: body.to_owned().into(),
         query: Vec::new(),
         upload: None,

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 use strongroom_base::{Error, Json, Result, fields};
 use strongroom_kernel::identity::Directory;
+use strongroom_kernel::lockout::LockoutRule;
 use strongroom_kernel::mounts::MountTable;
 use strongroom_kernel::node::{Services, VAULT_VERSION};
 use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
@@ -255,15 +256,33 @@ async fn leases(services: &Services, table: &MountTable) -> Result<Vec<Metric>> 
             stuck.iter().map(|stuck| stuck.leases).sum(),
         ),
     ];
-    for stuck in &stuck {
-        let entry = table.of_scope(stuck.mount).or_else(|| table.of_gone(stuck.mount));
-        let path = entry.map_or_else(String::new, |entry| {
+    let path_of = |mount| {
+        let entry = table.of_scope(mount).or_else(|| table.of_gone(mount));
+        entry.map_or_else(String::new, |entry| {
             format!("{}{}", entry.namespace.path, entry.mount.path)
-        });
+        })
+    };
+    for stuck in &stuck {
+        let path = path_of(stuck.mount);
         let help = "Leases that could not be revoked, by mount.";
         let metric = Metric::gauge("strongroom_leases_irrevocable", help, stuck.leases);
         all.push(metric.labelled("mount", &path));
     }
+    let logins = services.logins.all();
+    for (mount, tally) in &logins {
+        let (name, help) = ("strongroom_logins_succeeded", "Logins that gave a token, by mount.");
+        let metric = Metric::counter(name, help, tally.succeeded);
+        all.push(metric.labelled("mount", &path_of(*mount)));
+    }
+    for (mount, tally) in &logins {
+        let (name, help) = ("strongroom_logins_refused", "Logins that were refused, by mount.");
+        let metric = Metric::counter(name, help, tally.refused);
+        all.push(metric.labelled("mount", &path_of(*mount)));
+    }
+    let rule = |mount| LockoutRule::of(&table.of_scope(mount)?.mount, &services.config);
+    let locked = services.lockouts.count_locked(rule, services.store.now());
+    let help = "Users that are locked out.";
+    all.push(Metric::gauge("vault_core_locked_users", help, locked as u64));
     Ok(all)
 }
 

@@ -192,6 +192,9 @@ impl CreateToken {
 /// The caller's token, if it may have children.
 fn parent_of(cx: &ReadCx<'_>) -> Result<std::sync::Arc<Token>> {
     let parent = own(cx)?;
+    if parent.inline {
+        return refused("requests with inline authentication cannot create tokens");
+    }
     if parent.batch {
         return refused("batch tokens cannot create more tokens");
     }
