@@ -184,7 +184,7 @@ impl Command<PutCrl> for Cert {
                 return Err(Error::bad_request("empty CRL url"));
             }
             (None, Some(url)) => {
-                let fetched = cx.away(fetch(&*self.outside.web, &url)).await?;
+                let fetched = cx.away(fetch(&*self.web, &url)).await?;
                 (fetched, Some(url))
             }
             (None, None) => {

@@ -23,7 +23,10 @@ mod stored;
 mod tests;
 mod verify;
 
+use std::sync::Arc;
+
 use strongroom_base::Json;
+use strongroom_connectors::web::Web;
 use strongroom_kernel::plug::{Class, EngineSpec, Spec};
 
 use crate::Outside;
@@ -34,17 +37,20 @@ const LOOK_SECONDS: i64 = 10;
 /// A cert mount. Certificates, lists and settings are records; the object holds what responders
 /// said, for as long as they said that it holds.
 pub struct Cert {
-    outside: Outside,
+    web: Arc<dyn Web>,
     statuses: statuses::Statuses,
-    refresh: std::sync::Arc<refresh::Refresh>,
+    refresh: Arc<refresh::Refresh>,
 }
 
 /// The surface of cert.
 pub fn spec(outside: &Outside) -> Spec {
-    let outside = outside.clone();
+    over(outside.web.clone())
+}
+
+fn over(web: Arc<dyn Web>) -> Spec {
     let spec = EngineSpec::new("cert", Class::Auth, move |_| {
         Ok(Cert {
-            outside: outside.clone(),
+            web: web.clone(),
             statuses: statuses::Statuses::default(),
             refresh: Default::default(),
         })

@@ -55,7 +55,7 @@ impl Reconcile for Cert {
             if source.due > cx.now().seconds() || !self.refresh.take(&name) {
                 continue;
             }
-            let (refresh, web) = (self.refresh.clone(), self.outside.web.clone());
+            let (refresh, web) = (self.refresh.clone(), self.web.clone());
             let url = source.url.clone();
             tokio::spawn(async move {
                 let found = crls::fetch(&*web, &url).await;

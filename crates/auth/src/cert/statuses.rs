@@ -147,7 +147,7 @@ impl Cert {
             true => call.with_ca(&entry.entry.ocsp.ca_certificates),
             false => call,
         };
-        let answer = self.outside.web.call(call).await.map_err(|e| e.to_string())?;
+        let answer = self.web.call(call).await.map_err(|e| e.to_string())?;
         if !answer.is_success() {
             return Err(format!("a responder answered with status {}", answer.status));
         }

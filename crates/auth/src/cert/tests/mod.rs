@@ -12,8 +12,6 @@ use strongroom_testkit::certificates::{Owner, Wish};
 use strongroom_testkit::web::SimWeb;
 use strongroom_testkit::{Got, TestNode};
 
-use crate::Outside;
-
 /// A node with a cert mount, and a web around it.
 struct Room {
     node: TestNode,
@@ -24,7 +22,7 @@ struct Room {
 impl Room {
     async fn new() -> Self {
         let web = SimWeb::new();
-        let node = TestNode::start([super::spec(&Outside { web: web.clone() })]).await;
+        let node = TestNode::start([super::over(web.clone())]).await;
         node.mount("cert", "auth/cert/").await;
         let root = Owner::root(node.clock.now().seconds(), "root");
         Self { node, web, root }

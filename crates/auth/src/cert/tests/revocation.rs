@@ -54,8 +54,7 @@ async fn the_first_login_after_a_start_sees_the_lists() {
     let (now, client, other) = (room.now(), room.client("kim"), room.client("lee"));
     assert_eq!(room.login(&[&client]).await.status, 200);
     room.ok("crls/root", json!({ "crl": room.root.list_pem(now, now + 60, &[&client]) })).await;
-    let outside = Outside { web: room.web.clone() };
-    room.node.restart([super::super::spec(&outside)]).await;
+    room.node.restart([super::super::over(room.web.clone())]).await;
     assert_eq!(room.login(&[&client]).await.errors(), NO_CHAIN);
     assert_eq!(room.login(&[&other]).await.status, 200);
     // That its time is over takes nothing back.
