@@ -1,5 +1,6 @@
-//! What tests need beside Rust and a C compiler: Debian packages, and Python packages in a
-//! virtual environment in the cache, by the exact versions of `python.txt`.
+//! What tests need beside Rust and a C compiler: Debian packages; Python packages in a virtual
+//! environment in the cache, by the exact versions of `python.txt`; and npm packages beside it, by
+//! the digests of `node/package-lock.json`.
 //!
 //! Tests find them by environment variables; what can't be installed is said here, and the tests
 //! that need it fail with the same words, never pass in silence.
@@ -24,6 +25,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("oathtool", "oathtool"),
     ("certbot", "certbot"),
     ("openssl", "openssl"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
 ];
 
 /// Servers that tests start themselves, whose programs are not on the search path: a folder with a
@@ -32,6 +35,12 @@ const PROGRAMS: &[(&str, &str)] = &[
 const SERVERS: &[(&str, &str, &str)] =
     &[("/usr/lib/postgresql", "bin/initdb", "postgresql"), ("/usr", "sbin/sshd", "openssh-server")];
 
+/// The npm packages, and all that they need, pinned by digests.
+const NODE_PACKAGES: [(&str, &str); 2] = [
+    ("package.json", include_str!("../node/package.json")),
+    ("package-lock.json", include_str!("../node/package-lock.json")),
+];
+
 /// The pinned Python packages.
 const PYTHON_PACKAGES: &str = include_str!("../python.txt");
 
@@ -39,7 +48,11 @@ const PYTHON_PACKAGES: &str = include_str!("../python.txt");
 pub fn install() -> Result<Vec<(OsString, OsString)>, String> {
     install_packages()?;
     let python = python()?;
-    Ok(vec![("STRONGROOM_TEST_PYTHON".into(), python.into_os_string())])
+    let node = node()?;
+    Ok(vec![
+        ("STRONGROOM_TEST_PYTHON".into(), python.into_os_string()),
+        ("STRONGROOM_TEST_NODE".into(), node.into_os_string()),
+    ])
 }
 
 /// Is a program on the search path?
@@ -111,5 +124,34 @@ pub fn environment(name: &str, packages: &str) -> Result<PathBuf, String> {
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]).arg(&list);
     run(pip)?;
     fs::rename(&list, &stamp).map_err(text)?;
+    Ok(folder)
+}
+
+/// The folder with the npm packages. It is made anew when their list has changed.
+fn node() -> Result<std::path::PathBuf, String> {
+    let folder = cache::folder().join("node");
+    let is_kept = |(name, text): &(&str, &str)| {
+        fs::read_to_string(folder.join(name)).is_ok_and(|kept| kept == *text)
+    };
+    let done = folder.join("done");
+    if NODE_PACKAGES.iter().all(is_kept) && done.exists() {
+        return Ok(folder);
+    }
+    let text = |e: std::io::Error| format!("{}: {e}", folder.display());
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(text)?;
+    }
+    fs::create_dir_all(&folder).map_err(text)?;
+    for (name, content) in NODE_PACKAGES {
+        fs::write(folder.join(name), content).map_err(text)?;
+    }
+    let mut npm = Command::new("npm");
+    // Nothing of a package runs when it is installed.
+    npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]);
+    run({
+        npm.current_dir(&folder);
+        npm
+    })?;
+    fs::write(done, "").map_err(text)?;
     Ok(folder)
 }

@@ -7,6 +7,7 @@
 
 pub mod approle;
 pub mod cert;
+pub mod jwt;
 pub mod jwts;
 pub mod kubernetes;
 pub mod registry;

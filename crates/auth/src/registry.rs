@@ -20,6 +20,8 @@ pub fn specs(outside: &Outside) -> Vec<Spec> {
     vec![
         crate::approle::spec(),
         crate::cert::spec(outside),
+        crate::jwt::spec("jwt", outside),
+        crate::jwt::spec("oidc", outside),
         crate::kubernetes::spec(outside),
         crate::userpass::spec(),
     ]

@@ -16,9 +16,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method};
 use parking_lot::Mutex;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::CertificateDer;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use strongroom_base::Secret;
 
 /// Time for all of one call.
@@ -31,6 +33,34 @@ pub const BODY_BYTES_MAX: usize = 1024 * 1024;
 const CLIENTS_MAX: usize = 64;
 /// Idle connections kept to one host.
 const IDLE_MAX: usize = 8;
+
+/// Whom to believe about who a server is.
+#[derive(Clone, Default, PartialEq, Eq, Hash, Debug)]
+pub struct Trust {
+    /// Certificates in PEM of the authorities that may vouch for it; empty stands for those of the
+    /// machine.
+    pub ca: String,
+    /// Names, one of which its certificate must have; empty stands for the one in the URL.
+    pub names: Vec<String>,
+}
+
+impl From<&str> for Trust {
+    fn from(ca: &str) -> Self {
+        Self { ca: ca.to_owned(), names: Vec::new() }
+    }
+}
+
+impl From<&String> for Trust {
+    fn from(ca: &String) -> Self {
+        Self::from(ca.as_str())
+    }
+}
+
+impl From<&Trust> for Trust {
+    fn from(trust: &Trust) -> Self {
+        trust.clone()
+    }
+}
 
 /// A call.
 pub struct Call {
@@ -45,6 +75,8 @@ pub struct Call {
     /// Certificates in PEM of the authorities that may vouch for the server; empty stands for those
     /// of the machine.
     pub ca: String,
+    /// Names, one of which the server's certificate must have; empty stands for the one in the URL.
+    pub names: Vec<String>,
 }
 
 impl Call {
@@ -56,6 +88,7 @@ impl Call {
             headers: HeaderMap::new(),
             body: Secret::new(Vec::new()),
             ca: String::new(),
+            names: Vec::new(),
         }
     }
 
@@ -70,6 +103,14 @@ impl Call {
     #[must_use]
     pub fn with_ca(mut self, ca: &str) -> Self {
         ca.clone_into(&mut self.ca);
+        self
+    }
+
+    /// With another rule of whom to believe.
+    #[must_use]
+    pub fn trusting(mut self, trust: &Trust) -> Self {
+        self.ca.clone_from(&trust.ca);
+        self.names.clone_from(&trust.names);
         self
     }
 
@@ -142,8 +183,8 @@ pub trait Web: Send + Sync + fmt::Debug {
 /// The network. Connections are kept open, by authorities and host.
 #[derive(Default)]
 pub struct Network {
-    /// By the PEM of the authorities.
-    clients: Mutex<HashMap<String, reqwest::Client>>,
+    /// By whom they believe.
+    clients: Mutex<HashMap<Trust, reqwest::Client>>,
 }
 
 impl fmt::Debug for Network {
@@ -153,8 +194,8 @@ impl fmt::Debug for Network {
 }
 
 impl Network {
-    fn client(&self, ca: &str) -> Result<reqwest::Client, Failure> {
-        if let Some(client) = self.clients.lock().get(ca) {
+    fn client(&self, trust: &Trust) -> Result<reqwest::Client, Failure> {
+        if let Some(client) = self.clients.lock().get(trust) {
             return Ok(client.clone());
         }
         let client = reqwest::Client::builder()
@@ -164,14 +205,14 @@ impl Network {
             .timeout(TOTAL)
             .pool_max_idle_per_host(IDLE_MAX)
             .user_agent("strongroom")
-            .tls_backend_preconfigured(tls(ca)?)
+            .tls_backend_preconfigured(tls(trust)?)
             .build()
             .map_err(|_| Failure::new("no HTTP client could be made"))?;
         let mut clients = self.clients.lock();
         if clients.len() >= CLIENTS_MAX {
             clients.clear();
         }
-        clients.insert(ca.to_owned(), client.clone());
+        clients.insert(trust.clone(), client.clone());
         Ok(client)
     }
 }
@@ -197,12 +238,72 @@ fn roots(ca: &str) -> Result<RootCertStore, Failure> {
     if roots.is_empty() { Err(bad()) } else { Ok(roots) }
 }
 
-fn tls(ca: &str) -> Result<ClientConfig, Failure> {
+fn tls(trust: &Trust) -> Result<ClientConfig, Failure> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|_| Failure::new("there is no version of TLS"))?;
-    Ok(builder.with_root_certificates(roots(ca)?).with_no_client_auth())
+    let roots = roots(&trust.ca)?;
+    if trust.names.is_empty() {
+        return Ok(builder.with_root_certificates(roots).with_no_client_auth());
+    }
+    let names = trust.names.iter().map(|name| ServerName::try_from(name.clone()));
+    let names = names.collect::<Result<Vec<_>, _>>();
+    let names = names.map_err(|_| Failure::new("a name of a server is none"))?;
+    let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let usual = usual.map_err(|_| Failure::new("there is no authority to believe"))?;
+    let verifier = Arc::new(OtherNames { usual, names });
+    Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+}
+
+/// Believes a server by other names than the one it was called by. All else is as usual.
+#[derive(Debug)]
+struct OtherNames {
+    usual: Arc<WebPkiServerVerifier>,
+    names: Vec<ServerName<'static>>,
+}
+
+impl ServerCertVerifier for OtherNames {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let by = |name| self.usual.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let mut outcome = Err(rustls::Error::General("no name is believed".to_owned()));
+        for name in &self.names {
+            outcome = by(name);
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.usual.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.usual.supported_verify_schemes()
+    }
 }
 
 impl Web for Network {
@@ -214,7 +315,7 @@ impl Web for Network {
                 .ok_or_else(|| Failure::new("the URL is none of https or http"))?;
             let host = url.host_str().unwrap_or_default().to_owned();
             let request = self
-                .client(&call.ca)?
+                .client(&Trust { ca: call.ca, names: call.names })?
                 .request(call.method, url)
                 .headers(call.headers)
                 .body(call.body.expose_secret().clone());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use strongroom_base::{Error, ErrorKind, Json, JsonMap, Result, Timestamp};
-use strongroom_connectors::web::{Call, Failure, Web};
+use strongroom_connectors::web::{Call, Failure, Trust, Web};
 use strongroom_crypto::jws::{Algorithm, Compact, SetKey, parse_set};
 
 use super::{has_key_for, verify};
@@ -51,7 +51,7 @@ pub struct Document {
 /// Documents of providers, by URL and authorities: sets of keys, and OpenID configurations.
 pub struct KeySets {
     web: Arc<dyn Web>,
-    slots: Mutex<HashMap<(String, String), Arc<Slot>>>,
+    slots: Mutex<HashMap<(String, Trust), Arc<Slot>>>,
     /// Counts what is wanted.
     turn: AtomicU64,
 }
@@ -62,8 +62,8 @@ impl KeySets {
         Self { web, slots: Mutex::default(), turn: AtomicU64::new(0) }
     }
 
-    fn slot(&self, url: &str, ca: &str) -> Arc<Slot> {
-        let key = (url.to_owned(), ca.to_owned());
+    fn slot(&self, url: &str, trust: &Trust) -> Arc<Slot> {
+        let key = (url.to_owned(), trust.clone());
         let mut slots = self.slots.lock();
         if slots.len() >= DOCUMENTS_MAX && !slots.contains_key(&key) {
             let oldest = slots.iter().min_by_key(|(_, slot)| slot.wanted.load(Ordering::Relaxed));
@@ -76,10 +76,16 @@ impl KeySets {
         slot.clone()
     }
 
-    /// The JSON document at `url`, vouched for by `ca` (PEM; empty stands for the machine's). It is up
-    /// to ten minutes old, or an hour where the provider can't be reached.
-    pub async fn document(&self, url: &str, ca: &str, now: Timestamp) -> Result<Arc<Document>> {
-        self.get(url, ca, now, false).await
+    /// The JSON document at `url`, whose server is believed by `trust` (authorities in PEM, where an
+    /// empty text stands for the machine's). It is up to ten minutes old, or an hour where the
+    /// provider can't be reached.
+    pub async fn document(
+        &self,
+        url: &str,
+        trust: impl Into<Trust>,
+        now: Timestamp,
+    ) -> Result<Arc<Document>> {
+        self.get(url, &trust.into(), now, false).await
     }
 
     /// The claims of `token`, where a key of the set at `url` signed it by one of `algorithms` (an
@@ -89,14 +95,15 @@ impl KeySets {
         &self,
         token: &Compact<'_>,
         algorithms: &[Algorithm],
-        (url, ca): (&str, &str),
+        (url, trust): (&str, impl Into<Trust>),
         now: Timestamp,
     ) -> Result<Option<JsonMap>> {
-        let known = self.get(url, ca, now, false).await?;
+        let trust = trust.into();
+        let known = self.get(url, &trust, now, false).await?;
         if let Some(claims) = verify(token, &known.keys, algorithms) {
             return Ok(Some(claims));
         }
-        let newer = self.get(url, ca, now, true).await?;
+        let newer = self.get(url, &trust, now, true).await?;
         if Arc::ptr_eq(&known, &newer) {
             return Ok(None);
         }
@@ -108,18 +115,25 @@ impl KeySets {
         &self,
         token: &Compact<'_>,
         url: &str,
-        ca: &str,
+        trust: impl Into<Trust>,
         now: Timestamp,
     ) -> Result<Arc<Document>> {
-        let known = self.get(url, ca, now, false).await?;
+        let trust = trust.into();
+        let known = self.get(url, &trust, now, false).await?;
         if has_key_for(token, &known.keys) {
             return Ok(known);
         }
-        self.get(url, ca, now, true).await
+        self.get(url, &trust, now, true).await
     }
 
-    async fn get(&self, url: &str, ca: &str, now: Timestamp, newer: bool) -> Result<Arc<Document>> {
-        let slot = self.slot(url, ca);
+    async fn get(
+        &self,
+        url: &str,
+        trust: &Trust,
+        now: Timestamp,
+        newer: bool,
+    ) -> Result<Arc<Document>> {
+        let slot = self.slot(url, trust);
         let before = slot.known.lock().clone();
         if let Some(usable) = before.usable(now, newer) {
             return usable;
@@ -136,7 +150,7 @@ impl KeySets {
         if let Some(usable) = known.usable(now, newer) {
             return usable;
         }
-        let fetched = self.fetch(url, ca).await;
+        let fetched = self.fetch(url, trust).await;
         let mut known = slot.known.lock();
         known.tried = now;
         match fetched {
@@ -150,8 +164,8 @@ impl KeySets {
         known.after_a_try(now)
     }
 
-    async fn fetch(&self, url: &str, ca: &str) -> Result<Document, Failure> {
-        let answer = self.web.call(Call::get(url).with_ca(ca)).await?;
+    async fn fetch(&self, url: &str, trust: &Trust) -> Result<Document, Failure> {
+        let answer = self.web.call(Call::get(url).trusting(trust)).await?;
         if !answer.is_success() {
             return Err(Failure::new(format!("the provider answered status {}", answer.status)));
         }

@@ -53,6 +53,7 @@ pub(super) fn run(
     fields: Vec<&str>,
     rng: &dyn Rng,
     now: Timestamp,
+    may_stand: fn(&[u8]) -> bool,
 ) -> Result<Vec<u8>, Error> {
     let mut run = Run {
         surroundings: Surroundings { rng, now },
@@ -61,6 +62,7 @@ pub(super) fn run(
         work: 0,
         place: Position { line: 1, column: 1 },
         out: Vec::new(),
+        may_stand,
     };
     run.list(nodes)?;
     Ok(run.out)
@@ -74,6 +76,8 @@ struct Run<'a> {
     /// The last place that is known.
     place: Position,
     out: Vec<u8>,
+    /// May these bytes of a value go to the result?
+    may_stand: fn(&[u8]) -> bool,
 }
 
 impl Run<'_> {
@@ -83,7 +87,11 @@ impl Run<'_> {
                 Node::Text(text) => self.out.extend_from_slice(text.as_bytes()),
                 Node::Print(expr) => {
                     let value = self.value(expr)?;
+                    let before = self.out.len();
                     value.append_to(&mut self.out);
+                    if !(self.may_stand)(self.out.get(before..).unwrap_or_default()) {
+                        return Err(Error::new(self.place, "a value may not stand here"));
+                    }
                 }
                 Node::Set(slot, expr) => {
                     let value = self.value(expr)?;

@@ -60,6 +60,21 @@ pub struct Template {
 impl Template {
     /// Reads a template whose fields are called `fields`.
     pub fn parse(text: &str, fields: &[&str]) -> Result<Self, Error> {
+        let fields = fields.iter().map(|f| (*f).to_owned()).collect();
+        Self::read(text, fields, false)
+    }
+
+    /// Reads a template whose fields may be called anything; [`Template::fields`] tells how.
+    pub fn parse_open(text: &str) -> Result<Self, Error> {
+        Self::read(text, Vec::new(), true)
+    }
+
+    /// The names of its fields.
+    pub fn fields(&self) -> &[String] {
+        &self.fields
+    }
+
+    fn read(text: &str, fields: Vec<String>, open: bool) -> Result<Self, Error> {
         if text.is_empty() {
             return Err(Error::new(Position { line: 1, column: 1 }, "missing template"));
         }
@@ -67,8 +82,8 @@ impl Template {
             let message = format!("the template is longer than {TEMPLATE_BYTES_MAX} bytes");
             return Err(Error::new(Position { line: 1, column: 1 }, message));
         }
-        let (nodes, variables) = parse::parse(text, fields)?;
-        Ok(Self { nodes, fields: fields.iter().map(|f| (*f).to_owned()).collect(), variables })
+        let (nodes, variables, fields) = parse::parse(text, fields, open)?;
+        Ok(Self { nodes, fields, variables })
     }
 
     /// The text for these values, which are called as at [`Template::parse`]; a field that is not
@@ -79,11 +94,23 @@ impl Template {
         rng: &dyn Rng,
         now: Timestamp,
     ) -> Result<String, Error> {
+        self.render_where(values, rng, now, |_| true)
+    }
+
+    /// As [`Template::render`], where each value that goes to the result must be one that `may_stand`
+    /// lets through; the template's own text need not.
+    pub fn render_where(
+        &self,
+        values: &[(&str, &str)],
+        rng: &dyn Rng,
+        now: Timestamp,
+        may_stand: fn(&[u8]) -> bool,
+    ) -> Result<String, Error> {
         let value = |field: &String| {
             values.iter().find(|(name, _)| name == field).map_or("", |(_, value)| *value)
         };
         let fields = self.fields.iter().map(value).collect();
-        let bytes = eval::run(&self.nodes, self.variables, fields, rng, now)?;
+        let bytes = eval::run(&self.nodes, self.variables, fields, rng, now, may_stand)?;
         Ok(whole_characters(&bytes))
     }
 }

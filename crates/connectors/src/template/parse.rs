@@ -47,14 +47,19 @@ pub(super) struct Typed {
 const RESERVED: &[&str] =
     &["range", "with", "define", "template", "block", "break", "continue", "nil"];
 
-/// A template's parts and the number of its variables.
-pub(super) fn parse(text: &str, fields: &[&str]) -> Result<(Vec<Node>, usize), Error> {
-    let items = lex::tokens(text)?;
-    let mut parser = Parser { text, fields, items, next: 0, scope: Vec::new(), slots: 0, depth: 0 };
+/// A template's parts, the number of its variables, and the names of its fields: those that were
+/// given, and where it is `open` those that it has besides.
+pub(super) fn parse(
+    text: &str,
+    fields: Vec<String>,
+    open: bool,
+) -> Result<(Vec<Node>, usize, Vec<String>), Error> {
+    let (items, scope) = (lex::tokens(text)?, Vec::new());
+    let mut parser = Parser { text, fields, open, items, next: 0, scope, slots: 0, depth: 0 };
     let mut nodes = Vec::new();
     let (stop, at) = parser.list(&mut nodes)?;
     match stop {
-        Stop::EndOfText => Ok((nodes, parser.slots)),
+        Stop::EndOfText => Ok((nodes, parser.slots, parser.fields)),
         Stop::End => Err(parser.error(at, "`end` without an `if`")),
         Stop::Else | Stop::ElseIf => Err(parser.error(at, "`else` without an `if`")),
     }
@@ -62,7 +67,9 @@ pub(super) fn parse(text: &str, fields: &[&str]) -> Result<(Vec<Node>, usize), E
 
 struct Parser<'a> {
     text: &'a str,
-    fields: &'a [&'a str],
+    fields: Vec<String>,
+    /// May there be other fields?
+    open: bool,
     items: Vec<Item>,
     next: usize,
     /// The variables that can be seen here, and where their values are.
@@ -362,7 +369,10 @@ impl Parser<'_> {
         }
     }
 
-    fn field(&self, name: &str, at: usize) -> Result<Typed, Error> {
+    fn field(&mut self, name: &str, at: usize) -> Result<Typed, Error> {
+        if self.open && !self.fields.iter().any(|field| field == name) {
+            self.fields.push(name.to_owned());
+        }
         match self.fields.iter().position(|field| *field == name) {
             Some(index) => Ok(Typed { expr: Expr::Field(index), kind: Kind::Text, depth: 1 }),
             None => {

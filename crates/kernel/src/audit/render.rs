@@ -2,6 +2,8 @@
 //! whatever its type (threats: CVE-2025-62513, CVE-2025-62705, CVE-2026-46358, CVE-2024-8365):
 //! every string of a request's or answer's data, unless the mount lets the field through.
 
+use std::collections::BTreeMap;
+
 use std::io::Write;
 
 use strongroom_base::json;
@@ -338,10 +340,31 @@ fn auth(w: &mut Writer<'_>, entry: &Entry<'_>, shown: Credentials) {
     w.raw("}");
 }
 
+/// What names of metadata begin with whose values are a provider's tokens (the `oauth2_metadata` of a
+/// role): they are secrets, and others are not.
+const SECRET_METADATA: &str = "oauth2_";
+
+fn put_metadata(w: &mut Writer<'_>, metadata: &BTreeMap<String, String>) {
+    w.name("metadata");
+    if !metadata.keys().any(|name| name.starts_with(SECRET_METADATA)) {
+        let _ = serde_json::to_writer(&mut w.out, metadata);
+        return;
+    }
+    let shown = metadata.iter().map(|(name, value)| {
+        if !name.starts_with(SECRET_METADATA) {
+            return (name, value.clone());
+        }
+        let mut digest = Vec::new();
+        put_hmac(&mut digest, w.key, value.as_bytes());
+        (name, String::from_utf8(digest).unwrap_or_default())
+    });
+    let shown: BTreeMap<&String, String> = shown.collect();
+    let _ = serde_json::to_writer(&mut w.out, &shown);
+}
+
 fn token_facts(w: &mut Writer<'_>, token: &Token) {
     if !token.metadata.is_empty() {
-        w.name("metadata");
-        let _ = serde_json::to_writer(&mut w.out, &token.metadata);
+        put_metadata(w, &token.metadata);
     }
     w.member("entity_id", &token.entity_id);
     if token.num_uses > 0 {
@@ -451,8 +474,7 @@ fn response_auth(w: &mut Writer<'_>, auth: &AuthBlock) {
         w.texts("identity_policies", auth.identity_policies.iter());
     }
     if let Some(metadata) = &auth.metadata {
-        w.name("metadata");
-        let _ = serde_json::to_writer(&mut w.out, metadata);
+        put_metadata(w, metadata);
     }
     w.member("entity_id", &auth.entity_id).member("token_type", auth.token_type);
     w.number("token_ttl", auth.lease_duration).raw("}");

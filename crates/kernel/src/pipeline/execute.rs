@@ -16,7 +16,7 @@ use crate::lockout::LockoutRule;
 use crate::mounts::MountEntry;
 use crate::node::Services;
 use crate::plug::{
-    AfterCommit, Beyond, Grant, Handler, ReadCx, Reply, Request, Route, Told, WriteCx,
+    AfterCommit, Beyond, Handler, ReadCx, Reply, Request, Route, Step, Told, WriteCx,
 };
 use crate::record::{Tx, storage_error};
 use crate::tokens::Token;
@@ -95,14 +95,19 @@ impl Authorised {
                     let mut cx = WriteCx { deadline, ..WriteCx::new(read) };
                     let counted = Counted::of(services, &request, route, &source)?;
                     let begun = services.store.clock.monotonic_nanos();
-                    let grant = run(&**engine, &mut cx, source).await;
+                    let step = run(&**engine, &mut cx, source).await;
                     let took = services.store.clock.monotonic_nanos().saturating_sub(begun);
                     services.identity.tally.handled(took);
-                    let grant = if cx.late { Err(took_too_long()) } else { counted.judge(grant) }?;
+                    let step = if cx.late { Err(took_too_long()) } else { counted.judge(step) }?;
                     let (mut after, queue, intent) = (cx.after, cx._queue, cx.intent);
-                    let ended = Box::pin(caller.log_in(&tx, &request, grant)).await?;
-                    after.extend(ended.after);
-                    (ended.reply, after, queue, intent, ended.token)
+                    match step {
+                        Step::Token(grant) => {
+                            let ended = Box::pin(caller.log_in(&tx, &request, *grant)).await?;
+                            after.extend(ended.after);
+                            (ended.reply, after, queue, intent, ended.token)
+                        }
+                        Step::Reply(reply) => (*reply, after, queue, intent, None),
+                    }
                 }
             })
         };
@@ -196,7 +201,7 @@ impl<'a> Counted<'a> {
         Ok(Self { services, request, who })
     }
 
-    fn judge(&self, outcome: Result<Grant>) -> Result<Grant> {
+    fn judge(&self, outcome: Result<Step>) -> Result<Step> {
         if let Some((name, rule)) = &self.who {
             let (lockouts, mount) = (&self.services.lockouts, self.request.mount.scope);
             match &outcome {

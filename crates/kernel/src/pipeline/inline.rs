@@ -61,6 +61,6 @@ pub(super) fn log_in(request: &Admitted, login: InlineLogin) -> BoxFuture<'_, Re
         admitted.is_inline_login = true;
         let (answer, token) = admitted.limit_and_run().await;
         answer.result?;
-        token.ok_or_else(|| Error::internal("a login gave no token"))
+        token.ok_or_else(|| Error::bad_request("the login has not come to its end"))
     })
 }

@@ -2,6 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use strongroom_base::Json;
+
+use super::Reply;
 use crate::identity::GrantAlias;
 use crate::tokens::{NewToken, TokenParams};
 
@@ -24,6 +27,14 @@ pub struct Grant {
     pub internal: BTreeMap<String, String>,
     /// Warnings for the caller.
     pub warnings: Vec<String>,
+}
+
+/// What one step of a login ends in, where a login takes several.
+pub enum Step {
+    /// The login is done: a token is made.
+    Token(Box<Grant>),
+    /// Something else is to happen before, or elsewhere: no token is made.
+    Reply(Box<Reply<Json>>),
 }
 
 /// A new token as a login's grant asks for it.

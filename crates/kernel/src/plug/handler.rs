@@ -6,7 +6,7 @@ use std::sync::Arc;
 use strongroom_base::{FieldSource, Json, Result};
 use strongroom_storage::BoxFuture;
 
-use super::{Grant, ReadCx, Reply, TokenParams, WriteCx};
+use super::{ReadCx, Reply, Step, TokenParams, WriteCx};
 use crate::tokens::Token;
 
 /// An engine object, erased.
@@ -35,7 +35,7 @@ pub(super) type LoginFn = Box<
             &'a AnyEngine,
             &'a mut WriteCx<'b>,
             FieldSource<'a>,
-        ) -> BoxFuture<'a, Result<Grant>>
+        ) -> BoxFuture<'a, Result<Step>>
         + Send
         + Sync,
 >;
@@ -97,6 +97,6 @@ pub enum Handler {
     Query(QueryFn),
     /// It may write.
     Command(CommandFn),
-    /// It ends in a token.
+    /// It ends in a token, or is a step towards one.
     Login(LoginFn),
 }

@@ -35,7 +35,7 @@ pub use crate::mount::Class;
 pub use crate::tokens::TokenParams;
 pub use beyond::{Beyond, Stream, Then, Told, Upload, Uploading};
 pub use context::{AfterCommit, Peer, ReadCx, Request, WriteCx};
-pub use grant::Grant;
+pub use grant::{Grant, Step};
 pub use handler::{AliasFn, Engine, Handler};
 pub(crate) use node_ops::NodeFn;
 pub use node_ops::{NodeCall, NodeOp, NodeSpec};
@@ -149,6 +149,12 @@ pub trait Command<O: Op>: Send + Sync {
 pub trait Login<O: Op>: Send + Sync {
     /// Verifies the caller.
     fn login(&self, cx: &mut WriteCx<'_>, op: O) -> impl Future<Output = Result<Grant>> + Send;
+}
+
+/// A step of a login of an auth method, for logins that take several.
+pub trait LoginStep<O: Op>: Send + Sync {
+    /// Takes the step.
+    fn step(&self, cx: &mut WriteCx<'_>, op: O) -> impl Future<Output = Result<Step>> + Send;
 }
 
 /// Decides between create and update, by the path alone.

@@ -9,8 +9,8 @@ use super::handler::{
     LoginFn, QueryFn, ReconcileFn, RenewFn, RoleFn,
 };
 use super::{
-    AliasFn, Captures, Command, Exists, LeaseKind, Login, Matched, NeedsFn, Op, Query, Reconcile,
-    Renew, ResolveRole, Rotates, RotationKind, Route, Rule, Verb,
+    AliasFn, Captures, Command, Exists, LeaseKind, Login, LoginStep, Matched, NeedsFn, Op, Query,
+    Reconcile, Renew, ResolveRole, Rotates, RotationKind, Route, Rule, Step, Verb,
 };
 use crate::mount::{Class, Mount};
 
@@ -208,13 +208,33 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
         let run: LoginFn = Box::new(|any, cx, source| {
             Box::pin(async move {
                 let op = O::decode(&source)?;
-                engine::<E>(any)?.login(cx, op).await
+                let grant = engine::<E>(any)?.login(cx, op).await?;
+                Ok(Step::Token(Box::new(grant)))
             })
         });
+        self.add_login::<O>(pattern, run);
+        self
+    }
+
+    /// Adds a step of a login. Its rule is [`Rule::Open`].
+    pub fn login_step<O: Op>(mut self, pattern: &'static str) -> Self
+    where
+        E: LoginStep<O>,
+    {
+        let run: LoginFn = Box::new(|any, cx, source| {
+            Box::pin(async move {
+                let op = O::decode(&source)?;
+                engine::<E>(any)?.step(cx, op).await
+            })
+        });
+        self.add_login::<O>(pattern, run);
+        self
+    }
+
+    fn add_login<O: Op>(&mut self, pattern: &'static str, run: LoginFn) {
         let mut route = Route::new::<O>(pattern, Handler::Login(run));
         route.rule = Rule::Open;
         self.spec.routes.push(route);
-        self
     }
 
     /// The login added last names whom `alias` says, in one spelling: the lockout counts by it.

@@ -90,9 +90,14 @@ impl Http {
         Ok(unenveloped(json))
     }
 
+    /// Runs what waits for something else than the server.
+    pub fn wait_for<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
     /// Pauses, for commands that wait for the server.
     pub fn pause(&mut self, pause: std::time::Duration) {
-        self.runtime.block_on(tokio::time::sleep(pause));
+        self.runtime.block_on(async { tokio::time::sleep(pause).await });
     }
 }
 

@@ -14,6 +14,7 @@ use super::data::{clean_path, print_answer};
 use super::flags::Flag;
 use super::http::Http;
 use super::input;
+use super::oidc;
 use super::table::wrap;
 
 /// The commands of this file.
@@ -30,10 +31,11 @@ for it. Without -method a token is asked for and checked.
     $ {bin} login -method=userpass username=kim
     $ {bin} login -method=ldap -path=corp username=kim
     $ {bin} login -method=approle role_id=web secret_id=@/run/secret-id
+    $ {bin} login -method=oidc role=dev
 
 What is secret and missing is asked for on the terminal. key=@FILE, key=- and a lone -
 keep it out of the process list. Methods: token, userpass, ldap, radius, okta,
-approle, github, cert, kubernetes, jwt; \"{bin} auth help TYPE\" tells what each takes.",
+approle, github, cert, kubernetes, jwt, oidc; \"{bin} auth help TYPE\" tells what each takes.",
         login,
     )
     .prints(Prints::FIELDS)
@@ -86,13 +88,16 @@ struct Method {
 }
 
 /// What was given for a login.
-struct Given {
-    mount: String,
-    values: BTreeMap<String, String>,
+pub(super) struct Given {
+    /// Where the method is mounted, below `auth/`.
+    pub mount: String,
+    /// All values.
+    pub values: BTreeMap<String, String>,
 }
 
 impl Given {
-    fn get(&self, name: &str) -> Option<&str> {
+    /// A value that is not empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
@@ -146,6 +151,7 @@ const METHODS: &[Method] = &[
     },
     Method { name: "kubernetes", help: JWT_HELP, log_in: by_jwt },
     Method { name: "jwt", help: JWT_HELP, log_in: by_jwt },
+    Method { name: "oidc", help: oidc::HELP, log_in: oidc::log_in },
 ];
 
 const PASSWORD_HELP: &str = "userpass, ldap, radius, okta: log in by name and password.\n\n  \

@@ -20,6 +20,7 @@ mod lease;
 mod login;
 mod mounts;
 mod namespace;
+mod oidc;
 mod operator;
 pub mod output;
 mod policy;

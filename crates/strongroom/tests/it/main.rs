@@ -16,6 +16,7 @@ mod limits;
 mod live;
 mod mfa;
 mod monitor;
+mod oidc;
 mod pki;
 mod product;
 mod recovery;

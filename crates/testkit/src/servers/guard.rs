@@ -24,13 +24,31 @@ impl Guarded {
         Self::start_logging(program, args, ready, drop)
     }
 
+    /// As [`Guarded::start`], and the line with `ready` in it.
+    pub fn start_saying(
+        program: &Path,
+        args: &[String],
+        ready: &str,
+    ) -> Result<(Self, String), String> {
+        Self::launch(program, args, ready, drop)
+    }
+
     /// As [`Guarded::start`]; `log` gets each line that it writes from then on.
     pub fn start_logging(
         program: &Path,
         args: &[String],
         ready: &str,
-        mut log: impl FnMut(String) + Send + 'static,
+        log: impl FnMut(String) + Send + 'static,
     ) -> Result<Self, String> {
+        Self::launch(program, args, ready, log).map(|(guarded, _)| guarded)
+    }
+
+    fn launch(
+        program: &Path,
+        args: &[String],
+        ready: &str,
+        mut log: impl FnMut(String) + Send + 'static,
+    ) -> Result<(Self, String), String> {
         let mut shell = Command::new("sh");
         shell.args(["-c", SHELL, "sh"]).arg(program).args(args);
         let (reader, writer) = std::io::pipe().map_err(|e| format!("no pipe: {e}"))?;
@@ -42,9 +60,9 @@ impl Guarded {
         let guarded = Self { shell: started.map_err(|e| format!("cannot start a shell: {e}"))? };
         let mut lines = BufReader::new(reader).lines();
         let mut said = String::new();
-        loop {
+        let line = loop {
             match lines.next() {
-                Some(Ok(line)) if line.contains(ready) => break,
+                Some(Ok(line)) if line.contains(ready) => break line,
                 Some(Ok(line)) => {
                     said.push_str(&line);
                     said.push('\n');
@@ -53,10 +71,10 @@ impl Guarded {
                     return Err(format!("{} ended: {said}", program.display()));
                 }
             }
-        }
+        };
         // A full pipe would stop it.
         thread::spawn(move || lines.map_while(Result::ok).for_each(&mut log));
-        Ok(guarded)
+        Ok((guarded, line))
     }
 }
 

@@ -5,6 +5,7 @@ pub mod dns;
 pub mod guard;
 pub mod kubernetes;
 pub mod mariadb;
+pub mod oidc;
 pub mod postgresql;
 pub mod redis;
 pub mod sshd;

@@ -1,0 +1,98 @@
+//! JWT and OIDC: programs log in by a token that somebody signed for them (a CI service, SPIFFE, a
+//! cloud), people by an OpenID provider, in a browser. One method under two names.
+//!
+//! Invariants:
+//! * the configuration says whose keys and which algorithms count, never a token (threat
+//!   CVE-2024-5798);
+//! * a token with an audience is taken by roles that name it, and by no others;
+//! * a state, its nonce and its PKCE secret are random, live ten minutes and log in once; who began
+//!   the login must be who ends it (threat CVE-2026-33757);
+//! * where the provider sends the browser to this server, a person is asked before anything is done
+//!   (threat CVE-2026-33758);
+//! * a provider's tokens and claims are never logged, whatever a role says.
+//!
+//! Logins of people that are under way are the one thing it has in memory ([`flows`] says why).
+
+mod auth_url;
+mod callback;
+mod claims;
+mod config;
+mod flows;
+mod form;
+mod grant;
+mod login;
+mod pages;
+mod policies;
+mod poll;
+mod provider;
+mod quirks;
+mod redirect;
+mod roles;
+mod stored;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use strongroom_base::{Error, Result};
+use strongroom_connectors::web::Web;
+use strongroom_kernel::plug::{Class, EngineSpec, ReadCx, Spec};
+
+use crate::jwts::KeySets;
+use crate::registry::Outside;
+use flows::Flows;
+use stored::{Prepared, Role};
+
+/// What begins the text of a refused login of a person; user interfaces look for it.
+const LOGIN_FAILED: &str = "Vault login failed.";
+
+/// A mount.
+pub struct Jwt {
+    web: Arc<dyn Web>,
+    documents: Arc<KeySets>,
+    flows: Arc<Flows>,
+}
+
+/// The surface, under the name `kind` (`jwt` or `oidc`).
+pub fn spec(kind: &'static str, outside: &Outside) -> Spec {
+    let web = outside.web.clone();
+    let documents = Arc::new(KeySets::new(web.clone()));
+    let open = move |_: &_| {
+        let (web, documents) = (web.clone(), documents.clone());
+        Ok(Jwt { web, documents, flows: Arc::default() })
+    };
+    let spec = EngineSpec::new(kind, Class::Auth, open);
+    let spec = login::add(spec);
+    let spec = auth_url::add(spec);
+    let spec = callback::add(spec);
+    let spec = poll::add(spec);
+    let spec = config::add(spec);
+    let spec = roles::add(spec);
+    spec.case_insensitive("name")
+        .docs("Programs log in by a signed token, people by an OpenID provider.")
+        .build()
+}
+
+/// The configuration, for logins.
+async fn configured(cx: &ReadCx<'_>) -> Result<Arc<Prepared>> {
+    let config = stored::config(&cx.view()).await?;
+    config.ok_or_else(|| Error::bad_request("could not load configuration"))
+}
+
+/// The role that a login names, or the configured one; and its name.
+async fn chosen_role(
+    cx: &ReadCx<'_>,
+    prepared: &Prepared,
+    given: Option<&str>,
+) -> Result<(String, Arc<Role>)> {
+    let given = given.filter(|name| !name.is_empty());
+    let name = given.unwrap_or(&prepared.config.default_role).to_lowercase();
+    if name.is_empty() {
+        return Err(Error::bad_request("missing role"));
+    }
+    match stored::role(&cx.view(), &name).await? {
+        Some(role) => Ok((name, role)),
+        // The peers name it. It is what the caller gave, which errors here never repeat.
+        None => Err(Error::bad_request("role could not be found")),
+    }
+}
