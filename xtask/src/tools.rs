@@ -32,8 +32,11 @@ const PROGRAMS: &[(&str, &str)] = &[
 /// Servers that tests start themselves, whose programs are not on the search path: a folder with a
 /// folder for each version, a program in there, the Debian package. That the package starts a server
 /// of its own does no harm: tests take free ports and temporary folders.
-const SERVERS: &[(&str, &str, &str)] =
-    &[("/usr/lib/postgresql", "bin/initdb", "postgresql"), ("/usr", "sbin/sshd", "openssh-server")];
+const SERVERS: &[(&str, &str, &str)] = &[
+    ("/usr/lib/postgresql", "bin/initdb", "postgresql"),
+    ("/usr", "sbin/sshd", "openssh-server"),
+    ("/usr", "sbin/slapd", "slapd"),
+];
 
 /// The npm packages, and all that they need, pinned by digests.
 const NODE_PACKAGES: [(&str, &str); 2] = [

@@ -3,15 +3,20 @@
 //!
 //! Invariants:
 //! * a method verifies and answers a grant; the kernel alone makes tokens;
-//! * no method imports another: what they share lies beside them ([`token_params`], [`jwts`]).
+//! * no method imports another: what they share lies beside them ([`token_params`], [`jwts`],
+//!   [`kept`], [`turns`]).
 
 pub mod approle;
 pub mod cert;
+pub mod github;
 pub mod jwt;
 pub mod jwts;
+pub mod kept;
 pub mod kubernetes;
+pub mod ldap;
 pub mod registry;
 pub mod token_params;
+pub mod turns;
 pub mod userpass;
 
 pub use registry::{Outside, specs};

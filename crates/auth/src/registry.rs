@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use strongroom_connectors::directory::Directory;
 use strongroom_connectors::files::Files;
 use strongroom_connectors::web::Web;
 use strongroom_kernel::plug::Spec;
@@ -13,6 +14,8 @@ pub struct Outside {
     pub web: Arc<dyn Web>,
     /// What the machine put down for the server.
     pub files: Arc<dyn Files>,
+    /// Directories that speak LDAP.
+    pub directory: Arc<dyn Directory>,
 }
 
 /// The surface of every method, over `outside`.
@@ -20,9 +23,11 @@ pub fn specs(outside: &Outside) -> Vec<Spec> {
     vec![
         crate::approle::spec(),
         crate::cert::spec(outside),
+        crate::github::spec(outside.web.clone()),
         crate::jwt::spec("jwt", outside),
         crate::jwt::spec("oidc", outside),
         crate::kubernetes::spec(outside),
+        crate::ldap::spec(outside.directory.clone()),
         crate::userpass::spec(),
     ]
 }

@@ -7,6 +7,7 @@
 
 pub mod acme;
 pub mod database;
+pub mod directory;
 pub mod files;
 pub mod template;
 pub mod web;

@@ -75,6 +75,7 @@ pub fn registry() -> Registry {
     let outside = strongroom_auth::Outside {
         web: Arc::new(strongroom_connectors::web::Network::default()),
         files: Arc::new(strongroom_connectors::files::Machine),
+        directory: Arc::new(strongroom_connectors::directory::Network::default()),
     };
     let specs = strongroom_system::specs()
         .into_iter()

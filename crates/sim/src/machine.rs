@@ -18,6 +18,7 @@ use strongroom_kernel::plug::{Peer, Registry, Verb};
 use strongroom_kernel::seal::ceremony::SharePlan;
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_testkit::challenges::SimChallenges;
+use strongroom_testkit::directory::SimDirectory;
 use strongroom_testkit::files::SimFiles;
 use strongroom_testkit::web::SimWeb;
 use strongroom_testkit::{Got, MemorySinks, SimRng, render};
@@ -247,6 +248,7 @@ async fn boot(
         .chain(strongroom_auth::specs(&strongroom_auth::Outside {
             web: SimWeb::new(),
             files: SimFiles::new(),
+            directory: SimDirectory::new(),
         }))
         .chain(strongroom_engines::registry::specs(
             outside.servers.databases(),

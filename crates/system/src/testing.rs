@@ -5,6 +5,7 @@ use strongroom_kernel::plug::Spec;
 use strongroom_kernel::policies::PolicyRecord;
 use strongroom_kernel::record::Scope;
 use strongroom_testkit::TestNode;
+use strongroom_testkit::directory::SimDirectory;
 use strongroom_testkit::files::SimFiles;
 use strongroom_testkit::web::SimWeb;
 
@@ -83,5 +84,9 @@ pub async fn records(node: &TestNode) -> usize {
 
 /// The surface of every auth method, whose outside nobody is in.
 pub(crate) fn auth_specs() -> Vec<Spec> {
-    strongroom_auth::specs(&strongroom_auth::Outside { web: SimWeb::new(), files: SimFiles::new() })
+    strongroom_auth::specs(&strongroom_auth::Outside {
+        web: SimWeb::new(),
+        files: SimFiles::new(),
+        directory: SimDirectory::new(),
+    })
 }

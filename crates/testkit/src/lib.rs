@@ -7,6 +7,7 @@
 pub mod certificates;
 pub mod challenges;
 pub mod databases;
+pub mod directory;
 pub mod files;
 pub mod fuzz;
 pub mod servers;

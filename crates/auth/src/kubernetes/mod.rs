@@ -41,7 +41,7 @@ pub struct Kubernetes {
 /// The surface of Kubernetes. `outside` has the API servers, and the server's own account where it runs
 /// in a pod.
 pub fn spec(outside: &Outside) -> Spec {
-    let Outside { web, files } = outside.clone();
+    let Outside { web, files, .. } = outside.clone();
     let spec = EngineSpec::new("kubernetes", Class::Auth, move |_| {
         let asking = Semaphore::new(LOGINS_AT_A_TIME);
         Ok(Kubernetes { web: web.clone(), files: files.clone(), asking })

@@ -18,7 +18,7 @@ mod pool;
 pub mod postgresql;
 pub mod redis;
 pub mod statements;
-mod tls;
+pub(crate) mod tls;
 mod url;
 
 use std::collections::HashSet;

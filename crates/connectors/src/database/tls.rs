@@ -1,4 +1,4 @@
-//! TLS towards databases: certificates and keys of an operator, as a configuration of rustls.
+//! TLS towards databases and directories: certificates and keys of an operator, as a configuration of rustls.
 //!
 //! Invariant: a certificate is taken unchecked only where the operator asked for that
 //! ([`Check::Nothing`]); the signature of the handshake is checked even then.
@@ -13,6 +13,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    SupportedProtocolVersion,
 };
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -38,9 +39,20 @@ pub fn client(
     certificate: &str,
     key: &str,
 ) -> Result<ClientConfig, DatabaseError> {
+    client_of(rustls::DEFAULT_VERSIONS, check, ca, certificate, key)
+}
+
+/// The same, which speaks these versions of TLS only.
+pub fn client_of(
+    versions: &[&'static SupportedProtocolVersion],
+    check: Check,
+    ca: &str,
+    certificate: &str,
+    key: &str,
+) -> Result<ClientConfig, DatabaseError> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .map_err(|_| wrong("there is no version of TLS"))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Verifier::new(check, ca, provider)?));

@@ -265,6 +265,25 @@ impl Identity {
         };
         Ok(LoggedIn { id: entity.id.clone(), state })
     }
+
+    /// A login was renewed, and its method says which external groups the caller is in now.
+    pub async fn renewed(
+        &self,
+        tx: &Tx,
+        namespace: Scope,
+        mount: &Mount,
+        entity: &str,
+        groups: &[String],
+    ) -> Result<()> {
+        let directory = Directory::new(tx, namespace);
+        match directory.unmerged(entity).await? {
+            Some(entity) => {
+                let now = self.store.now();
+                set_external_groups(&directory, &entity, mount, groups, now).await.map(drop)
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 /// Makes the entity of a first login.

@@ -81,7 +81,11 @@ pub async fn renew_login(
     let read = ReadCx { tx: cx.kernel_tx(), services: &services, request: &request };
     let mut inner = WriteCx::new(read);
     let params = renew(&**engine, &mut inner, token).await?;
-    let after = inner.after;
+    let (after, groups) = (inner.after, inner.groups);
+    if let Some(groups) = groups.filter(|_| !token.entity_id.is_empty()) {
+        let (tx, namespace) = (cx.kernel_tx(), entry.namespace.scope);
+        services.identity.renewed(tx, namespace, &entry.mount, &token.entity_id, &groups).await?;
+    }
     cx.after.extend(after);
     Ok(params)
 }

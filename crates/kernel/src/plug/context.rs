@@ -176,6 +176,19 @@ impl<'a> ReadCx<'a> {
         }
     }
 
+    /// Waits for `work` that goes on outside of the store. What others commit meanwhile is no
+    /// conflict, as long as nothing of it has been read.
+    pub async fn outside<T>(&self, work: impl Future<Output = T> + Send) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let waited = tokio::time::timeout(REFRESH_EVERY, work.as_mut()).await;
+            self.tx.refresh();
+            if let Ok(done) = waited {
+                return done;
+            }
+        }
+    }
+
     /// The kernel's services: for the `system` crate alone (a test looks for other uses).
     pub fn kernel(&self) -> &'a Arc<Services> {
         self.services
@@ -203,6 +216,8 @@ pub struct WriteCx<'a> {
     pub(crate) effects: Vec<(&'static str, String)>,
     /// Its turn did not come in time: nothing of this transaction may be committed.
     pub(crate) late: bool,
+    /// The groups that a renewal found.
+    pub(crate) groups: Option<Vec<String>>,
 }
 
 /// Something the kernel does once the transaction is durable.
@@ -226,6 +241,7 @@ impl<'a> WriteCx<'a> {
             intent: None,
             effects: Vec::new(),
             late: false,
+            groups: None,
         }
     }
 
@@ -298,6 +314,12 @@ impl<'a> WriteCx<'a> {
     /// log. What a request does is told by the request's own lines.
     pub fn effect(&mut self, operation: &'static str, path: impl Into<String>) {
         self.effects.push((operation, path.into()));
+    }
+
+    /// A renewal found the caller in these groups, as [`super::Grant::groups`] names them: his entity is
+    /// in no other external group of this mount from now on.
+    pub fn found_groups(&mut self, names: Vec<String>) {
+        self.groups = Some(names);
     }
 
     /// Runs `action` once the transaction is durable.

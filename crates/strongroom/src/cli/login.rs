@@ -101,6 +101,22 @@ impl Given {
         self.values.get(name).map(String::as_str).filter(|value| !value.is_empty())
     }
 
+    /// A secret value: given, else of the variable `variable` of the environment with any of our
+    /// prefixes, else asked for.
+    fn secret_or(
+        &self,
+        cx: &mut Context<'_, '_>,
+        (name, variable): (&str, &str),
+        prompt: &str,
+    ) -> Result<SecretString, Fail> {
+        if self.get(name).is_none()
+            && let Some((_, value)) = cx.env().find(variable)
+        {
+            return Ok(SecretString::new(value.trim().to_owned()));
+        }
+        self.secret(cx, name, prompt)
+    }
+
     /// A secret value, asked for if it is missing.
     fn secret(
         &self,
@@ -128,7 +144,13 @@ const METHODS: &[Method] = &[
         log_in: by_token,
     },
     Method { name: "userpass", help: PASSWORD_HELP, log_in: by_password },
-    Method { name: "ldap", help: PASSWORD_HELP, log_in: by_password },
+    Method {
+        name: "ldap",
+        help: "ldap: logs in by name and password of a directory.\n\n  [username=NAME]  your own \
+               user name if missing\n  [password=PW]    VAULT_LDAP_PASSWORD of the environment, or \
+               asked for, if missing; password=- and\n                   password=@FILE read it",
+        log_in: by_ldap,
+    },
     Method { name: "radius", help: PASSWORD_HELP, log_in: by_password },
     Method { name: "okta", help: PASSWORD_HELP, log_in: by_password },
     Method {
@@ -139,8 +161,9 @@ const METHODS: &[Method] = &[
     },
     Method {
         name: "github",
-        help: "github: logs in by a personal access token of GitHub.\n\n  [token=TOKEN]  asked \
-               for if missing",
+        help: "github: logs in by a personal access token of GitHub.\n\n  [token=TOKEN]  \
+               VAULT_AUTH_GITHUB_TOKEN of the environment, or asked for, if missing; token=- and\n  \
+                              token=@FILE read it",
         log_in: by_github,
     },
     Method {
@@ -362,17 +385,39 @@ fn post(http: &mut Http, path: String, body: Json) -> Result<Option<Envelope>, F
     answer.map_err(|e| Fail::server("Error authenticating", &e))
 }
 
+const PASSWORD_PROMPT: &str = "Password (will be hidden): ";
+
 fn by_password(
     cx: &mut Context<'_, '_>,
     http: &mut Http,
     given: &Given,
+) -> Result<Option<Envelope>, Fail> {
+    let password = |cx: &mut Context<'_, '_>| given.secret(cx, "password", PASSWORD_PROMPT);
+    by_name_and_password(cx, http, given, password)
+}
+
+fn by_ldap(
+    cx: &mut Context<'_, '_>,
+    http: &mut Http,
+    given: &Given,
+) -> Result<Option<Envelope>, Fail> {
+    let names = ("password", "LDAP_PASSWORD");
+    let password = |cx: &mut Context<'_, '_>| given.secret_or(cx, names, PASSWORD_PROMPT);
+    by_name_and_password(cx, http, given, password)
+}
+
+fn by_name_and_password(
+    cx: &mut Context<'_, '_>,
+    http: &mut Http,
+    given: &Given,
+    password: impl FnOnce(&mut Context<'_, '_>) -> Result<SecretString, Fail>,
 ) -> Result<Option<Envelope>, Fail> {
     let env = cx.env();
     let own = || env.plain("LOGNAME").or_else(|| env.plain("USER"));
     let name = given.get("username").map(str::to_owned).or_else(own).ok_or_else(|| {
         Fail::remote("Error authenticating: 'username' not supplied and neither 'LOGNAME' nor 'USER' env vars set")
     })?;
-    let password = given.secret(cx, "password", "Password (will be hidden): ")?;
+    let password = password(cx)?;
     let mut body = JsonMap::new();
     body.insert("password".into(), password.expose_secret().as_str().into());
     for further in ["passcode", "method", "provider", "totp"] {
@@ -402,7 +447,8 @@ fn by_github(
     http: &mut Http,
     given: &Given,
 ) -> Result<Option<Envelope>, Fail> {
-    let token = given.secret(cx, "token", "GitHub Personal Access Token (will be hidden): ")?;
+    let prompt = "GitHub Personal Access Token (will be hidden): ";
+    let token = given.secret_or(cx, ("token", "AUTH_GITHUB_TOKEN"), prompt)?;
     let body = json!({"token": token.expose_secret()});
     post(http, format!("auth/{}/login", given.mount), body)
 }

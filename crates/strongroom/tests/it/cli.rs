@@ -350,6 +350,52 @@ fn login_keeps_the_token_and_never_takes_it_from_argv_only() {
 }
 
 #[test]
+fn what_a_login_lacks_is_in_the_environment_or_asked_for() {
+    let answer = r#"{"auth":{"client_token":"hvs.new","policies":["default"]}}"#;
+    for (variable, words, typed, asked) in [
+        (
+            "BAO_LDAP_PASSWORD",
+            &["-method=ldap", "-path=corp", "username=kim"][..],
+            "",
+            r#"PUT /v1/auth/corp/login/kim {"password":"from the environment"}"#,
+        ),
+        (
+            "VAULT_LDAP_PASSWORD",
+            &["-method=ldap", "username=a/b, c", "password=given"],
+            "",
+            r#"PUT /v1/auth/ldap/login/a/b,%20c {"password":"given"}"#,
+        ),
+        (
+            "VAULT_OTHER",
+            &["-method=ldap", "username=kim"],
+            "typed",
+            r#"PUT /v1/auth/ldap/login/kim {"password":"typed"}"#,
+        ),
+        (
+            "VAULT_AUTH_GITHUB_TOKEN",
+            &["-method=github"],
+            "",
+            r#"PUT /v1/auth/github/login {"token":"from the environment"}"#,
+        ),
+        (
+            "VAULT_OTHER",
+            &["-method=github"],
+            "typed",
+            r#"PUT /v1/auth/github/login {"token":"typed"}"#,
+        ),
+    ] {
+        let script = Script::new(&[(200, answer)]);
+        let run = Run::default()
+            .env("VAULT_ADDR", &script.address)
+            .env(variable, "from the environment")
+            .typed(typed);
+        let ran = run.words(&[&["login", "-no-store", "-token-only"], words].concat());
+        assert_eq!((ran.code, ran.out.as_str()), (0, "hvs.new"), "{}", ran.err);
+        assert_eq!(script.asked()[0], asked);
+    }
+}
+
+#[test]
 fn dry_runs_send_nothing_and_hide_the_token() {
     let run = Run::default().env("VAULT_ADDR", "http://127.0.0.1:9").env("VAULT_TOKEN", "canary");
     let ran = run.words(&["write", "-output-curl-string", "a/b", "k=v"]);

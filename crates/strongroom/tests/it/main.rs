@@ -12,6 +12,7 @@ mod drain;
 mod hardening;
 mod hvac;
 mod kubernetes;
+mod ldap;
 mod limits;
 mod live;
 mod mfa;

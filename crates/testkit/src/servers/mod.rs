@@ -8,4 +8,5 @@ pub mod mariadb;
 pub mod oidc;
 pub mod postgresql;
 pub mod redis;
+pub mod slapd;
 pub mod sshd;

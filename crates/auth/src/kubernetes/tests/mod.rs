@@ -115,7 +115,8 @@ impl Bed {
 
     async fn bare() -> Self {
         let (web, files) = (SimWeb::new(), SimFiles::new());
-        let outside = Outside { web: web.clone(), files: files.clone() };
+        let directory = strongroom_testkit::directory::SimDirectory::new();
+        let outside = Outside { web: web.clone(), files: files.clone(), directory };
         let node = TestNode::start([super::spec(&outside)]).await;
         let accessor = node.mount("kubernetes", "auth/kubernetes/").await;
         let cluster = Arc::new(Cluster {
