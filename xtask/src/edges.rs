@@ -52,9 +52,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // A disk that fails on demand: the one crate with `unsafe`, for tests only.
     ("storage-faultvfs", &[]),
     // What tests of plug-ins stand on: an in-process node.
-    ("testkit", &["base", "crypto", "storage", "connectors", "kernel"]),
+    ("testkit", &["base", "crypto", "cloudwire", "storage", "connectors", "kernel"]),
     // The binary.
-    ("strongroom", &["base", "client", "crypto", "sops", "scan", "agent", "k8s", "server"]),
+    (
+        "strongroom",
+        &["base", "cloudwire", "client", "crypto", "sops", "scan", "agent", "k8s", "server"],
+    ),
     ("xtask", &[]),
 ];
 

@@ -22,7 +22,10 @@ pub struct Outside {
 pub fn specs(outside: &Outside) -> Vec<Spec> {
     vec![
         crate::approle::spec(),
+        crate::aws::spec(outside.web.clone()),
+        crate::azure::spec(outside.web.clone()),
         crate::cert::spec(outside),
+        crate::gcp::spec(outside.web.clone()),
         crate::github::spec(outside.web.clone()),
         crate::jwt::spec("jwt", outside),
         crate::jwt::spec("oidc", outside),

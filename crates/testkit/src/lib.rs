@@ -6,6 +6,7 @@
 
 pub mod certificates;
 pub mod challenges;
+pub mod clouds;
 pub mod databases;
 pub mod directory;
 pub mod files;

@@ -277,10 +277,7 @@ impl Identity {
     ) -> Result<()> {
         let directory = Directory::new(tx, namespace);
         match directory.unmerged(entity).await? {
-            Some(entity) => {
-                let now = self.store.now();
-                set_external_groups(&directory, &entity, mount, groups, now).await.map(drop)
-            }
+            Some(entity) => set_external_groups(&directory, &entity, mount, groups).await.map(drop),
             None => Ok(()),
         }
     }

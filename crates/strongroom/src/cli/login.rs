@@ -35,7 +35,8 @@ for it. Without -method a token is asked for and checked.
 
 What is secret and missing is asked for on the terminal. key=@FILE, key=- and a lone -
 keep it out of the process list. Methods: token, userpass, ldap, radius, okta,
-approle, github, cert, kubernetes, jwt, oidc; \"{bin} auth help TYPE\" tells what each takes.",
+approle, github, cert, aws, gcp, azure, kubernetes, jwt, oidc; \"{bin} auth help TYPE\" tells what
+each takes.",
         login,
     )
     .prints(Prints::FIELDS)
@@ -171,6 +172,22 @@ const METHODS: &[Method] = &[
         help: "cert: logs in by the certificate of -client-cert and -client-key.\n\n  \
                [name=ROLE]  try this role only",
         log_in: by_cert,
+    },
+    Method { name: "aws", help: super::login_aws::HELP, log_in: super::login_aws::by_aws },
+    Method {
+        name: "gcp",
+        help: "gcp: logs in by a token of a Google service account or instance.\n\n  \
+               role=ROLE    the role\n  jwt=TOKEN    the token, or jwt=@FILE; asked for if \
+               missing",
+        log_in: by_given_jwt,
+    },
+    Method {
+        name: "azure",
+        help: "azure: logs in by the token of a managed identity.\n\n  role=ROLE    the role\n  \
+               jwt=TOKEN    the token, or jwt=@FILE; asked for if missing\n  \
+               [subscription_id=ID] [resource_group_name=NAME] [vm_name=NAME] [vmss_name=NAME]\n  \
+               [resource_id=ID]  where the token is from, for roles that are bound to that",
+        log_in: by_given_jwt,
     },
     Method { name: "kubernetes", help: JWT_HELP, log_in: by_jwt },
     Method { name: "jwt", help: JWT_HELP, log_in: by_jwt },
@@ -379,7 +396,8 @@ fn auth_of_lookup(envelope: &Envelope, token: &str) -> Auth {
     }
 }
 
-fn post(http: &mut Http, path: String, body: Json) -> Result<Option<Envelope>, Fail> {
+/// Sends a login.
+pub(super) fn post(http: &mut Http, path: String, body: Json) -> Result<Option<Envelope>, Fail> {
     let answer: Result<Option<Envelope>, Error> =
         http.send(Request::put(path, body)).and_then(strongroom_client::Reply::written);
     answer.map_err(|e| Fail::server("Error authenticating", &e))
@@ -483,6 +501,23 @@ fn by_jwt(
     let mut body = json!({"jwt": jwt.expose_secret()});
     if let Some(role) = given.get("role") {
         body["role"] = role.into();
+    }
+    post(http, format!("auth/{}/login", given.mount), body)
+}
+
+/// By a token that is given, and what is said of where it is from.
+fn by_given_jwt(
+    cx: &mut Context<'_, '_>,
+    http: &mut Http,
+    given: &Given,
+) -> Result<Option<Envelope>, Fail> {
+    let role = given.required("role")?.to_owned();
+    let jwt = given.secret(cx, "jwt", "JWT (will be hidden): ")?;
+    let mut body = json!({"role": role, "jwt": jwt.expose_secret()});
+    for place in ["subscription_id", "resource_group_name", "vm_name", "vmss_name", "resource_id"] {
+        if let Some(value) = given.get(place) {
+            body[place] = value.into();
+        }
     }
     post(http, format!("auth/{}/login", given.mount), body)
 }

@@ -18,6 +18,7 @@ pub mod input;
 mod kv;
 mod lease;
 mod login;
+mod login_aws;
 mod mounts;
 mod namespace;
 mod oidc;

@@ -15,7 +15,7 @@ fn script(name: &str) {
 
 /// Runs a script of `hvac/` against a server that nobody has initialised yet, with these in its
 /// environment.
-fn script_with(name: &str, more: &[(&str, &str)]) {
+pub fn script_with(name: &str, more: &[(&str, &str)]) {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::plain(folder.path());
     script_on(&server, folder.path(), name, more);

@@ -5,6 +5,7 @@
 mod acme;
 mod certs;
 mod cli;
+mod clouds;
 mod configured;
 mod databases;
 mod disk;

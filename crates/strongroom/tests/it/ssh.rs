@@ -210,7 +210,7 @@ fn the_command_line_opens_a_session_by_a_certificate() {
     let room = &keys.room;
     room.ok(&["secrets", "enable", "-path=hosts", "ssh"]);
     let trusted = room.ok(&["write", "-field=public_key", "ssh/config/ca", "key_type=ed25519"]);
-    let authority = room.ok(&["write", "-field=public_key", "hosts/config/ca", "key_type=ec"]);
+    room.ok(&["write", "hosts/config/ca", "key_type=ec"]);
     let users = format!("allowed_users={user}");
     let role = ["write", "ssh/roles/dev", "key_type=ca", "allow_user_certificates=true", "ttl=1h"];
     room.ok(&[&role[..], &[&users, "allowed_extensions=*"]].concat());

@@ -96,7 +96,10 @@ fn what_vault_protects_needs_sudo() {
 /// All that strangers reach: without a token, or before the token is judged by policy.
 const OPEN: &[&str] = &[
     "auth/approle/login WRITE login",
+    "auth/aws/login WRITE login",
+    "auth/azure/login WRITE login",
     "auth/cert/login WRITE login",
+    "auth/gcp/login WRITE login",
     "auth/github/login WRITE login",
     "auth/jwt/login WRITE login",
     "auth/jwt/oidc/auth_url WRITE open",

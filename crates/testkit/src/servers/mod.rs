@@ -3,6 +3,7 @@
 
 pub mod dns;
 pub mod guard;
+pub mod http;
 pub mod kubernetes;
 pub mod mariadb;
 pub mod oidc;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use strongroom_crypto::digest::sha256;
 use strongroom_crypto::jws::{Algorithm, Jwk, sign_compact};
 use strongroom_crypto::keys::{Curve, KeyType, PrivateKey};
+use strongroom_testkit::directory::SimDirectory;
 use strongroom_testkit::files::SimFiles;
 use strongroom_testkit::web::SimWeb;
 use strongroom_testkit::{Got, TestNode};
@@ -81,7 +82,8 @@ fn now() -> i64 {
 impl World {
     async fn new() -> Self {
         let web = SimWeb::new();
-        let outside = Outside { web: web.clone(), files: SimFiles::new() };
+        let (files, directory) = (SimFiles::new(), SimDirectory::new());
+        let outside = Outside { web: web.clone(), files, directory };
         let specs = ["jwt", "oidc"].map(|kind| crate::jwt::spec(kind, &outside));
         let node = Arc::new(TestNode::start(specs).await);
         node.mount("jwt", "auth/jwt/").await;

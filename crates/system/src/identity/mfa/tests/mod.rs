@@ -103,6 +103,7 @@ impl Room {
             verb: Verb::Write,
             head: false,
             token: None,
+            inline: None,
             body: json!({ "password": "abc" }).to_string().into(),
             query: Vec::new(),
             upload: None,

@@ -1,0 +1,110 @@
+//! The canonical form of a request.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use super::Request;
+
+/// The canonical request over the headers `signed` (in lower case, sorted); `None` where one of them
+/// is not in the request.
+pub fn canonical_request(request: Request<'_>, signed: &[&str]) -> Option<String> {
+    let mut headers = String::new();
+    for name in signed {
+        let mut values = request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let first = spaces_once(&values.next()?.1);
+        let all = values.fold(first, |all, (_, value)| format!("{all},{}", spaces_once(value)));
+        let _ = writeln!(headers, "{name}:{all}");
+    }
+    Some(format!(
+        "{}\n{}\n{}\n{headers}\n{}\n{}",
+        request.method,
+        path(request),
+        query(request.query),
+        signed.join(";"),
+        request.payload
+    ))
+}
+
+/// A header's value without spaces around it, and with single ones inside.
+fn spaces_once(value: &str) -> String {
+    let words: Vec<&str> = value.split([' ', '\t', '\r', '\n']).filter(|w| !w.is_empty()).collect();
+    words.join(" ")
+}
+
+fn path(request: Request<'_>) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut folder = false;
+    for segment in request.path.split('/').skip(1) {
+        folder = matches!(segment, "" | "." | "..");
+        match segment {
+            "" | "." if request.normalise => {}
+            ".." if request.normalise => {
+                kept.pop();
+            }
+            segment => kept.push(segment),
+        }
+    }
+    let mut path = String::new();
+    for segment in &kept {
+        path.push('/');
+        // What is sent encoded is encoded once more, but for S3.
+        path.push_str(&if request.normalise { uri_encode(segment) } else { once_encoded(segment) });
+    }
+    if path.is_empty() || request.normalise && folder {
+        path.push('/');
+    }
+    path
+}
+
+/// Parameters by name and then value, each in one encoding.
+fn query(query: &str) -> String {
+    let mut pairs: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        *pairs.entry((once_encoded(name), once_encoded(value))).or_default() += 1;
+    }
+    let pairs = pairs
+        .into_iter()
+        .flat_map(|((name, value), times)| std::iter::repeat_n(format!("{name}={value}"), times));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+fn once_encoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, more)) = rest.split_first() {
+        let escaped =
+            more.get(..2).filter(|_| *first == b'%').and_then(|digits| hex::decode(digits).ok());
+        match escaped {
+            Some(byte) => {
+                bytes.extend(byte);
+                rest = more.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = more;
+            }
+        }
+    }
+    encoded(&bytes)
+}
+
+/// Percent-encodes all but RFC 3986's unreserved characters.
+pub fn uri_encode(text: &str) -> String {
+    encoded(text.as_bytes())
+}
+
+fn encoded(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for byte in bytes {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                out.push(char::from(*byte));
+            }
+            byte => {
+                let _ = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
+}

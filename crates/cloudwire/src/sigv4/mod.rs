@@ -1,0 +1,153 @@
+//! AWS Signature Version 4 (AWS, "Create a signed AWS API request"): signing what we send, verifying
+//! what we are sent.
+//!
+//! Invariants:
+//! * the same canonical request is signed and verified;
+//! * the secret key and what is derived from it are wiped, and signatures compared in constant time;
+//! * an `Authorization` header has each of its members once, or is refused.
+//!
+//! Whether a request is fresh is the caller's to decide: this module has no clock.
+
+mod authorization;
+mod canonical;
+#[cfg(test)]
+mod tests;
+
+use strongroom_base::{SecretString, Timestamp};
+use strongroom_crypto::{HmacKey, sha256};
+use zeroize::Zeroizing;
+
+pub use authorization::Authorization;
+pub use canonical::{canonical_request, uri_encode};
+
+/// The one algorithm.
+pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+/// How each scope ends.
+const TERMINATOR: &str = "aws4_request";
+
+/// A request as it goes over the wire, without its `Authorization`.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path as it is sent.
+    pub path: &'a str,
+    /// The query as it is sent, without its question mark.
+    pub query: &'a str,
+    /// Names and values, `host` among them. A name may be there several times.
+    pub headers: &'a [(String, String)],
+    /// The SHA-256 of the body in hex ([`hash_of`]), or what `x-amz-content-sha256` says in its place.
+    pub payload: &'a str,
+    /// Are dots and empty segments of the path resolved first? So it is for every service but S3.
+    pub normalise: bool,
+}
+
+/// Who signs.
+pub struct Credentials {
+    /// The access key id, no secret.
+    pub access_key: String,
+    /// The secret access key.
+    pub secret_key: SecretString,
+    /// The session token of temporary credentials.
+    pub session_token: Option<SecretString>,
+}
+
+/// What a signature is good for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Scope<'a> {
+    /// The day, as `20150830`.
+    pub date: &'a str,
+    /// The region.
+    pub region: &'a str,
+    /// The service's name in signatures (`sts`, `iam`).
+    pub service: &'a str,
+}
+
+impl std::fmt::Display for Scope<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}/{TERMINATOR}", self.date, self.region, self.service)
+    }
+}
+
+/// The SHA-256 of `body` in hex.
+pub fn hash_of(body: &[u8]) -> String {
+    hex::encode(sha256(body))
+}
+
+/// The value of `X-Amz-Date`: `20150830T123600Z`.
+pub fn amz_date(at: Timestamp) -> String {
+    let text = Timestamp::from_seconds(at.seconds()).to_string();
+    text.chars().filter(|c| !matches!(c, '-' | ':')).collect()
+}
+
+/// Signs `request` for `region` and `service`, all its headers included. Answers the headers to add:
+/// `X-Amz-Date`, `X-Amz-Security-Token` for temporary credentials, and `Authorization`.
+pub fn sign(
+    request: Request<'_>,
+    credentials: &Credentials,
+    region: &str,
+    service: &str,
+    at: Timestamp,
+) -> Vec<(String, String)> {
+    let date = amz_date(at);
+    let mut added = vec![("X-Amz-Date".to_owned(), date.clone())];
+    if let Some(token) = &credentials.session_token {
+        added.push(("X-Amz-Security-Token".to_owned(), token.expose_secret().clone()));
+    }
+    let headers = [request.headers, &added].concat();
+    let request = Request { headers: &headers, ..request };
+    let mut signed: Vec<String> = headers.iter().map(|(n, _)| n.to_ascii_lowercase()).collect();
+    signed.sort();
+    signed.dedup();
+    let scope = Scope { date: date.get(..8).unwrap_or_default(), region, service };
+    let signed_names: Vec<&str> = signed.iter().map(String::as_str).collect();
+    let canonical = canonical_request(request, &signed_names).unwrap_or_default();
+    let signature = signature(&canonical, &date, scope, &credentials.secret_key);
+    added.push((
+        "Authorization".to_owned(),
+        format!(
+            "{ALGORITHM} Credential={}/{scope}, SignedHeaders={}, Signature={signature}",
+            credentials.access_key,
+            signed.join(";"),
+        ),
+    ));
+    added
+}
+
+/// Did the holder of `secret_key` sign `request` as `authorization` says? The request must carry a
+/// signed `host` and a signed `X-Amz-Date` of the scope's day.
+pub fn verify(
+    request: Request<'_>,
+    authorization: &Authorization<'_>,
+    secret_key: &SecretString,
+) -> bool {
+    if !authorization.signs("host") || !authorization.signs("x-amz-date") {
+        return false;
+    }
+    let mut dates = request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case("x-amz-date"));
+    let (Some((_, date)), None) = (dates.next(), dates.next()) else { return false };
+    if !date.starts_with(authorization.scope.date) {
+        return false;
+    }
+    let Some(canonical) = canonical_request(request, &authorization.signed_headers) else {
+        return false;
+    };
+    let expected = signature(&canonical, date, authorization.scope, secret_key);
+    strongroom_crypto::constant_time_eq(expected.as_bytes(), authorization.signature.as_bytes())
+}
+
+/// The text that is signed.
+pub fn string_to_sign(canonical: &str, date: &str, scope: Scope<'_>) -> String {
+    format!("{ALGORITHM}\n{date}\n{scope}\n{}", hash_of(canonical.as_bytes()))
+}
+
+/// The signature in hex.
+fn signature(canonical: &str, date: &str, scope: Scope<'_>, secret_key: &SecretString) -> String {
+    let first = Zeroizing::new(format!("AWS4{}", secret_key.expose_secret()).into_bytes());
+    let mut key = Zeroizing::new(HmacKey::new(&first).mac(&[scope.date.as_bytes()]));
+    for part in [scope.region, scope.service, TERMINATOR] {
+        key = Zeroizing::new(HmacKey::new(&*key).mac(&[part.as_bytes()]));
+    }
+    let text = string_to_sign(canonical, date, scope);
+    hex::encode(HmacKey::new(&*key).mac(&[text.as_bytes()]))
+}
