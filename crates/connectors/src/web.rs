@@ -349,8 +349,12 @@ fn failed(host: &str, error: &reqwest::Error) -> Failure {
 mod tests {
     use std::io::{Read, Write};
     use std::net::TcpListener;
+    use std::sync::Arc;
 
-    use super::{BODY_BYTES_MAX, Call, Network, Web, check_ca};
+    use rustls_pki_types::PrivateKeyDer;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::{BODY_BYTES_MAX, Call, Network, Trust, Web, check_ca};
 
     /// A server that answers one connection with `answer`; its address.
     fn once(answer: Vec<u8>) -> String {
@@ -400,6 +404,55 @@ mod tests {
         let url = format!("http://{gone}/path?token=canary");
         let failure = Network::default().call(Call::get(url)).await.err().unwrap().to_string();
         assert!(failure.contains("can't be reached") && !failure.contains("canary"), "{failure}");
+    }
+
+    /// A server whose certificate is for `other.example`; its address, and the certificate.
+    async fn other() -> (String, String) {
+        let made = rcgen::generate_simple_self_signed(vec!["other.example".to_owned()]).unwrap();
+        let chain = vec![made.cert.der().clone()];
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                let mut head = [0; 1024];
+                let _ = stream.read(&mut head).await;
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+                let _ = stream.write_all(answer).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        (format!("https://localhost:{port}/"), made.cert.pem())
+    }
+
+    #[tokio::test]
+    async fn a_server_is_believed_by_another_name_where_that_is_said() {
+        let ((url, ca), network) = (other().await, Network::default());
+        let (_, another_ca) = other().await;
+        for (ca, names, good) in [
+            (&ca, &["other.example"][..], true),
+            (&ca, &["wrong.example", "other.example"], true),
+            (&ca, &[], false),
+            (&ca, &["wrong.example"], false),
+            (&ca, &["localhost"], false),
+            (&ca, &["no name"], false),
+            (&another_ca, &["other.example"], false),
+        ] {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            let trust = Trust { ca: ca.clone(), names };
+            let answer = network.call(Call::get(&url).trusting(&trust)).await;
+            assert_eq!(answer.is_ok(), good, "{:?}", trust.names);
+        }
     }
 
     #[test]

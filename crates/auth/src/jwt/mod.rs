@@ -33,10 +33,12 @@ mod stored;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use strongroom_base::{Error, Result};
-use strongroom_connectors::web::Web;
+use strongroom_connectors::web::{Answer, Call, Failure, Web};
 use strongroom_kernel::plug::{Class, EngineSpec, ReadCx, Spec};
+use tokio::sync::Semaphore;
 
 use crate::jwts::KeySets;
 use crate::registry::Outside;
@@ -46,11 +48,17 @@ use stored::{Prepared, Role};
 /// What begins the text of a refused login of a person; user interfaces look for it.
 const LOGIN_FAILED: &str = "Vault login failed.";
 
+/// Questions of one mount to its provider at a time: strangers cause them.
+const QUESTIONS_AT_A_TIME: usize = 32;
+/// How long a question waits for its turn.
+const TURN: Duration = Duration::from_secs(5);
+
 /// A mount.
 pub struct Jwt {
     web: Arc<dyn Web>,
     documents: Arc<KeySets>,
     flows: Arc<Flows>,
+    asking: Semaphore,
 }
 
 /// The surface, under the name `kind` (`jwt` or `oidc`).
@@ -59,7 +67,8 @@ pub fn spec(kind: &'static str, outside: &Outside) -> Spec {
     let documents = Arc::new(KeySets::new(web.clone()));
     let open = move |_: &_| {
         let (web, documents) = (web.clone(), documents.clone());
-        Ok(Jwt { web, documents, flows: Arc::default() })
+        let asking = Semaphore::new(QUESTIONS_AT_A_TIME);
+        Ok(Jwt { web, documents, flows: Arc::default(), asking })
     };
     let spec = EngineSpec::new(kind, Class::Auth, open);
     let spec = login::add(spec);
@@ -71,6 +80,17 @@ pub fn spec(kind: &'static str, outside: &Outside) -> Spec {
     spec.case_insensitive("name")
         .docs("Programs log in by a signed token, people by an OpenID provider.")
         .build()
+}
+
+impl Jwt {
+    /// Asks the provider, in turn.
+    async fn question(&self, call: Call) -> Result<Answer, Failure> {
+        let turn = tokio::time::timeout(TURN, self.asking.acquire()).await;
+        let Ok(Ok(_turn)) = turn else {
+            return Err(Failure::new("too many logins wait for the provider"));
+        };
+        self.web.call(call).await
+    }
 }
 
 /// The configuration, for logins.

@@ -160,7 +160,7 @@ impl Jwt {
                 SecretString::new(format!("Basic {}", STANDARD.encode(both.expose_secret())));
             call = call.header(http::header::AUTHORIZATION, value.expose_secret())?;
         }
-        self.web.call(call).await
+        self.question(call).await
     }
 
     /// Exchanges a code for tokens. The ID token is verified.
@@ -328,7 +328,7 @@ impl Jwt {
     async fn add_user_info(&self, config: &Config, provider: &Provider, proven: &mut Proven) {
         let call = Call::get(&provider.userinfo).trusting(&config.trust());
         let Ok(call) = call.bearer(proven.access_token.expose_secret()) else { return };
-        let Ok(answer) = self.web.call(call).await else { return };
+        let Ok(answer) = self.question(call).await else { return };
         if !answer.is_success() {
             return;
         }

@@ -78,7 +78,7 @@ impl Jwt {
             Error::new(ErrorKind::Upstream, format!("unable to call Microsoft Graph API: {f}"))
         };
         let call = call.bearer(access).map_err(unreachable)?;
-        let answer = self.web.call(call).await.map_err(unreachable)?;
+        let answer = self.question(call).await.map_err(unreachable)?;
         if !answer.is_success() {
             return Err(failed("Microsoft Graph API refused"));
         }

@@ -5,8 +5,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use strongroom_testkit::servers::oidc::{CLIENT_ID, CLIENT_SECRET, Provider};
 use strongroom_testkit::servers::postgresql;
 
+use crate::oidc::Issuer;
 use crate::product::Server;
 
 fn script(name: &str) {
@@ -100,4 +102,23 @@ fn ssh_passwords_and_certificates() {
 #[test]
 fn certificates() {
     script("pki.py");
+}
+
+#[test]
+fn logins_by_a_provider() {
+    let provider = Provider::start(&["http://localhost:8250/oidc/callback"], &[]);
+    let issuer = Issuer::start();
+    let claims = serde_json::json!({
+        "iss": "https://ci.example", "aud": "vault", "sub": "job-7", "branch": "main",
+    });
+    script_with(
+        "providers.py",
+        &[
+            ("ISSUER", &provider.issuer),
+            ("CLIENT_ID", CLIENT_ID),
+            ("CLIENT_SECRET", CLIENT_SECRET),
+            ("PUBLIC_KEY", &issuer.public_key()),
+            ("JWT", &issuer.sign(&claims)),
+        ],
+    );
 }

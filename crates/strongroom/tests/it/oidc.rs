@@ -332,13 +332,14 @@ fn the_command_line_logs_people_in() {
 }
 
 /// An issuer as a CI service is one: an OpenID configuration, keys, and whatever it signs.
-struct Issuer {
+pub struct Issuer {
     url: String,
     key: PrivateKey,
 }
 
 impl Issuer {
-    fn start() -> Self {
+    /// Starts one on a port of its own.
+    pub fn start() -> Self {
         let key = PrivateKey::generate(KeyType::Rsa(2048)).unwrap();
         let jwk = Jwk::of(key.public().unwrap()).unwrap_or_else(|e| panic!("{e:?}"));
         let mut jwk: Json = serde_json::from_str(jwk.canonical()).unwrap();
@@ -371,8 +372,13 @@ impl Issuer {
         Self { url, key }
     }
 
+    /// Its key as PEM.
+    pub fn public_key(&self) -> String {
+        self.key.public().unwrap().to_pem()
+    }
+
     /// A token with these claims beside those that all of them have.
-    fn sign(&self, claims: &Json) -> String {
+    pub fn sign(&self, claims: &Json) -> String {
         let now = Command::new("date").arg("+%s").output().unwrap();
         let now: i64 = text(now.stdout).trim().parse().unwrap();
         let mut all = json!({

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::jwt::QUESTIONS_AT_A_TIME;
 use crate::jwt::flows::{FLOW_SECONDS, FLOWS_MAX};
 
 /// A mount that logs people in by the provider, with the role `dev`.
@@ -456,6 +457,32 @@ async fn a_flood_of_logins_leaves_others_alone() {
     (world.said.lock().claims, world.said.lock().challenge) = (claims, challenge);
     let got = world.end(&p["state"], "good-code", "&client_nonce=n").await;
     assert_eq!(got.status, 200, "{got:?}");
+}
+
+/// Threat: a provider that does not answer is not asked by all who come.
+#[tokio::test]
+async fn so_many_ask_the_provider_at_a_time_and_the_others_wait() {
+    let world = world_of(json!({}), json!({"callback_mode": "device"})).await;
+    let device = format!("{ISSUER}/device");
+    let begin = |node: Arc<TestNode>| async move {
+        let body = json!({"role": "dev", "client_nonce": "n"});
+        node.call("WRITE", "auth/jwt/oidc/auth_url", "", body).await.status
+    };
+    assert_eq!(begin(world.node.clone()).await, 200);
+    let release = world.web.hold(&device);
+    let begun = (0..QUESTIONS_AT_A_TIME + 8).map(|_| tokio::spawn(begin(world.node.clone())));
+    let begun: Vec<_> = begun.collect();
+    while world.web.calls(&device) < QUESTIONS_AT_A_TIME + 1 {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(world.web.calls(&device), QUESTIONS_AT_A_TIME + 1);
+    drop(release);
+    for status in begun {
+        assert_eq!(status.await.unwrap(), 200);
+    }
 }
 
 #[tokio::test]
