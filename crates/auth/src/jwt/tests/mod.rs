@@ -1,5 +1,6 @@
 //! The method through the whole pipeline, with a provider that the test owns.
 
+mod fuzz;
 mod people;
 mod settings;
 mod tokens;
