@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use strongroom_testkit::servers::oidc::{CLIENT_ID, CLIENT_SECRET, Provider};
-use strongroom_testkit::servers::postgresql;
+use strongroom_testkit::servers::{postgresql, slapd};
 
 use crate::oidc::Issuer;
 use crate::product::Server;
@@ -85,6 +85,21 @@ fn accounts_in_databases_and_their_leases() {
             ("DATABASE_PORT", &database.port().to_string()),
             ("DATABASE_NAME", postgresql::ADMIN),
             ("DATABASE_PASSWORD", postgresql::PASSWORD),
+        ],
+    );
+}
+
+#[test]
+fn logins_by_a_directory_and_by_github() {
+    let directory = slapd::Slapd::start();
+    script_with(
+        "ldap.py",
+        &[
+            ("LDAP_URL", &directory.url()),
+            ("LDAP_KEEPER_PASSWORD", slapd::KEEPER_PASSWORD),
+            ("LDAP_ANN_PASSWORD", slapd::ANN_PASSWORD),
+            ("LDAP_BOB_PASSWORD", slapd::BOB_PASSWORD),
+            ("GITHUB_URL", &crate::ldap::github()),
         ],
     );
 }

@@ -197,7 +197,7 @@ fn tls_and_several_servers() {
 }
 
 /// Answers as GitHub's API does for the token `ghp_good` of Ann, in the organisation 7.
-fn github() -> String {
+pub fn github() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}/api/v3/", listener.local_addr().unwrap());
     std::thread::spawn(move || {
