@@ -144,7 +144,8 @@ refused("not bound", wrong, "not authorized", client().auth.gcp.login, "app", gc
 root.auth.gcp.create_role("vm", "gce", None, bound_zones=["europe-west1-b"], bound_labels=["a:b"])
 made = client().auth.gcp.login("vm", gcp["instance"])["auth"]
 check("instance", made["metadata"]["instance_name"], "web")
-refused("audience", wrong, "'aud'", client().auth.gcp.login, "vm", gcp["token"])
+refused("an account's", wrong, "no key of Google's", client().auth.gcp.login, "vm", gcp["token"])
+refused("audience", wrong, "'aud'", client().auth.gcp.login, "app", gcp["instance"])
 root.auth.gcp.edit_labels_on_gce_role("vm", add=["c:d"])
 refused("label", wrong, "missing bound label", client().auth.gcp.login, "vm", gcp["instance"])
 
