@@ -36,7 +36,7 @@ pub fn is_region(text: &str) -> bool {
                 && first.len() >= 2
                 && letters(first)
                 && !middle.is_empty()
-                && middle.iter().all(|p| letters(&p))
+                && middle.iter().all(letters)
                 && matches!(last.len(), 1 | 2)
                 && last.bytes().all(|b| b.is_ascii_digit())
         }
