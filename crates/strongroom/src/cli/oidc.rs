@@ -34,15 +34,18 @@ const NONCE_CHARACTERS: usize = 20;
 const POLL_SECONDS_MAX: u64 = 600;
 
 /// What `auth help` says.
-pub const HELP: &str = "oidc: logs a person in by an OpenID provider, in a browser.\n\n  \
-     [role=ROLE]             the configured one if missing\n  \
-     [callbackmode=client]   client: the browser comes back to this program; direct: to the\n  \
-                             server; device: nowhere, and the login is confirmed elsewhere\n  \
-     [listenaddress=localhost] [port=8250]  where this program listens\n  \
-     [callbackmethod=http] [callbackhost=localhost] [callbackport=PORT]  where the browser is\n  \
-                             sent, if that is another place; the server's own if direct\n  \
-     [skip_browser=false]    only print the address\n  \
-     [abort_on_error=false]  end where no browser can be started";
+pub const HELP: &str = concat!(
+    "oidc: logs a person in by an OpenID provider, in a browser.\n\n",
+    "  [role=ROLE]                 the configured one if missing\n",
+    "  [callbackmode=client]       client: the browser comes back to this program; direct:\n",
+    "                              to the server; device: nowhere, confirmed elsewhere\n",
+    "  [listenaddress=localhost]   where this program listens, with [port=8250]\n",
+    "  [callbackmethod=http]       where the browser is sent if that is another place, with\n",
+    "                              [callbackhost=HOST] and [callbackport=PORT]; the server's\n",
+    "                              own if direct\n",
+    "  [skip_browser=false]        only print the address\n",
+    "  [abort_on_error=false]      end where no browser can be started",
+);
 
 /// Logs in.
 pub fn log_in(
