@@ -17,6 +17,9 @@ const FILTER_WARNING: &str = "userfilter configured does not consider userattr a
 const NULL_BIND_WARNING: &str =
     "deny_null_bind=false has no effect: a login with an empty password is always refused";
 
+const MIXED_WARNING: &str = "url names ldaps:// servers and, without starttls, ldap:// ones: whoever keeps the first from \
+     being reached gets passwords in clear text";
+
 fields! {
     /// Says where the directory is, and how users and groups are found in it.
     pub struct PutConfig {
@@ -140,6 +143,11 @@ impl Command<PutConfig> for Ldap {
         check(cx, &config)?;
         let mut warnings = config.token.apply(op.token)?;
         warnings.extend(filter_warning(&config));
+        let addresses = config.addresses().unwrap_or_default();
+        let encrypted = addresses.iter().filter(|address| address.encrypted).count();
+        if !config.starttls && encrypted > 0 && encrypted < addresses.len() {
+            warnings.push(MIXED_WARNING.to_owned());
+        }
         if op.deny_null_bind == Some(false) {
             warnings.push(NULL_BIND_WARNING.to_owned());
         }

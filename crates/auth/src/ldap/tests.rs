@@ -159,6 +159,9 @@ async fn what_a_configuration_refuses() {
     assert!(got.body["warnings"][0].as_str().unwrap().contains("colliding entity aliases"));
     let got = room.must("config", json!({ "userfilter": "", "deny_null_bind": false })).await;
     assert!(got.body["warnings"][0].as_str().unwrap().contains("always refused"));
+    let got = room.must("config", json!({ "url": "ldaps://a,ldap://b" })).await;
+    assert!(got.body["warnings"][0].as_str().unwrap().contains("clear text"));
+    assert_eq!(room.must("config", json!({ "starttls": true })).await.status, 204);
 }
 
 #[tokio::test]
