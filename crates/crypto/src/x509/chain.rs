@@ -14,7 +14,7 @@ use crate::keys::Hash;
 /// Certificates of one chain.
 const DEPTH_MAX: usize = 10;
 /// Signatures looked at for one certificate.
-const SIGNATURES_MAX: usize = 100;
+const SIGNATURES_MAX: usize = 32;
 /// Chains that are found of one certificate.
 const CHAINS_MAX: usize = 16;
 

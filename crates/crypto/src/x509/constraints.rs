@@ -235,4 +235,33 @@ mod tests {
         }
         assert!(Held { form: 0, value: vec![] }.is_within(b"", true).is_err());
     }
+
+    /// Whatever bit of a constraint is changed: no panic, and no name that was not allowed.
+    #[test]
+    fn broken_constraints_allow_nothing_more() {
+        use crate::keys::{Curve, Hash, KeyType, PrivateKey};
+        use crate::x509::{Extension, SignatureAlgorithm, Template};
+        let key = PrivateKey::generate(KeyType::Ec(Curve::P256)).unwrap();
+        let names = [GeneralName::Dns("evil.test".to_owned())];
+        let template = Template {
+            serial: vec![1],
+            issuer: Name::empty(),
+            subject: Name::empty(),
+            not_before: 0,
+            not_after: 1,
+            spki: key.public().unwrap().spki_der().to_vec(),
+            extensions: vec![Extension::alt_names(&names, true).unwrap()],
+        };
+        let leaf = template.sign(&key, SignatureAlgorithm::Ecdsa(Hash::Sha256)).unwrap();
+        let good = Extension::permitted_domains(&["a.example".to_owned()]).unwrap().value;
+        assert_eq!(judge(&good, &leaf), Ok(false));
+        for at in 0..good.len() {
+            assert_ne!(judge(&good[..at], &leaf), Ok(true));
+            for bit in 0..8 {
+                let mut changed = good.clone();
+                changed[at] ^= 1 << bit;
+                let _ = judge(&changed, &leaf);
+            }
+        }
+    }
 }

@@ -18,7 +18,8 @@ fn now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
 }
 
-/// A server with a plain listener, by which it is set up, and one with TLS.
+/// A server with a plain listener, by which it is set up, and one with TLS at another address: two
+/// may not have the same one.
 struct Room {
     server: Server,
     root: String,
@@ -49,13 +50,13 @@ impl Room {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path();
-        let host = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let host = rcgen::generate_simple_self_signed(vec!["127.0.0.2".to_owned()]).unwrap();
         std::fs::write(home.join("server.pem"), host.cert.pem()).unwrap();
         std::fs::write(home.join("server.key"), host.signing_key.serialize_pem()).unwrap();
         let mut settings = product::settings(home);
         let plain = settings["listener"].clone();
         settings["listener"] = json!([plain, { "tcp": {
-            "address": "localhost:0",
+            "address": "127.0.0.2:0",
             "tls_cert_file": home.join("server.pem"),
             "tls_key_file": home.join("server.key"),
         }}]);
@@ -136,7 +137,6 @@ impl Room {
 const INVALID: &str = "invalid certificate or no client certificate supplied";
 const NO_CHAIN: &str = "no chain matching all constraints";
 
-/// A second listener has to have another address than the first, and IPv4: localhost may be both.
 #[test]
 fn whom_a_certificate_lets_in() {
     let room = Room::new();
@@ -381,6 +381,48 @@ fn hvac_logs_in() {
         ],
     );
     room.server.stop();
+}
+
+/// A proxy that ends TLS says whose certificate it saw. From anybody else nothing of it is believed.
+#[test]
+fn a_proxy_passes_certificates_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let mut settings = product::settings(home);
+    let listener = |address: &str, proxies: &str| {
+        json!({ "tcp": {
+            "address": address,
+            "tls_disable": true,
+            "x_forwarded_for_authorized_addrs": proxies,
+            "x_forwarded_for_reject_not_present": false,
+            "x_forwarded_for_reject_not_authorized": false,
+            "x_forwarded_for_client_cert_header": "Client-Cert",
+            "x_forwarded_for_client_cert_decoders": ["RFC9440"],
+        }})
+    };
+    settings["listener"] = json!([listener("127.0.0.1:0", "10.9.9.9"), listener("127.0.0.2:0", "127.0.0.0/8")]);
+    let server = Server::start(home, &settings);
+    let root = server.init().root;
+    let authority = Owner::root(now(), "clients");
+    server.must("POST", "sys/auth/cert", &root, &json!({ "type": "cert" }));
+    let entry = json!({ "certificate": authority.pem() });
+    server.must("POST", "auth/cert/certs/web", &root, &entry);
+    let kim = authority.issue(&Wish::client(now(), "kim"));
+    let shown = base64::engine::general_purpose::STANDARD.encode(kim.der());
+    let login = |address: &str| {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--show-error", "--max-time", "60", "--data", "{}"]);
+        curl.args(["--header", &format!("Client-Cert: :{shown}:")]);
+        curl.args(["--header", "X-Forwarded-For: 10.1.2.3"]);
+        curl.arg(format!("http://{address}/v1/auth/cert/login"));
+        let done = curl.env("NO_PROXY", "*").output().expect("curl is installed");
+        serde_json::from_slice::<Json>(&done.stdout).expect("an answer")
+    };
+    let believed = login(&server.addresses[1]);
+    assert_eq!(believed["auth"]["metadata"]["common_name"], "kim", "{believed}");
+    let stranger = login(&server.addresses[0]);
+    assert_eq!(stranger["errors"][0], "no client certificate found", "{stranger}");
+    server.stop();
 }
 
 /// A header that carries one parameter of a login.
