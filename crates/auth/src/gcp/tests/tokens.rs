@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use strongroom_testkit::clouds::google::Account;
+use strongroom_testkit::servers::http::Asked;
 
 use super::{API, CRM, IAM, TOKEN, World, refused};
 
@@ -160,6 +161,32 @@ async fn without_google_nobody_logs_in() {
     fresh.web.down(API);
     let token = fresh.google.account_token(&app, "app", 600);
     refused(&fresh.login("app", &token).await, 502, "the provider's keys can't be had");
+}
+
+#[tokio::test]
+async fn strangers_can_not_wear_google_out() {
+    // Threat: what strangers can make the server do is bounded in total.
+    let world = World::new().await;
+    let app = world.app().await;
+    let token = || world.google.account_token(&app, "app", 600);
+    let stranger = strongroom_testkit::clouds::Signer::new("unknown");
+    let certs = format!("{API}oauth2/v3/certs");
+    for n in 0..300 {
+        let claims = json!({ "sub": n.to_string(), "aud": "vault/app", "exp": world.now() + 60 });
+        let got = world.login("app", &stranger.sign(&claims)).await;
+        assert!(got.status >= 400 && got.body["auth"].is_null(), "{got:?}");
+    }
+    assert!(world.web.calls(&certs) <= 2, "{}", world.web.calls(&certs));
+    // One that gives no access token is asked once for all who want one in the next seconds.
+    world.web.answer(TOKEN, 500, "{}");
+    for _ in 0..5 {
+        refused(&world.login("app", &token()).await, 502, "Google gives no access token");
+    }
+    assert_eq!(world.web.calls(TOKEN), 1);
+    let google = world.google.clone();
+    world.web.serve(TOKEN, move |call| google.answer(&Asked::of(call)).into_answer());
+    world.node.clock.advance(crate::access_tokens::RETRY_SECONDS);
+    assert_eq!(world.login("app", &token()).await.status, 200);
 }
 
 #[tokio::test]
