@@ -328,9 +328,8 @@ impl PkiEngine {
                 // No root is on its own list (RFC 5280 §5: it could not be believed), and an issuer
                 // that was also revoked by its number is there already. An intermediate's own number
                 // is its parent's, and may be one of its own as well.
-                if !(is_root && serial == own.serial())
-                    && !entries.iter().take(issuers).any(|e| e.serial == serial)
-                {
+                let is_own = is_root && serial == own.serial();
+                if !is_own && !entries.iter().take(issuers).any(|e| e.serial == serial) {
                     entries.push(CrlEntry::new(serial, revoked.at.seconds()));
                 }
             }

@@ -303,7 +303,9 @@ fn the_command_line_opens_a_session_by_a_password() {
     let script = format!("#!/bin/sh\necho \"$SSHPASS $*\" > {}\nexit $CODE\n", told.display());
     let sshpass = keys.file("sshpass", &script);
     std::fs::set_permissions(&sshpass, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", keys.path("").display(), std::env::var("PATH").unwrap());
+    let own = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::iter::once(keys.path("")).chain(std::env::split_paths(&own));
+    let path = std::env::join_paths(path).unwrap();
     let session = |code: &str, more: &[&str]| {
         let words = [&["ssh", "-mode=otp", "-role=otp"][..], more].concat();
         let done =
