@@ -400,7 +400,8 @@ fn a_proxy_passes_certificates_on() {
             "x_forwarded_for_client_cert_decoders": ["RFC9440"],
         }})
     };
-    settings["listener"] = json!([listener("127.0.0.1:0", "10.9.9.9"), listener("127.0.0.2:0", "127.0.0.0/8")]);
+    settings["listener"] =
+        json!([listener("127.0.0.1:0", "10.9.9.9"), listener("127.0.0.2:0", "127.0.0.0/8")]);
     let server = Server::start(home, &settings);
     let root = server.init().root;
     let authority = Owner::root(now(), "clients");
