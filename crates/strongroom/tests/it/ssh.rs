@@ -226,6 +226,7 @@ fn the_command_line_opens_a_session_by_a_certificate() {
     let (private, port) = (key.display().to_string(), sshd.port().to_string());
     let alias = format!("HostKeyAlias={HOST}");
     let target = format!("{user}@127.0.0.1");
+    let temporary = tempfile::tempdir().unwrap();
     let ssh = program("ssh", "openssh-client").display().to_string();
     let session = |flags: &[&str]| {
         let own = ["ssh", "-mode=ca", "-private-key-path", &private, "-ssh-executable", &ssh];
@@ -247,7 +248,8 @@ fn the_command_line_opens_a_session_by_a_certificate() {
             &target,
         ];
         let words = [&own[..], flags, &["--"], &options[..], &["echo in"]].concat();
-        let done = room.run(&room.root, &words);
+        let mut command = room.command(&room.root, &words);
+        let done = command.env("TMPDIR", temporary.path()).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).trim().to_owned();
         (done.status.code(), text(done.stdout), text(done.stderr))
     };
@@ -279,8 +281,7 @@ fn the_command_line_opens_a_session_by_a_certificate() {
         let done = session(flags);
         assert!(done.0 == Some(1) && done.2.contains(why), "{flags:?}: {done:?}");
     }
-    let left = std::fs::read_dir(std::env::temp_dir()).unwrap().flatten();
-    let left = left.filter(|entry| entry.path().join("signed-cert.pub").exists());
+    let left = std::fs::read_dir(temporary.path()).unwrap();
     assert_eq!(left.count(), 0, "nothing is left behind");
 }
 
