@@ -127,13 +127,11 @@ impl Owner {
 
     /// Its revocation list.
     pub fn list(&self, from: i64, until: i64, revoked: &[&Owner]) -> Vec<u8> {
-        let entries = revoked
-            .iter()
-            .map(|one| CrlEntry {
-                serial: one.certificate.serial().to_vec(),
-                revoked: from,
-                extensions: Vec::new(),
-            });
+        let entries = revoked.iter().map(|one| CrlEntry {
+            serial: one.certificate.serial().to_vec(),
+            revoked: from,
+            extensions: Vec::new(),
+        });
         let template = CrlTemplate {
             issuer: self.certificate.subject.clone(),
             this_update: from,
