@@ -148,13 +148,13 @@ const MUTANTS: &[Mutant] = &[
         name: "audit-line-dropped",
         file: "crates/kernel/src/pipeline/record.rs",
         before: "        let recorded = services.audit.record(&entry).await;
-        self.finish_uses().await;",
+        self.count_login(false);",
         after: "        let recorded = if self.token.is_some() && refused.trace.is_some() {
             Ok(String::new())
         } else {
             services.audit.record(&entry).await
         };
-        self.finish_uses().await;",
+        self.count_login(false);",
         caught_by: CaughtBy::Simulator,
     },
     Mutant {

@@ -77,6 +77,8 @@ pub struct Call {
     pub ca: String,
     /// Names, one of which the server's certificate must have; empty stands for the one in the URL.
     pub names: Vec<String>,
+    /// Bytes of the answer's body, at most.
+    pub body_max: usize,
 }
 
 impl Call {
@@ -89,6 +91,7 @@ impl Call {
             body: Secret::new(Vec::new()),
             ca: String::new(),
             names: Vec::new(),
+            body_max: BODY_BYTES_MAX,
         }
     }
 
@@ -103,6 +106,13 @@ impl Call {
     #[must_use]
     pub fn with_ca(mut self, ca: &str) -> Self {
         ca.clone_into(&mut self.ca);
+        self
+    }
+
+    /// With another bound for the answer's body, in bytes.
+    #[must_use]
+    pub fn with_body_max(mut self, bytes: usize) -> Self {
+        self.body_max = bytes;
         self
     }
 
@@ -323,7 +333,7 @@ impl Web for Network {
             let (status, headers) = (response.status().as_u16(), response.headers().clone());
             let mut body = BytesMut::new();
             while let Some(piece) = response.chunk().await.map_err(|e| failed(&host, &e))? {
-                if body.len() + piece.len() > BODY_BYTES_MAX {
+                if body.len() + piece.len() > call.body_max {
                     return Err(Failure::new(format!("the answer of {host} is too long")));
                 }
                 body.extend_from_slice(&piece);

@@ -89,7 +89,11 @@ impl Web for SimWeb {
                 fitting.max_by_key(|(url, _)| url.len()).map(|(_, service)| service.clone())
             };
             let service = service.ok_or_else(|| Failure::new("nobody answers there"))?;
-            Ok(service(&call))
+            let answer = service(&call);
+            if answer.body.len() > call.body_max {
+                return Err(Failure::new("the answer is too long"));
+            }
+            Ok(answer)
         })
     }
 }

@@ -21,6 +21,8 @@ use super::stored::{self, Entry, RevocationList, Source};
 const CRL_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Lists of a mount: each login looks into all of them.
 const CRLS_MAX: usize = 256;
+/// Seconds after which a list is fetched again at the latest, however long it says to be the newest.
+const LATEST_SECONDS: i64 = 24 * 3_600;
 /// Seconds until a list is fetched again that says nothing of its next one.
 const AGAIN_SECONDS: i64 = 3_600;
 
@@ -128,14 +130,21 @@ pub(super) fn read(bytes: &[u8]) -> Result<Crl> {
         }
         Err(_) => bytes.to_vec(),
     };
-    Crl::from_der(&der).map_err(|e| unread().because(e))
+    let list = Crl::from_der(&der).map_err(|e| unread().because(e))?;
+    if list.is_complete() {
+        return Ok(list);
+    }
+    Err(Error::bad_request("the CRL does not tell of all certificates of its issuer"))
 }
 
 /// Fetches the list at `url`.
 pub(super) async fn fetch(web: &dyn web::Web, url: &str) -> Result<Crl> {
     let failed =
         |why: String| Error::new(ErrorKind::Upstream, format!("error fetching the CRL: {why}"));
-    let answer = web.call(Call::get(url)).await.map_err(|e| failed(e.to_string()))?;
+    let answer = web
+        .call(Call::get(url).with_body_max(CRL_BYTES_MAX))
+        .await
+        .map_err(|e| failed(e.to_string()))?;
     if answer.status != 200 {
         return Err(failed(format!("unexpected response code {}", answer.status)));
     }
@@ -169,9 +178,13 @@ pub(super) async fn record(
     let source = url.map(|url| Source {
         url: url.to_owned(),
         valid_until: crl.next_update,
-        due: if crl.next_update > now { crl.next_update } else { now + AGAIN_SECONDS },
+        due: match crl.next_update {
+            next if next > now => next.min(now + LATEST_SECONDS),
+            _ => now + AGAIN_SECONDS,
+        },
     });
-    Ok(RevocationList { serials, this_update: crl.this_update, source })
+    let (this_update, issuer) = (crl.this_update, crl.issuer.der().to_vec());
+    Ok(RevocationList { serials, this_update, source, issuer, signed })
 }
 
 impl Command<PutCrl> for Cert {
@@ -184,7 +197,7 @@ impl Command<PutCrl> for Cert {
                 return Err(Error::bad_request("empty CRL url"));
             }
             (None, Some(url)) => {
-                let fetched = cx.away(fetch(&*self.web, &url)).await?;
+                let fetched = cx.outside(fetch(&*self.web, &url)).await?;
                 (fetched, Some(url))
             }
             (None, None) => {

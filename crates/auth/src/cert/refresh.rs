@@ -87,6 +87,13 @@ impl Cert {
                 Ok(fresh) if fresh.this_update < list.this_update => {
                     Err("it is older than the one before".to_owned())
                 }
+                // Nor is the list of somebody else one of this issuer, nor one that nobody signed.
+                Ok(fresh) if !list.issuer.is_empty() && fresh.issuer != list.issuer => {
+                    Err("it is of another issuer than the one before".to_owned())
+                }
+                Ok(fresh) if list.signed && !fresh.signed => {
+                    Err("it is not signed by an authority of the mount".to_owned())
+                }
                 Ok(fresh) => Ok(fresh),
                 Err(e) => Err(e.to_string()),
             },
@@ -101,11 +108,7 @@ impl Cert {
                 tracing::warn!(crl = %name, %why, "a revocation list could not be fetched again");
                 let due = cx.now().seconds() + BACK_OFF_SECONDS;
                 let source = Some(Source { due, ..source.clone() });
-                RevocationList {
-                    source,
-                    serials: list.serials.clone(),
-                    this_update: list.this_update,
-                }
+                RevocationList { source, ..list.clone() }
             }
         };
         cx.edit().put_named(0, name, &record)?;

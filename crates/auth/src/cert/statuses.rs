@@ -89,7 +89,7 @@ impl Cert {
         }
         let question = Question { certificate, issuer };
         let asked = tokio::time::timeout(TOTAL, self.ask(question, entry, now));
-        let told = match cx.away(asked).await {
+        let told = match cx.outside(asked).await {
             Ok(Ok(told)) => told,
             Ok(Err(why)) => return Ok(Standing::Unknown(why)),
             Err(_) => return Ok(Standing::Unknown("no responder answered in time".to_owned())),

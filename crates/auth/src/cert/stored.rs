@@ -112,6 +112,12 @@ pub struct RevocationList {
     pub this_update: i64,
     /// Where it comes from, unless it was handed in.
     pub source: Option<Source>,
+    /// Whose it is, DER.
+    #[serde(default)]
+    pub issuer: Vec<u8>,
+    /// Did an authority of the mount sign it?
+    #[serde(default)]
+    pub signed: bool,
 }
 
 impl Record for RevocationList {

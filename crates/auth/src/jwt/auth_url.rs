@@ -124,7 +124,7 @@ impl Jwt {
         }
         if config.posts_forms() {
             // A user interface begins at its own address, but only this server takes forms.
-            uri = uri.replacen("ui/vault", "v1", 1);
+            uri = with_form_path(&uri);
         }
         let provider = self.provider(config, cx.now()).await?;
         let verifier = if config.is_implicit() { String::new() } else { random(cx.rng()) };
@@ -202,4 +202,34 @@ fn address(
     pairs.extend([("response_type", response_type), ("scope", &scope), ("state", state)]);
     let joint = if provider.authorization.contains('?') { '&' } else { '?' };
     format!("{}{joint}{}", provider.authorization, form::encode(&pairs).expose_secret())
+}
+
+/// `uri` with the API's path in place of the user interface's; its host stays what was allowed.
+fn with_form_path(uri: &str) -> String {
+    let host = uri.find("://").map_or(0, |at| at + "://".len());
+    let path = uri[host..].find('/').map_or(uri.len(), |at| host + at);
+    let (host, path) = uri.split_at(path);
+    format!("{host}{}", path.replacen("/ui/vault/", "/v1/", 1))
+}
+
+#[cfg(test)]
+mod form_tests {
+    #[test]
+    fn the_host_stays() {
+        for (uri, with) in [
+            (
+                "https://h:8200/ui/vault/auth/o/oidc/callback",
+                "https://h:8200/v1/auth/o/oidc/callback",
+            ),
+            (
+                "https://webui/vault/auth/o/oidc/callback",
+                "https://webui/vault/auth/o/oidc/callback",
+            ),
+            ("https://ui/vault/ui/vault/auth", "https://ui/vault/v1/auth"),
+            ("https://h", "https://h"),
+            ("http://localhost:8250/oidc/callback", "http://localhost:8250/oidc/callback"),
+        ] {
+            assert_eq!(super::with_form_path(uri), with);
+        }
+    }
 }

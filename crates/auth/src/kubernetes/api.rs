@@ -73,26 +73,27 @@ fn unreadable() -> Error {
 
 impl Kubernetes {
     /// The API server of a configuration. What the pod has is read anew each time: Kubernetes changes
-    /// it.
+    /// it. The pod's own token goes to nobody but who the pod's own authority vouches for: whoever may
+    /// configure a mount could else have it sent to a server of theirs, and act in the cluster by it.
     pub(super) async fn api(&self, config: &Config) -> Result<Api<'_>> {
         let local = !config.disable_local_ca_jwt;
-        let mut ca = config.ca_cert.clone();
-        if ca.is_empty() && local {
-            let pod = self.files.read(POD_CA).await;
-            ca = pod.map_or_else(String::new, |text| text.expose_secret().clone());
-        }
+        let url = url_of(&config.host)?;
+        let pod_ca = if local { self.files.read(POD_CA).await } else { None };
+        let pod_ca = pod_ca.map_or_else(String::new, |text| text.expose_secret().clone());
+        let ca = if config.ca_cert.is_empty() { &pod_ca } else { &config.ca_cert }.clone();
+        let is_own = ca.trim() == pod_ca.trim() && url.starts_with("https://");
         // Nothing would stand for every authority that the machine trusts.
         if ca.trim().is_empty() {
             return Err(misconfigured("the authority of the API server is not there any more"));
         }
         let mut reviewer = Some(SecretString::new(config.token_reviewer_jwt.clone()));
         if config.token_reviewer_jwt.is_empty() {
-            reviewer = if local { self.files.read(POD_TOKEN).await } else { None };
+            reviewer = if local && is_own { self.files.read(POD_TOKEN).await } else { None };
         }
         let reviewer = reviewer
             .map(|token| SecretString::new(token.expose_secret().trim().to_owned()))
             .filter(|token| !token.expose_secret().is_empty());
-        Ok(Api { web: &*self.web, url: url_of(&config.host)?, ca, reviewer })
+        Ok(Api { web: &*self.web, url, ca, reviewer })
     }
 }
 

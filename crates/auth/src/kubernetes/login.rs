@@ -74,19 +74,23 @@ impl Login<LogIn> for Kubernetes {
         if by_labels && role.selector.is_empty() {
             return Err(not_authorized());
         }
-        let turn = tokio::time::timeout(TURN, self.asking.acquire()).await;
-        let _turn = turn
-            .map_err(|_| Error::unavailable("too many logins wait for the Kubernetes API"))?
-            .map_err(Error::internal)?;
-        let api = self.api(&config).await?;
-        let reviewed = review(&api, jwt, &role, &account).await?;
-        if by_labels {
-            check_labels(&api, &role, &reviewed).await?;
-        }
-        let mut metadata = BTreeMap::new();
-        if config.use_annotations_as_alias_metadata {
-            metadata = annotated(&api, &reviewed, jwt).await?;
-        }
+        let asked = async {
+            let turn = tokio::time::timeout(TURN, self.asking.acquire()).await;
+            let _turn = turn
+                .map_err(|_| Error::unavailable("too many logins wait for the Kubernetes API"))?
+                .map_err(Error::internal)?;
+            let api = self.api(&config).await?;
+            let reviewed = review(&api, jwt, &role, &account).await?;
+            if by_labels {
+                check_labels(&api, &role, &reviewed).await?;
+            }
+            let metadata = match config.use_annotations_as_alias_metadata {
+                true => annotated(&api, &reviewed, jwt).await?,
+                false => BTreeMap::new(),
+            };
+            Ok::<_, Error>((reviewed, metadata))
+        };
+        let (reviewed, metadata) = cx.outside(asked).await?;
         Ok(grant(name, &role, token, &reviewed, &account, metadata))
     }
 }

@@ -178,7 +178,7 @@ impl Command<PutRole> for Kubernetes {
         warnings.extend(role.token.beyond_mount(max_ttl).map(str::to_owned));
         role.names = op.bound_service_account_names.unwrap_or(role.names);
         role.namespaces = op.bound_service_account_namespaces.unwrap_or(role.namespaces);
-        role.selector = op.bound_service_account_namespace_selector.unwrap_or(role.selector);
+        role.selector = op.bound_service_account_namespace_selector.unwrap_or_default();
         role.audience = op.audience.unwrap_or(role.audience);
         role.alias_name_source = op.alias_name_source.unwrap_or(role.alias_name_source);
         if role.alias_name_source.is_empty() {

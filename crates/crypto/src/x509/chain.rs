@@ -17,6 +17,8 @@ const DEPTH_MAX: usize = 10;
 const SIGNATURES_MAX: usize = 32;
 /// Chains that are found of one certificate.
 const CHAINS_MAX: usize = 16;
+/// Names held against constraints, for one certificate.
+const COMPARISONS_MAX: usize = 250_000;
 
 /// Why a certificate is not believed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -77,8 +79,17 @@ impl Purpose<'_> {
         anchors: &[&'c Certificate],
     ) -> Result<Vec<Chain<'c>>, Distrust> {
         self.check(leaf)?;
-        let signatures = SIGNATURES_MAX;
-        let mut search = Search { purpose: *self, between, anchors, signatures, found: Vec::new() };
+        if anchors.is_empty() {
+            return Err(Distrust::UnknownAuthority);
+        }
+        let mut search = Search {
+            purpose: *self,
+            between,
+            anchors,
+            signatures: SIGNATURES_MAX,
+            comparisons: COMPARISONS_MAX,
+            found: Vec::new(),
+        };
         search.above(&mut vec![leaf]);
         if search.found.is_empty() { Err(Distrust::UnknownAuthority) } else { Ok(search.found) }
     }
@@ -90,6 +101,8 @@ struct Search<'a, 'c> {
     anchors: &'a [&'c Certificate],
     /// Signatures that may still be looked at.
     signatures: usize,
+    /// Names that may still be held against constraints.
+    comparisons: usize,
     found: Vec<Chain<'c>>,
 }
 
@@ -140,14 +153,18 @@ impl<'c> Search<'_, 'c> {
         {
             return false;
         }
-        let bound = |(at, below): (usize, &&Certificate)| {
-            at > 0 && below.issuer == below.subject || constraints::allows(authority, below)
-        };
-        if self.signatures == 0 || !path.iter().enumerate().all(bound) {
+        if self.signatures == 0 {
             return false;
         }
         self.signatures -= 1;
-        last.is_issued_by(authority)
+        if !last.is_issued_by(authority) {
+            return false;
+        }
+        let mut bound = |(at, below): (usize, &&Certificate)| {
+            let own = at > 0 && below.issuer == below.subject;
+            own || constraints::allows(authority, below, &mut self.comparisons)
+        };
+        path.iter().enumerate().all(&mut bound)
     }
 }
 

@@ -27,32 +27,34 @@ struct Held {
     value: Vec<u8>,
 }
 
-/// Does `authority` allow the names of `below`?
-pub fn allows(authority: &Certificate, below: &Certificate) -> bool {
+/// Does `authority` allow the names of `below`? Not if that takes more than `comparisons`, which become
+/// fewer by it: strangers choose both.
+pub fn allows(authority: &Certificate, below: &Certificate, comparisons: &mut usize) -> bool {
     let Some(value) = authority.extension(ids::NAME_CONSTRAINTS) else { return true };
-    judge(value, below).unwrap_or(false)
+    judge(value, below, comparisons).unwrap_or(false)
 }
 
-fn judge(constraints: &[u8], below: &Certificate) -> Result<bool> {
+fn judge(constraints: &[u8], below: &Certificate, comparisons: &mut usize) -> Result<bool> {
     let mut parts = Reader::new(constraints).sequence()?;
     let permitted = subtrees(parts.optional(tlv::context_around(0))?)?;
     let excluded = subtrees(parts.optional(tlv::context_around(1))?)?;
     parts.end()?;
-    for name in held(below)? {
-        let of_form = |all: &[(u8, Vec<u8>)]| -> Vec<Vec<u8>> {
-            all.iter()
-                .filter(|(form, _)| *form == name.form)
-                .map(|(_, base)| base.clone())
-                .collect()
-        };
-        let (permitted, excluded) = (of_form(&permitted), of_form(&excluded));
-        for base in &excluded {
+    let names = held(below)?;
+    let needed = names.len().saturating_mul(permitted.len() + excluded.len());
+    let Some(left) = comparisons.checked_sub(needed) else {
+        *comparisons = 0;
+        return Ok(false);
+    };
+    *comparisons = left;
+    for name in names {
+        let of_form = |(form, _): &&(u8, Vec<u8>)| *form == name.form;
+        for (_, base) in excluded.iter().filter(of_form) {
             if name.is_within(base, true)? {
                 return Ok(false);
             }
         }
-        let mut allowed = permitted.is_empty();
-        for base in &permitted {
+        let mut allowed = !permitted.iter().any(|one| of_form(&one));
+        for (_, base) in permitted.iter().filter(of_form) {
             allowed |= name.is_within(base, false)?;
         }
         if !allowed {
@@ -254,13 +256,13 @@ mod tests {
         };
         let leaf = template.sign(&key, SignatureAlgorithm::Ecdsa(Hash::Sha256)).unwrap();
         let good = Extension::permitted_domains(&["a.example".to_owned()]).unwrap().value;
-        assert_eq!(judge(&good, &leaf), Ok(false));
+        assert_eq!(judge(&good, &leaf, &mut 1_000), Ok(false));
         for at in 0..good.len() {
-            assert_ne!(judge(&good[..at], &leaf), Ok(true));
+            assert_ne!(judge(&good[..at], &leaf, &mut 1_000), Ok(true));
             for bit in 0..8 {
                 let mut changed = good.clone();
                 changed[at] ^= 1 << bit;
-                let _ = judge(&changed, &leaf);
+                let _ = judge(&changed, &leaf, &mut 1_000);
             }
         }
     }

@@ -141,10 +141,37 @@ impl Crl {
         self.small(ids::DELTA_INDICATOR)
     }
 
+    /// Does it tell of all certificates of its issuer for clients? Not if it continues another list, is
+    /// about some reasons or some other kinds of certificates only, or of several issuers, or has
+    /// a critical extension that is not looked at here (RFC 5280 §5.2).
+    pub fn is_complete(&self) -> bool {
+        self.extensions.iter().all(|extension| match extension.oid.as_str() {
+            ids::DELTA_INDICATOR => false,
+            ids::ISSUING_POINT => is_about_users(&extension.value).unwrap_or(false),
+            _ => !extension.critical,
+        })
+    }
+
     fn small(&self, id: &str) -> Option<u64> {
         let extension = self.extensions.iter().find(|e| e.oid == id)?;
         let number = Reader::new(&extension.value).next().ok()?;
         let bytes = number.unsigned().ok().filter(|bytes| bytes.len() <= 8)?;
         Some(bytes.iter().fold(0, |sum, b| sum << 8 | u64::from(*b)))
     }
+}
+
+/// Does an IssuingDistributionPoint leave certificates of clients in? Its members: [0] the point, [1] only
+/// of users, [2] only of authorities, [3] only some reasons, [4] of several issuers, [5] only of
+/// attributes.
+fn is_about_users(value: &[u8]) -> Result<bool> {
+    let mut members = Reader::new(value).sequence()?;
+    while !members.is_empty() {
+        let member = members.next()?;
+        let number = member.tag & 0x1f;
+        let is_true = member.value.iter().any(|byte| *byte != 0);
+        if number > 1 && is_true {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

@@ -19,6 +19,8 @@ pub mod ids {
     pub const CRL_NUMBER: &str = "2.5.29.20";
     /// Delta CRL Indicator.
     pub const DELTA_INDICATOR: &str = "2.5.29.27";
+    /// What a revocation list is about (RFC 5280 §5.2.5).
+    pub const ISSUING_POINT: &str = "2.5.29.28";
     /// Name Constraints.
     pub const NAME_CONSTRAINTS: &str = "2.5.29.30";
     /// CRL Distribution Points.

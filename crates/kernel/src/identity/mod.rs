@@ -50,6 +50,8 @@ pub struct EntityState {
     pub disabled: bool,
     /// Policies of the entity and of all its groups, sorted.
     pub policies: Vec<String>,
+    /// Ids of entities that became part of it.
+    pub merged: Vec<String>,
     /// For templated policies.
     pub view: IdentityView,
     /// Another number for each state that was ever built: what was compiled from a state is known
@@ -70,6 +72,13 @@ impl LoggedIn {
     /// Policies of the entity and its groups.
     pub fn policies(&self) -> Vec<String> {
         self.state.as_ref().map_or_else(Vec::new, |state| state.policies.clone())
+    }
+
+    /// Is it one of these entities, or was one of them before a merge?
+    pub fn is_one_of(&self, ids: &[String]) -> bool {
+        let merged = self.state.iter().flat_map(|state| &state.merged);
+        ids.iter().any(|id| *id == self.id && !id.is_empty())
+            || merged.into_iter().any(|id| ids.contains(id))
     }
 
     /// Is it in the group with this id, directly or by nesting?
@@ -201,7 +210,8 @@ impl Identity {
                 .collect(),
         };
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        Ok(EntityState { disabled: entity.disabled, policies, view, serial })
+        let merged = entity.merged.clone();
+        Ok(EntityState { disabled: entity.disabled, policies, merged, view, serial })
     }
 
     /// Finds or makes the entity of a login, and keeps its external groups.

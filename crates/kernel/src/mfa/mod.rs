@@ -147,7 +147,7 @@ impl Enforcement {
         let Subject { mount, who, .. } = subject;
         self.accessors.contains(&mount.accessor)
             || self.kinds.contains(&mount.kind)
-            || !who.id.is_empty() && self.entities.contains(&who.id)
+            || who.is_one_of(&self.entities)
             || self.groups.iter().any(|id| who.is_in_group(id))
     }
 }

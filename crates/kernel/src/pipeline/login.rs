@@ -183,6 +183,9 @@ pub async fn validate_login(
     let entry = table.of_scope(login.mount);
     let entry = entry.filter(|e| table.serves(login.namespace, e.mount.scope, login.since));
     let entry = entry.ok_or_else(unknown)?;
+    if services.tokens.is_of_revoked_path(login.namespace, &login.path, login.since).await? {
+        return Err(unknown());
+    }
     let (namespace, mount) = (&*cx.request.namespace, &*entry.mount);
     let place = Place { namespace, mount, path: &login.path, now: cx.now(), inline: false };
     let state = services.identity.entity(namespace.scope, &login.entity_id).await?;

@@ -157,12 +157,12 @@ impl<'a> ReadCx<'a> {
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T> {
-        self.away(self.services.heavy.run(work)).await
+        self.outside(self.services.heavy.run(work)).await
     }
 
-    /// Waits for `work` that goes on elsewhere: at another service. What others commit meanwhile is
-    /// no conflict, as long as nothing of it has been read.
-    pub async fn away<T>(&self, work: impl Future<Output = T> + Send) -> T {
+    /// Waits for `work` that goes on outside of the store: at another service. What others commit
+    /// meanwhile is no conflict, as long as nothing of it has been read.
+    pub async fn outside<T>(&self, work: impl Future<Output = T> + Send) -> T {
         let mut work = std::pin::pin!(work);
         let mut done = std::future::poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
         loop {
@@ -173,19 +173,6 @@ impl<'a> ReadCx<'a> {
             // Storage knows what changed lately only.
             let waited = tokio::time::timeout(REFRESH_EVERY, work.as_mut()).await;
             done = waited.map_or(Poll::Pending, Poll::Ready);
-        }
-    }
-
-    /// Waits for `work` that goes on outside of the store. What others commit meanwhile is no
-    /// conflict, as long as nothing of it has been read.
-    pub async fn outside<T>(&self, work: impl Future<Output = T> + Send) -> T {
-        let mut work = std::pin::pin!(work);
-        loop {
-            let waited = tokio::time::timeout(REFRESH_EVERY, work.as_mut()).await;
-            self.tx.refresh();
-            if let Ok(done) = waited {
-                return done;
-            }
         }
     }
 

@@ -36,13 +36,11 @@ impl RevokedPrefix {
         format!("{}:{}", self.namespace.0, self.folder)
     }
 
-    fn covers(&self, token: &Token) -> bool {
-        token.namespace == self.namespace
-            && token.created <= self.at
-            && token
-                .path
-                .strip_prefix(self.folder.as_str())
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    fn covers(&self, namespace: Scope, path: &str, created: Timestamp) -> bool {
+        let below = path.strip_prefix(self.folder.as_str());
+        namespace == self.namespace
+            && created <= self.at
+            && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     /// Can nothing that it covers be alive any more but rows, which a walk finds? Requests that
@@ -113,7 +111,18 @@ impl Tokens {
 
     /// Did the token come from a path whose tokens are revoked?
     pub(super) async fn is_of_revoked_prefix(&self, token: &Token) -> Result<bool> {
-        Ok(self.revoked_prefixes().await?.1.iter().any(|prefix| prefix.covers(token)))
+        self.is_of_revoked_path(token.namespace, &token.path, token.created).await
+    }
+
+    /// Is what came from `path` of a namespace at `created` revoked?
+    pub async fn is_of_revoked_path(
+        &self,
+        namespace: Scope,
+        path: &str,
+        created: Timestamp,
+    ) -> Result<bool> {
+        let prefixes = self.revoked_prefixes().await?;
+        Ok(prefixes.1.iter().any(|prefix| prefix.covers(namespace, path, created)))
     }
 
     /// Forgets prefixes whose tokens are all gone, unless they were revoked again.

@@ -34,7 +34,7 @@ a private key in PEM; better than in the arguments it stands in @FILE, or - for 
 Pairs are settings of the new key, as \"{bin} write PATH/import\" takes them.
 
     $ {bin} transit import transit/keys/orders @key.b64 type=aes256-gcm96
-    $ {bin} transit import transit/keys/release @key.pem type=ecdsa-p256 allow_rotation=true",
+    $ {bin} transit import transit/keys/release @key.pem type=ecdsa-p256",
         |cx| import(cx, "import"),
     ),
     Command::new(

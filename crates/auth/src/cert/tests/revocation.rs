@@ -2,8 +2,9 @@
 
 use super::*;
 use strongroom_base::Timestamp;
+use strongroom_crypto::keys::Hash;
 use strongroom_crypto::ocsp::Status;
-use strongroom_crypto::x509::Extension;
+use strongroom_crypto::x509::{CrlTemplate, Extension, SignatureAlgorithm};
 
 const CRL_URL: &str = "http://crl.test/root.crl";
 const OCSP_URL: &str = "http://ocsp.test/";
@@ -119,10 +120,27 @@ async fn published_lists_are_fetched_again() {
     room.node.clock.advance(60);
     room.work().await;
     let forged = Owner::root(now, "root").list(now + 400, now + 9_000, &[]);
-    room.web.answer(CRL_URL, 200, forged);
-    room.node.clock.advance(60);
-    room.work().await;
-    assert_eq!(room.web.calls(CRL_URL), 5);
+    // Nor does one that nobody here could have signed count, because it is somebody else's.
+    let foreign = Owner::root(now, "other").list(now + 400, now + 900_000, &[]);
+    // Nor one that continues another.
+    let mut partial = CrlTemplate {
+        issuer: room.root.certificate.subject.clone(),
+        this_update: now + 400,
+        next_update: now + 9_000,
+        entries: Vec::new(),
+        extensions: vec![Extension::crl_number(2)],
+    };
+    partial.extensions.push(Extension::delta_indicator(1));
+    let algorithm = SignatureAlgorithm::Ecdsa(Hash::Sha256);
+    let partial = partial.sign(&room.root.key, algorithm).unwrap();
+    let (fetched, bad) = (room.web.calls(CRL_URL), [forged, foreign, partial]);
+    for (list, n) in bad.into_iter().zip(1..) {
+        room.web.answer(CRL_URL, 200, list);
+        room.node.clock.advance(60);
+        room.work().await;
+        assert_eq!(room.web.calls(CRL_URL), fetched + n);
+        assert_eq!(room.login(&[&lee]).await.errors(), NO_CHAIN);
+    }
     for revoked in [&kim, &lee] {
         assert_eq!(room.login(&[revoked]).await.errors(), NO_CHAIN);
     }

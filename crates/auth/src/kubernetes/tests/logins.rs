@@ -140,8 +140,13 @@ async fn the_api_server_is_asked_as_the_reviewer_the_pod_or_the_caller() {
     let mut expect = Vec::new();
     for (changes, asked_as) in [
         (json!({}), "the-reviewer"),
-        (json!({"token_reviewer_jwt": ""}), "the-pod"),
+        (json!({"token_reviewer_jwt": "", "kubernetes_ca_cert": CA}), "the-pod"),
         (json!({"token_reviewer_jwt": "", "kubernetes_ca_cert": ""}), "the-pod"),
+        // Threat: who may configure a mount gets the pod's token sent to a server of theirs.
+        (
+            json!({"token_reviewer_jwt": "", "kubernetes_ca_cert": format!("{CA}{CA}")}),
+            token.as_str(),
+        ),
         (json!({"token_reviewer_jwt": "", "disable_local_ca_jwt": true}), token.as_str()),
     ] {
         bed.put("config", config(changes)).await;

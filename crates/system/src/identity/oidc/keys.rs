@@ -171,6 +171,17 @@ impl Key {
         Ok(())
     }
 
+    /// Forgets the public keys that end first where there is no more room: what comes by time is not
+    /// held up by those who rotated by hand.
+    fn make_room(&mut self, now: Timestamp) {
+        self.retired.retain(|old| now < old.until);
+        while self.retired.len() >= RETIRED_MAX {
+            let first = self.retired.iter().enumerate().min_by_key(|(_, old)| old.until);
+            let Some((at, _)) = first else { return };
+            self.retired.remove(at);
+        }
+    }
+
     /// The next pair signs from now on.
     fn rotate(&mut self, after: Pair, now: Timestamp, seconds: i64) -> Result<()> {
         self.retire(now, seconds)?;
@@ -307,6 +318,10 @@ impl Command<RotateKey> for IdentityStore {
             return Err(Error::bad_request(format!("no named key found at {:?}", op.key_name)));
         };
         let seconds = op.verification_ttl.map_or(key.verification_ttl, |ttl| ttl.0);
+        if seconds > key.rotation_period.saturating_mul(10) {
+            let text = "verification_ttl cannot be longer than 10x rotation_period";
+            return Err(Error::bad_request(text));
+        }
         let [after] = pairs(cx, &key.algorithm).await?;
         key.rotate(after, cx.now(), seconds)?;
         cx.edit().put_named(0, &op.key_name, &key)?;
@@ -328,6 +343,7 @@ impl Reconcile for IdentityStore {
             if due {
                 let [after] = pairs(cx, &key.algorithm).await?;
                 let seconds = key.verification_ttl;
+                key.make_room(now);
                 key.rotate(after, now, seconds)?;
                 cx.effect("rotate", format!("oidc/key/{name}"));
             }

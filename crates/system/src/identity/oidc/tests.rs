@@ -346,6 +346,31 @@ async fn rotations_by_hand_are_bounded() {
     room.ok("key/k/rotate", json!({})).await;
 }
 
+/// Threat: who may rotate one key by hand keeps all keys from being rotated by time.
+#[tokio::test]
+async fn rotations_by_hand_hold_up_none_by_time() {
+    let room = Room::new().await;
+    for name in ["a", "z"] {
+        let body = json!({
+            "algorithm": "EdDSA", "rotation_period": "1h", "verification_ttl": "10h",
+            "allowed_client_ids": ["*"],
+        });
+        room.ok(&format!("key/{name}"), body).await;
+        room.ok(&format!("role/{name}"), json!({ "key": name, "ttl": "1h" })).await;
+    }
+    for _ in 0..100 {
+        room.ok("key/a/rotate", json!({})).await;
+    }
+    let long = room.write("key/z/rotate", json!({ "verification_ttl": 36_001 })).await;
+    assert_eq!(long.status, 400, "{long:?}");
+    let before = [kid(&room.token("a").await), kid(&room.token("z").await)];
+    room.node.clock.advance(3_600);
+    room.tick().await;
+    room.tick().await;
+    assert_ne!(kid(&room.token("a").await), before[0]);
+    assert_ne!(kid(&room.token("z").await), before[1]);
+}
+
 #[tokio::test]
 async fn what_strangers_read() {
     let room = Room::new().await;

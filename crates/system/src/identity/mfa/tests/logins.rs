@@ -80,6 +80,36 @@ async fn in_one_request() {
     assert_eq!(got.body["warnings"], json!([warning]));
 }
 
+/// A request that brings its login along brings its second factors, too: it leaves no login that waits
+/// and no token.
+#[tokio::test]
+async fn in_the_request_that_brings_the_login_along() {
+    let room = Room::new().await;
+    room.node.policy("p", r#"path "sys/policies/acl/p" { capabilities = ["read"] }"#).await;
+    let read = |headers: Vec<String>| {
+        let room = &room;
+        async move {
+            let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+            room.read_inline("sys/policies/acl/p", &headers).await
+        }
+    };
+    let waiting = || room.node.services().mfa.pending.count(room.node.clock.now());
+    let tokens =
+        async || ok(&room.node, "LIST", "auth/token/accessors", Value::Null).await["keys"].clone();
+    let before = tokens().await;
+    let got = read(Vec::new()).await;
+    assert_eq!(got.status, 400, "{got:?}");
+    assert!(got.errors().contains("use the X-Vault-MFA header"), "{got:?}");
+    let good = format!("{}:{}", room.method, room.code(0));
+    let got = read(vec![good.clone()]).await;
+    assert_eq!(got.status, 200, "{got:?}");
+    let got = read(vec![good]).await;
+    assert_eq!((got.status, got.errors().as_str()), (403, "permission denied"), "used twice");
+    let wrong = format!("{}:{}", room.method, room.wrong());
+    assert_eq!(read(vec![wrong]).await.status, 403);
+    assert_eq!((waiting(), tokens().await), (0, before));
+}
+
 /// Threats CVE-2025-6014, CVE-2025-6015, CVE-2025-55003: a code is good once, in no spelling twice.
 #[tokio::test]
 async fn a_code_works_once() {
@@ -211,6 +241,12 @@ async fn what_holds_is_asked_again() {
     assert!(got.errors().contains("failed to satisfy enforcement three. error: "), "{got:?}");
     ok(&room.node, "DELETE", "identity/mfa/login-enforcement/three", Value::Null).await;
     assert_eq!(room.validate_code(&id, &room.code(0)).await.status, 200);
+    // All that came from the path is revoked, a login that waits as well.
+    let id = room.begin().await;
+    ok(&room.node, "WRITE", "sys/leases/revoke-prefix/auth/userpass/login", Value::Null).await;
+    let got = room.validate_code(&id, &room.code(1)).await;
+    assert_eq!((got.status, got.errors().as_str()), (400, "invalid request ID"));
+    room.node.clock.advance(1);
     // The mount is disabled, and another stands in its place: it is not the login's.
     let id = room.begin().await;
     ok(&room.node, "DELETE", "sys/auth/userpass", Value::Null).await;

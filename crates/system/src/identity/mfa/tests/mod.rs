@@ -6,7 +6,7 @@ mod settings;
 use serde_json::{Value, json};
 use strongroom_base::{Clock, RequestPath};
 use strongroom_crypto::totp::{Codes, OtpHash, url};
-use strongroom_kernel::pipeline::{Call, handle};
+use strongroom_kernel::pipeline::{Call, InlineLogin, handle};
 use strongroom_kernel::plug::Verb;
 use strongroom_testkit::{Got, TestNode, render};
 
@@ -97,14 +97,38 @@ impl Room {
     }
 
     async fn log_in_as(&self, user: &str, headers: &[&str]) -> Got {
+        let path = format!("auth/userpass/login/{user}");
+        let body = json!({ "password": "abc" }).to_string();
+        self.send(Verb::Write, &path, body, None, headers).await
+    }
+
+    /// Reads with bob's login in the request.
+    async fn read_inline(&self, path: &str, headers: &[&str]) -> Got {
+        let login = InlineLogin {
+            namespace: None,
+            path: RequestPath::parse(LOGIN).unwrap(),
+            verb: Verb::Write,
+            body: json!({ "password": "abc" }).to_string().into(),
+        };
+        self.send(Verb::Read, path, String::new(), Some(Box::new(login)), headers).await
+    }
+
+    async fn send(
+        &self,
+        verb: Verb,
+        path: &str,
+        body: String,
+        inline: Option<Box<InlineLogin>>,
+        headers: &[&str],
+    ) -> Got {
         let call = Call {
             namespace: String::new(),
-            path: RequestPath::parse(&format!("auth/userpass/login/{user}")).unwrap(),
-            verb: Verb::Write,
+            path: RequestPath::parse(path).unwrap(),
+            verb,
             head: false,
             token: None,
-            inline: None,
-            body: json!({ "password": "abc" }).to_string().into(),
+            inline,
+            body: body.into(),
             query: Vec::new(),
             upload: None,
             wrap_ttl: None,

@@ -234,6 +234,21 @@ async fn a_merge_keeps_second_factors() {
     assert_eq!(room.validate_code(&room.begin().await, &room.code(0)).await.status, 200);
 }
 
+/// Threat: a merge takes second factors away.
+#[tokio::test]
+async fn what_is_enforced_for_an_entity_holds_for_what_it_becomes_part_of() {
+    let room = Room::new().await;
+    let node = &room.node;
+    ok(node, "DELETE", "identity/mfa/login-enforcement/foo", Value::Null).await;
+    room.enforce("bob", json!({ "identity_entity_ids": [room.entity] })).await;
+    room.begin().await;
+    let into = ok(node, "WRITE", "identity/entity", json!({ "name": "into" })).await["id"].clone();
+    let body = json!({ "from_entity_ids": [room.entity], "to_entity_id": into });
+    ok(node, "WRITE", "identity/entity/merge", body).await;
+    let waiting = room.begin().await;
+    assert_eq!(room.validate_code(&waiting, &room.code(0)).await.status, 200);
+}
+
 #[tokio::test]
 async fn enforcements() {
     let room = Room::new().await;
