@@ -1,8 +1,11 @@
 //! A caller's secret that the renewal of his token needs again: his password of a directory, his
 //! token of another service.
 //!
-//! Invariant: what is kept with a token is sealed by a key of the mount, which is read only to use
-//! it: memory that holds tokens holds no such secret.
+//! Invariants:
+//! * what is kept with a token is sealed by a key of the mount, which is read only to use it: memory
+//!   that holds tokens holds no such secret;
+//! * it opens for the service that it was given to: whoever may say in the configuration that the
+//!   service is somewhere else does not get it sent there.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -42,23 +45,40 @@ async fn key(cx: &WriteCx<'_>) -> Result<KeptKey> {
     Ok(key)
 }
 
-/// `secret` of whom `who` names, sealed.
-pub async fn seal(cx: &WriteCx<'_>, who: &str, secret: &SecretString) -> Result<String> {
+/// What a secret is sealed for.
+fn purpose(who: &str, service: &str) -> Vec<u8> {
+    [who.as_bytes(), b"\0", service.as_bytes()].concat()
+}
+
+/// `secret` of whom `who` names, sealed for the service with this address.
+pub async fn seal(
+    cx: &WriteCx<'_>,
+    who: &str,
+    service: &str,
+    secret: &SecretString,
+) -> Result<String> {
     let key = key(cx).await?;
     let nonce: [u8; NONCE_BYTES] = cx.rng().array();
     let mut sealed = nonce.to_vec();
     let plain = secret.expose_secret().as_bytes();
-    Key256::new(&key.0).seal_into(nonce, who.as_bytes(), plain, &mut sealed)?;
+    Key256::new(&key.0).seal_into(nonce, &purpose(who, service), plain, &mut sealed)?;
     Ok(STANDARD.encode(sealed))
 }
 
-/// The secret that was sealed for whom `who` names.
-pub async fn open(cx: &WriteCx<'_>, who: &str, sealed: &str) -> Result<SecretString> {
+/// The secret of whom `who` names, if it was sealed for this service.
+pub async fn open(
+    cx: &WriteCx<'_>,
+    who: &str,
+    service: &str,
+    sealed: &str,
+) -> Result<SecretString> {
     let lost = || Error::bad_request("the token can't be renewed: log in again");
     let sealed = STANDARD.decode(sealed).map_err(|_| lost())?;
     let (nonce, ciphertext) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or_else(lost)?;
     let key = cx.view().named::<KeptKey>(0, "").await?.ok_or_else(lost)?;
     let mut plain = Vec::new();
-    Key256::new(&key.0).open_into(*nonce, who.as_bytes(), ciphertext, &mut plain)?;
+    let opened =
+        Key256::new(&key.0).open_into(*nonce, &purpose(who, service), ciphertext, &mut plain);
+    opened.map_err(|_| lost())?;
     String::from_utf8(plain).map(SecretString::new).map_err(|_| lost())
 }

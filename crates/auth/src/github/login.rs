@@ -130,7 +130,7 @@ impl Login<LogIn> for Github {
         let config = self.config(cx).await?;
         let found = self.ask(cx, &config, &token).await?;
         let name = found.user.login;
-        let sealed = kept::seal(cx, &name, &token).await?;
+        let sealed = kept::seal(cx, &name, &config.base_url, &token).await?;
         Ok(Grant {
             display_name: name.clone(),
             policies: found.policies,
@@ -152,7 +152,8 @@ impl Renew for Github {
     async fn renew(&self, cx: &mut WriteCx<'_>, token: &Token) -> Result<TokenParams> {
         let config = self.config(cx).await?;
         let internal = |name: &str| token.internal.get(name).map_or("", String::as_str);
-        let secret = kept::open(cx, internal("username"), internal("token")).await?;
+        let (name, kept) = (internal("username"), internal("token"));
+        let secret = kept::open(cx, name, &config.base_url, kept).await?;
         let found = self.ask(cx, &config, &secret).await?;
         if found.user.login != internal("username") {
             // Names can be given up, and taken by others: the entity is the old name's.

@@ -275,6 +275,14 @@ async fn a_renewal_asks_github_again() {
     let renew =
         async || room.node.call("WRITE", "auth/token/renew-self", &got.token(), json!({})).await;
     assert_eq!(renew().await.status, 200);
+    // Threat: a writer of the configuration has the tokens of others sent to a server of his.
+    let at = |url: &str| json!({ "base_url": url, "organization": "acme", "organization_id": 7 });
+    let elsewhere = "https://elsewhere.example/";
+    assert_eq!(room.write("config", at(elsewhere)).await.status, 204);
+    assert_eq!(renew().await.errors(), "the token can't be renewed: log in again");
+    assert_eq!(room.web.calls(elsewhere), 0);
+    assert_eq!(room.write("config", at(BASE)).await.status, 204);
+    assert_eq!(renew().await.status, 200);
     room.write("map/users/ann", json!({ "value": "more" })).await;
     assert_eq!(renew().await.errors(), "policies do not match");
     room.node.root("DELETE", "auth/github/map/users/ann", Value::Null).await;

@@ -111,8 +111,11 @@ impl Command<PutConfig> for Ldap {
         cx.queue("config").await;
         let mut config = stored::config(&cx.view()).await?;
         let secret = |given: Option<SecretString>| given.map(|s| s.expose_secret().clone());
+        let before = config.url.clone();
         // Vault keeps URLs and the attribute in lower case.
         set(&mut config.url, op.url.map(|url| url.to_lowercase()));
+        // Whoever may write here could else have the password sent to a server of theirs.
+        let moves = config.url != before && !config.bindpass.is_empty() && op.bindpass.is_none();
         set(&mut config.userattr, op.userattr.map(|attribute| attribute.to_lowercase()));
         set(&mut config.userdn, op.userdn);
         set(&mut config.userfilter, op.userfilter);
@@ -141,6 +144,9 @@ impl Command<PutConfig> for Ldap {
         set(&mut config.client_tls_cert, op.client_tls_cert);
         set(&mut config.client_tls_key, secret(op.client_tls_key));
         check(cx, &config)?;
+        if moves {
+            return Err(Error::bad_request("bindpass must be given again where url changes"));
+        }
         let mut warnings = config.token.apply(op.token)?;
         warnings.extend(filter_warning(&config));
         let addresses = config.addresses().unwrap_or_default();

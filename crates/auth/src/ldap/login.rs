@@ -60,7 +60,7 @@ impl Login<LogIn> for Ldap {
         let name = one_spelling(&op.username, config.case_sensitive_names).ok_or_else(wrong)?;
         let found = self.ask(cx, &config, &name, &password).await?;
         let Rights { groups, policies } = rights(cx, &config, &name, found.groups).await?;
-        let sealed = kept::seal(cx, &name, &password).await?;
+        let sealed = kept::seal(cx, &name, &config.url, &password).await?;
         let username = ("username".to_owned(), name.clone());
         Ok(Grant {
             display_name: name.clone(),
@@ -140,7 +140,7 @@ impl Renew for Ldap {
         let config = configured(cx).await?;
         let internal = |name: &str| token.internal.get(name).map_or("", String::as_str);
         let name = internal("username");
-        let password = kept::open(cx, name, internal("password")).await?;
+        let password = kept::open(cx, name, &config.url, internal("password")).await?;
         let found = self.ask(cx, &config, name, &password).await?;
         let Rights { groups, policies: mut now } = rights(cx, &config, name, found.groups).await?;
         now.extend(config.token.params.policies.iter().cloned());

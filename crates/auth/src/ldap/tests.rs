@@ -159,7 +159,7 @@ async fn what_a_configuration_refuses() {
     assert!(got.body["warnings"][0].as_str().unwrap().contains("colliding entity aliases"));
     let got = room.must("config", json!({ "userfilter": "", "deny_null_bind": false })).await;
     assert!(got.body["warnings"][0].as_str().unwrap().contains("always refused"));
-    let got = room.must("config", json!({ "url": "ldaps://a,ldap://b" })).await;
+    let got = room.must("config", json!({ "url": "ldaps://a,ldap://b", "bindpass": "keep" })).await;
     assert!(got.body["warnings"][0].as_str().unwrap().contains("clear text"));
     assert_eq!(room.must("config", json!({ "starttls": true })).await.status, 204);
 }
@@ -351,6 +351,10 @@ async fn a_directory_that_fails_is_no_wrong_password() {
         assert_eq!(got.status, 502, "{code}: {got:?}");
     }
     room.directory.refuse_binds(None);
+    // Threat: the password is sent to whoever a writer of the configuration names.
+    let elsewhere = json!({ "url": "ldap://elsewhere.test" });
+    let got = room.write("config", elsewhere).await;
+    assert_eq!(got.errors(), "bindpass must be given again where url changes");
     room.must("config", json!({ "bindpass": "changed" })).await;
     let got = room.login("ann", PASSWORD).await;
     assert_eq!(got.status, 502, "{got:?}");
