@@ -285,6 +285,11 @@ impl Storage for MemoryStorage {
         self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
+    fn settled<'a>(&'a self) -> BoxFuture<'a, ()> {
+        // A commit that is under way has the writer's lock; it waits for nothing while it has it.
+        Box::pin(async move { drop(self.writer.lock()) })
+    }
+
     fn commit<'a>(&'a self, commit: Commit) -> BoxFuture<'a, Result<Revision, StorageError>> {
         Box::pin(async move {
             let waiting = {

@@ -62,6 +62,7 @@ async fn check_and_set_is_exact() {
             let mut done = 0;
             while done < each {
                 let got = node.root("READ", "secret/data/counter", json!(null)).await;
+                assert_eq!(got.status, 200, "{got:?}");
                 let n = got.data()["data"]["n"].as_u64().unwrap();
                 let version = &got.data()["metadata"]["version"];
                 let body = json!({"data": {"n": n + 1}, "options": {"cas": version}});
