@@ -31,8 +31,9 @@ impl Choices {
             } else if self.default.contains(&name.as_str()) || self.more.contains(&name.as_str()) {
                 names.push(name);
             } else {
+                // Clients look for these words.
                 return Err(Error::bad_request(format!(
-                    "{} names a field that is not available, please select from: {}",
+                    "{:?} contains an unavailable field, please select from {:?}",
                     self.field,
                     [self.default, self.more].concat().join(", "),
                 )));

@@ -16,9 +16,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method};
 use parking_lot::Mutex;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use strongroom_base::Secret;
@@ -235,17 +238,26 @@ pub fn check_ca(ca: &str) -> Result<(), Failure> {
     roots(ca).map(drop)
 }
 
+/// The certificates of `ca`; none stand for those of the machine.
+fn named(ca: &str) -> Result<Vec<CertificateDer<'static>>, Failure> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(ca.as_bytes()).collect();
+    all.map_err(|_| bad_ca())
+}
+
+fn bad_ca() -> Failure {
+    Failure::new("the CA certificates are no certificates in PEM")
+}
+
 fn roots(ca: &str) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     if ca.is_empty() {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         return Ok(roots);
     }
-    let bad = || Failure::new("the CA certificates are no certificates in PEM");
-    for certificate in CertificateDer::pem_slice_iter(ca.as_bytes()) {
-        roots.add(certificate.map_err(|_| bad())?).map_err(|_| bad())?;
+    for certificate in named(ca)? {
+        roots.add(certificate).map_err(|_| bad_ca())?;
     }
-    if roots.is_empty() { Err(bad()) } else { Ok(roots) }
+    if roots.is_empty() { Err(bad_ca()) } else { Ok(roots) }
 }
 
 fn tls(trust: &Trust) -> Result<ClientConfig, Failure> {
@@ -253,39 +265,68 @@ fn tls(trust: &Trust) -> Result<ClientConfig, Failure> {
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|_| Failure::new("there is no version of TLS"))?;
-    let roots = roots(&trust.ca)?;
-    if trust.names.is_empty() {
-        return Ok(builder.with_root_certificates(roots).with_no_client_auth());
-    }
     let names = trust.names.iter().map(|name| ServerName::try_from(name.clone()));
     let names = names.collect::<Result<Vec<_>, _>>();
     let names = names.map_err(|_| Failure::new("a name of a server is none"))?;
+    let (roots, named) = (roots(&trust.ca)?, named(&trust.ca)?);
     let usual = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
     let usual = usual.map_err(|_| Failure::new("there is no authority to believe"))?;
-    let verifier = Arc::new(OtherNames { usual, names });
+    let verifier = Arc::new(Believes { usual, named, names });
     Ok(builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
 }
 
-/// Believes a server by other names than the one it was called by. All else is as usual.
+/// Whom to believe.
 #[derive(Debug)]
-struct OtherNames {
+struct Believes {
     usual: Arc<WebPkiServerVerifier>,
+    /// Certificates the operator named: a server that shows one of these is the right one, though it
+    /// calls itself an authority, as `openssl req -x509` makes it.
+    named: Vec<CertificateDer<'static>>,
+    /// Names in place of the one that the server was called by.
     names: Vec<ServerName<'static>>,
 }
 
-impl ServerCertVerifier for OtherNames {
+impl Believes {
+    fn check(
+        &self,
+        (end_entity, intermediates): (&CertificateDer<'_>, &[CertificateDer<'_>]),
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if !self.named.contains(end_entity) {
+            return self.usual.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        }
+        let read = strongroom_crypto::x509::Certificate::from_der(end_entity)
+            .map_err(|_| CertificateError::BadEncoding)?;
+        let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        if now < read.not_before {
+            return Err(CertificateError::NotValidYet.into());
+        }
+        if now > read.not_after {
+            return Err(CertificateError::Expired.into());
+        }
+        verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+}
+
+impl ServerCertVerifier for Believes {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
+        called: &ServerName<'_>,
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let by = |name| self.usual.verify_server_cert(end_entity, intermediates, name, ocsp, now);
+        let shown = (end_entity, intermediates);
+        if self.names.is_empty() {
+            return self.check(shown, called, ocsp, now);
+        }
         let mut outcome = Err(rustls::Error::General("no name is believed".to_owned()));
         for name in &self.names {
-            outcome = by(name);
+            outcome = self.check(shown, name, ocsp, now);
             if outcome.is_ok() {
                 break;
             }
@@ -418,9 +459,16 @@ mod tests {
 
     /// A server whose certificate is for `other.example`; its address, and the certificate.
     async fn other() -> (String, String) {
-        let made = rcgen::generate_simple_self_signed(vec!["other.example".to_owned()]).unwrap();
-        let chain = vec![made.cert.der().clone()];
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        server("other.example", |_| {}).await
+    }
+
+    async fn server(name: &str, change: fn(&mut rcgen::CertificateParams)) -> (String, String) {
+        let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        change(&mut params);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let made = params.self_signed(&key).unwrap();
+        let chain = vec![made.der().clone()];
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -442,7 +490,31 @@ mod tests {
                 let _ = stream.shutdown().await;
             }
         });
-        (format!("https://localhost:{port}/"), made.cert.pem())
+        (format!("https://localhost:{port}/"), made.pem())
+    }
+
+    /// As `openssl req -x509` makes it.
+    fn authority(params: &mut rcgen::CertificateParams) {
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_shows_the_certificate_that_was_named_is_believed() {
+        let over: fn(&mut rcgen::CertificateParams) = |params| {
+            authority(params);
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        };
+        for (name, change, good) in [
+            ("localhost", authority as fn(&mut rcgen::CertificateParams), true),
+            ("elsewhere.example", authority, false),
+            ("localhost", over, false),
+        ] {
+            let (url, ca) = server(name, change).await;
+            let network = Network::default();
+            let answer = network.call(Call::get(&url).with_ca(&ca)).await;
+            assert_eq!(answer.is_ok(), good, "{name}");
+            assert!(network.call(Call::get(&url)).await.is_err(), "the machine does not know it");
+        }
     }
 
     #[tokio::test]

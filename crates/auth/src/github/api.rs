@@ -30,7 +30,8 @@ impl From<Failure> for Refusal {
 /// A user or an organisation.
 #[derive(Deserialize)]
 pub(super) struct Account {
-    /// Its name, which may change.
+    /// Its name, which may change; teams need not say their organisation's.
+    #[serde(default)]
     pub login: String,
     /// Its number, which does not.
     pub id: i64,
@@ -83,7 +84,12 @@ impl<'a> Api<'a> {
     async fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, Refusal> {
         let mut all = Vec::new();
         for page in 1..=PAGES_MAX {
-            let answer = self.get(&format!("{path}?per_page={PAGE}&page={page}")).await?;
+            let more = if page > 1 { format!("&page={page}") } else { String::new() };
+            let answer = self.get(&format!("{path}?per_page={PAGE}{more}")).await?;
+            // Other servers that speak as GitHub does say so that there is nothing.
+            if answer.body.is_empty() {
+                return Ok(all);
+            }
             all.extend(read::<Vec<T>>(answer.json()?)?);
             if !has_next(&answer) {
                 return Ok(all);

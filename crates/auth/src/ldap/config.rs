@@ -14,8 +14,6 @@ use crate::token_params::TokenFields;
 
 const FILTER_WARNING: &str = "userfilter configured does not consider userattr and may result in \
                               colliding entity aliases on logins";
-const NULL_BIND_WARNING: &str =
-    "deny_null_bind=false has no effect: a login with an empty password is always refused";
 
 const MIXED_WARNING: &str = "url names ldaps:// servers and, without starttls, ldap:// ones: whoever keeps the first from \
      being reached gets passwords in clear text";
@@ -153,9 +151,6 @@ impl Command<PutConfig> for Ldap {
         let encrypted = addresses.iter().filter(|address| address.encrypted).count();
         if !config.starttls && encrypted > 0 && encrypted < addresses.len() {
             warnings.push(MIXED_WARNING.to_owned());
-        }
-        if op.deny_null_bind == Some(false) {
-            warnings.push(NULL_BIND_WARNING.to_owned());
         }
         kept::prepare(cx).await?;
         cx.edit().put_named(0, "", &config)?;

@@ -224,8 +224,8 @@ fn serve(mut stream: &TcpStream) -> std::io::Result<()> {
             "/api/v3/orgs/acme" => (200, false, acme),
             _ if !good => (401, false, json!({ "message": "Bad credentials" })),
             "/api/v3/user" => (200, false, json!({ "login": "Ann", "id": 42 })),
-            "/api/v3/user/orgs?per_page=100&page=1" => (200, false, json!([acme])),
-            "/api/v3/user/teams?per_page=100&page=1" => (200, true, json!([team("ops")])),
+            "/api/v3/user/orgs?per_page=100" => (200, false, json!([acme])),
+            "/api/v3/user/teams?per_page=100" => (200, true, json!([team("ops")])),
             "/api/v3/user/teams?per_page=100&page=2" => (200, false, json!([team("crew")])),
             _ => (404, false, json!({ "message": "Not Found" })),
         };
