@@ -80,6 +80,11 @@ impl Leases {
             Ok(after) => {
                 cx.after.extend(after);
                 cx.after_commit(|services| services.leases.tally.note_revoked());
+                if !forced && lease.again(cx.now()).is_some() {
+                    let stored = self.read(tx, lease.id).await?;
+                    return stored
+                        .map_or(Ok(()), |lease| self.taken_back(tx, lease, forced, cx.now()));
+                }
             }
             Err(e) if forced => {
                 tracing::warn!(path = lease.path, error = %e, "a lease is dropped unrevoked");
@@ -116,6 +121,23 @@ impl Leases {
         CatchPanic::new(revoke_in(services, tx, entry, lease, now)).await
     }
 
+    /// Removes a lease whose credential was taken back; an intent stays until it is taken back once
+    /// more, whoever had it revoked before: what was asked of the outside may still come.
+    fn taken_back(&self, tx: &Tx, mut lease: Lease, forced: bool, now: Timestamp) -> Result<()> {
+        match lease.again(now).filter(|_| !forced) {
+            Some(again) => {
+                delete_due(tx, &lease);
+                lease.due = again;
+                put_due(tx, again, &lease);
+                tx.write(Scope::ROOT).put_row(rows::LEASES, lease.id, &lease)
+            }
+            None => {
+                self.remove(tx, &lease);
+                Ok(())
+            }
+        }
+    }
+
     /// One attempt of the reconciler.
     pub(super) async fn attempt(
         &self,
@@ -130,19 +152,12 @@ impl Leases {
             let mut after = Vec::new();
             let mut recorded = None;
             match lease {
-                Some(mut lease) => match self.ask_engine(services, &tx, &lease, now).await {
+                Some(lease) => match self.ask_engine(services, &tx, &lease, now).await {
                     Ok(done) => {
                         after = done;
                         recorded = Some(self.record(services, &tx, &lease, None).await?);
-                        match lease.again(now).filter(|_| !lease.forced) {
-                            Some(again) => {
-                                delete_due(&tx, &lease);
-                                lease.due = again;
-                                put_due(&tx, again, &lease);
-                                tx.write(Scope::ROOT).put_row(rows::LEASES, id, &lease)?;
-                            }
-                            None => self.remove(&tx, &lease),
-                        }
+                        let forced = lease.forced;
+                        self.taken_back(&tx, lease, forced, now)?;
                     }
                     Err(e) => return self.failed(services, id, at, &e).await,
                 },
