@@ -50,6 +50,9 @@ pub struct Error {
     pub data: Option<Box<crate::Json>>,
     /// The whole answer, where a client of another protocol than Vault's is to read it.
     pub foreign: Option<Box<Foreign>>,
+    /// Its name in a protocol whose failures have names (AWS's `ResourceExistsException`); doors
+    /// without such take the kind.
+    pub code: Option<&'static str>,
 }
 
 /// A failure in the words of another protocol (ACME's problem documents, OCSP's error answers).
@@ -71,7 +74,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` with one text for the caller.
     pub fn new(kind: ErrorKind, public: impl Into<String>) -> Self {
-        Self { kind, public: vec![public.into()], cause: None, data: None, foreign: None }
+        Self {
+            kind,
+            public: vec![public.into()],
+            cause: None,
+            data: None,
+            foreign: None,
+            code: None,
+        }
     }
 
     /// 400 with `public`.
@@ -97,7 +107,7 @@ impl Error {
 
     /// 404 with an empty error list.
     pub fn not_found() -> Self {
-        Self { kind: ErrorKind::NotFound, public: vec![], cause: None, data: None, foreign: None }
+        Self { public: vec![], ..Self::new(ErrorKind::NotFound, "") }
     }
 
     /// 404 for a path that no mount or no route serves.
@@ -115,13 +125,7 @@ impl Error {
 
     /// 500; `cause` goes to the log only.
     pub fn internal(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self {
-            kind: ErrorKind::Internal,
-            public: vec!["internal error".to_owned()],
-            cause: Some(cause.into()),
-            data: None,
-            foreign: None,
-        }
+        Self::new(ErrorKind::Internal, "internal error").because(cause)
     }
 
     /// 503 for a passing reason.
@@ -143,6 +147,12 @@ impl Error {
     /// Adds a body to the failure.
     pub fn with_data(mut self, data: crate::Json) -> Self {
         self.data = Some(Box::new(data));
+        self
+    }
+
+    /// Names the failure as a protocol does whose failures have names.
+    pub fn called(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
         self
     }
 

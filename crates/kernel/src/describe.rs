@@ -10,7 +10,7 @@ use crate::plug::{Route, Rule, Spec, Verb};
 /// The answer to `?help=1` at a path of a mount.
 pub fn help(entry: &MountEntry, path: &str, below: &str) -> Option<Json> {
     let spec = entry.spec.as_ref()?;
-    let routes: Vec<&Route> = spec.routes.iter().filter(|r| r.serves(below)).collect();
+    let routes: Vec<&Route> = spec.of_vault().filter(|r| r.serves(below)).collect();
     let text = if below.is_empty() {
         mount_help(spec)
     } else if let Some(first) = routes.first() {
@@ -25,11 +25,11 @@ pub fn help(entry: &MountEntry, path: &str, below: &str) -> Option<Json> {
 
 fn mount_help(spec: &Spec) -> String {
     let mut text = format!("## DESCRIPTION\n\n{}\n\n## PATHS\n", spec.docs.trim());
-    let mut patterns: Vec<&str> = spec.routes.iter().map(|r| r.pattern).collect();
+    let mut patterns: Vec<&str> = spec.of_vault().map(|r| r.pattern).collect();
     patterns.sort_unstable();
     patterns.dedup();
     for pattern in patterns {
-        let first = spec.routes.iter().find(|r| r.pattern == pattern);
+        let first = spec.of_vault().find(|r| r.pattern == pattern);
         let what = first.map_or("", |r| summary(r.help));
         text.push_str(&format!("\n    {pattern}\n        {what}\n"));
     }
@@ -110,7 +110,7 @@ pub fn document() -> Json {
 
 /// Adds all paths of a mount at `prefix` (with its trailing slash).
 pub fn add_mount(document: &mut Json, spec: &Spec, prefix: &str) {
-    add_paths(document, spec, spec.routes.iter(), prefix);
+    add_paths(document, spec, spec.of_vault(), prefix);
 }
 
 fn add_paths<'a>(

@@ -52,7 +52,7 @@ use crate::identity::EntityState;
 use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::{Namespace, canonical};
 use crate::node::{Node, Services};
-use crate::plug::{Beyond, Captures, Peer, Reply, Rights, Then, Uploading, Verb};
+use crate::plug::{Beyond, Captures, Peer, Protocol, Reply, Rights, Then, Uploading, Verb};
 use crate::policy::DeniedTrace;
 use crate::quotas::RateHeaders;
 use crate::tokens::Token;
@@ -65,6 +65,8 @@ pub struct Call {
     pub path: RequestPath,
     /// The verb.
     pub verb: Verb,
+    /// The protocol that it came by.
+    pub protocol: Protocol,
     /// Only the answer's head is asked for (HEAD).
     pub head: bool,
     /// The token, if any.

@@ -202,6 +202,7 @@ pub async fn call(
             namespace: String::new(),
             path,
             verb,
+            protocol: Default::default(),
             head: false,
             token: Some(SecretString::new(token.to_owned())),
             inline: None,

@@ -222,6 +222,7 @@ pub async fn send(node: Arc<Node>, number: u64, token: String, wire: Wire) -> Go
         namespace: String::new(),
         path,
         verb,
+        protocol: Default::default(),
         head: false,
         token: (!token.is_empty()).then(|| SecretString::new(token)),
         inline: None,

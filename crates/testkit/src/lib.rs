@@ -26,7 +26,7 @@ use strongroom_kernel::audit::sinks::{Sink, SinkFactory};
 use strongroom_kernel::mounts;
 use strongroom_kernel::node::{InitRequest, KernelConfig, Life, Node, Services, class_of};
 use strongroom_kernel::pipeline::{Answer, Bounds, Call, InlineLogin, handle};
-use strongroom_kernel::plug::{Beyond, Peer, Registry, Shape, Spec, Verb};
+use strongroom_kernel::plug::{Beyond, Peer, Protocol, Registry, Shape, Spec, Verb};
 use strongroom_kernel::policies::PolicyRecord;
 use strongroom_kernel::record::Scope;
 use strongroom_kernel::seal;
@@ -410,6 +410,8 @@ impl TestNode {
             "DELETE" => Verb::Delete,
             "PATCH" => Verb::Patch,
             "SCAN" => Verb::Scan,
+            // An operation of AWS's protocol, past the door's translation.
+            "AWS" => Verb::Write,
             other => panic!("no verb {other}"),
         };
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -423,6 +425,7 @@ impl TestNode {
             namespace: namespace.to_owned(),
             path: RequestPath::parse(path).ok()?,
             verb,
+            protocol: if method == "AWS" { Protocol::Aws } else { Protocol::Vault },
             head: false,
             token: (!token.is_empty()).then(|| SecretString::new(token.to_owned())),
             inline: None,

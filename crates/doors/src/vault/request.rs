@@ -5,7 +5,7 @@ use http::{HeaderMap, Method, request::Parts};
 use strongroom_base::limits::TOKEN_BYTES_MAX;
 use strongroom_base::{Error, RequestPath, Result, SecretString, parse_duration, percent};
 use strongroom_kernel::pipeline::{Bounds, Call};
-use strongroom_kernel::plug::{Peer, Verb};
+use strongroom_kernel::plug::{Peer, Protocol, Verb};
 
 /// A request without its body.
 pub struct Head {
@@ -48,6 +48,7 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
         namespace: text("x-vault-namespace").unwrap_or_default().to_owned(),
         path,
         verb,
+        protocol: Protocol::Vault,
         head: head_only,
         token: token(headers)?,
         inline: super::inline::read(headers)?.map(Box::new),

@@ -194,7 +194,7 @@ impl Admitted {
     fn target(&self) -> Target {
         let spec = self.entry.as_ref().and_then(|e| e.spec.as_ref());
         let Some(spec) = spec else { return Target::Nothing };
-        match spec.find(&self.below, self.call.verb) {
+        match spec.find_for(self.call.protocol, &self.below, self.call.verb) {
             Matched::Route(route, captures) => {
                 let index = spec.routes.iter().position(|r| std::ptr::eq(r, route));
                 index.map_or(Target::Nothing, |index| Target::Route { index, captures })

@@ -39,6 +39,7 @@ pub(super) fn log_in(request: &Admitted, login: InlineLogin) -> BoxFuture<'_, Re
             namespace: login.namespace.unwrap_or_else(|| request.call.namespace.clone()),
             path: login.path,
             verb: login.verb,
+            protocol: crate::plug::Protocol::Vault,
             head: false,
             token: None,
             inline: None,

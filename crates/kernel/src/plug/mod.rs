@@ -47,6 +47,17 @@ pub use rotation::RotationKind;
 pub use route::{Captures, Matched, Route};
 pub use spec::{EngineSpec, Spec};
 
+/// Which protocol an operation is for: no other reaches it, whatever path it names (threat
+/// GHSA-rh46-vc3j-w2w3).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
+pub enum Protocol {
+    /// Vault's HTTP API.
+    #[default]
+    Vault,
+    /// AWS's: Secrets Manager, KMS, Parameter Store.
+    Aws,
+}
+
 /// What a caller wants to do with a path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum Verb {

@@ -3,7 +3,7 @@
 use strongroom_base::FieldSpec;
 
 use super::handler::Handler;
-use super::{AliasFn, NeedsFn, Op, Rule, Verb};
+use super::{AliasFn, NeedsFn, Op, Protocol, Rule, Verb};
 
 /// One route of a plug-in.
 pub struct Route {
@@ -12,6 +12,8 @@ pub struct Route {
     segments: Vec<Segment>,
     /// The verb.
     pub verb: Verb,
+    /// The protocol that reaches it.
+    pub protocol: Protocol,
     /// Who may call it.
     pub rule: Rule,
     /// Is it served in the root namespace only?
@@ -59,6 +61,7 @@ impl Route {
             pattern,
             segments,
             verb: O::VERB,
+            protocol: Protocol::Vault,
             rule: O::RULE,
             root_namespace_only: O::ROOT_NAMESPACE_ONLY,
             on_full_disk: false,

@@ -9,8 +9,8 @@ use super::handler::{
     LoginFn, QueryFn, ReconcileFn, RenewFn, RoleFn,
 };
 use super::{
-    AliasFn, Captures, Command, Exists, LeaseKind, Login, LoginStep, Matched, NeedsFn, Op, Query,
-    Reconcile, Renew, ResolveRole, Rotates, RotationKind, Route, Rule, Step, Verb,
+    AliasFn, Captures, Command, Exists, LeaseKind, Login, LoginStep, Matched, NeedsFn, Op,
+    Protocol, Query, Reconcile, Renew, ResolveRole, Rotates, RotationKind, Route, Rule, Step, Verb,
 };
 use crate::mount::{Class, Mount};
 
@@ -72,12 +72,17 @@ impl Spec {
         self.variants.iter().map(|(option, value, spec)| (*option, *value, spec))
     }
 
-    /// Finds the operation for a path and verb.
+    /// Finds the operation of Vault's API for a path and verb.
     pub fn find(&self, path: &str, verb: Verb) -> Matched<'_> {
+        self.find_for(Protocol::Vault, path, verb)
+    }
+
+    /// Finds the operation of a protocol for a path and verb.
+    pub fn find_for(&self, protocol: Protocol, path: &str, verb: Verb) -> Matched<'_> {
         let mut best: Option<(&Route, Captures, u64)> = None;
         let mut other = false;
         for route in &self.routes {
-            if route.verb != verb && other {
+            if route.protocol != protocol || route.verb != verb && other {
                 continue;
             }
             let Some((captures, rank)) = route.matches(path) else { continue };
@@ -92,6 +97,11 @@ impl Spec {
             None if other => Matched::OtherVerb,
             None => Matched::Nothing,
         }
+    }
+
+    /// The routes of Vault's API: what help and OpenAPI show.
+    pub fn of_vault(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter().filter(|route| route.protocol == Protocol::Vault)
     }
 
     /// `path`, which leads to `route`, in the one spelling that policy judges; `None` where it has
@@ -241,6 +251,14 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
     pub fn counts_failures_of(mut self, alias: AliasFn) -> Self {
         if let Some(route) = self.spec.routes.last_mut() {
             route.alias = Some(alias);
+        }
+        self
+    }
+
+    /// The operation added last is for `protocol` and no other.
+    pub fn only_for(mut self, protocol: Protocol) -> Self {
+        if let Some(route) = self.spec.routes.last_mut() {
+            route.protocol = protocol;
         }
         self
     }
@@ -451,5 +469,21 @@ mod tests {
             let Matched::Route(route, _) = spec.find(path, Verb::Read) else { panic!("{path}") };
             assert_eq!(spec.one_spelling(route, path).as_deref(), expect, "{path}");
         }
+    }
+
+    #[test]
+    fn a_protocol_reaches_its_own_operations_alone() {
+        // threat GHSA-rh46-vc3j-w2w3
+        let spec = EngineSpec::new("x", Class::Secret, |_| Ok(()))
+            .query::<ReadIt>("mine/{name}")
+            .query::<ReadIt>("mine/{name}/of-aws")
+            .only_for(Protocol::Aws)
+            .build();
+        let finds = |protocol, path| {
+            matches!(spec.find_for(protocol, path, Verb::Read), Matched::Route(..))
+        };
+        assert!(finds(Protocol::Vault, "mine/a") && !finds(Protocol::Aws, "mine/a"));
+        assert!(finds(Protocol::Aws, "mine/a/of-aws") && !finds(Protocol::Vault, "mine/a/of-aws"));
+        assert!(matches!(spec.find("mine/a/of-aws", Verb::Write), Matched::Nothing));
     }
 }

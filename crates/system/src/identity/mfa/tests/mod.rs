@@ -125,6 +125,7 @@ impl Room {
             namespace: String::new(),
             path: RequestPath::parse(path).unwrap(),
             verb,
+            protocol: Default::default(),
             head: false,
             token: None,
             inline,
