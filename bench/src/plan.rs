@@ -17,6 +17,8 @@ use crate::{
 
 /// Greedy clients beside the polite one.
 const GREEDY: usize = 300;
+/// As many where each of their requests takes seconds of a core.
+const GREEDY_FOR_KEYS: usize = 16;
 
 /// A server with what is known of it.
 struct Subject {
@@ -113,13 +115,13 @@ pub fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// The workloads that `--only` names; all without it.
-fn wanted(options: &Options) -> Vec<Work> {
+/// Those of the workloads that `--only` names; all without it.
+fn wanted(options: &Options, works: &[Work]) -> Vec<Work> {
     let named = |work: &Work| {
         options.only.is_empty()
             || options.only.iter().any(|word| work.name().contains(word.as_str()))
     };
-    WORKS.iter().copied().filter(named).collect()
+    works.iter().copied().filter(named).collect()
 }
 
 /// Every workload, in rounds: first the limit, then ours, then the peer, and again.
@@ -134,7 +136,7 @@ fn workloads(
     if !limits.is_empty() {
         plan.push((Work::Respond, limits.iter().collect()));
     }
-    for work in wanted(options) {
+    for work in wanted(options, WORKS) {
         plan.push((work, std::iter::once(ours).chain(peer).collect()));
     }
     for (work, subjects) in plan {
@@ -204,8 +206,9 @@ fn beside_greedy(
 ) -> Vec<(String, Result<String, String>)> {
     let figure = |work: &Work| {
         let (server, material) = (&subject.server, &subject.material);
-        let beside = load::beside_greedy(server, material, *work, GREEDY, options.measure);
-        let name = format!("polite reader beside {GREEDY} of {}, p50 and p99", work.name());
+        let greedy = if *work == Work::IssueRsa4096 { GREEDY_FOR_KEYS } else { GREEDY };
+        let beside = load::beside_greedy(server, material, *work, greedy, options.measure);
+        let name = format!("polite reader beside {greedy} of {}, p50 and p99", work.name());
         let text = beside.and_then(|(p50, p99)| {
             let bytes = process::resident(server.pid())? as f64;
             let (p50, p99) = (p50 / 1e3, p99 / 1e3);
@@ -220,7 +223,9 @@ fn beside_greedy(
 fn fairness(options: &Options) -> Result<(), String> {
     let mut subject = Subject::new(Kind::Strongroom, &options.binary, options)?;
     subject.fill(options.sizes.first().copied().unwrap_or(1_000))?;
-    for (name, value) in beside_greedy(options, &subject, &wanted(options)) {
+    work::prepare_rsa(&subject.server)?;
+    let works = [WORKS, &[Work::IssueRsa4096]].concat();
+    for (name, value) in beside_greedy(options, &subject, &wanted(options, &works)) {
         println!("{name}: {}", value?);
     }
     Ok(())

@@ -37,6 +37,8 @@ pub enum Work {
     List,
     /// Ask for an account in a database.
     Creds,
+    /// Ask for a certificate with a new RSA key of 4096 bits, which takes seconds of a core.
+    IssueRsa4096,
 }
 
 impl Work {
@@ -51,13 +53,14 @@ impl Work {
             Self::AppRoleLogin => "approle-login",
             Self::List => "list-10000",
             Self::Creds => "creds",
+            Self::IssueRsa4096 => "issue-rsa-4096",
         }
     }
 
     /// The promised CPU of one request, in microseconds.
     pub fn aim_micros(self) -> Option<f64> {
         match self {
-            Self::Respond | Self::Creds => None,
+            Self::Respond | Self::Creds | Self::IssueRsa4096 => None,
             Self::KvRead | Self::LookupSelf => Some(40.0),
             Self::KvWrite => Some(85.0),
             Self::TokenCreate => Some(95.0),
@@ -145,6 +148,10 @@ pub fn bytes(work: Work, material: &Material, random: &mut Random) -> Vec<u8> {
             request("POST", "auth/approle/login", "", &body.to_string())
         }
         Work::Creds => request("GET", &format!("database/creds/{ROLE}"), token, ""),
+        Work::IssueRsa4096 => {
+            let body = r#"{"common_name":"a.example.com","ttl":"1h"}"#;
+            request("POST", "pki/issue/rsa-4096", token, body)
+        }
         Work::List => request("LIST", "secret/metadata/wide", token, ""),
     }
 }
@@ -153,6 +160,7 @@ pub fn bytes(work: Work, material: &Material, random: &mut Random) -> Vec<u8> {
 const POLICY: &str = r#"
 path "secret/*" { capabilities = ["create", "read", "update", "delete", "list"] }
 path "database/creds/*" { capabilities = ["read"] }
+path "pki/issue/*" { capabilities = ["update"] }
 path "auth/token/create" { capabilities = ["create", "update"] }
 "#;
 
@@ -180,6 +188,16 @@ pub fn prepare(server: &Server) -> Result<Material, String> {
         secret_id: text(secret, &["data", "secret_id"]),
         secrets: 0,
     })
+}
+
+/// Makes an authority whose role gives certificates with RSA keys of 4096 bits.
+pub fn prepare_rsa(server: &Server) -> Result<(), String> {
+    let call = |path: &str, body: Value| server.call("POST", path, &server.root, &body);
+    call("sys/mounts/pki", json!({ "type": "pki" }))?;
+    call("pki/root/generate/internal", json!({ "common_name": "Bench", "key_type": "ec" }))?;
+    let role = json!({ "allowed_domains": "example.com", "allow_subdomains": true,
+        "key_type": "rsa", "key_bits": 4096 });
+    call("pki/roles/rsa-4096", role).map(drop)
 }
 
 /// Writes secrets until there are `count`, and with the first of them the wide folder.

@@ -97,6 +97,7 @@ async fn with_headers(node: &TestNode, path: &str, headers: &[(&str, &str)], bod
         namespace: String::new(),
         path: RequestPath::parse(path).expect("a path"),
         verb: Verb::Write,
+        protocol: Default::default(),
         head: false,
         token: Some(SecretString::new(node.root.clone())),
         inline: None,
