@@ -25,6 +25,27 @@ async fn an_account_nobody_got_is_taken_back() {
     }
 }
 
+/// A server was given up, and makes the account after somebody revoked all of the prefix.
+#[tokio::test]
+async fn an_account_that_comes_late_is_taken_back_whoever_revoked_it_before() {
+    for (how, forced) in [("revoke-prefix", false), ("revoke-force", true)] {
+        let room = Room::new().await;
+        room.role("app", json!({})).await;
+        room.servers.fail("db", &[Fault::Late]);
+        let got = room.call("READ", "database/creds/app", Value::Null).await;
+        assert_eq!(got.status, 502, "{got:?}");
+        let path = format!("sys/leases/{how}/database/creds/app");
+        room.call("WRITE", &path, json!({ "sync": true })).await;
+        room.settle().await;
+        room.servers.arrive();
+        assert_eq!(room.accounts().len(), 1, "it came");
+        room.later(301).await;
+        // By force it is dropped without asking anybody, as the operator wanted.
+        assert_eq!(room.accounts().len(), usize::from(forced), "{how}");
+        assert_eq!(room.call("LIST", "sys/leases/lookup/", Value::Null).await.status, 404);
+    }
+}
+
 #[tokio::test]
 async fn nothing_is_taken_back_where_nobody_was_asked() {
     let room = Room::new().await;
