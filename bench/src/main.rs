@@ -14,6 +14,7 @@
 
 mod crowd;
 mod engines;
+mod files;
 mod http;
 mod leases;
 mod load;
@@ -31,6 +32,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 const USAGE: &str = "\
 usage: strongroom-bench --binary PATH [options]
+       strongroom-bench sops --binary PATH [--peer SOPS]: files with encrypted values
   --binary PATH        the server to measure
   --peer PATH          a bao (or vault) binary, measured beside it on raft with a file audit device
   --sizes A,B          numbers of secrets (default 1000; the promise is 1000,100000,1000000)
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.first().map(String::as_str) {
         Some("responder") => responder::run(args.get(1)),
+        Some("sops") => files::run(args.get(1..).unwrap_or_default()),
         _ => parse(&args).and_then(|options| plan::run(&options)),
     };
     match done {

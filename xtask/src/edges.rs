@@ -1,6 +1,6 @@
 //! Which crate may know which, and which folder.
 //!
-//! Server side: base → crypto, cloudwire → storage, raft, connectors → kernel → {system, engines,
+//! Server side: base → crypto, cloudwire, web → storage, raft, connectors → kernel → {system, engines,
 //! auth, adapters} → doors → server. Client side: client, sops, scan → agent → k8s. `kernel`,
 //! `engines` and `doors` never name a client-side crate; inside `engines` and `auth` no folder
 //! imports a sibling. The kernel's parts have an order too.
@@ -15,7 +15,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("cloudwire", &["base", "crypto"]),
     ("storage", &["base", "crypto"]),
     ("raft", &["base", "crypto", "storage"]),
-    ("connectors", &["base", "crypto", "cloudwire"]),
+    ("web", &["base", "crypto"]),
+    ("connectors", &["base", "crypto", "cloudwire", "web"]),
     ("kernel", &["base", "crypto", "storage"]),
     ("system", &["base", "crypto", "kernel"]),
     ("engines", &["base", "crypto", "cloudwire", "connectors", "kernel"]),
@@ -41,7 +42,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("client", &["base"]),
-    ("sops", &["base", "crypto", "cloudwire", "client"]),
+    ("age", &["base", "crypto"]),
+    ("git", &["base", "crypto", "age"]),
+    ("sops", &["base", "crypto", "cloudwire", "web", "client", "age"]),
     ("scan", &["base"]),
     ("agent", &["base", "client", "sops", "scan"]),
     ("k8s", &["base", "client", "agent"]),
@@ -56,7 +59,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     // The binary.
     (
         "strongroom",
-        &["base", "cloudwire", "client", "crypto", "sops", "scan", "agent", "k8s", "server"],
+        &[
+            "base",
+            "cloudwire",
+            "client",
+            "crypto",
+            "web",
+            "age",
+            "git",
+            "sops",
+            "scan",
+            "agent",
+            "k8s",
+            "server",
+        ],
     ),
     ("xtask", &[]),
 ];
@@ -103,6 +119,7 @@ const PRIMITIVES: &[&str] = &[
     "hmac",
     "hkdf",
     "chacha20poly1305",
+    "ml-kem",
     "ed25519-dalek",
     "p256",
     "p384",
@@ -114,7 +131,7 @@ const PRIMITIVES: &[&str] = &[
 ];
 
 /// Folders of `engines` and `auth` that hold what several plug-ins share. They know no plug-in.
-const SHARED: &[&str] = &["jwts"];
+const SHARED: &[&str] = &["google", "jwts"];
 
 /// The kernel's folders, lowest first; those of one line may know each other.
 const KERNEL_LAYERS: &[&[&str]] = &[

@@ -168,7 +168,7 @@ fn end_of_log() -> String {
 }
 
 /// Go: the machine's own where it is new enough, else the one that a Python package brings.
-fn go() -> Result<PathBuf, String> {
+pub fn go() -> Result<PathBuf, String> {
     let said = Command::new("go").arg("version").env("GOTOOLCHAIN", "local").output();
     let said = said.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
     if said.is_ok_and(|said| is_new_enough(&said)) {

@@ -7,6 +7,7 @@
 //! Invariant: checks that need no built product are tests of this package, so `cargo test` alone
 //! runs them too.
 
+mod age;
 mod cache;
 mod dist;
 mod edges;
@@ -14,6 +15,7 @@ mod kubernetes;
 mod licences;
 mod mutants;
 mod readme;
+mod sops;
 mod stages;
 mod tidy;
 mod tools;
@@ -69,7 +71,9 @@ struct Needed {
 }
 
 fn needed(stages: &mut Stages) -> Result<Needed, String> {
-    let variables = stages.run("tools for tests", tools::install)?;
+    let mut variables = stages.run("tools for tests", tools::install)?;
+    variables.push(stages.run("age and its test vectors", age::install)?);
+    variables.push(stages.run("the original sops", sops::install)?);
     let kubernetes = stages.run("the build of Kubernetes begins", kubernetes::Build::begin)?;
     Ok(Needed { variables, kubernetes })
 }

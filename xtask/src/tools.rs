@@ -25,8 +25,13 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("oathtool", "oathtool"),
     ("certbot", "certbot"),
     ("openssl", "openssl"),
+    ("gpg", "gpg"),
+    ("gpgconf", "gpgconf"),
+    ("gpg-agent", "gpg-agent"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("age", "age"),
+    ("ssh-keygen", "openssh-client"),
 ];
 
 /// Servers that tests start themselves, whose programs are not on the search path: a folder with a

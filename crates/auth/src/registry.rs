@@ -16,6 +16,9 @@ pub struct Outside {
     pub files: Arc<dyn Files>,
     /// Directories that speak LDAP.
     pub directory: Arc<dyn Directory>,
+    /// The URL of the API server of the cluster that the server runs in, as Kubernetes tells its pods;
+    /// `None` outside of a pod.
+    pub cluster: Option<String>,
 }
 
 /// The surface of every method, over `outside`.
@@ -23,6 +26,7 @@ pub fn specs(outside: &Outside) -> Vec<Spec> {
     vec![
         crate::approle::spec(),
         crate::aws::spec(outside.web.clone()),
+        crate::aws_door::spec(),
         crate::azure::spec(outside.web.clone()),
         crate::cert::spec(outside),
         crate::gcp::spec(outside.web.clone()),

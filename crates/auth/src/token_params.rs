@@ -203,7 +203,7 @@ fn token_type(kind: &str, warnings: &mut Vec<String>) -> Result<&'static str> {
 }
 
 /// What does not fit together.
-fn check(t: &TokenParams) -> Result<()> {
+pub(crate) fn check(t: &TokenParams) -> Result<()> {
     for (name, value) in [
         ("token_max_ttl", t.max_ttl),
         ("token_period", t.period),

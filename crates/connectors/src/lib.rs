@@ -10,4 +10,5 @@ pub mod database;
 pub mod directory;
 pub mod files;
 pub mod template;
-pub mod web;
+
+pub use strongroom_web as web;

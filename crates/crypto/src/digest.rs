@@ -71,6 +71,35 @@ impl Sha256 {
     }
 }
 
+/// SHA-512 of data that comes in pieces.
+pub struct Sha512(digest::Context);
+
+impl Default for Sha512 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Sha512 {
+    /// A hash of nothing yet.
+    pub fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA512))
+    }
+
+    /// Takes the next piece.
+    pub fn update(&mut self, data: &[u8]) -> &mut Self {
+        self.0.update(data);
+        self
+    }
+
+    /// The digest of all pieces.
+    pub fn finish(self) -> [u8; 64] {
+        let mut out = [0; 64];
+        out.copy_from_slice(self.0.finish().as_ref());
+        out
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

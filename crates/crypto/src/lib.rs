@@ -23,14 +23,16 @@ pub mod otp;
 pub mod password;
 pub mod pgp;
 mod rng;
+pub mod sealed_value;
 pub mod shamir;
 pub mod sign;
 pub mod ssh;
 pub mod totp;
 pub mod x509;
+pub mod xwing;
 
 pub use aead::Key256;
-pub use digest::{Sha256, hash, sha256};
+pub use digest::{Sha256, Sha512, hash, sha256};
 pub use hmac::{HmacKey, hkdf_sha256};
 
 /// Are the two byte strings equal? The time taken depends on their lengths only.

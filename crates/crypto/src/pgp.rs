@@ -4,7 +4,9 @@
 //! The message is of the most widely read kind (version 3 session key packet, AES-256 with
 //! modification detection), so that any GnuPG opens it. Only public keys are ever handled here.
 
-use ::pgp::composed::{Deserializable, MessageBuilder, SignedPublicKey, SignedPublicSubKey};
+use ::pgp::composed::{
+    ArmorOptions, Deserializable, MessageBuilder, SignedPublicKey, SignedPublicSubKey,
+};
 use ::pgp::crypto::sym::SymmetricKeyAlgorithm;
 use ::pgp::packet::{Signature, SignatureType};
 use ::pgp::types::{EncryptionKey, KeyDetails, Tag};
@@ -45,6 +47,10 @@ impl Recipient {
         let key = parsed.map_err(|e| {
             Error::bad_request("error parsing given PGP key: not an OpenPGP public key").because(e)
         })?;
+        Self::of(key, now)
+    }
+
+    fn of(key: SignedPublicKey, now: Timestamp) -> Result<Self> {
         let subkey = encrypting_key(&key, now)?;
         Ok(Self { key, subkey })
     }
@@ -62,18 +68,48 @@ impl Recipient {
 
     /// As [`Recipient::encrypt`]: the binary message itself.
     pub fn encrypt_binary(&self, plaintext: &[u8], rng: &dyn Rng) -> Result<Vec<u8>> {
+        self.message(plaintext, false, rng)
+    }
+
+    /// As [`Recipient::encrypt`]: the message in ASCII armor.
+    pub fn encrypt_armored(&self, plaintext: &[u8], rng: &dyn Rng) -> Result<String> {
+        let message = self.message(plaintext, true, rng)?;
+        String::from_utf8(message).map_err(Error::internal)
+    }
+
+    fn message(&self, plaintext: &[u8], armored: bool, rng: &dyn Rng) -> Result<Vec<u8>> {
         match self.subkey.and_then(|at| self.key.public_subkeys.get(at)) {
-            Some(subkey) => encrypt_to(&subkey.key, plaintext, rng),
-            None => encrypt_to(&self.key.primary_key, plaintext, rng),
+            Some(subkey) => encrypt_to(&subkey.key, plaintext, armored, rng),
+            None => encrypt_to(&self.key.primary_key, plaintext, armored, rng),
         }
     }
 }
 
-fn encrypt_to(key: &impl EncryptionKey, plaintext: &[u8], rng: &dyn Rng) -> Result<Vec<u8>> {
+/// The key of `ring` (binary public keys, one after another) whose primary key has this fingerprint (hex
+/// in any case), if it is there and can be encrypted to.
+pub fn in_ring(ring: &[u8], fingerprint: &str, now: Timestamp) -> Option<Recipient> {
+    let keys = SignedPublicKey::from_bytes_many(ring).ok()?;
+    let named = |key: &SignedPublicKey| {
+        hex::encode(key.fingerprint().as_bytes()).eq_ignore_ascii_case(fingerprint)
+    };
+    let key = keys.filter_map(|key| key.ok()).find(named)?;
+    Recipient::of(key, now).ok()
+}
+
+fn encrypt_to(
+    key: &impl EncryptionKey,
+    plaintext: &[u8],
+    armored: bool,
+    rng: &dyn Rng,
+) -> Result<Vec<u8>> {
     let failed = |e| Error::bad_request("error encrypting to given PGP key").because(e);
     let mut builder = MessageBuilder::from_bytes("", plaintext.to_vec())
         .seipd_v1(Adapter(rng), SymmetricKeyAlgorithm::AES256);
     builder.encrypt_to_key(Adapter(rng), key).map_err(failed)?;
+    if armored {
+        let text = builder.to_armored_string(Adapter(rng), ArmorOptions::default());
+        return text.map(String::into_bytes).map_err(failed);
+    }
     builder.to_vec(Adapter(rng)).map_err(failed)
 }
 
@@ -190,6 +226,22 @@ mod tests {
             assert_eq!(decrypt(&message, secret), share);
             assert_ne!(message, recipient.encrypt(share, &rng).unwrap());
         }
+    }
+
+    #[test]
+    fn keys_are_found_in_a_ring_and_messages_armoured() {
+        let rng = TestRng::new(10);
+        let binary = |text: &str| STANDARD.decode(text.trim()).unwrap();
+        let ring = [binary(RSA), binary(SIGN_ONLY), binary(CURVE)].concat();
+        let curve = "2A4F33F323EB1D40FD1AF528EC5BF4CB3FFD0D15";
+        let recipient = in_ring(&ring, curve, NOW).unwrap();
+        let armored = recipient.encrypt_armored(b"part", &rng).unwrap();
+        let (message, _) = Message::from_string(&armored).unwrap();
+        let key = SignedSecretKey::from_bytes(binary(CURVE_SECRET).as_slice()).unwrap();
+        let read = message.decrypt(&Password::empty(), &key).unwrap().as_data_vec().unwrap();
+        assert_eq!(read, b"part");
+        assert!(in_ring(&ring, "EC5BF4CB3FFD0D15", NOW).is_none(), "no whole fingerprint");
+        assert!(in_ring(b"\x99nothing", curve, NOW).is_none());
     }
 
     #[test]

@@ -22,6 +22,27 @@ pub fn split(
     threshold: usize,
     rng: &dyn Rng,
 ) -> Result<Vec<SecretBytes>> {
+    split_at(secret, parts, threshold, coordinates(rng), rng)
+}
+
+/// As [`split`], with the x coordinates 1, 2, 3 and so on in the order of the shares, as SOPS numbers
+/// its groups of keys.
+pub fn split_in_order(
+    secret: &[u8],
+    parts: usize,
+    threshold: usize,
+    rng: &dyn Rng,
+) -> Result<Vec<SecretBytes>> {
+    split_at(secret, parts, threshold, in_order(), rng)
+}
+
+fn split_at(
+    secret: &[u8],
+    parts: usize,
+    threshold: usize,
+    coordinates: [u8; SHARES_MAX],
+    rng: &dyn Rng,
+) -> Result<Vec<SecretBytes>> {
     let refused = |text| Err(Error::bad_request(text));
     match () {
         () if parts < threshold => return refused("parts cannot be less than threshold"),
@@ -30,7 +51,6 @@ pub fn split(
         () if secret.is_empty() => return refused("cannot split an empty secret"),
         () => {}
     }
-    let coordinates = coordinates(rng);
     let ids = coordinates.iter().map(|x| IdentifierGf256(Gf256(*x)));
     let shares =
         Gf256::split_bytes_with_participant_ids_iter(threshold, parts, secret, Adapter(rng), ids)
@@ -75,12 +95,18 @@ pub fn combine(shares: &[&[u8]]) -> Result<SecretBytes> {
     }
 }
 
-/// All x coordinates in random order (Fisher–Yates, each order equally likely).
-fn coordinates(rng: &dyn Rng) -> [u8; SHARES_MAX] {
+/// All x coordinates: each but zero, which is the secret's.
+fn in_order() -> [u8; SHARES_MAX] {
     let mut all = [0; SHARES_MAX];
     for (x, at) in (1..=u8::MAX).zip(&mut all) {
         *at = x;
     }
+    all
+}
+
+/// All x coordinates in random order (Fisher–Yates, each order equally likely).
+fn coordinates(rng: &dyn Rng) -> [u8; SHARES_MAX] {
+    let mut all = in_order();
     for last in (1..SHARES_MAX).rev() {
         all.swap(last, below(last + 1, rng));
     }
@@ -160,6 +186,20 @@ mod tests {
                 assert_ne!(*few.expose_secret(), secret);
             }
         }
+    }
+
+    #[test]
+    fn shares_can_be_numbered_in_order() {
+        let rng = TestRng::new(9);
+        let secret: [u8; 32] = (&rng as &dyn Rng).array();
+        let shares = split_in_order(&secret, 3, 2, &rng).unwrap();
+        let shares = refs(&shares);
+        assert_eq!(shares.iter().map(|share| share[secret.len()]).collect::<Vec<_>>(), [1, 2, 3]);
+        for two in [[0, 1], [0, 2], [2, 1]] {
+            let combined = combine(&two.map(|at| shares[at])).unwrap();
+            assert_eq!(*combined.expose_secret(), secret);
+        }
+        assert!(split_in_order(&secret, 2, 1, &rng).is_err());
     }
 
     #[test]

@@ -4,13 +4,18 @@ use std::sync::Arc;
 
 use strongroom_connectors::acme::Challenges;
 use strongroom_connectors::database::Databases;
+use strongroom_connectors::web::Web;
 use strongroom_kernel::plug::Spec;
 
-/// The surface of every engine, over these drivers of databases, and what looks at the answers to
-/// challenges of certificates' names.
-pub fn specs(databases: Arc<dyn Databases>, challenges: Arc<dyn Challenges>) -> Vec<Spec> {
+/// The surface of every engine, over these drivers of databases, what looks at the answers to
+/// challenges of certificates' names, and the way to functions that rotate secrets.
+pub fn specs(
+    databases: Arc<dyn Databases>,
+    challenges: Arc<dyn Challenges>,
+    web: Arc<dyn Web>,
+) -> Vec<Spec> {
     vec![
-        crate::kv::spec(),
+        crate::kv::spec_with(web),
         crate::database::spec(databases),
         crate::pki::spec(challenges),
         crate::ssh::spec(),

@@ -26,6 +26,7 @@ mod login;
 mod node_operation;
 mod record;
 mod rights;
+mod verify;
 mod wrap;
 
 pub(crate) use execute::CatchPanic;
@@ -52,7 +53,9 @@ use crate::identity::EntityState;
 use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::{Namespace, canonical};
 use crate::node::{Node, Services};
-use crate::plug::{Beyond, Captures, Peer, Protocol, Reply, Rights, Then, Uploading, Verb};
+use crate::plug::{
+    Access, Beyond, Captures, Credential, Peer, Protocol, Reply, Rights, Then, Uploading, Verb,
+};
 use crate::policy::DeniedTrace;
 use crate::quotas::RateHeaders;
 use crate::tokens::Token;
@@ -73,6 +76,8 @@ pub struct Call {
     pub token: Option<SecretString>,
     /// The login that the request brings along, in place of a token.
     pub inline: Option<Box<InlineLogin>>,
+    /// The credential that is verified with the request, in place of a token.
+    pub credential: Option<Box<Credential>>,
     /// The body as it came: parsed only after policy has allowed the path.
     pub body: Bytes,
     /// The body in place of `body`, where it is read while it comes.
@@ -121,6 +126,8 @@ pub struct Answer {
     pub rate: Option<RateHeaders>,
     /// Is it the failure of the login that the request brought along?
     pub of_inline_login: bool,
+    /// What limits the caller whose credential was verified with the request.
+    pub access: Option<Arc<dyn Access>>,
 }
 
 /// A call within its namespace and mount.
@@ -163,6 +170,8 @@ struct Authenticated {
     token: Option<Arc<Token>>,
     entity: Option<Arc<EntityState>>,
     token_text: Option<Arc<SecretString>>,
+    /// What limits a caller whose credential was verified with the request.
+    access: Option<Arc<dyn Access>>,
     /// This was the last use of a use-limited token.
     last_use: bool,
 }
@@ -216,7 +225,8 @@ pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
         client: Default::default(),
     });
     // A path that is no node operation with this verb may still be an ordinary one.
-    if let Some(Ok((fields, run))) = node.registry.node.find(call.path.as_str(), call.verb)
+    if call.protocol == Protocol::Vault
+        && let Some(Ok((fields, run))) = node.registry.node.find(call.path.as_str(), call.verb)
         && canonical(&call.namespace).is_ok_and(|n| n.is_empty())
     {
         return Box::pin(node_operation::run(node, &call, id, fields, run)).await;
@@ -308,6 +318,7 @@ impl Answer {
             explain: None,
             rate: None,
             of_inline_login: false,
+            access: None,
         }
     }
 }

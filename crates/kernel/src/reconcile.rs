@@ -285,6 +285,7 @@ pub(crate) fn request_of(services: &Services, entry: &MountEntry, now: Timestamp
         query: Vec::new(),
         upload: None,
         rights: None,
+        access: None,
     }
 }
 

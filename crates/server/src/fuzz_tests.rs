@@ -174,6 +174,7 @@ async fn requests_tokens_bodies_and_the_audit_log() {
         web: strongroom_testkit::web::SimWeb::new(),
         files: strongroom_testkit::files::SimFiles::new(),
         directory: strongroom_testkit::directory::SimDirectory::new(),
+        cluster: None,
     };
     let methods = strongroom_auth::specs(&outside);
     let node = TestNode::start(strongroom_system::specs().into_iter().chain(methods)).await;

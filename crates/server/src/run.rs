@@ -30,7 +30,7 @@ use crate::listen::{Bound, Listeners};
 use crate::logging::Logging;
 use crate::machine;
 use crate::real::{self, RealClock, RealRng, Signals, environment};
-use crate::service::{DoorSettings, Doors};
+use crate::service::{AwsSettings, DoorSettings, Doors};
 
 /// Requests that are carried out at a time: more than cores would only take the processor from each
 /// other, but one that waits for the disk must not hold up all.
@@ -76,6 +76,7 @@ pub fn registry() -> Registry {
         web: Arc::new(strongroom_connectors::web::Network::default()),
         files: Arc::new(strongroom_connectors::files::Machine),
         directory: Arc::new(strongroom_connectors::directory::Network::default()),
+        cluster: cluster(),
     };
     let specs = strongroom_system::specs()
         .into_iter()
@@ -83,8 +84,20 @@ pub fn registry() -> Registry {
         .chain(strongroom_engines::registry::specs(
             strongroom_connectors::database::builtin(),
             Arc::new(strongroom_connectors::acme::Network::default()),
+            outside.web.clone(),
         ));
     Registry::new(specs).with_node(strongroom_system::node_ops::spec())
+}
+
+/// The URL of the API server of the cluster that the process runs in, where it runs in a pod.
+fn cluster() -> Option<String> {
+    let set = |name| environment(name).filter(|value| !value.is_empty());
+    let (host, port) = (set("KUBERNETES_SERVICE_HOST")?, set("KUBERNETES_SERVICE_PORT")?);
+    Some(if host.contains(':') {
+        format!("https://[{host}]:{port}")
+    } else {
+        format!("https://{host}:{port}")
+    })
 }
 
 /// Runs `server` until it is told to stop. The exit code: 0 after an orderly end.
@@ -201,6 +214,10 @@ fn door_settings(config: &ServerConfig) -> DoorSettings {
         waiting_max: config.limits.connections_max,
         max_request_duration: Duration::from_secs(config.default_max_request_duration),
         headers,
+        aws: config.aws.as_ref().map(|door| AwsSettings {
+            regions: Arc::new(door.regions.clone()),
+            everywhere: door.listener.is_none(),
+        }),
     }
 }
 

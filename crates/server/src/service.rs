@@ -1,5 +1,7 @@
 //! What answers requests: the doors before the kernel.
 
+mod aws;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +27,8 @@ use crate::listen::{
     Away, DoorRules, HeldBody, Peer, Pieces, ReplyBody, RequestBody, Service, Standing, Streamed,
 };
 use crate::real::thread_cpu_nanos;
+
+pub use aws::AwsSettings;
 
 /// Bodies up to this many bytes are read without asking whether the token is good.
 const SMALL_BODY_BYTES: u64 = 64 * 1024;
@@ -58,6 +62,8 @@ pub struct DoorSettings {
     pub max_request_duration: Duration,
     /// Headers of every answer.
     pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The AWS door, if it is served.
+    pub aws: Option<AwsSettings>,
 }
 
 impl Doors {
@@ -113,6 +119,9 @@ impl Doors {
         peer: &Peer,
     ) -> (Response<Bytes>, Option<Beyond>) {
         let rules = &peer.listener.rules;
+        if let Some(regions) = self.aws_regions(rules, parts) {
+            return (self.handle_aws(regions, parts, body, peer).await, None);
+        }
         if let Some(response) = self.by_rule(rules, parts).await {
             return (response, None);
         }
@@ -226,6 +235,7 @@ impl Doors {
             explain: None,
             rate: None,
             of_inline_login: false,
+            access: None,
         }))
     }
 

@@ -111,6 +111,8 @@ fn configuration(options: &UpOptions, places: &Places) -> Result<ServerConfig, S
             "current_key_id": "up-1",
             "current_key": format!("file://{}", key.display()),
         }},
+        // Nobody gets in by it before an auth method of its own is enabled.
+        "door": { "aws": {} },
         "disable_mlock": true,
     });
     let texts = [("up".to_owned(), text.to_string())];

@@ -226,6 +226,7 @@ pub async fn send(node: Arc<Node>, number: u64, token: String, wire: Wire) -> Go
         head: false,
         token: (!token.is_empty()).then(|| SecretString::new(token)),
         inline: None,
+        credential: None,
         body: if wire.body.is_null() { Bytes::new() } else { Bytes::from(wire.body.to_string()) },
         query,
         upload: None,
@@ -250,10 +251,12 @@ async fn boot(
             web: SimWeb::new(),
             files: SimFiles::new(),
             directory: SimDirectory::new(),
+            cluster: None,
         }))
         .chain(strongroom_engines::registry::specs(
             outside.servers.databases(),
             SimChallenges::new(),
+            SimWeb::new(),
         ))
         .chain([turner::spec(turned.clone())]);
     let mut registry = Registry::new(specs);

@@ -24,7 +24,7 @@ use tokens::Token;
 
 /// Any answer will do: what is revoked already may be cleared away or not yet.
 pub const ANY: u16 = 1;
-/// 204, or 400 that leaves everything as it was: it depends on what was cleared away.
+/// Success, or 400 that leaves everything as it was: it depends on what was cleared away.
 pub const EITHER: u16 = 2;
 
 /// A wrapped value.

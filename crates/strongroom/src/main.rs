@@ -1,11 +1,12 @@
 //! The `strongroom` binary: it gives the command line what it needs of the machine, and hands on
 //! what belongs to the server.
 
-use std::io::IsTerminal;
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use strongroom_base::Rng;
-use strongroom_cli::cli::{self, Program, ServerCommand, World};
+use strongroom_base::{Rng, SecretString};
+use strongroom_cli::cli::{self, Program, ServerCommand, Terminal, World};
 use strongroom_server::dev::DevOptions;
 use strongroom_server::real::{RealRng, environment};
 use strongroom_server::run::{self, RunOptions};
@@ -27,9 +28,11 @@ fn main() {
         stdin: Box::new(std::io::stdin()),
         out: Some(Box::new(std::io::stdout())),
         err: Some(Box::new(std::io::stderr())),
+        in_terminal: std::io::stdin().is_terminal(),
         out_terminal: std::io::stdout().is_terminal(),
         err_terminal: std::io::stderr().is_terminal(),
         ask: &ask,
+        terminal: Arc::new(Tty),
         random: &random,
         serve: &serve,
         run: &run_program,
@@ -50,16 +53,90 @@ fn ask(prompt: &str) -> std::io::Result<String> {
     })
 }
 
+/// The terminal of this program, whatever its standard streams are.
+struct Tty;
+
+impl Tty {
+    fn open() -> std::io::Result<std::fs::File> {
+        let file = std::fs::File::options().read(true).write(true).open("/dev/tty");
+        file.map_err(|error| std::io::Error::new(error.kind(), format!("/dev/tty: {error}")))
+    }
+}
+
+impl Terminal for Tty {
+    fn secret(&self, prompt: &str) -> std::io::Result<SecretString> {
+        // Told by our own attempt: what comes of the other one names no file.
+        drop(Self::open()?);
+        rpassword::prompt_password(prompt).map(SecretString::new)
+    }
+
+    fn line(&self, prompt: &str) -> std::io::Result<String> {
+        let mut tty = Self::open()?;
+        tty.write_all(prompt.as_bytes())?;
+        let mut line = String::new();
+        match std::io::BufReader::new(tty).read_line(&mut line)? {
+            0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(line),
+        }
+    }
+
+    fn tell(&self, text: &str) -> std::io::Result<()> {
+        writeln!(Self::open()?, "{text}")
+    }
+
+    fn note(&self, text: &str) {
+        eprintln!("{text}");
+    }
+}
+
 /// Another program, with this one's terminal.
 fn run_program(program: Program) -> std::io::Result<i32> {
+    use std::os::unix::process::CommandExt;
     let mut command = std::process::Command::new(&program.path);
     command.args(&program.args);
+    if program.pristine {
+        command.env_clear();
+    }
     command.envs(program.env.iter().map(|(name, value)| (name, value.expose_secret())));
+    if let Some(name) = &program.user {
+        let user = user(name)?;
+        for path in &program.owns {
+            std::os::unix::fs::chown(path, Some(user.id), Some(user.group))?;
+        }
+        command.env("HOME", user.home).env("USER", name).env("LOGNAME", name);
+        // Its groups beside that one are not taken on; ours are left.
+        command.gid(user.group).uid(user.id);
+    }
     if program.without_input {
         command.stdin(std::process::Stdio::null());
     }
+    if program.replace {
+        return Err(command.exec());
+    }
+    if program.background {
+        command.stdin(std::process::Stdio::null());
+        return command.spawn().map(|_| 0);
+    }
     // One that a signal ended has no code.
-    Ok(command.status()?.code().unwrap_or(2))
+    Ok(command.status()?.code().unwrap_or(program.killed))
+}
+
+/// A user of this machine.
+struct User {
+    id: u32,
+    group: u32,
+    home: String,
+}
+
+/// Looks a user up among those of the machine's own file.
+fn user(name: &str) -> std::io::Result<User> {
+    let unknown = || std::io::Error::other(format!("user: unknown user {name}"));
+    let users = std::fs::read_to_string("/etc/passwd")?;
+    let line = users.lines().find(|line| line.split(':').next() == Some(name));
+    let fields: Vec<&str> = line.ok_or_else(unknown)?.split(':').collect();
+    let [_, _, id, group, _, home, ..] = fields.as_slice() else { return Err(unknown()) };
+    let number = |text: &str| text.parse().map_err(|_| unknown());
+    Ok(User { id: number(id)?, group: number(group)?, home: (*home).to_owned() })
 }
 
 fn random(buffer: &mut [u8]) -> std::io::Result<()> {

@@ -88,5 +88,6 @@ pub(crate) fn auth_specs() -> Vec<Spec> {
         web: SimWeb::new(),
         files: SimFiles::new(),
         directory: SimDirectory::new(),
+        cluster: None,
     })
 }

@@ -338,6 +338,20 @@ impl TestNode {
         }
     }
 
+    /// As [`TestNode::call`], and the name of the failure in a protocol whose failures have names: its
+    /// own, or the kind's.
+    pub async fn named(&self, method: &str, path: &str, token: &str, body: Value) -> (Got, String) {
+        let Some(call) = self.request("", method, path, token, body, None) else {
+            return (Got::of(400, json!({"errors": ["bad path"]})), "bad path".to_owned());
+        };
+        let answer = handle(&self.node, call).await;
+        let name = match &answer.result {
+            Ok(_) => String::new(),
+            Err(e) => e.code.map_or_else(|| format!("{:?}", e.kind), str::to_owned),
+        };
+        (render(answer), name)
+    }
+
     /// Sends a request with a body of any kind and without a token; `HEAD` is a `READ` whose
     /// answer's head counts.
     pub async fn call_raw(&self, method: &str, path: &str, body: &[u8]) -> Got {
@@ -429,6 +443,7 @@ impl TestNode {
             head: false,
             token: (!token.is_empty()).then(|| SecretString::new(token.to_owned())),
             inline: None,
+            credential: None,
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
             query,
             upload: None,
@@ -481,10 +496,14 @@ fn render_body(answer: Answer) -> Got {
             if let Some(foreign) = e.foreign {
                 return raw(foreign.status, foreign.content_type, foreign.body);
             }
-            let body = match e.data {
+            let mut body = match e.data {
                 Some(data) => json!({ "data": *data, "errors": e.public }),
                 None => json!({ "errors": e.public }),
             };
+            // What a door of another protocol calls the failure.
+            if let Some(code) = e.code {
+                body["code"] = json!(code);
+            }
             return Got::of(status(e.kind), body);
         }
     };

@@ -49,7 +49,7 @@ pub fn spec(web: Arc<dyn Web>) -> Spec {
     let spec = client::add(spec);
     let spec = identity::add(spec);
     let spec = sts_accounts::add(spec);
-    let spec = roles::add(spec);
+    let spec = roles::add(spec).query::<roles::ListRoles>("roles/");
     let spec = ec2::add(spec);
     spec.case_insensitive("role").docs("Callers with AWS credentials log in.").build()
 }

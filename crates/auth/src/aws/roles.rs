@@ -1,16 +1,13 @@
 //! Roles: create, change, read, delete, list.
 
 use serde_json::json;
-use strongroom_base::duration::format_go_seconds;
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
-use strongroom_kernel::plug::lists::{self, Keys};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
-};
+use strongroom_kernel::plug::{Command, ReadCx, Reply, WriteCx};
 
 use super::Aws;
 use super::arn::{self, Principal};
 use super::stored::{self, Role};
+use crate::roles;
 use crate::token_params::{TokenFields, TokenSettings};
 
 /// ARNs of a role: each may take a call to IAM.
@@ -57,62 +54,7 @@ fields! {
         disallow_reauthentication: Option<bool>,
     }
 }
-fields! {
-    /// Reads a role.
-    pub struct ReadRole {
-        /// The role's name.
-        role: String,
-    }
-}
-fields! {
-    /// Deletes a role.
-    pub struct DeleteRole {
-        /// The role's name.
-        role: String,
-    }
-}
-fields! {
-    /// Lists the roles.
-    pub struct ListRoles {
-        /// List names after this one.
-        after: Option<String>,
-        /// At most so many names.
-        limit: Option<i64>,
-    }
-}
-
-impl Op for PutRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadRole {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListRoles {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-}
-
-pub(super) fn add(spec: EngineSpec<Aws>) -> EngineSpec<Aws> {
-    spec.query::<ListRoles>("role/")
-        .query::<ListRoles>("roles/")
-        .query::<ReadRole>("role/{role}")
-        .command::<PutRole>("role/{role}")
-        .exists::<PutRole>("role/{role}")
-        .command::<DeleteRole>("role/{role}")
-}
-
-impl Exists<PutRole> for Aws {
-    async fn exists(&self, cx: &ReadCx<'_>, captures: &[(&'static str, String)]) -> Result<bool> {
-        let name = captures.iter().find(|(n, _)| *n == "role").map_or("", |(_, v)| v);
-        Ok(stored::role(&cx.view(), name).await?.is_some())
-    }
-}
+roles::operations!(Aws, Role, role);
 
 /// Refuses what is for EC2 instances.
 fn check_no_ec2(op: &PutRole) -> Result<()> {
@@ -145,11 +87,8 @@ fn check_no_ec2(op: &PutRole) -> Result<()> {
 
 impl Command<PutRole> for Aws {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutRole) -> Result<Reply<()>> {
-        let name = op.role.to_lowercase();
-        names::check(&name)?;
         check_no_ec2(&op)?;
-        cx.queue(&name).await;
-        let old = stored::role(&cx.view(), &name).await?;
+        let (name, old) = roles::begin::<Role>(cx, &op.role).await?;
         let mut role = old.as_deref().cloned().unwrap_or_else(|| Role {
             role_id: cx.rng().uuid(),
             bound_arns: Vec::new(),
@@ -188,19 +127,9 @@ impl Command<PutRole> for Aws {
             arn::check_bound(bound, role.resolve_ids)?;
         }
         let mut warnings = role.token.apply(op.token)?;
-        let (_, max_ttl) = cx.ttls();
-        let period = role.token.params.period;
-        if max_ttl > 0 && period > max_ttl {
-            return Err(Error::bad_request(format!(
-                "period of \"{}\" is greater than the backend's maximum lease TTL of \"{}\"",
-                format_go_seconds(period),
-                format_go_seconds(max_ttl)
-            )));
-        }
-        warnings.extend(role.token.beyond_mount(max_ttl).map(str::to_owned));
+        roles::check(cx, &role, &mut warnings)?;
         cx.outside(self.resolve(cx, &mut role)).await?;
-        cx.edit().put_named(0, &name, &role)?;
-        Ok(Reply::none().warnings(warnings))
+        roles::put(cx, &name, &role, warnings)
     }
 }
 
@@ -220,16 +149,19 @@ impl Aws {
     }
 }
 
-impl Query<ReadRole> for Aws {
-    async fn query(&self, cx: &ReadCx<'_>, op: ReadRole) -> Result<Reply<JsonMap>> {
-        let role = stored::role(&cx.view(), &op.role).await?.ok_or_else(Error::not_found)?;
+impl roles::Role for Role {
+    fn token(&self) -> &TokenSettings {
+        &self.token
+    }
+
+    fn show(&self, into: &mut JsonMap) {
         let shown = json!({
             "auth_type": "iam",
             "bound_ami_id": [],
-            "bound_account_id": role.bound_accounts,
+            "bound_account_id": self.bound_accounts,
             "bound_ec2_instance_id": null,
-            "bound_iam_principal_arn": role.bound_arns,
-            "bound_iam_principal_id": role.bound_ids,
+            "bound_iam_principal_arn": self.bound_arns,
+            "bound_iam_principal_id": self.bound_ids,
             "bound_iam_role_arn": [],
             "bound_iam_instance_profile_arn": [],
             "bound_region": [],
@@ -237,28 +169,21 @@ impl Query<ReadRole> for Aws {
             "bound_vpc_id": [],
             "inferred_entity_type": "",
             "inferred_aws_region": "",
-            "resolve_aws_unique_ids": role.resolve_ids,
-            "role_id": role.role_id,
+            "resolve_aws_unique_ids": self.resolve_ids,
+            "role_id": self.role_id,
             "role_tag": "",
             "allow_instance_migration": false,
             "disallow_reauthentication": false,
         });
-        let Json::Object(mut map) = shown else { return Err(Error::internal("no object")) };
-        role.token.show(&mut map);
-        Ok(Reply::data(map))
+        if let Json::Object(shown) = shown {
+            into.extend(shown);
+        }
+        self.token.show(into);
     }
-}
 
-impl Command<DeleteRole> for Aws {
-    async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteRole) -> Result<Reply<()>> {
-        cx.edit().delete_named::<Role>(0, &op.role.to_lowercase());
-        Ok(Reply::none())
-    }
-}
-
-impl Query<ListRoles> for Aws {
-    async fn query(&self, cx: &ReadCx<'_>, op: ListRoles) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Role>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+    fn period_beyond(period: &str, most: &str) -> String {
+        format!(
+            "period of \"{period}\" is greater than the backend's maximum lease TTL of \"{most}\""
+        )
     }
 }

@@ -149,5 +149,5 @@ pub async fn identity(view: &ReadView<'_>) -> Result<Arc<Identity>> {
 
 /// The role called `name`.
 pub async fn role(view: &ReadView<'_>, name: &str) -> Result<Option<Arc<Role>>> {
-    view.cached::<Role>(0, &name.to_lowercase()).await
+    crate::roles::find(view, name).await
 }

@@ -1,15 +1,12 @@
 //! Roles: create, change, read, delete, list.
 
-use strongroom_base::duration::format_go_seconds;
 use strongroom_base::{Error, JsonMap, Result, fields};
-use strongroom_kernel::plug::lists::{self, Keys};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
-};
+use strongroom_kernel::plug::{Command, Reply, WriteCx};
 
 use super::Azure;
-use super::stored::{self, Role};
-use crate::token_params::TokenFields;
+use super::stored::Role;
+use crate::roles;
+use crate::token_params::{TokenFields, TokenSettings};
 
 fields! {
     /// Creates or changes a role.
@@ -31,68 +28,11 @@ fields! {
         bound_scale_sets: Option<Vec<String>>,
     }
 }
-fields! {
-    /// Reads a role.
-    pub struct ReadRole {
-        /// The role's name.
-        name: String,
-    }
-}
-fields! {
-    /// Deletes a role.
-    pub struct DeleteRole {
-        /// The role's name.
-        name: String,
-    }
-}
-fields! {
-    /// Lists the roles.
-    pub struct ListRoles {
-        /// List names after this one.
-        after: Option<String>,
-        /// At most so many names.
-        limit: Option<i64>,
-    }
-}
-
-impl Op for PutRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadRole {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListRoles {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-}
-
-pub(super) fn add(spec: EngineSpec<Azure>) -> EngineSpec<Azure> {
-    spec.query::<ListRoles>("role/")
-        .query::<ReadRole>("role/{name}")
-        .command::<PutRole>("role/{name}")
-        .exists::<PutRole>("role/{name}")
-        .command::<DeleteRole>("role/{name}")
-}
-
-impl Exists<PutRole> for Azure {
-    async fn exists(&self, cx: &ReadCx<'_>, captures: &[(&'static str, String)]) -> Result<bool> {
-        let name = captures.iter().find(|(n, _)| *n == "name").map_or("", |(_, v)| v);
-        Ok(stored::role(&cx.view(), name).await?.is_some())
-    }
-}
+roles::operations!(Azure, Role, name);
 
 impl Command<PutRole> for Azure {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutRole) -> Result<Reply<()>> {
-        let name = op.name.to_lowercase();
-        names::check(&name)?;
-        cx.queue(&name).await;
-        let old = stored::role(&cx.view(), &name).await?;
+        let (name, old) = roles::begin::<Role>(cx, &op.name).await?;
         let mut role = old.as_deref().cloned().unwrap_or_default();
         let mut warnings = role.token.apply(op.token)?;
         for (value, given) in [
@@ -124,18 +64,8 @@ impl Command<PutRole> for Azure {
                     .to_owned(),
             );
         }
-        let (_, max_ttl) = cx.ttls();
-        let period = role.token.params.period;
-        if max_ttl > 0 && period > max_ttl {
-            return Err(Error::bad_request(format!(
-                "token period of \"{}\" is greater than the backend's maximum lease TTL of \"{}\"",
-                format_go_seconds(period),
-                format_go_seconds(max_ttl)
-            )));
-        }
-        warnings.extend(role.token.beyond_mount(max_ttl).map(str::to_owned));
-        cx.edit().put_named(0, &name, &role)?;
-        Ok(Reply::none().warnings(warnings))
+        roles::check(cx, &role, &mut warnings)?;
+        roles::put(cx, &name, &role, warnings)
     }
 }
 
@@ -150,28 +80,21 @@ fn bindings(role: &Role) -> [(&'static str, &Vec<String>); 6] {
     ]
 }
 
-impl Query<ReadRole> for Azure {
-    async fn query(&self, cx: &ReadCx<'_>, op: ReadRole) -> Result<Reply<JsonMap>> {
-        let role = stored::role(&cx.view(), &op.name).await?.ok_or_else(Error::not_found)?;
-        let mut map = JsonMap::new();
-        for (name, list) in bindings(&role) {
-            map.insert(name.to_owned(), list.clone().into());
+impl roles::Role for Role {
+    fn token(&self) -> &TokenSettings {
+        &self.token
+    }
+
+    fn show(&self, into: &mut JsonMap) {
+        for (name, list) in bindings(self) {
+            into.insert(name.to_owned(), list.clone().into());
         }
-        role.token.show(&mut map);
-        Ok(Reply::data(map))
+        self.token.show(into);
     }
-}
 
-impl Command<DeleteRole> for Azure {
-    async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteRole) -> Result<Reply<()>> {
-        cx.edit().delete_named::<Role>(0, &op.name.to_lowercase());
-        Ok(Reply::none())
-    }
-}
-
-impl Query<ListRoles> for Azure {
-    async fn query(&self, cx: &ReadCx<'_>, op: ListRoles) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Role>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+    fn period_beyond(period: &str, most: &str) -> String {
+        format!(
+            "token period of \"{period}\" is greater than the backend's maximum lease TTL of \"{most}\""
+        )
     }
 }

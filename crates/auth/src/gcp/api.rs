@@ -5,8 +5,11 @@ use strongroom_cloudwire::sigv4::uri_encode;
 use strongroom_connectors::web::Call;
 
 use super::Gcp;
-use super::credentials::Credentials;
 use super::stored::Config;
+use crate::google::key_file::Credentials;
+
+/// What our tokens may do; what they may really do is decided by the account's roles.
+const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
 
 /// A service account.
 #[derive(Debug)]
@@ -40,7 +43,7 @@ impl Gcp {
             ));
         }
         let credentials = Credentials::parse(&config.credentials)?;
-        let fetch = credentials.access_token(&*self.web, now);
+        let fetch = credentials.access_token(&*self.web, SCOPE, None, now);
         let token = self.access.get(&credentials.identity(), now, fetch).await?;
         Ok(Google { gcp: self, config, token })
     }

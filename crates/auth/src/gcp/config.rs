@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
 
-use super::credentials::Credentials;
 use super::{Gcp, stored};
 use crate::endpoints;
+use crate::google::key_file::Credentials;
 use crate::login_metadata::Choices;
 
 /// Facts of a service account's login.

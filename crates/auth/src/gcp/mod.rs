@@ -10,7 +10,6 @@
 
 mod api;
 mod config;
-mod credentials;
 mod edits;
 mod instances;
 mod login;
@@ -54,7 +53,7 @@ pub fn spec(web: Arc<dyn Web>) -> Spec {
     });
     let spec = login::add(spec);
     let spec = config::add(spec);
-    let spec = roles::add(spec);
+    let spec = roles::add(spec).query::<roles::ListRoles>("roles/");
     let spec = edits::add(spec);
     spec.case_insensitive("name")
         .docs("Google Cloud's service accounts and instances log in.")

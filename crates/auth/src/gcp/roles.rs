@@ -2,15 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_base::duration::format_go_seconds;
 use strongroom_base::{Error, JsonMap, Result, Ttl, fields};
-use strongroom_kernel::plug::lists::{self, Keys};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
-};
+use strongroom_kernel::plug::{Command, Reply, WriteCx};
 
-use super::stored::{self, Kind, Role};
+use super::stored::{Kind, Role};
 use super::{Gcp, token};
+use crate::roles;
 use crate::token_params::{TokenFields, TokenSettings};
 
 /// Seconds until the end of a service account's token unless the role says otherwise.
@@ -52,62 +49,7 @@ fields! {
         bound_instance_group: Option<String>,
     }
 }
-fields! {
-    /// Reads a role.
-    pub struct ReadRole {
-        /// The role's name.
-        name: String,
-    }
-}
-fields! {
-    /// Deletes a role.
-    pub struct DeleteRole {
-        /// The role's name.
-        name: String,
-    }
-}
-fields! {
-    /// Lists the roles.
-    pub struct ListRoles {
-        /// List names after this one.
-        after: Option<String>,
-        /// At most so many names.
-        limit: Option<i64>,
-    }
-}
-
-impl Op for PutRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadRole {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListRoles {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-}
-
-pub(super) fn add(spec: EngineSpec<Gcp>) -> EngineSpec<Gcp> {
-    spec.query::<ListRoles>("role/")
-        .query::<ListRoles>("roles/")
-        .query::<ReadRole>("role/{name}")
-        .command::<PutRole>("role/{name}")
-        .exists::<PutRole>("role/{name}")
-        .command::<DeleteRole>("role/{name}")
-}
-
-impl Exists<PutRole> for Gcp {
-    async fn exists(&self, cx: &ReadCx<'_>, captures: &[(&'static str, String)]) -> Result<bool> {
-        let name = captures.iter().find(|(n, _)| *n == "name").map_or("", |(_, v)| v);
-        Ok(stored::role(&cx.view(), name).await?.is_some())
-    }
-}
+roles::operations!(Gcp, Role, name);
 
 /// Each once, sorted, without the empty one.
 pub(super) fn tidy(mut list: Vec<String>) -> Vec<String> {
@@ -147,10 +89,7 @@ pub(super) fn labels(list: Vec<String>) -> Result<BTreeMap<String, String>> {
 
 impl Command<PutRole> for Gcp {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutRole) -> Result<Reply<()>> {
-        let name = op.name.to_lowercase();
-        names::check(&name)?;
-        cx.queue(&name).await;
-        let old = stored::role(&cx.view(), &name).await?;
+        let (name, old) = roles::begin::<Role>(cx, &op.name).await?;
         let kind = kind(old.as_deref(), op.r#type.as_deref())?;
         refuse_of_other(kind, &op)?;
         let mut role = old.as_deref().cloned().unwrap_or_else(|| fresh(cx.rng().uuid(), kind));
@@ -178,18 +117,8 @@ impl Command<PutRole> for Gcp {
         role.max_jwt_exp = op.max_jwt_exp.map_or(role.max_jwt_exp, |ttl| ttl.0);
         check(&role, &mut warnings)?;
         warnings.extend(open_to_all(&role));
-        let (_, max_ttl) = cx.ttls();
-        let period = role.token.params.period;
-        if max_ttl > 0 && period > max_ttl {
-            return Err(Error::bad_request(format!(
-                "'period' of '{}' is greater than the backend's maximum lease TTL of '{}'",
-                format_go_seconds(period),
-                format_go_seconds(max_ttl)
-            )));
-        }
-        warnings.extend(role.token.beyond_mount(max_ttl).map(str::to_owned));
-        cx.edit().put_named(0, &name, &role)?;
-        Ok(Reply::none().warnings(warnings))
+        roles::check(cx, &role, &mut warnings)?;
+        roles::put(cx, &name, &role, warnings)
     }
 }
 
@@ -301,48 +230,41 @@ fn open_to_all(role: &Role) -> Option<String> {
     open.then(|| said.to_owned())
 }
 
-impl Query<ReadRole> for Gcp {
-    async fn query(&self, cx: &ReadCx<'_>, op: ReadRole) -> Result<Reply<JsonMap>> {
-        let role = stored::role(&cx.view(), &op.name).await?.ok_or_else(Error::not_found)?;
-        let mut map = JsonMap::new();
-        role.token.show(&mut map);
-        map.insert("role_id".to_owned(), role.role_id.as_str().into());
-        map.insert("type".to_owned(), role.kind.name().into());
-        map.insert("add_group_aliases".to_owned(), role.add_group_aliases.into());
+impl roles::Role for Role {
+    fn token(&self) -> &TokenSettings {
+        &self.token
+    }
+
+    fn show(&self, into: &mut JsonMap) {
+        self.token.show(into);
+        into.insert("role_id".to_owned(), self.role_id.as_str().into());
+        into.insert("type".to_owned(), self.kind.name().into());
+        into.insert("add_group_aliases".to_owned(), self.add_group_aliases.into());
         let lists = [
-            ("bound_service_accounts", &role.service_accounts),
-            ("bound_projects", &role.projects),
-            ("bound_zones", &role.zones),
-            ("bound_regions", &role.regions),
-            ("bound_instance_groups", &role.instance_groups),
+            ("bound_service_accounts", &self.service_accounts),
+            ("bound_projects", &self.projects),
+            ("bound_zones", &self.zones),
+            ("bound_regions", &self.regions),
+            ("bound_instance_groups", &self.instance_groups),
         ];
         for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
-            map.insert(name.to_owned(), list.clone().into());
+            into.insert(name.to_owned(), list.clone().into());
         }
-        if !role.labels.is_empty() {
-            let labels = role.labels.iter().map(|(n, v)| (n.clone(), v.as_str().into()));
-            map.insert("bound_labels".to_owned(), labels.collect::<JsonMap>().into());
+        if !self.labels.is_empty() {
+            let labels = self.labels.iter().map(|(n, v)| (n.clone(), v.as_str().into()));
+            into.insert("bound_labels".to_owned(), labels.collect::<JsonMap>().into());
         }
-        if role.kind == Kind::Iam {
-            if role.max_jwt_exp != 0 {
-                map.insert("max_jwt_exp".to_owned(), role.max_jwt_exp.into());
+        if self.kind == Kind::Iam {
+            if self.max_jwt_exp != 0 {
+                into.insert("max_jwt_exp".to_owned(), self.max_jwt_exp.into());
             }
-            map.insert("allow_gce_inference".to_owned(), role.allow_gce_inference.into());
+            into.insert("allow_gce_inference".to_owned(), self.allow_gce_inference.into());
         }
-        Ok(Reply::data(map))
     }
-}
 
-impl Command<DeleteRole> for Gcp {
-    async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteRole) -> Result<Reply<()>> {
-        cx.edit().delete_named::<Role>(0, &op.name.to_lowercase());
-        Ok(Reply::none())
-    }
-}
-
-impl Query<ListRoles> for Gcp {
-    async fn query(&self, cx: &ReadCx<'_>, op: ListRoles) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Role>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+    fn period_beyond(period: &str, most: &str) -> String {
+        format!(
+            "'period' of '{period}' is greater than the backend's maximum lease TTL of '{most}'"
+        )
     }
 }

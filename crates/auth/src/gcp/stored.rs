@@ -109,5 +109,5 @@ pub async fn config(view: &ReadView<'_>) -> Result<Config> {
 
 /// The role called `name`.
 pub async fn role(view: &ReadView<'_>, name: &str) -> Result<Option<Arc<Role>>> {
-    view.cached::<Role>(0, &name.to_lowercase()).await
+    crate::roles::find(view, name).await
 }

@@ -51,12 +51,20 @@ pub fn set(claims: &mut JsonMap, name: &str, value: Json) {
 /// The claims that RFC 7519 §4.1 registers.
 const REGISTERED: &[&str] = &["iss", "sub", "aud", "exp", "nbf", "iat", "jti"];
 
+/// Is this the name of a claim that RFC 7519 registers, or one that others might take for it?
+pub fn is_registered(name: &str) -> bool {
+    REGISTERED.contains(&folded(name).as_str())
+}
+
+fn folded(name: &str) -> String {
+    name.replace('\u{17f}', "s").replace('\u{212a}', "k").to_lowercase()
+}
+
 /// Refuses claims that others might take for a registered one (`SUB`, or with a long s): who reads
 /// names without regard to case would believe another value than this code checks.
 pub fn check_names(claims: &JsonMap) -> Result<()> {
-    let folded = |name: &str| name.replace('\u{17f}', "s").replace('\u{212a}', "k").to_lowercase();
     for name in claims.keys() {
-        if !REGISTERED.contains(&name.as_str()) && REGISTERED.contains(&folded(name).as_str()) {
+        if !REGISTERED.contains(&name.as_str()) && is_registered(name) {
             return Err(Error::bad_request("ambiguous claim: it collides with a registered claim"));
         }
     }

@@ -5,9 +5,10 @@ use strongroom_connectors::web::{Call, Trust, check_ca};
 use strongroom_crypto::jws::{Algorithm, parse_set};
 use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
 
+use super::Jwt;
 use super::provider::{Provider, well_known};
+use super::providers::{self, Cluster};
 use super::stored::{self, Config, Kept, Prepared};
-use super::{Jwt, quirks};
 
 fields! {
     /// Sets the configuration. What is not given is set back.
@@ -70,6 +71,8 @@ pub enum Source<'c> {
     Here,
     /// A set of keys at an address.
     Set(&'c str),
+    /// Where the cluster that the server runs in says.
+    Cluster,
     /// Where the issuer's OpenID configuration says.
     Issuer,
 }
@@ -81,6 +84,8 @@ impl Config {
             Source::Here
         } else if !self.jwks_url.is_empty() {
             Source::Set(&self.jwks_url)
+        } else if self.provider() == "kubernetes" {
+            Source::Cluster
         } else {
             Source::Issuer
         }
@@ -89,7 +94,7 @@ impl Config {
     /// Whom to believe about who a server is.
     pub fn trust(&self) -> Trust {
         let ca = match self.source() {
-            Source::Issuer | Source::Here => &self.oidc_discovery_ca_pem,
+            Source::Issuer | Source::Here | Source::Cluster => &self.oidc_discovery_ca_pem,
             Source::Set(_) => &self.jwks_ca_pem,
         };
         Trust { ca: ca.clone(), names: self.override_allowed_server_names.clone() }
@@ -101,15 +106,17 @@ fn refuse<T>(text: impl Into<String>) -> Result<T> {
 }
 
 /// What can be seen to be wrong without asking anybody.
-fn check(config: &Config) -> Result<()> {
+fn check(config: &Config, cluster: &Cluster) -> Result<()> {
     let sources = [
         !config.oidc_discovery_url.is_empty(),
         !config.jwt_validation_pubkeys.is_empty(),
         !config.jwks_url.is_empty(),
+        config.provider() == "kubernetes",
     ];
     if sources.iter().filter(|given| **given).count() != 1 {
         return refuse(
-            "exactly one of 'jwt_validation_pubkeys', 'jwks_url' or 'oidc_discovery_url' must be set",
+            "exactly one of 'jwt_validation_pubkeys', 'jwks_url', 'oidc_discovery_url' or a \
+             'provider_config' that has keys must be set",
         );
     }
     let id = !config.oidc_client_id.is_empty();
@@ -149,7 +156,7 @@ fn check(config: &Config) -> Result<()> {
             ));
         }
     }
-    quirks::check(&config.provider_config)
+    providers::check(config, cluster)
 }
 
 impl Jwt {
@@ -157,6 +164,11 @@ impl Jwt {
     async fn try_out(&self, config: &Config) -> Result<()> {
         let (url, what) = match config.source() {
             Source::Here => return Ok(()),
+            Source::Cluster => {
+                let what = "error checking the cluster's keys";
+                let tried = self.cluster.try_out().await;
+                return tried.map_err(|f| Error::bad_request(format!("{what}: {f}")));
+            }
             Source::Set(url) => (url.to_owned(), "error checking jwks URL"),
             Source::Issuer => {
                 (well_known(&config.oidc_discovery_url), "error checking oidc discovery URL")
@@ -186,6 +198,10 @@ impl Jwt {
         match config.source() {
             Source::Here => Ok(()),
             Source::Set(url) => self.documents.document(url, &config.trust(), now).await.map(drop),
+            Source::Cluster => {
+                let keys = self.cluster.keys(now).await?;
+                self.cluster.documents.document(&keys, "", now).await.map(drop)
+            }
             Source::Issuer => self.provider(config, now).await.map(drop),
         }
     }
@@ -193,6 +209,7 @@ impl Jwt {
 
 impl Command<PutConfig> for Jwt {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutConfig) -> Result<Reply<()>> {
+        let mut provider_config = op.provider_config.unwrap_or_default();
         let mut config = Config {
             oidc_discovery_url: op.oidc_discovery_url.unwrap_or_default(),
             oidc_discovery_ca_pem: op.oidc_discovery_ca_pem.unwrap_or_default(),
@@ -206,11 +223,12 @@ impl Command<PutConfig> for Jwt {
             jwt_supported_algs: op.jwt_supported_algs.unwrap_or_default(),
             bound_issuer: op.bound_issuer.unwrap_or_default(),
             default_role: op.default_role.unwrap_or_default().to_lowercase(),
-            provider_config: op.provider_config.unwrap_or_default(),
+            gsuite_service_account: providers::take_secret(&mut provider_config),
+            provider_config,
             override_allowed_server_names: op.override_allowed_server_names.unwrap_or_default(),
             namespace_in_state: true,
         };
-        check(&config)?;
+        check(&config, &self.cluster)?;
         Prepared::new(config.clone())?;
         let mut warnings = Vec::new();
         if let Err(error) = self.try_out(&config).await {

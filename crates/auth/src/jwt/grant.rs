@@ -32,7 +32,7 @@ impl Jwt {
         proven: Option<&Proven>,
     ) -> Result<Grant> {
         let user = claims::user(role, &claims)?;
-        self.complete(config, role, &mut claims, proven).await?;
+        self.complete(config, role, &mut claims, proven, cx.now()).await?;
         let mut metadata = claims::metadata(role, &claims)?;
         let groups = claims::groups(role, &claims)?;
         claims::check(role, &claims).map_err(|e| prefixed("error validating claims:", e))?;

@@ -9,10 +9,10 @@ use strongroom_kernel::tokens::Token;
 
 use super::config::Source;
 use super::grant::{check_address, prefixed};
-use super::stored::{self, Prepared, Role};
-use super::{Jwt, chosen_role, claims, configured};
-use crate::jwts;
+use super::stored::{self, Prepared};
+use super::{Jwt, cel, chosen_role, claims, configured};
 use crate::jwts::claims::{audiences, text};
+use crate::jwts::{self, Leeways};
 
 fields! {
     /// Logs in by a signed token.
@@ -50,17 +50,36 @@ impl Login<LogIn> for Jwt {
             return Err(Error::bad_request("missing token"));
         }
         check_address(cx, &role)?;
-        let claims = self.verified(&prepared, &role, jwt, cx.now()).await?;
+        let bounds = Bounds {
+            leeways: role.leeways(),
+            audiences: &role.bound_audiences,
+            subject: &role.bound_subject,
+            takes_any_audience: false,
+        };
+        let claims = self.verified(&prepared, bounds, jwt, cx.now()).await?;
         self.grant(cx, &prepared.config, &name, &role, claims, None).await
     }
 }
 
+/// What a role wants of a token whose signature is good.
+#[derive(Clone, Copy)]
+pub struct Bounds<'r> {
+    /// How far times may be off.
+    pub leeways: Leeways,
+    /// Audiences, one of which must be in `aud`; none are asked for where this is empty.
+    pub audiences: &'r [String],
+    /// What `sub` must be; "" for anything.
+    pub subject: &'r str,
+    /// Is a token with an audience taken though none is asked for?
+    pub takes_any_audience: bool,
+}
+
 impl Jwt {
     /// The claims of a token that one of the configured keys signed, and that is for this role.
-    async fn verified(
+    pub async fn verified(
         &self,
         prepared: &Prepared,
-        role: &Role,
+        bounds: Bounds<'_>,
         jwt: &str,
         now: Timestamp,
     ) -> Result<JsonMap> {
@@ -81,6 +100,11 @@ impl Jwt {
             Source::Set(url) => {
                 self.documents.verified(&token, &algorithms, (url, &trust), now).await?
             }
+            Source::Cluster => {
+                let keys = self.cluster.keys(now).await?;
+                let documents = &self.cluster.documents;
+                documents.verified(&token, &algorithms, (&keys, ""), now).await?
+            }
             Source::Issuer => {
                 let provider = self.provider(config, now).await?;
                 let at = (provider.keys.as_str(), &trust);
@@ -94,31 +118,31 @@ impl Jwt {
             )
         })?;
         claims::check_names(&claims).map_err(|e| prefixed("error validating token:", e))?;
-        check(prepared, role, &claims, now)?;
+        check(prepared, bounds, &claims, now)?;
         Ok(claims)
     }
 }
 
 /// Is a token whose signature is good one for this role?
-fn check(prepared: &Prepared, role: &Role, claims: &JsonMap, now: Timestamp) -> Result<()> {
+fn check(prepared: &Prepared, bounds: Bounds<'_>, claims: &JsonMap, now: Timestamp) -> Result<()> {
     let issuer = &prepared.config.bound_issuer;
     if !issuer.is_empty() && text(claims, "iss") != Some(issuer) {
         return Err(invalid("invalid issuer (iss) claim"));
     }
-    if !role.bound_subject.is_empty() && text(claims, "sub") != Some(&role.bound_subject) {
+    if !bounds.subject.is_empty() && text(claims, "sub") != Some(bounds.subject) {
         return Err(invalid("invalid subject (sub) claim"));
     }
     let audiences = audiences(claims);
-    let bound = &role.bound_audiences;
+    let bound = bounds.audiences;
     if !bound.is_empty() && !bound.iter().any(|a| audiences.contains(&a.as_str())) {
         return Err(invalid(
             "invalid audience (aud) claim: audience claim does not match any expected audience",
         ));
     }
-    jwts::check_times(claims, now, role.leeways()).map_err(invalid)?;
+    jwts::check_times(claims, now, bounds.leeways).map_err(invalid)?;
     // An audience that is no text is one, too.
     let has_audience = claims::get(claims, "aud").is_some_and(|aud| !is_empty(aud));
-    if bound.is_empty() && has_audience {
+    if bound.is_empty() && has_audience && !bounds.takes_any_audience {
         return Err(Error::bad_request(
             "audience claim found in JWT but no audiences bound to the role",
         ));
@@ -134,13 +158,19 @@ impl ResolveRole for Jwt {
     async fn role(&self, cx: &ReadCx<'_>, source: &FieldSource<'_>) -> Result<Option<String>> {
         let Some(prepared) = stored::config(&cx.view()).await? else { return Ok(None) };
         let given = source.value("role", &[]).and_then(Json::as_str);
-        let chosen = chosen_role(cx, &prepared, given).await;
-        Ok(chosen.ok().map(|(name, _)| name))
+        if let Ok((name, _)) = chosen_role(cx, &prepared, given).await {
+            return Ok(Some(name));
+        }
+        let name = given.unwrap_or(&prepared.config.default_role).to_lowercase();
+        Ok(stored::cel_role(&cx.view(), &name).await?.map(|_| name))
     }
 }
 
 impl Renew for Jwt {
     async fn renew(&self, cx: &mut WriteCx<'_>, token: &Token) -> Result<TokenParams> {
+        if token.internal.get("role_type").is_some_and(|kind| kind == cel::KIND) {
+            return cel::renew(cx, token).await;
+        }
         let name = token.internal.get("role").map_or("", String::as_str);
         let role = stored::role(&cx.view(), name).await?;
         let gone = || Error::bad_request(format!("role {name} does not exist during renewal"));

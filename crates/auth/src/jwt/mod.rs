@@ -15,6 +15,7 @@
 
 mod auth_url;
 mod callback;
+mod cel;
 mod claims;
 mod config;
 mod flows;
@@ -25,7 +26,7 @@ mod pages;
 mod policies;
 mod poll;
 mod provider;
-mod quirks;
+mod providers;
 mod redirect;
 mod roles;
 mod stored;
@@ -40,9 +41,11 @@ use strongroom_connectors::web::{Answer, Call, Failure, Web};
 use strongroom_kernel::plug::{Class, EngineSpec, ReadCx, Spec};
 use tokio::sync::Semaphore;
 
+use crate::access_tokens::AccessTokens;
 use crate::jwts::KeySets;
 use crate::registry::Outside;
 use flows::Flows;
+use providers::Cluster;
 use stored::{Prepared, Role};
 
 /// What begins the text of a refused login of a person; user interfaces look for it.
@@ -57,6 +60,9 @@ const TURN: Duration = Duration::from_secs(5);
 pub struct Jwt {
     web: Arc<dyn Web>,
     documents: Arc<KeySets>,
+    cluster: Arc<Cluster>,
+    /// For the APIs of providers that are asked in our own name.
+    access: AccessTokens,
     flows: Arc<Flows>,
     asking: Semaphore,
 }
@@ -65,10 +71,16 @@ pub struct Jwt {
 pub fn spec(kind: &'static str, outside: &Outside) -> Spec {
     let web = outside.web.clone();
     let documents = Arc::new(KeySets::new(web.clone()));
+    let cluster = Arc::new(Cluster::new(outside));
     let open = move |_: &_| {
-        let (web, documents) = (web.clone(), documents.clone());
-        let asking = Semaphore::new(QUESTIONS_AT_A_TIME);
-        Ok(Jwt { web, documents, flows: Arc::default(), asking })
+        Ok(Jwt {
+            web: web.clone(),
+            documents: documents.clone(),
+            cluster: cluster.clone(),
+            access: AccessTokens::default(),
+            flows: Arc::default(),
+            asking: Semaphore::new(QUESTIONS_AT_A_TIME),
+        })
     };
     let spec = EngineSpec::new(kind, Class::Auth, open);
     let spec = login::add(spec);
@@ -77,6 +89,7 @@ pub fn spec(kind: &'static str, outside: &Outside) -> Spec {
     let spec = poll::add(spec);
     let spec = config::add(spec);
     let spec = roles::add(spec);
+    let spec = cel::add(spec);
     spec.case_insensitive("name")
         .docs("Programs log in by a signed token, people by an OpenID provider.")
         .build()

@@ -2,20 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_base::duration::format_go_seconds;
 use strongroom_base::{Error, Field, FieldKind, Json, JsonMap, Result, Ttl, fields};
-use strongroom_kernel::plug::lists::{self, Keys};
-use strongroom_kernel::plug::names;
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Command, Reply, WriteCx};
 
-use super::stored::{self, Role};
+use super::stored::Role;
 use super::{Jwt, claims, policies};
-use crate::token_params::TokenFields;
+use crate::roles;
+use crate::token_params::{TokenFields, TokenSettings};
 
 /// Seconds that may be below zero: `-1`, `"-1"`, `"90s"`.
-pub struct Leeway(i64);
+pub struct Leeway(pub i64);
 
 impl Field for Leeway {
     const KIND: FieldKind = FieldKind::Duration;
@@ -25,7 +21,7 @@ impl Field for Leeway {
 }
 
 /// An object, or its text, as command lines give it.
-pub struct Object(JsonMap);
+pub struct Object(pub JsonMap);
 
 impl Field for Object {
     const KIND: FieldKind = FieldKind::Object;
@@ -91,61 +87,7 @@ fields! {
         oidc_disable_confirmation: Option<bool>,
     }
 }
-fields! {
-    /// Reads a role.
-    pub struct ReadRole {
-        /// The role's name.
-        name: String,
-    }
-}
-fields! {
-    /// Deletes a role.
-    pub struct DeleteRole {
-        /// The role's name.
-        name: String,
-    }
-}
-fields! {
-    /// Lists the roles.
-    pub struct ListRoles {
-        /// List names after this one.
-        after: Option<String>,
-        /// At most so many names.
-        limit: Option<i64>,
-    }
-}
-
-impl Op for PutRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadRole {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListRoles {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-}
-
-pub(super) fn add(spec: EngineSpec<Jwt>) -> EngineSpec<Jwt> {
-    spec.query::<ListRoles>("role/")
-        .query::<ReadRole>("role/{name}")
-        .command::<PutRole>("role/{name}")
-        .exists::<PutRole>("role/{name}")
-        .command::<DeleteRole>("role/{name}")
-}
-
-impl Exists<PutRole> for Jwt {
-    async fn exists(&self, cx: &ReadCx<'_>, captures: &[(&'static str, String)]) -> Result<bool> {
-        let name = captures.iter().find(|(n, _)| *n == "name").map_or("", |(_, v)| v);
-        Ok(stored::role(&cx.view(), name).await?.is_some())
-    }
-}
+roles::operations!(Jwt, Role, name);
 
 fn refuse<T>(text: impl Into<String>) -> Result<T> {
     Err(Error::bad_request(text))
@@ -247,33 +189,20 @@ impl Role {
 
 impl Command<PutRole> for Jwt {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutRole) -> Result<Reply<()>> {
-        let name = op.name.to_lowercase();
-        names::check(&name)?;
-        cx.queue(&name).await;
-        let old = stored::role(&cx.view(), &name).await?;
+        let (name, old) = roles::begin::<Role>(cx, &op.name).await?;
         let mut role = old.map(|role| (*role).clone()).unwrap_or_default();
         let (op, token) = op.split();
         let mut warnings = role.token.apply(token)?;
         role.apply(op)?;
         role.check()?;
-        let (_, max_ttl) = cx.ttls();
-        let period = role.token.params.period;
-        if max_ttl > 0 && period > max_ttl {
-            return refuse(format!(
-                "'period' of '{}' is greater than the backend's maximum lease TTL of '{}'",
-                format_go_seconds(period),
-                format_go_seconds(max_ttl)
-            ));
-        }
-        warnings.extend(role.token.beyond_mount(max_ttl).map(str::to_owned));
+        roles::check(cx, &role, &mut warnings)?;
         if role.verbose_oidc_logging {
             warnings.push(
                 "verbose_oidc_logging has no effect: what a provider answers is never logged"
                     .to_owned(),
             );
         }
-        cx.edit().put_named(0, &name, &role)?;
-        Ok(Reply::none().warnings(warnings))
+        roles::put(cx, &name, &role, warnings)
     }
 }
 
@@ -284,60 +213,53 @@ impl PutRole {
     }
 }
 
-impl Query<ReadRole> for Jwt {
-    async fn query(&self, cx: &ReadCx<'_>, op: ReadRole) -> Result<Reply<JsonMap>> {
-        let role = stored::role(&cx.view(), &op.name).await?.ok_or_else(Error::not_found)?;
+impl roles::Role for Role {
+    fn token(&self) -> &TokenSettings {
+        &self.token
+    }
+
+    fn show(&self, into: &mut JsonMap) {
         let mappings: JsonMap =
-            role.claim_mappings.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
+            self.claim_mappings.iter().map(|(k, v)| (k.clone(), v.clone().into())).collect();
         let or_null = |map: JsonMap| if map.is_empty() { Json::Null } else { Json::Object(map) };
-        let mut map = JsonMap::new();
         for (name, value) in [
-            ("role_type", Json::from(role.role_type.clone())),
-            ("expiration_leeway", role.expiration_leeway.into()),
-            ("not_before_leeway", role.not_before_leeway.into()),
-            ("clock_skew_leeway", role.clock_skew_leeway.into()),
-            ("bound_audiences", list_or_null(&role.bound_audiences)),
-            ("bound_subject", role.bound_subject.clone().into()),
-            ("bound_claims_type", role.bound_claims_type.clone().into()),
-            ("bound_claims", or_null(role.bound_claims.clone())),
+            ("role_type", Json::from(self.role_type.clone())),
+            ("expiration_leeway", self.expiration_leeway.into()),
+            ("not_before_leeway", self.not_before_leeway.into()),
+            ("clock_skew_leeway", self.clock_skew_leeway.into()),
+            ("bound_audiences", list_or_null(&self.bound_audiences)),
+            ("bound_subject", self.bound_subject.clone().into()),
+            ("bound_claims_type", self.bound_claims_type.clone().into()),
+            ("bound_claims", or_null(self.bound_claims.clone())),
             ("claim_mappings", or_null(mappings)),
-            ("oauth2_metadata", list_or_null(&role.oauth2_metadata)),
-            ("user_claim", role.user_claim.clone().into()),
-            ("user_claim_json_pointer", role.user_claim_json_pointer.into()),
-            ("groups_claim", role.groups_claim.clone().into()),
-            ("allowed_redirect_uris", list_or_null(&role.allowed_redirect_uris)),
-            ("callback_mode", role.callback_mode.clone().into()),
-            ("oidc_scopes", list_or_null(&role.oidc_scopes)),
-            ("verbose_oidc_logging", role.verbose_oidc_logging.into()),
-            ("max_age", role.max_age.into()),
-            ("token_policies_template_claims", role.token_policies_template_claims.into()),
-            ("oidc_disable_confirmation", role.oidc_disable_confirmation.into()),
+            ("oauth2_metadata", list_or_null(&self.oauth2_metadata)),
+            ("user_claim", self.user_claim.clone().into()),
+            ("user_claim_json_pointer", self.user_claim_json_pointer.into()),
+            ("groups_claim", self.groups_claim.clone().into()),
+            ("allowed_redirect_uris", list_or_null(&self.allowed_redirect_uris)),
+            ("callback_mode", self.callback_mode.clone().into()),
+            ("oidc_scopes", list_or_null(&self.oidc_scopes)),
+            ("verbose_oidc_logging", self.verbose_oidc_logging.into()),
+            ("max_age", self.max_age.into()),
+            ("token_policies_template_claims", self.token_policies_template_claims.into()),
+            ("oidc_disable_confirmation", self.oidc_disable_confirmation.into()),
         ] {
-            map.insert(name.to_owned(), value);
+            into.insert(name.to_owned(), value);
         }
-        if role.poll_interval > 0 {
-            map.insert("poll_interval".to_owned(), role.poll_interval.into());
+        if self.poll_interval > 0 {
+            into.insert("poll_interval".to_owned(), self.poll_interval.into());
         }
-        role.token.show(&mut map);
-        Ok(Reply::data(map))
+        self.token.show(into);
+    }
+
+    fn period_beyond(period: &str, most: &str) -> String {
+        format!(
+            "'period' of '{period}' is greater than the backend's maximum lease TTL of '{most}'"
+        )
     }
 }
 
 /// A list that was never set is null, as the peers show it.
 fn list_or_null(list: &[String]) -> Json {
     if list.is_empty() { Json::Null } else { list.to_vec().into() }
-}
-
-impl Command<DeleteRole> for Jwt {
-    async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteRole) -> Result<Reply<()>> {
-        cx.edit().delete_named::<Role>(0, &op.name.to_lowercase());
-        Ok(Reply::none())
-    }
-}
-
-impl Query<ListRoles> for Jwt {
-    async fn query(&self, cx: &ReadCx<'_>, op: ListRoles) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Role>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
-    }
 }

@@ -11,6 +11,7 @@ use strongroom_crypto::x509::Certificate;
 use strongroom_kernel::record::{ReadView, Record};
 use zeroize::Zeroize;
 
+use super::cel::{Program, Source};
 use crate::jwts::Leeways;
 use crate::token_params::TokenSettings;
 
@@ -43,12 +44,40 @@ pub struct Config {
     /// The role of logins that name none.
     pub default_role: String,
     /// What is particular to a provider.
+    #[serde(with = "as_text")]
     pub provider_config: JsonMap,
+    /// The key file of a service account, out of `provider_config`.
+    pub gsuite_service_account: Kept,
     /// Names, one of which the certificates of the issuer's servers must have, in place of the name
     /// in the URL.
     pub override_allowed_server_names: Vec<String>,
     /// Is the namespace handed on within the state?
     pub namespace_in_state: bool,
+}
+
+/// Objects as text: numbers of JSON have no other form in records.
+mod as_text {
+    use serde::{Deserialize, Deserializer, Serializer, de, ser};
+    use strongroom_base::JsonMap;
+
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Kept {
+        Text(String),
+        /// As it was kept before.
+        Object(JsonMap),
+    }
+
+    pub fn serialize<S: Serializer>(map: &JsonMap, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&serde_json::to_string(map).map_err(ser::Error::custom)?)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<JsonMap, D::Error> {
+        match Kept::deserialize(from)? {
+            Kept::Text(text) => serde_json::from_str(&text).map_err(de::Error::custom),
+            Kept::Object(map) => Ok(map),
+        }
+    }
 }
 
 impl Record for Config {
@@ -69,6 +98,12 @@ impl Kept {
     /// The secret.
     pub fn expose_secret(&self) -> &str {
         &self.0
+    }
+}
+
+impl From<String> for Kept {
+    fn from(secret: String) -> Self {
+        Self(secret)
     }
 }
 
@@ -159,6 +194,7 @@ pub struct Role {
     /// `string` or `glob`.
     pub bound_claims_type: String,
     /// What other claims must be.
+    #[serde(with = "as_text")]
     pub bound_claims: JsonMap,
     /// From claims to metadata of the token.
     pub claim_mappings: BTreeMap<String, String>,
@@ -215,6 +251,47 @@ impl Role {
     }
 }
 
+/// A role that is a program, named in lower case.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CelRole {
+    /// The program.
+    pub program: Source,
+    /// What a caller is told whom the program answers `false`; "" for a text that says so.
+    pub message: String,
+    /// See [`crate::jwts::Leeways`].
+    pub expiration_leeway: i64,
+    /// See [`crate::jwts::Leeways`].
+    pub not_before_leeway: i64,
+    /// See [`crate::jwts::Leeways`].
+    pub clock_skew_leeway: i64,
+    /// Audiences, one of which must be in `aud`.
+    pub bound_audiences: Vec<String>,
+}
+
+impl Record for CelRole {
+    const KIND: u8 = 3;
+}
+
+impl CelRole {
+    /// How far times may be off.
+    pub fn leeways(&self) -> Leeways {
+        Leeways {
+            expiration: self.expiration_leeway,
+            not_before: self.not_before_leeway,
+            clock_skew: self.clock_skew_leeway,
+        }
+    }
+}
+
+/// A role with its program read.
+pub struct PreparedCelRole {
+    /// As it was written.
+    pub record: CelRole,
+    /// Its program.
+    pub program: Program,
+}
+
 /// The configuration.
 pub async fn config(view: &ReadView<'_>) -> Result<Option<Arc<Prepared>>> {
     view.prepared::<Config, Prepared>(0, "", Prepared::new).await
@@ -222,5 +299,14 @@ pub async fn config(view: &ReadView<'_>) -> Result<Option<Arc<Prepared>>> {
 
 /// The role called `name`.
 pub async fn role(view: &ReadView<'_>, name: &str) -> Result<Option<Arc<Role>>> {
-    view.cached::<Role>(0, &name.to_lowercase()).await
+    crate::roles::find(view, name).await
+}
+
+/// The role called `name` that is a program.
+pub async fn cel_role(view: &ReadView<'_>, name: &str) -> Result<Option<Arc<PreparedCelRole>>> {
+    let prepare = |record: CelRole| {
+        let program = Program::new(&record.program)?;
+        Ok(PreparedCelRole { record, program })
+    };
+    view.prepared::<CelRole, PreparedCelRole>(0, &name.to_lowercase(), prepare).await
 }

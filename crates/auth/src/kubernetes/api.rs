@@ -8,7 +8,8 @@ use strongroom_base::{Error, ErrorKind, Json, Result, SecretString};
 use strongroom_connectors::web::{Answer, Call, Failure, Web};
 
 use super::Kubernetes;
-use super::config::{Config, POD_CA, POD_TOKEN, url_of};
+use super::config::{Config, url_of};
+use crate::pod;
 
 /// Bytes of the API server's own words that go to the log.
 const WORDS_MAX: usize = 200;
@@ -76,19 +77,19 @@ impl Kubernetes {
     /// it. The pod's own token goes to nobody but who the pod's own authority vouches for: whoever may
     /// configure a mount could else have it sent to a server of theirs, and act in the cluster by it.
     pub(super) async fn api(&self, config: &Config) -> Result<Api<'_>> {
-        let local = !config.disable_local_ca_jwt;
+        let local = !config.disable_local_ca_jwt && !config.machine_roots;
         let url = url_of(&config.host)?;
-        let pod_ca = if local { self.files.read(POD_CA).await } else { None };
+        let pod_ca = if local { self.files.read(pod::CA).await } else { None };
         let pod_ca = pod_ca.map_or_else(String::new, |text| text.expose_secret().clone());
         let ca = if config.ca_cert.is_empty() { &pod_ca } else { &config.ca_cert }.clone();
         let is_own = ca.trim() == pod_ca.trim() && url.starts_with("https://");
-        // Nothing would stand for every authority that the machine trusts.
-        if ca.trim().is_empty() {
+        // Nothing stands for every authority that the machine trusts.
+        if ca.trim().is_empty() && !config.machine_roots {
             return Err(misconfigured("the authority of the API server is not there any more"));
         }
         let mut reviewer = Some(SecretString::new(config.token_reviewer_jwt.clone()));
         if config.token_reviewer_jwt.is_empty() {
-            reviewer = if local && is_own { self.files.read(POD_TOKEN).await } else { None };
+            reviewer = if local && is_own { self.files.read(pod::TOKEN).await } else { None };
         }
         let reviewer = reviewer
             .map(|token| SecretString::new(token.expose_secret().trim().to_owned()))

@@ -10,11 +10,7 @@ use strongroom_kernel::record::{ReadView, Record};
 use zeroize::Zeroize;
 
 use super::Kubernetes;
-
-/// Where a pod finds the authority of its cluster's API server.
-pub const POD_CA: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
-/// Where a pod finds the token of its own account. Kubernetes changes it before it ends.
-pub const POD_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+use crate::pod;
 
 /// The issuer that tokens have where none is configured (API page "Kubernetes auth method", `issuer`).
 pub const DEFAULT_ISSUER: &str = "kubernetes/serviceaccount";
@@ -28,7 +24,7 @@ fields! {
         /// The API server: a URL, a host, or host:port.
         kubernetes_host: Option<String>,
         /// PEM certificates of the authorities that vouch for the API server. Without it those of the
-        /// pod that the server runs in.
+        /// pod that the server runs in, else those that the machine trusts.
         kubernetes_ca_cert: Option<String>,
         /// The token with which tokens are reviewed. Without it that of the pod that the server runs
         /// in, else the very token that logs in.
@@ -69,8 +65,12 @@ pub(super) fn add(spec: EngineSpec<Kubernetes>) -> EngineSpec<Kubernetes> {
 pub struct Config {
     /// As it was written.
     pub host: String,
-    /// PEM; "" stands for the pod's.
+    /// PEM; "" stands for the pod's, or the machine's.
     pub ca_cert: String,
+    /// Do the machine's authorities vouch for the API server? It is settled when the configuration is
+    /// written: a pod that loses its authority must not begin to believe others.
+    #[serde(default)]
+    pub machine_roots: bool,
     /// "" stands for the pod's, or the caller's own.
     pub token_reviewer_jwt: String,
     /// As they were written.
@@ -148,8 +148,9 @@ impl Command<PutConfig> for Kubernetes {
         }
         url_of(&host)?;
         let reviewer = op.token_reviewer_jwt.as_ref();
-        let config = Config {
+        let mut config = Config {
             host,
+            machine_roots: false,
             ca_cert: op.kubernetes_ca_cert.unwrap_or_default(),
             token_reviewer_jwt: reviewer.map_or("", |jwt| jwt.expose_secret().trim()).to_owned(),
             pem_keys: op.pem_keys,
@@ -160,19 +161,9 @@ impl Command<PutConfig> for Kubernetes {
                 .use_annotations_as_alias_metadata
                 .unwrap_or(false),
         };
-        if config.disable_local_ca_jwt && config.ca_cert.is_empty() {
-            return Err(Error::bad_request(
-                "kubernetes_ca_cert must be given when disable_local_ca_jwt is true",
-            ));
-        }
-        let pod_ca = match config.ca_cert.is_empty() {
-            true => self.files.read(POD_CA).await,
-            false => None,
-        };
-        if config.ca_cert.is_empty() && pod_ca.is_none() {
-            return Err(Error::bad_request(
-                "kubernetes_ca_cert must be given where the server does not run in a pod",
-            ));
+        if config.ca_cert.is_empty() {
+            config.machine_roots =
+                config.disable_local_ca_jwt || self.files.read(pod::CA).await.is_none();
         }
         check_ca(&config.ca_cert)
             .map_err(|_| Error::bad_request("kubernetes_ca_cert holds no certificates in PEM"))?;

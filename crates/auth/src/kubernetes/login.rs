@@ -17,7 +17,8 @@ use super::Kubernetes;
 use super::account::{self, Account, refused};
 use super::api::{Api, Reviewed};
 use super::config::Config;
-use super::roles::{self, BY_NAME, Role};
+use super::roles::{BY_NAME, Role};
+use crate::roles;
 
 /// The longest wait for a turn to ask the API server.
 const TURN: Duration = Duration::from_secs(15);
@@ -57,7 +58,7 @@ impl Login<LogIn> for Kubernetes {
             return Err(Error::bad_request("missing jwt"));
         }
         let view = cx.view();
-        let role = roles::role(&view, &name).await?;
+        let role = roles::find::<Role>(&view, &name).await?;
         let role = role.ok_or_else(|| Error::bad_request("invalid role name"))?;
         if !cidrs_allow(&role.token.params.bound_cidrs, cx.request.peer.ip) {
             return Err(Error::denied());
@@ -191,14 +192,14 @@ impl ResolveRole for Kubernetes {
             return Ok(None);
         };
         let name = name.to_lowercase();
-        Ok(roles::role(&cx.view(), &name).await?.map(|_| name))
+        Ok(roles::find::<Role>(&cx.view(), &name).await?.map(|_| name))
     }
 }
 
 impl Renew for Kubernetes {
     async fn renew(&self, cx: &mut WriteCx<'_>, token: &Token) -> Result<TokenParams> {
         let name = token.internal.get("role").map_or("", String::as_str);
-        let role = roles::role(&cx.view(), name).await?;
+        let role = roles::find::<Role>(&cx.view(), name).await?;
         let role = role.ok_or_else(|| {
             Error::bad_request(format!("role {name} does not exist during renewal"))
         })?;

@@ -1,19 +1,14 @@
 //! Roles: which accounts of which namespaces log in, and what their tokens are like.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize};
-use strongroom_base::duration::format_go_seconds;
 use strongroom_base::glob::glob;
 use strongroom_base::{Error, JsonMap, Result, fields};
-use strongroom_kernel::plug::lists::{self, Keys};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
-};
-use strongroom_kernel::record::{ReadView, Record};
+use strongroom_kernel::plug::{Command, Reply, WriteCx};
+use strongroom_kernel::record::Record;
 
 use super::Kubernetes;
 use super::selector::Selector;
+use crate::roles;
 use crate::token_params::{TokenFields, TokenSettings};
 
 /// An alias is called by its account's UID: an account that is made anew is somebody else.
@@ -39,54 +34,7 @@ fields! {
         alias_name_source: Option<String>,
     }
 }
-fields! {
-    /// Reads a role.
-    pub struct ReadRole {
-        /// The role's name.
-        name: String,
-    }
-}
-fields! {
-    /// Deletes a role.
-    pub struct DeleteRole {
-        /// The role's name.
-        name: String,
-    }
-}
-fields! {
-    /// Lists the roles.
-    pub struct ListRoles {
-        /// List names after this one.
-        after: Option<String>,
-        /// At most so many names.
-        limit: Option<i64>,
-    }
-}
-
-impl Op for PutRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadRole {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListRoles {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-}
-
-pub(super) fn add(spec: EngineSpec<Kubernetes>) -> EngineSpec<Kubernetes> {
-    spec.query::<ListRoles>("role/")
-        .query::<ReadRole>("role/{name}")
-        .command::<PutRole>("role/{name}")
-        .exists::<PutRole>("role/{name}")
-        .command::<DeleteRole>("role/{name}")
-}
+roles::operations!(Kubernetes, Role, name);
 
 /// A role, named in lower case.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -153,29 +101,12 @@ impl Role {
     }
 }
 
-/// The role called `name`.
-pub async fn role(view: &ReadView<'_>, name: &str) -> Result<Option<Arc<Role>>> {
-    view.cached::<Role>(0, &name.to_lowercase()).await
-}
-
-impl Exists<PutRole> for Kubernetes {
-    async fn exists(&self, cx: &ReadCx<'_>, captures: &[(&'static str, String)]) -> Result<bool> {
-        let name = captures.iter().find(|(n, _)| *n == "name").map_or("", |(_, v)| v);
-        Ok(role(&cx.view(), name).await?.is_some())
-    }
-}
-
 impl Command<PutRole> for Kubernetes {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutRole) -> Result<Reply<()>> {
-        let name = op.name.to_lowercase();
-        names::check(&name)?;
-        cx.queue(&name).await;
-        let old = role(&cx.view(), &name).await?;
+        let (name, old) = roles::begin::<Role>(cx, &op.name).await?;
         let mut role = old.map_or_else(Role::default, |role| (*role).clone());
         let mut warnings = role.token.apply(op.token)?;
-        let (_, max_ttl) = cx.ttls();
-        check_period(role.token.params.period, max_ttl)?;
-        warnings.extend(role.token.beyond_mount(max_ttl).map(str::to_owned));
+        roles::check(cx, &role, &mut warnings)?;
         role.names = op.bound_service_account_names.unwrap_or(role.names);
         role.namespaces = op.bound_service_account_namespaces.unwrap_or(role.namespaces);
         role.selector = op.bound_service_account_namespace_selector.unwrap_or_default();
@@ -185,50 +116,31 @@ impl Command<PutRole> for Kubernetes {
             BY_UID.clone_into(&mut role.alias_name_source);
         }
         role.check()?;
-        cx.edit().put_named(0, &name, &role)?;
-        Ok(Reply::none().warnings(warnings))
+        roles::put(cx, &name, &role, warnings)
     }
 }
 
-/// Refuses a period beyond what the mount allows.
-fn check_period(period: i64, max_ttl: i64) -> Result<()> {
-    if max_ttl > 0 && period > max_ttl {
-        return Err(Error::bad_request(format!(
-            "token period of '\"{}\"' is greater than the backend's maximum lease TTL of '\"{}\"'",
-            format_go_seconds(period),
-            format_go_seconds(max_ttl)
-        )));
+impl roles::Role for Role {
+    fn token(&self) -> &TokenSettings {
+        &self.token
     }
-    Ok(())
-}
 
-impl Query<ReadRole> for Kubernetes {
-    async fn query(&self, cx: &ReadCx<'_>, op: ReadRole) -> Result<Reply<JsonMap>> {
-        let role = role(&cx.view(), &op.name).await?.ok_or_else(Error::not_found)?;
-        let mut map = JsonMap::new();
-        map.insert("bound_service_account_names".to_owned(), role.names.clone().into());
-        map.insert("bound_service_account_namespaces".to_owned(), role.namespaces.clone().into());
-        let selector = role.selector.as_str();
-        map.insert("bound_service_account_namespace_selector".to_owned(), selector.into());
-        if !role.audience.is_empty() {
-            map.insert("audience".to_owned(), role.audience.as_str().into());
+    fn show(&self, into: &mut JsonMap) {
+        into.insert("bound_service_account_names".to_owned(), self.names.clone().into());
+        into.insert("bound_service_account_namespaces".to_owned(), self.namespaces.clone().into());
+        let selector = self.selector.as_str();
+        into.insert("bound_service_account_namespace_selector".to_owned(), selector.into());
+        if !self.audience.is_empty() {
+            into.insert("audience".to_owned(), self.audience.as_str().into());
         }
-        role.token.show(&mut map);
-        map.insert("alias_name_source".to_owned(), role.alias_name_source.as_str().into());
-        Ok(Reply::data(map))
+        self.token.show(into);
+        into.insert("alias_name_source".to_owned(), self.alias_name_source.as_str().into());
     }
-}
 
-impl Command<DeleteRole> for Kubernetes {
-    async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteRole) -> Result<Reply<()>> {
-        cx.edit().delete_named::<Role>(0, &op.name.to_lowercase());
-        Ok(Reply::none())
-    }
-}
-
-impl Query<ListRoles> for Kubernetes {
-    async fn query(&self, cx: &ReadCx<'_>, op: ListRoles) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Role>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+    fn period_beyond(period: &str, most: &str) -> String {
+        format!(
+            "token period of '\"{period}\"' is greater than the backend's maximum lease TTL of \
+             '\"{most}\"'"
+        )
     }
 }

@@ -36,13 +36,17 @@ impl<'a> Authorization<'a> {
                 return None;
             }
         }
-        let signature = signature?;
+        Self::of(credential?, headers?, signature?)
+    }
+
+    /// The same of its three members.
+    pub(super) fn of(credential: &'a str, headers: &'a str, signature: &'a str) -> Option<Self> {
         let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
         if signature.len() != 64 || !signature.bytes().all(hex) {
             return None;
         }
-        let (access_key, scope) = credential.and_then(read_credential)?;
-        Some(Self { access_key, scope, signed_headers: read_headers(headers?)?, signature })
+        let (access_key, scope) = read_credential(credential)?;
+        Some(Self { access_key, scope, signed_headers: read_headers(headers)?, signature })
     }
 
     /// Is the header `name` (in lower case) under the signature?

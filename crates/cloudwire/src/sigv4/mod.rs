@@ -6,12 +6,14 @@
 //! * the secret key and what is derived from it are wiped, and signatures compared in constant time;
 //! * an `Authorization` header has each of its members once, or is refused.
 //!
-//! Whether a request is fresh is the caller's to decide: this module has no clock.
+//! Whether a request is fresh is the caller's to ask ([`check_fresh`]): this module has no clock.
 
 mod authorization;
 mod canonical;
+mod presigned;
 #[cfg(test)]
 mod tests;
+mod time;
 
 use strongroom_base::{SecretString, Timestamp};
 use strongroom_crypto::{HmacKey, sha256};
@@ -19,6 +21,8 @@ use zeroize::Zeroizing;
 
 pub use authorization::Authorization;
 pub use canonical::{canonical_request, uri_encode};
+pub use presigned::Presigned;
+pub use time::{SKEW_SECONDS, check_fresh, read_date};
 
 /// The one algorithm.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -141,13 +145,33 @@ pub fn string_to_sign(canonical: &str, date: &str, scope: Scope<'_>) -> String {
     format!("{ALGORITHM}\n{date}\n{scope}\n{}", hash_of(canonical.as_bytes()))
 }
 
+/// The key that a secret key signs with on one day, in one region and for one service. It is wiped when
+/// it is dropped.
+pub struct SigningKey(Zeroizing<[u8; 32]>);
+
+impl SigningKey {
+    /// Derives it.
+    pub fn derive(secret_key: &SecretString, scope: Scope<'_>) -> Self {
+        let first = Zeroizing::new(format!("AWS4{}", secret_key.expose_secret()).into_bytes());
+        let mut key = Zeroizing::new(HmacKey::new(&first).mac(&[scope.date.as_bytes()]));
+        for part in [scope.region, scope.service, TERMINATOR] {
+            key = Zeroizing::new(HmacKey::new(&*key).mac(&[part.as_bytes()]));
+        }
+        Self(key)
+    }
+
+    /// The signature of a [`string_to_sign`], in hex.
+    pub fn sign(&self, text: &str) -> String {
+        hex::encode(HmacKey::new(&*self.0).mac(&[text.as_bytes()]))
+    }
+
+    /// Is it the signature of `text`?
+    pub fn verifies(&self, text: &str, signature: &str) -> bool {
+        strongroom_crypto::constant_time_eq(self.sign(text).as_bytes(), signature.as_bytes())
+    }
+}
+
 /// The signature in hex.
 fn signature(canonical: &str, date: &str, scope: Scope<'_>, secret_key: &SecretString) -> String {
-    let first = Zeroizing::new(format!("AWS4{}", secret_key.expose_secret()).into_bytes());
-    let mut key = Zeroizing::new(HmacKey::new(&first).mac(&[scope.date.as_bytes()]));
-    for part in [scope.region, scope.service, TERMINATOR] {
-        key = Zeroizing::new(HmacKey::new(&*key).mac(&[part.as_bytes()]));
-    }
-    let text = string_to_sign(canonical, date, scope);
-    hex::encode(HmacKey::new(&*key).mac(&[text.as_bytes()]))
+    SigningKey::derive(secret_key, scope).sign(&string_to_sign(canonical, date, scope))
 }

@@ -52,6 +52,7 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
         head: head_only,
         token: token(headers)?,
         inline: super::inline::read(headers)?.map(Box::new),
+        credential: None,
         body: Bytes::new(),
         query: query.into_iter().filter(|(name, _)| name != "list" && name != "scan").collect(),
         upload: None,

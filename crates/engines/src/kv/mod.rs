@@ -2,6 +2,7 @@
 //! that the cloud doors share.
 //!
 //! * [`secret`] holds the rules of the model, [`tree`] the names, [`store`] the typed operations;
+//! * [`aws`] holds AWS Secrets Manager's operations;
 //! * the other files are Vault's endpoints, one file for each noun.
 //!
 //! Invariants:
@@ -12,6 +13,7 @@
 //!
 //! It knows no door, token or lease; of policy it asks only what a move, copy or search needs.
 
+pub mod aws;
 mod config;
 mod data;
 mod hints;
@@ -32,19 +34,45 @@ mod value;
 mod versions;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use strongroom_base::{Error, Json, JsonMap, Result, Timestamp};
+use strongroom_connectors::web::Web;
 use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Class, EngineSpec, ReadCx, Reconcile, Spec, WriteCx};
 
+use aws::rotation::functions;
 use secret::Version;
 
+/// Seconds between two looks at what is due.
+const RECONCILE_SECONDS: i64 = 5;
+
 /// The engine of a mount. What it knows is in the mount's records.
-pub struct Kv;
+pub struct Kv {
+    /// The way to rotation functions, if there is one.
+    web: Option<Arc<dyn Web>>,
+}
+
+impl Kv {
+    fn web(&self) -> Option<Arc<dyn Web>> {
+        self.web.clone()
+    }
+}
+
+/// The surface of `kv` without a way to rotation functions.
+pub fn spec() -> Spec {
+    spec_of(None)
+}
+
+/// The surface of `kv`, which calls rotation functions by `web`.
+pub fn spec_with(web: Arc<dyn Web>) -> Spec {
+    spec_of(Some(web))
+}
 
 /// The surface of `kv`: version 1, or with the option `version=2` version 2.
-pub fn spec() -> Spec {
-    EngineSpec::new("kv", Class::Secret, open)
+fn spec_of(web: Option<Arc<dyn Web>>) -> Spec {
+    let own = web.clone();
+    EngineSpec::new("kv", Class::Secret, move |mount| open(mount, &own))
         .query::<v1::ReadTop>("")
         .query::<v1::Read>("{path..}")
         .command::<v1::Write>("{path..}")
@@ -53,14 +81,17 @@ pub fn spec() -> Spec {
         .query::<v1::List>("{path..}")
         .query::<v1::Scan>("{path..}")
         .docs("Keeps plain secrets: a write replaces what was there.")
-        .variant("version", "2", versioned())
+        .variant("version", "2", versioned(web))
         .build()
 }
 
-fn versioned() -> Spec {
-    EngineSpec::new("kv", Class::Secret, open)
+fn versioned(web: Option<Arc<dyn Web>>) -> Spec {
+    let spec = EngineSpec::new("kv", Class::Secret, move |mount| open(mount, &web))
         .query::<config::ReadConfig>("config")
         .command::<config::WriteConfig>("config")
+        .query::<functions::ReadFunctions>("config/rotation-functions")
+        .command::<functions::WriteFunctions>("config/rotation-functions")
+        .command::<functions::DeleteFunctions>("config/rotation-functions")
         .query::<data::ReadData>("data/{path..}")
         .command::<data::WriteData>("data/{path..}")
         .exists::<data::WriteData>("data/{path..}")
@@ -93,21 +124,22 @@ fn versioned() -> Spec {
         .command::<hints::Delete>("{path..}")
         .query::<hints::List>("{path..}")
         .query::<hints::Scan>("{path..}")
-        .reconciles(60)
-        .docs("Keeps secrets with their versions, settings and labels.")
-        .build()
+        .reconciles(RECONCILE_SECONDS)
+        .docs("Keeps secrets with their versions, settings and labels.");
+    aws::parameters::operations(aws::operations(spec)).build()
 }
 
-fn open(mount: &Mount) -> Result<Kv> {
+fn open(mount: &Mount, web: &Option<Arc<dyn Web>>) -> Result<Kv> {
     match mount.options.get("version").map(String::as_str) {
-        None | Some("" | "1" | "2") => Ok(Kv),
+        None | Some("" | "1" | "2") => Ok(Kv { web: web.clone() }),
         Some(_) => Err(Error::bad_request("the option version of kv must be 1 or 2")),
     }
 }
 
 impl Reconcile for Kv {
     async fn reconcile(&self, cx: &mut WriteCx<'_>) -> Result<bool> {
-        store::purge_due(&cx.edit(), cx.now(), limits::PURGES_MAX).await
+        let rotated = aws::rotation::run_due(self, cx).await?;
+        Ok(store::purge_due(&cx.edit(), cx.now(), limits::PURGES_MAX).await? || rotated)
     }
 }
 

@@ -21,6 +21,7 @@ use strongroom_kernel::plug::{Command, Need, Op, Reply, Rights, Rule, Verb, Writ
 use strongroom_kernel::policy::Capability;
 use strongroom_kernel::record::{Id, WriteView, rows};
 
+use super::aws::rotation;
 use super::limits::{COPY_BYTES_MAX, COPY_SECRETS_MAX, MOVE_SECRETS_MAX};
 use super::secret::{Head, State};
 use super::store::{self, Secret};
@@ -294,6 +295,11 @@ async fn run(cx: &mut WriteCx<'_>, plan: Plan) -> Result<Reply<Json>> {
     })))
 }
 
+/// A function knows a secret by its name.
+fn is_rotated() -> Error {
+    Error::bad_request("a secret that is rotated by a function cannot move: cancel its rotation")
+}
+
 async fn take_secret(
     cx: &WriteCx<'_>,
     sides: &Sides<'_>,
@@ -307,6 +313,9 @@ async fn take_secret(
         return Err(Error::bad_request("there is a secret at the destination already"));
     }
     check_head(asked, from, to, &secret.head, cx)?;
+    if plan.moves && rotation::is_rotated(&sides.from, secret.row).await? {
+        return Err(is_rotated());
+    }
     if plan.moves && sides.within_one_mount() {
         tree::insert(&sides.to, to.path, secret.row).await?;
         return tree::remove(&sides.from, from.path).await;
@@ -345,6 +354,9 @@ async fn take_folder(
     }
     if tree::folder(&sides.to, &plan.to).await?.is_some() {
         return Err(Error::bad_request("there is a folder at the destination already"));
+    }
+    if plan.moves && rotation::is_any_rotated(&sides.from, &pairs).await? {
+        return Err(is_rotated());
     }
     let mut bytes = 0;
     let mut count = 0;
@@ -396,7 +408,10 @@ fn check_head(
     head: &Head,
     cx: &WriteCx<'_>,
 ) -> Result<()> {
-    let plain = head.settings.is_default() && head.labels.is_empty() && head.description.is_empty();
+    let plain = head.settings.is_default()
+        && head.labels.is_empty()
+        && head.description.is_empty()
+        && head.of_aws.is_none();
     if !plain {
         asked.require(to, "metadata", Capability::Create)?;
     }
@@ -425,6 +440,9 @@ async fn carry(
         head.stages.clear();
         head.updated = cx.now();
         head.versions.retain(|v| v.number > 0);
+        if let Some(of_aws) = &mut head.of_aws {
+            of_aws.forget_origin();
+        }
         let mut ids = BTreeMap::new();
         for version in &mut head.versions {
             version.id = *ids.entry(version.id).or_insert_with(|| new_id(cx));

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use strongroom_base::{Error, Result, Timestamp};
 use strongroom_kernel::record::Id;
 
+use super::aws::parameters::stored::ParameterVersion;
+use super::aws::stored::OfAws;
 use super::limits::{VERSIONS_DEFAULT, VERSIONS_MAX};
 
 /// AWS's label of the current version. Never stored: `current` is the truth.
@@ -25,6 +27,8 @@ pub const AWS_CURRENT: &str = "AWSCURRENT";
 pub const AWS_PREVIOUS: &str = "AWSPREVIOUS";
 /// AWS's label of a version in the making.
 pub const AWS_PENDING: &str = "AWSPENDING";
+/// The id of no version: a stage that was taken off by hand points there.
+const NOBODY: u128 = 0;
 
 /// A byte on disk for each state of an enumeration.
 macro_rules! stored_enum {
@@ -105,7 +109,8 @@ pub struct Version {
 /// What only some doors know of a version.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct VersionExtra {
-    /// AWS's `ClientRequestToken`, which is its VersionId.
+    /// AWS's `ClientRequestToken`, which is its VersionId, where that is not the version's id as a
+    /// UUID.
     pub client_token: Option<String>,
     /// Azure's content type.
     pub content_type: String,
@@ -115,6 +120,12 @@ pub struct VersionExtra {
     pub not_before: Timestamp,
     /// Azure's `exp`.
     pub expires: Timestamp,
+    /// When its value was written, where it was published later.
+    #[serde(default)]
+    pub made: Timestamp,
+    /// What AWS's Parameter Store knows of it.
+    #[serde(default)]
+    pub parameter: Option<Box<ParameterVersion>>,
 }
 
 /// Settings of a secret; zero and false leave it to the mount.
@@ -192,6 +203,9 @@ pub struct Head {
     /// Set while a deletion can be taken back: every door hides the secret then.
     #[serde(default)]
     pub deletion: Option<ScheduledDeletion>,
+    /// What only AWS's door knows; none for most.
+    #[serde(default)]
+    pub of_aws: Option<Box<OfAws>>,
 }
 
 /// Which version is meant.
@@ -241,6 +255,17 @@ impl Version {
         self.value
     }
 
+    /// When its value was written.
+    pub fn made(&self) -> Timestamp {
+        let made = self.extra.as_ref().map(|e| e.made).filter(|made| !made.is_zero());
+        made.unwrap_or(self.created)
+    }
+
+    /// Is its value still to come? So is that of a version that a rotation began.
+    pub fn is_awaited(&self) -> bool {
+        self.number == 0 && self.value.is_none() && self.state == State::Enabled
+    }
+
     /// Is its value gone for good?
     pub fn is_destroyed(&self) -> bool {
         self.state == State::Destroyed
@@ -266,6 +291,7 @@ impl Head {
             expires: Timestamp::ZERO,
             owner: String::new(),
             deletion: None,
+            of_aws: None,
         }
     }
 
@@ -314,7 +340,7 @@ impl Head {
             return self.version(Select::Current).map(|v| v.id);
         }
         if let Some((_, id)) = self.stages.iter().find(|(name, _)| name == stage) {
-            return Some(*id);
+            return Some(*id).filter(|id| *id != NOBODY);
         }
         if stage != AWS_PREVIOUS {
             return None;
@@ -340,8 +366,15 @@ impl Head {
         self.push(version, now, keep)
     }
 
-    /// Makes a version that is not published: its only sign is its stage.
-    pub fn add_pending(&mut self, new: NewVersion, stage: &str, now: Timestamp) {
+    /// Makes a version that is not published: its only sign is its stage. Of those that lost theirs,
+    /// the newest `keep` stay; gives the value rows that nothing names any more.
+    pub fn add_pending(
+        &mut self,
+        new: NewVersion,
+        stage: &str,
+        now: Timestamp,
+        keep: u64,
+    ) -> Vec<Id> {
         let id = new.id;
         self.versions.push(Version {
             number: 0,
@@ -356,6 +389,65 @@ impl Head {
         });
         self.set_stage(stage, Some(id));
         self.updated = now;
+        self.trim_unstaged(keep)
+    }
+
+    /// Makes a version that is to get its value later ([`Head::fill`]); gives the value rows that
+    /// nothing names any more.
+    pub fn add_awaited(
+        &mut self,
+        id: u128,
+        extra: Option<Box<VersionExtra>>,
+        stage: &str,
+        now: Timestamp,
+        keep: u64,
+    ) -> Vec<Id> {
+        self.versions.push(Version {
+            number: 0,
+            id,
+            created: now,
+            deletion: Timestamp::ZERO,
+            state: State::Enabled,
+            representation: Representation::Text,
+            value: None,
+            writer: String::new(),
+            extra,
+        });
+        self.set_stage(stage, Some(id));
+        self.trim_unstaged(keep)
+    }
+
+    /// Drops a version that still waits for its value, with its stages.
+    pub fn drop_awaited(&mut self, id: u128) {
+        self.versions.retain(|v| v.id != id || !v.is_awaited());
+        self.stages.retain(|(_, at)| *at != id);
+    }
+
+    /// Drops the oldest of the versions without number and stage, so that `keep` are left.
+    fn trim_unstaged(&mut self, keep: u64) -> Vec<Id> {
+        let stages = &self.stages;
+        let lost = |v: &Version| v.number == 0 && !stages.iter().any(|(_, id)| *id == v.id);
+        let most = usize::try_from(keep.clamp(1, VERSIONS_MAX)).unwrap_or(usize::MAX);
+        let mut over = self.versions.iter().filter(|v| lost(v)).count().saturating_sub(most);
+        let mut rows = Vec::new();
+        self.versions.retain(|v| {
+            let goes = over > 0 && lost(v);
+            if goes {
+                over -= 1;
+                rows.extend(v.value);
+            }
+            !goes
+        });
+        self.unreferenced(rows)
+    }
+
+    /// Gives a version that was made without a value the one that it waits for.
+    pub fn fill(&mut self, id: u128, value: Id, representation: Representation, writer: String) {
+        if let Some(version) = self.version_mut(Select::Id(id)) {
+            version.value = Some(value);
+            version.representation = representation;
+            version.writer = writer;
+        }
     }
 
     /// Moves AWSCURRENT to a version: it is published, again if it was before.
@@ -364,10 +456,12 @@ impl Head {
         let Some(found) = self.versions.get(index).filter(|v| !v.is_destroyed()) else {
             return Err(Error::bad_request("the version is destroyed"));
         };
-        let version = Version { created: now, deletion: Timestamp::ZERO, ..found.clone() };
-        if version.number == self.current {
+        if found.number == self.current && self.current > 0 {
             return Ok((self.current, Vec::new()));
         }
+        let made = found.made();
+        let mut version = Version { created: now, deletion: Timestamp::ZERO, ..found.clone() };
+        version.extra.get_or_insert_default().made = made;
         if version.number == 0 {
             self.versions.remove(index);
         }
@@ -450,7 +544,8 @@ impl Head {
     /// [`Head::publish_again`] alone.
     pub fn set_stage(&mut self, stage: &str, id: Option<u128>) {
         self.stages.retain(|(name, _)| name != stage);
-        if let Some(id) = id {
+        // AWSPREVIOUS follows from the order of publications unless something is said of it.
+        if let Some(id) = id.or((stage == AWS_PREVIOUS).then_some(NOBODY)) {
             self.stages.push((stage.to_owned(), id));
         }
     }

@@ -170,10 +170,13 @@ pub fn add_pending(
     new: NewValue<'_>,
     id: u128,
     stage: &str,
+    config: &Config,
     now: Timestamp,
 ) -> Result<()> {
     let version = append(edit, new, id, Timestamp::ZERO)?;
-    secret.head.add_pending(version, stage, now);
+    let keep = secret.head.keep(config.max_versions);
+    let freed = secret.head.add_pending(version, stage, now, keep);
+    forget(edit, &freed);
     Ok(())
 }
 
@@ -188,6 +191,13 @@ pub fn destroy(edit: &WriteView<'_>, secret: &mut Secret, select: Select<'_>) {
 pub fn forget(edit: &WriteView<'_>, values: &[Id]) {
     for row in values {
         edit.delete_row(rows::VALUES, *row);
+    }
+}
+
+/// A secret that goes is rotated no more.
+fn forget_rotation(edit: &WriteView<'_>, row: Id, head: &Head) {
+    if head.of_aws.as_ref().is_some_and(|a| a.rotation.is_some()) {
+        super::aws::rotation::forget(edit, row);
     }
 }
 
@@ -207,6 +217,7 @@ pub async fn purge(edit: &WriteView<'_>, path: &str, secret: &Secret) -> Result<
     if secret.head.deletion.is_some() {
         edit.delete_named::<Scheduled>(tree::TOP, &secret.row.to_string());
     }
+    forget_rotation(edit, secret.row, &secret.head);
     tree::remove(edit, path).await
 }
 
@@ -253,6 +264,7 @@ pub async fn purge_due(edit: &WriteView<'_>, now: Timestamp, most: usize) -> Res
         let Ok(row) = key.parse::<Id>() else { continue };
         let Some(head) = edit.row::<Head>(rows::HEADS, row).await? else { continue };
         forget(edit, &head.rows());
+        forget_rotation(edit, row, &head);
         edit.delete_row(rows::HEADS, row);
         tree::remove_at(edit, scheduled.parent, &scheduled.name).await?;
     }

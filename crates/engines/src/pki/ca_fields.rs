@@ -2,7 +2,8 @@
 
 use strongroom_base::{Result, Ttl, fields};
 
-use super::issue::{Asked, Format};
+use super::format::Format;
+use super::plan::Asked;
 use super::role::{Role, Seconds};
 use super::verbatim::unbounded;
 

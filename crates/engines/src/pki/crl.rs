@@ -257,7 +257,7 @@ impl PkiEngine {
                 let urls = urls_of(&view, id, issuer).await.unwrap_or_default();
                 if !urls.delta_crl_distribution_points.is_empty() {
                     let points = Extension::freshest_crl(&urls.delta_crl_distribution_points);
-                    extensions.push(points.map_err(super::issue::malformed)?);
+                    extensions.push(points.map_err(super::plan::malformed)?);
                 }
             }
             Kind::Delta => {

@@ -8,9 +8,11 @@ use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, ops};
 
 use super::authority::config;
 use super::ca_fields::CaFields;
+use super::extensions;
+use super::format::FormatKind;
 use super::import::{NO_URLS, QUEUE, new_name};
-use super::issue::{self, FormatKind};
 use super::names::Judge;
+use super::plan;
 use super::roots::KeySource;
 use super::stored::Urls;
 use super::{PkiEngine, crl};
@@ -61,17 +63,17 @@ impl Command<GenerateIntermediate> for PkiEngine {
             Some(key) => key,
             None => self.existing_key(cx, &mut ca.role, op.key_ref.as_deref()).await?,
         };
-        let subject = issue::subject(&ca.role, &names);
+        let subject = extensions::subject(&ca.role, &names);
         let mut extensions = Vec::new();
         if !names.alternatives.is_empty() {
             let alternatives = Extension::alt_names(&names.alternatives, subject.is_empty());
-            extensions.push(alternatives.map_err(issue::malformed)?);
+            extensions.push(alternatives.map_err(plan::malformed)?);
         }
         if op.add_basic_constraints.unwrap_or(false) {
             extensions.push(Extension::basic_constraints(true, None));
         }
         let template = RequestTemplate { subject, extensions };
-        let csr = template.sign(&key, issue::algorithm(&ca.role, &key))?;
+        let csr = template.sign(&key, plan::algorithm(&ca.role, &key))?;
         let edit = cx.edit();
         let mut roster = self.roster(&edit).await?;
         let (key_id, _) = roster.bring_key(cx, &key, &key_name)?;

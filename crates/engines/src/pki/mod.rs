@@ -3,7 +3,8 @@
 //!
 //! * [`stored`] has the records; [`authority`] finds an issuer with its key, for whoever signs;
 //! * [`roles`] say what a caller may ask for, [`names`] and [`validity`] hold a request to it, and
-//!   [`issue`] makes the certificate; [`certificates`] keeps it and finds it again;
+//!   [`plan`] makes the certificate, with its [`extensions`], for [`issue`]; [`certificates`] keeps it and
+//!   finds it again, [`format`] writes it;
 //! * [`revocation`] takes certificates back, [`crl`] makes the lists, [`signed_lists`] those of what
 //!   others know;
 //! * [`roots`], [`intermediates`] and [`import`] bring issuers, [`issuers`] and [`keys`] manage
@@ -28,7 +29,9 @@ mod chain;
 mod config;
 mod crl;
 mod domain;
+mod extensions;
 mod fetch;
+mod format;
 mod import;
 mod intermediates;
 mod issue;
@@ -38,6 +41,7 @@ mod key_choice;
 mod keys;
 mod names;
 mod ocsp;
+mod plan;
 mod revocation;
 mod role;
 mod roles;

@@ -16,7 +16,7 @@ use strongroom_crypto::x509::{GeneralName, Request, attributes, is_oid};
 use strongroom_kernel::plug::ReadCx;
 use strongroom_kernel::policy::{IdentityTemplate, TemplateAllowance};
 
-use super::issue::Asked;
+use super::plan::Asked;
 use super::role::Role;
 use super::{bad, domain};
 

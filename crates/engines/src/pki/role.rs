@@ -228,7 +228,7 @@ impl Role {
                 "ext_key_usage_oids could not be parsed as valid oids for an extended key usage",
             ));
         }
-        super::issue::policies(&self.policy_identifiers)?;
+        super::extensions::policies(&self.policy_identifiers)?;
         super::validity::check_bounds(self)?;
         if self.issuer_ref.trim().is_empty() {
             self.issuer_ref = DEFAULT.to_owned();

@@ -9,10 +9,12 @@ use strongroom_kernel::plug::{Command, EngineSpec, ReadCx, Reply, WriteCx, ops};
 
 use super::authority::{config, fill_urls, find_key, issuer_id};
 use super::ca_fields::{CaAsked, CaFields};
+use super::extensions;
+use super::format;
 use super::import::{NO_URLS, QUEUE, new_name};
-use super::issue::{self, Made};
 use super::key_choice::{default_bits, default_hash, key_type};
 use super::names::Judge;
+use super::plan::{self, Made};
 use super::role::Role;
 use super::stored::{DEFAULT, Urls};
 use super::validity::{self, Bounds};
@@ -169,13 +171,13 @@ impl Command<GenerateRoot> for PkiEngine {
             key: None,
             warnings: Vec::new(),
         };
-        let mut data = issue::answer(&shown, ca.format)?;
+        let mut data = format::answer(&shown, ca.format)?;
         data.shift_remove("ca_chain");
         data.shift_remove("not_before");
         data.insert("certificate".to_owned(), ca.format.certificate(&shown.certificate).into());
         if source == KeySource::Exported {
             let text = ca.format.private_key(&key)?;
-            if ca.format.kind == issue::FormatKind::Bundle {
+            if ca.format.kind == format::FormatKind::Bundle {
                 let bundle = format!("{text}\n{}", shown.certificate.pem());
                 data.insert("certificate".to_owned(), bundle.into());
             }
@@ -228,18 +230,18 @@ impl RootPlan {
 
     fn sign(&self, cx: &ReadCx<'_>, ca: &CaAsked, key: &PrivateKey) -> Result<Certificate> {
         let public = key.public()?;
-        let subject = issue::subject(&ca.role, &self.names);
+        let subject = extensions::subject(&ca.role, &self.names);
         let id = strongroom_crypto::x509::key_id(public.spki_der()).map_err(damaged)?;
         let mut extensions = authority_extensions(ca, path_length(ca.max_path_length)?)?;
         extensions.push(Extension::subject_key_id(&id));
         extensions.push(Extension::authority_key_id(&id));
-        extensions.extend(issue::url_extensions(&self.urls)?);
+        extensions.extend(extensions::url_extensions(&self.urls)?);
         if !self.names.alternatives.is_empty() {
             let names = Extension::alt_names(&self.names.alternatives, subject.is_empty());
-            extensions.push(names.map_err(issue::malformed)?);
+            extensions.push(names.map_err(plan::malformed)?);
         }
         let template = Template {
-            serial: issue::serial_number(cx),
+            serial: plan::serial_number(cx),
             issuer: subject.clone(),
             subject,
             not_before: self.validity.not_before,
@@ -247,7 +249,7 @@ impl RootPlan {
             spki: public.spki_der().to_vec(),
             extensions,
         };
-        template.sign(key, issue::algorithm(&ca.role, key))
+        template.sign(key, plan::algorithm(&ca.role, key))
     }
 }
 
@@ -264,15 +266,15 @@ pub fn path_length(asked: Option<i64>) -> Result<Option<u32>> {
 /// What makes a certificate an authority's.
 pub fn authority_extensions(ca: &CaAsked, path_length: Option<u32>) -> Result<Vec<Extension>> {
     let mut usage = KeyUsage::CERT_SIGN.with(KeyUsage::CRL_SIGN);
-    if issue::key_usage(&ca.role.key_usage).has(KeyUsage::DIGITAL_SIGNATURE) {
+    if extensions::key_usage(&ca.role.key_usage).has(KeyUsage::DIGITAL_SIGNATURE) {
         usage = usage.with(KeyUsage::DIGITAL_SIGNATURE);
     }
     let mut extensions =
         vec![Extension::key_usage(usage), Extension::basic_constraints(true, path_length)];
-    extensions.extend(issue::extended_usage(&ca.role)?);
+    extensions.extend(extensions::extended_usage(&ca.role)?);
     if !ca.permitted_dns_domains.is_empty() {
         let permitted = Extension::permitted_domains(&ca.permitted_dns_domains);
-        extensions.push(permitted.map_err(issue::malformed)?);
+        extensions.push(permitted.map_err(plan::malformed)?);
     }
     Ok(extensions)
 }

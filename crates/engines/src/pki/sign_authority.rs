@@ -9,8 +9,11 @@ use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, ops};
 
 use super::authority::Authority;
 use super::ca_fields::{CaAsked, CaFields};
+use super::extensions;
+use super::format::{self, FormatKind};
 use super::import::NO_URLS;
-use super::issue::{self, FormatKind, Made, Plan};
+use super::issue;
+use super::plan::{self, Made, Plan};
 use super::roots::{NO_SUBJECT, authority_extensions, path_length};
 use super::stored::{DEFAULT, NotAfter, Usage};
 use super::{PkiEngine, bad, certificates};
@@ -89,7 +92,7 @@ impl Command<SignIntermediate> for PkiEngine {
             None => strongroom_crypto::x509::key_id(&csr.spki).map_err(super::damaged)?,
         };
         extensions.push(Extension::subject_key_id(&id));
-        let mut subject = issue::subject(&ca.role, &plan.names);
+        let mut subject = extensions::subject(&ca.role, &plan.names);
         if all {
             subject = csr.subject.clone();
             let ours: Vec<String> = extensions.iter().map(|e| e.oid.clone()).collect();
@@ -97,10 +100,10 @@ impl Command<SignIntermediate> for PkiEngine {
             extensions.extend(theirs.cloned());
         } else if !plan.names.alternatives.is_empty() {
             let names = Extension::alt_names(&plan.names.alternatives, subject.is_empty());
-            extensions.push(names.map_err(issue::malformed)?);
+            extensions.push(names.map_err(plan::malformed)?);
         }
         let template = Template {
-            serial: issue::serial_number(cx),
+            serial: plan::serial_number(cx),
             issuer: authority.certificate.subject.clone(),
             subject,
             not_before: plan.validity.not_before,
@@ -108,13 +111,13 @@ impl Command<SignIntermediate> for PkiEngine {
             spki: csr.spki.clone(),
             extensions,
         };
-        let algorithm = issue::algorithm(&ca.role, &authority.key);
+        let algorithm = plan::algorithm(&ca.role, &authority.key);
         let certificate = template.sign(&authority.key, algorithm)?;
         certificates::store(&cx.edit(), &certificate)?;
         let warnings = warnings(&certificate, &authority, plan.warnings);
         let made =
             Made { certificate, key: None, chain: authority.chain.clone(), warnings: Vec::new() };
-        let mut data = issue::answer(&made, ca.format)?;
+        let mut data = format::answer(&made, ca.format)?;
         data.shift_remove("not_before");
         // The chain begins with the new certificate here.
         let mut chain = vec![ca.format.certificate(&made.certificate)];
@@ -157,7 +160,7 @@ fn intermediate_extensions(
         }
     };
     extensions.push(Extension::authority_key_id(&issuer));
-    extensions.extend(issue::url_extensions(&authority.urls)?);
+    extensions.extend(extensions::url_extensions(&authority.urls)?);
     Ok(extensions)
 }
 
@@ -255,8 +258,9 @@ impl PkiEngine {
             [ids::AUTHORITY_KEY_ID, ids::AUTHORITY_INFO, ids::CRL_POINTS, ids::FRESHEST_CRL];
         let theirs = given.extensions.iter().filter(|e| !OURS.contains(&e.oid.as_str()));
         let mut extensions: Vec<Extension> = theirs.cloned().collect();
-        extensions.extend(issue::key_ids(&given.spki, &authority.certificate)?.into_iter().skip(1));
-        extensions.extend(issue::url_extensions(&authority.urls)?);
+        extensions
+            .extend(extensions::key_ids(&given.spki, &authority.certificate)?.into_iter().skip(1));
+        extensions.extend(extensions::url_extensions(&authority.urls)?);
         let template = Template {
             serial: given.serial().to_vec(),
             issuer: authority.certificate.subject.clone(),

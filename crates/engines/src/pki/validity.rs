@@ -5,7 +5,7 @@ use strongroom_base::{Result, Timestamp};
 use strongroom_crypto::x509::{Certificate, rfc3339, rfc3339_seconds};
 
 use super::bad;
-use super::issue::Asked;
+use super::plan::Asked;
 use super::role::Role;
 use super::stored::NotAfter;
 

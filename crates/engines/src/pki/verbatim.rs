@@ -7,7 +7,9 @@ use strongroom_kernel::plug::{Command, EngineSpec, ReadCx, Reply, WriteCx, ops};
 
 use super::PkiEngine;
 use super::authority::Authority;
-use super::issue::{self, Asked, AskedFields, Made, Plan};
+use super::extensions;
+use super::issue::{self, AskedFields};
+use super::plan::{self, Asked, Made, Plan};
 use super::role::Role;
 use super::stored::Usage;
 
@@ -124,7 +126,7 @@ impl PkiEngine {
         let extensions = extensions(&role, &authority, &plan, csr)?;
         let key = csr.public_key()?;
         let template = Template {
-            serial: issue::serial_number(cx),
+            serial: plan::serial_number(cx),
             issuer: authority.certificate.subject.clone(),
             subject: csr.subject.clone(),
             not_before: plan.validity.not_before,
@@ -132,7 +134,7 @@ impl PkiEngine {
             spki: key.spki_der().to_vec(),
             extensions,
         };
-        let algorithm = issue::algorithm(&role, &authority.key);
+        let algorithm = plan::algorithm(&role, &authority.key);
         let certificate = template.sign(&authority.key, algorithm)?;
         let mut warnings = plan.warnings;
         let constraints = csr.extension(ids::BASIC_CONSTRAINTS).is_some();
@@ -163,13 +165,13 @@ fn extensions(
         ids::CRL_POINTS,
         ids::FRESHEST_CRL,
     ];
-    let mut all = issue::usages(role, csr.public_key()?.key_type())?;
+    let mut all = extensions::usages(role, csr.public_key()?.key_type())?;
     if role.basic_constraints_valid_for_non_ca {
         all.push(Extension::basic_constraints(false, None));
     }
-    all.extend(issue::key_ids(&csr.spki, &authority.certificate)?);
-    all.extend(issue::url_extensions(&authority.urls)?);
-    let mut names = csr.alt_names().map_err(issue::malformed)?;
+    all.extend(extensions::key_ids(&csr.spki, &authority.certificate)?);
+    all.extend(extensions::url_extensions(&authority.urls)?);
+    let mut names = csr.alt_names().map_err(plan::malformed)?;
     let more = plan.names.alternatives.iter().filter(|n| matches!(n, GeneralName::Other(..)));
     let more: Vec<GeneralName> = more.filter(|n| !names.contains(n)).cloned().collect();
     let added = !more.is_empty();
@@ -177,7 +179,7 @@ fn extensions(
     for extension in csr.extensions.iter().filter(|e| !OURS.contains(&e.oid.as_str())) {
         let replaced = match extension.oid.as_str() {
             ids::ALT_NAME if added => {
-                Extension::alt_names(&names, extension.critical).map_err(issue::malformed)?
+                Extension::alt_names(&names, extension.critical).map_err(plan::malformed)?
             }
             _ => extension.clone(),
         };
@@ -186,7 +188,7 @@ fn extensions(
     }
     if added && csr.extension(ids::ALT_NAME).is_none() {
         let subject_is_empty = csr.subject.is_empty();
-        all.push(Extension::alt_names(&names, subject_is_empty).map_err(issue::malformed)?);
+        all.push(Extension::alt_names(&names, subject_is_empty).map_err(plan::malformed)?);
     }
     Ok(all)
 }

@@ -9,13 +9,13 @@ mod form;
 use strongroom_base::limits::JSON_STRING_BYTES_MAX;
 use strongroom_base::{Error, ErrorKind, Json, Result, SecretBytes, fields};
 use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, names, ops};
-use strongroom_kernel::record::rows;
+use strongroom_kernel::record::{WriteView, rows};
 
 use super::Transit;
 use super::batch::members;
 use super::encoding::{Encoded, encode};
 use super::key::{Event, Key};
-use super::keys::{save, to_change};
+use super::keys::{remove, save, to_change};
 use super::ring::{Ring, stored};
 
 fields! {
@@ -65,7 +65,7 @@ impl Command<Backup> for Transit {
             return Err(refused("plaintext backup is disallowed on the policy"));
         }
         key.backup = Some(Event { time: cx.now(), version: key.latest() });
-        save(&cx.edit(), &op.name, &key).await?;
+        save(cx, &op.name, &mut key).await?;
         let mut versions = Vec::new();
         for number in key.numbers() {
             versions.push((number, stored(&cx.view(), &key, number).await?));
@@ -82,12 +82,25 @@ impl Command<Backup> for Transit {
     }
 }
 
+/// Makes room for a key that comes in the place of `old`. What AWS's door knows of the name goes with
+/// the key that it was said of, unless that is the one that comes.
+async fn replace(edit: &WriteView<'_>, name: &str, old: &Key, new: &mut Key) -> Result<()> {
+    if new.id != 0 && new.id != old.id {
+        return remove(edit, name, old).await;
+    }
+    (new.id, new.multi_region) = (old.id, old.multi_region);
+    for row in old.rows() {
+        edit.delete_row(rows::VALUES, row);
+    }
+    Ok(())
+}
+
 impl Command<Restore> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Restore) -> Result<Reply<()>> {
         let backup = op.backup.as_ref().filter(|backup| !backup.is_empty());
         let backup = backup.ok_or_else(|| Error::bad_request("'backup' must be supplied"))?;
         let text = backup.bytes().map_err(Error::bad_request)?;
-        let restored = form::read(text, cx.rng())?;
+        let mut restored = form::read(text, cx.rng())?;
         let name = op.name.filter(|name| !name.is_empty()).unwrap_or(restored.name);
         if name.contains('/') {
             return Err(Error::bad_request("key names cannot be paths"));
@@ -99,9 +112,7 @@ impl Command<Restore> for Transit {
             if !op.force.unwrap_or(false) {
                 return Err(refused(format!("key {name:?} already exists")));
             }
-            for row in old.rows() {
-                edit.delete_row(rows::VALUES, row);
-            }
+            replace(&edit, &name, &old, &mut restored.key).await?;
         }
         let mut key = restored.key;
         for version in &restored.versions {
@@ -110,7 +121,7 @@ impl Command<Restore> for Transit {
             key.push(row, version.created)?;
         }
         key.restore = Some(Event { time: cx.now(), version: key.latest() });
-        save(&edit, &name, &key).await?;
+        save(cx, &name, &mut key).await?;
         Ok(Reply::none())
     }
 }

@@ -163,7 +163,7 @@ impl Command<SetCertificate> for Transit {
         if let Some(old) = key.replace(number, row) {
             edit.delete_row(rows::VALUES, old);
         }
-        save(&edit, &op.name, &key).await?;
+        save(cx, &op.name, &mut key).await?;
         Ok(Reply::data(json!({
             "certificate_chain": text,
             "name": op.name,

@@ -97,7 +97,7 @@ impl Command<DeriveKey> for Transit {
         key.imported = true;
         let edit = cx.edit();
         append(&edit, &mut key, &version)?;
-        save(&edit, &op.name, &key).await?;
+        save(cx, &op.name, &mut key).await?;
         Ok(Reply::none())
     }
 }

@@ -336,7 +336,7 @@ impl Command<Import> for Transit {
         let version = version_of(cx, &mut key, &brought)?;
         let edit = cx.edit();
         append(&edit, &mut key, &version)?;
-        save(&edit, &op.name, &key).await?;
+        save(cx, &op.name, &mut key).await?;
         Ok(Reply::none())
     }
 }
@@ -375,7 +375,7 @@ impl Command<ImportVersion> for Transit {
                 }
             }
         }
-        save(&cx.edit(), &op.name, &key).await?;
+        save(cx, &op.name, &mut key).await?;
         Ok(Reply::none())
     }
 }

@@ -71,6 +71,15 @@ pub struct Key {
     first: u64,
     /// The versions that there are, oldest first.
     versions: Vec<Slot>,
+    /// Its id at AWS's door; 0 for keys from before there was one, which get theirs in the background.
+    #[serde(default)]
+    pub id: u128,
+    /// Is it one that AWS calls multi-Region? Its id is written in another way then.
+    #[serde(default)]
+    pub multi_region: bool,
+    /// When it goes for good; zero where it stays.
+    #[serde(default)]
+    pub deletion: Timestamp,
 }
 
 /// Where a version lies, and what a list of versions says of it.
@@ -78,6 +87,9 @@ pub struct Key {
 struct Slot {
     row: Id,
     created: Timestamp,
+    /// Was it made by the key's period, and not by hand?
+    #[serde(default)]
+    by_itself: bool,
 }
 
 impl Record for Key {
@@ -107,6 +119,9 @@ impl Key {
             binds_associated_data: true,
             first: 1,
             versions: Vec::new(),
+            id: 0,
+            multi_region: false,
+            deletion: Timestamp::ZERO,
         }
     }
 
@@ -161,8 +176,20 @@ impl Key {
         if self.versions.len() >= VERSIONS_MAX || self.latest() >= VERSION_MAX {
             return Err(Error::bad_request("the key has too many versions: trim it"));
         }
-        self.versions.push(Slot { row, created });
+        self.versions.push(Slot { row, created, by_itself: false });
         Ok(())
+    }
+
+    /// The latest version was made by the key's period.
+    pub fn rotated_by_itself(&mut self) {
+        if let Some(slot) = self.versions.last_mut() {
+            slot.by_itself = true;
+        }
+    }
+
+    /// Was a version made by the key's period?
+    pub fn is_by_itself(&self, number: u64) -> bool {
+        self.slot(number).is_some_and(|slot| slot.by_itself)
     }
 
     /// Puts another row in the place of a version's.
@@ -244,6 +271,9 @@ pub struct Settings {
     pub disable_upsert: bool,
     /// Keys that the cache is to hold; 0 sets no bound.
     pub cache_size: i64,
+    /// Has every key an id? Those from before there were any get theirs in the background.
+    #[serde(default)]
+    pub ids_given: bool,
 }
 
 impl Record for Settings {

@@ -14,6 +14,7 @@ use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx
 use strongroom_kernel::record::{WriteView, rows};
 
 use super::Transit;
+use super::aws::stored as aws_stored;
 use super::batch::by_version;
 use super::encoding::{Encoded, encode, given};
 use super::key::{Derivation, Key, Rotating, Settings, Version};
@@ -238,8 +239,10 @@ pub fn append(edit: &WriteView<'_>, key: &mut Key, version: &Version) -> Result<
     key.push(row, version.created)
 }
 
-/// Saves a key's settings, and when it is to be rotated.
-pub async fn save(edit: &WriteView<'_>, name: &str, key: &Key) -> Result<()> {
+/// Saves a key's settings, its id, and when it is to be rotated.
+pub async fn save(cx: &WriteCx<'_>, name: &str, key: &mut Key) -> Result<()> {
+    let edit = cx.edit();
+    aws_stored::identify(cx, name, key).await?;
     edit.put_named(0, name, key)?;
     let due = key.rotation_due().filter(|_| !key.soft_deleted);
     let known = edit.named::<Rotating>(0, name).await?.map(|rotating| rotating.due);
@@ -249,6 +252,16 @@ pub async fn save(edit: &WriteView<'_>, name: &str, key: &Key) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+/// Removes a key for good, with all that is known of it.
+pub async fn remove(edit: &WriteView<'_>, name: &str, key: &Key) -> Result<()> {
+    for row in key.rows() {
+        edit.delete_row(rows::VALUES, row);
+    }
+    edit.delete_named::<Key>(0, name);
+    edit.delete_named::<Rotating>(0, name);
+    aws_stored::forget(edit, name, key).await
 }
 
 /// A key to be changed, with its turn among those who change it.
@@ -261,11 +274,15 @@ pub async fn to_change(cx: &mut WriteCx<'_>, name: &str, missing: Error) -> Resu
 async fn make(cx: &WriteCx<'_>, name: &str, new: &NewKey) -> Result<Arc<Ring>> {
     names::check(name)?;
     new.kind.check_derivation(new.derivation != Derivation::None, new.convergent)?;
+    make_as(cx, name, new.key()).await
+}
+
+/// Makes the first version of a key with these settings, and saves it.
+pub async fn make_as(cx: &WriteCx<'_>, name: &str, mut key: Key) -> Result<Arc<Ring>> {
     let edit = cx.edit();
-    let mut key = new.key();
     let version = generate(cx, key.kind, key.key_size).await?;
     append(&edit, &mut key, &version)?;
-    save(&edit, name, &key).await?;
+    save(cx, name, &mut key).await?;
     Ok(Arc::new(Ring::new(key)))
 }
 
@@ -352,12 +369,7 @@ impl Command<DeleteKey> for Transit {
         if !key.deletion_allowed {
             return Err(failed("deletion is not allowed for this key"));
         }
-        let edit = cx.edit();
-        for row in key.rows() {
-            edit.delete_row(rows::VALUES, row);
-        }
-        edit.delete_named::<Key>(0, &op.name);
-        edit.delete_named::<Rotating>(0, &op.name);
+        remove(&cx.edit(), &op.name, &key).await?;
         Ok(Reply::none())
     }
 }
@@ -365,13 +377,16 @@ impl Command<DeleteKey> for Transit {
 /// Sets whether a key is out of use.
 async fn set_soft_deleted(cx: &mut WriteCx<'_>, name: &str, deleted: bool) -> Result<Reply<Json>> {
     let mut key = to_change(cx, name, Error::not_found()).await?;
+    if !deleted && !key.deletion.is_zero() {
+        return Err(key.is_to_be_deleted());
+    }
     let warning = match (key.soft_deleted == deleted, deleted) {
         (true, true) => Some("key was already marked as soft deleted"),
         (true, false) => Some("key was already restored"),
         _ => None,
     };
     key.soft_deleted = deleted;
-    save(&cx.edit(), name, &key).await?;
+    save(cx, name, &mut key).await?;
     let shown = show(cx, name, &Ring::new(key), None).await?;
     Ok(Reply::data(shown).warnings(warning.map(str::to_owned).into_iter().collect()))
 }
@@ -425,6 +440,10 @@ pub async fn show(
     }
     if key.imported {
         map.insert("imported_key_allow_rotation".to_owned(), json!(key.allow_rotation));
+    }
+    if !key.deletion.is_zero() {
+        // A member of ours: AWS's door has the key deleted then.
+        map.insert("deletion_time".to_owned(), json!(key.deletion.to_string()));
     }
     for (name, event) in [("backup_info", key.backup), ("restore_info", key.restore)] {
         if let Some(event) = event {

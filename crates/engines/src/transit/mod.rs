@@ -5,16 +5,18 @@
 //! * [`keys`], [`settings`], [`import`], [`derive`], [`export`], [`backup`] and
 //!   [`certificates`] are about keys;
 //! * [`crypt`], [`sign`], [`hmac`] and [`tools`] use them; [`batch`] is how many inputs go through
-//!   one request, [`encoding`] how inputs and outputs are written.
+//!   one request, [`encoding`] how inputs and outputs are written;
+//! * [`aws`] is what AWS KMS says about the same keys.
 //!
 //! Invariants:
-//! * ciphertexts, signatures and HMACs are Vault's and OpenBao's: what one makes, the other reads with
-//!   the same key;
+//! * ciphertexts, signatures and HMACs of Vault's operations are Vault's and OpenBao's: what one makes,
+//!   the other reads with the same key;
 //! * using a key writes nothing, and costs the same however many versions and keys there are;
 //! * a private key leaves by `export` and `byok-export` if the key is exportable, and by `backup` if it
 //!   allows that besides; nowhere else;
 //! * a ciphertext that does not open tells not why.
 
+pub mod aws;
 mod backup;
 mod batch;
 mod certificates;
@@ -53,6 +55,7 @@ pub fn spec() -> Spec {
     let spec = crypt::add(spec);
     let spec = sign::add(spec);
     let spec = hmac::add(spec);
+    let spec = aws::add(spec);
     tools::add(spec)
         .docs("Encrypts, signs and makes HMACs with keys that callers never see.")
         .build()

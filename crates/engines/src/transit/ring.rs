@@ -24,6 +24,8 @@ use super::limits::{LOADED_MAX, NEWEST};
 
 /// What every use of a soft-deleted key is told.
 const SOFT_DELETED: &str = "refusing to use soft-deleted key";
+/// What every use of a key is told that AWS's door has scheduled for deletion.
+const TO_BE_DELETED: &str = "refusing to use a key that is scheduled for deletion";
 const NO_CONTEXT: &str = "missing 'context' for key derivation; the key was created using a derived \
     key, which means additional, per-request information must be included in order to perform \
     operations with the key";
@@ -112,9 +114,9 @@ impl Ring {
         Self::find(view, name).await?.ok_or_else(|| Error::bad_request(missing))
     }
 
-    /// Refuses a soft-deleted key.
+    /// Refuses a key that is out of use, soft-deleted or soon to be deleted.
     pub fn in_use(&self) -> Result<()> {
-        if self.key.soft_deleted { Err(Error::bad_request(SOFT_DELETED)) } else { Ok(()) }
+        self.key.in_use()
     }
 
     /// A version, by its number.
@@ -178,6 +180,23 @@ impl Ring {
             return Err(Error::bad_request(too_old));
         }
         self.load(view, number).await
+    }
+}
+
+impl Key {
+    /// Refuses a key that is out of use, soft-deleted or soon to be deleted. The failures have the names
+    /// that AWS gives them.
+    pub fn in_use(&self) -> Result<()> {
+        match (self.deletion.is_zero(), self.soft_deleted) {
+            (true, false) => Ok(()),
+            (true, true) => Err(Error::bad_request(SOFT_DELETED).called("DisabledException")),
+            (false, _) => Err(self.is_to_be_deleted()),
+        }
+    }
+
+    /// The failure of what cannot be done with a key that is soon to be deleted.
+    pub fn is_to_be_deleted(&self) -> Error {
+        Error::bad_request(TO_BE_DELETED).called("KMSInvalidStateException")
     }
 }
 

@@ -9,6 +9,7 @@ use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reconcile, Rep
 use strongroom_kernel::record::rows;
 
 use super::Transit;
+use super::aws;
 use super::key::{Key, Rotating, Settings};
 use super::keys::{append, auto_rotate_seconds, generate, save, show, to_change};
 use super::limits::{CACHE_KEYS_MIN, ROTATING_PAGE, ROTATIONS_MAX};
@@ -153,32 +154,42 @@ impl Command<ConfigureKey> for Transit {
         if let Some(seconds) = auto_rotate_seconds(op.auto_rotate_period)? {
             key.auto_rotate_seconds = seconds;
         }
-        save(&cx.edit(), &op.name, &key).await?;
+        save(cx, &op.name, &mut key).await?;
         let reply = shown(cx, &op.name, key).await?;
         Ok(reply.warnings(warning.map(str::to_owned).into_iter().collect()))
     }
 }
 
+/// Why a key is rotated.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody asks for it.
+    Hand,
+    /// Its period is over.
+    Period,
+}
+
 /// Adds a version to a key and saves it.
-async fn rotate(cx: &WriteCx<'_>, name: &str, key: &mut Key) -> Result<()> {
-    if key.soft_deleted {
-        return Ring::new(key.clone()).in_use();
-    }
+pub async fn rotate(cx: &WriteCx<'_>, name: &str, key: &mut Key, cause: Cause) -> Result<()> {
+    key.in_use()?;
     if key.imported && !key.allow_rotation {
         return Err(wrong(format!("imported key {name} does not allow rotation within Vault")));
     }
     let edit = cx.edit();
     let version = generate(cx, key.kind, key.key_size).await?;
     append(&edit, key, &version)?;
+    if cause == Cause::Period {
+        key.rotated_by_itself();
+    }
     // What is made here is no longer what came from outside.
     key.imported = false;
-    save(&edit, name, key).await
+    save(cx, name, key).await
 }
 
 impl Command<Rotate> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Rotate) -> Result<Reply<Json>> {
         let mut key = to_change(cx, &op.name, wrong("key not found")).await?;
-        rotate(cx, &op.name, &mut key).await?;
+        rotate(cx, &op.name, &mut key, Cause::Hand).await?;
         shown(cx, &op.name, key).await
     }
 }
@@ -213,7 +224,7 @@ impl Command<Trim> for Transit {
         for row in key.trim(key.min_available_version) {
             edit.delete_row(rows::VALUES, row);
         }
-        save(&edit, &op.name, &key).await?;
+        save(cx, &op.name, &mut key).await?;
         shown(cx, &op.name, key).await
     }
 }
@@ -233,34 +244,41 @@ async fn due(cx: &WriteCx<'_>, most: usize) -> Result<Vec<String>> {
     }
 }
 
-impl Reconcile for Transit {
-    /// Rotates keys whose time has come: some, or one that is slow to make.
-    async fn reconcile(&self, cx: &mut WriteCx<'_>) -> Result<bool> {
-        let edit = cx.edit();
-        for (done, name) in due(cx, ROTATIONS_MAX + 1).await?.into_iter().enumerate() {
-            let Some(mut key) = edit.named::<Key>(0, &name).await? else {
-                edit.delete_named::<Rotating>(0, &name);
-                continue;
-            };
-            if done >= ROTATIONS_MAX || done > 0 && key.kind.is_slow_to_make() {
-                return Ok(true);
-            }
-            if key.rotation_due().is_none_or(|due| due > cx.now()) || key.soft_deleted {
-                save(&edit, &name, &key).await?;
-                continue;
-            }
-            let is_slow = key.kind.is_slow_to_make();
-            match rotate(cx, &name, &mut key).await {
-                Ok(()) if is_slow => return Ok(true),
-                Ok(()) => {}
-                // It has as many versions as a key may have: it is tried again once it is changed.
-                Err(e) if e.kind == ErrorKind::BadRequest => {
-                    edit.delete_named::<Rotating>(0, &name);
-                }
-                Err(e) => return Err(e),
-            }
+/// Rotates keys whose time has come: some, or one that is slow to make. True where more are left.
+async fn rotate_due(cx: &WriteCx<'_>) -> Result<bool> {
+    let edit = cx.edit();
+    for (done, name) in due(cx, ROTATIONS_MAX + 1).await?.into_iter().enumerate() {
+        let Some(mut key) = edit.named::<Key>(0, &name).await? else {
+            edit.delete_named::<Rotating>(0, &name);
+            continue;
+        };
+        if done >= ROTATIONS_MAX || done > 0 && key.kind.is_slow_to_make() {
+            return Ok(true);
         }
-        Ok(false)
+        if key.rotation_due().is_none_or(|due| due > cx.now()) || key.soft_deleted {
+            save(cx, &name, &mut key).await?;
+            continue;
+        }
+        let is_slow = key.kind.is_slow_to_make();
+        match rotate(cx, &name, &mut key, Cause::Period).await {
+            Ok(()) if is_slow => return Ok(true),
+            Ok(()) => {}
+            // It has as many versions as a key may have: it is tried again once it is changed.
+            Err(e) if e.kind == ErrorKind::BadRequest => {
+                edit.delete_named::<Rotating>(0, &name);
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(false)
+}
+
+impl Reconcile for Transit {
+    /// Rotates and deletes keys whose time has come, and gives ids to those that have none.
+    async fn reconcile(&self, cx: &mut WriteCx<'_>) -> Result<bool> {
+        let more = rotate_due(cx).await?;
+        let more = aws::delete_due(cx).await? || more;
+        Ok(aws::identify_all(cx).await? || more)
     }
 }
 

@@ -276,6 +276,26 @@ impl Identity {
         Ok(LoggedIn { id: entity.id.clone(), state })
     }
 
+    /// The entity of a caller that is verified without a login: found by its alias, or nobody's. A
+    /// disabled one refuses it.
+    pub async fn find(
+        &self,
+        tx: &Tx,
+        namespace: &Namespace,
+        mount: &Mount,
+        alias: &GrantAlias,
+    ) -> Result<LoggedIn> {
+        let directory = Directory::new(tx, namespace.scope);
+        let Some(entity) = directory.entity_of_alias(&mount.accessor, &alias.name).await? else {
+            return Ok(LoggedIn::default());
+        };
+        if entity.disabled {
+            return Err(Error::denied());
+        }
+        let state = self.entity(namespace.scope, &entity.id).await?;
+        Ok(LoggedIn { id: entity.id.clone(), state })
+    }
+
     /// A login was renewed, and its method says which external groups the caller is in now.
     pub async fn renewed(
         &self,

@@ -21,16 +21,24 @@ impl Admitted {
         };
         let text = self.call.token.take().map(Arc::new);
         let inline = self.call.inline.take();
+        let credential = self.call.credential.take();
         let mut caller = Box::new(Authenticated {
             admitted: self,
             target,
             token: None,
             entity: None,
             token_text: text,
+            access: None,
             last_use: false,
         });
         if rule == Rule::Open {
             return Ok(caller);
+        }
+        if let Some(credential) = credential {
+            return match Box::pin(caller.verify(&credential)).await {
+                Ok(()) => Ok(caller),
+                Err(refused) => Err((caller.admitted, refused)),
+            };
         }
         if let Some(login) = inline {
             return match caller.log_in_inline(*login).await {
@@ -86,7 +94,7 @@ impl Authenticated {
     }
 
     /// Logs in by what the request brought along.
-    async fn log_in_inline(&mut self, login: InlineLogin) -> Result<()> {
+    pub(super) async fn log_in_inline(&mut self, login: InlineLogin) -> Result<()> {
         if self.token_text.is_some() {
             let text = "cannot layer inline authentication with token authentication";
             return Err(Error::bad_request(text));
@@ -96,7 +104,7 @@ impl Authenticated {
     }
 
     /// Acts for a token that is good.
-    async fn act_as(&mut self, token: Arc<Token>) -> Result<()> {
+    pub(super) async fn act_as(&mut self, token: Arc<Token>) -> Result<()> {
         let services = self.admitted.services.clone();
         let table = &self.admitted.table;
         if !token.allows_address(self.admitted.call.peer.ip) {

@@ -16,7 +16,7 @@ use crate::lockout::LockoutRule;
 use crate::mounts::MountEntry;
 use crate::node::Services;
 use crate::plug::{
-    AfterCommit, Beyond, Handler, ReadCx, Reply, Request, Route, Step, Told, WriteCx,
+    About, AfterCommit, Beyond, Handler, ReadCx, Reply, Request, Route, Step, Told, WriteCx,
 };
 use crate::record::{Tx, storage_error};
 use crate::tokens::Token;
@@ -70,6 +70,9 @@ impl Authorised {
             return Err(Error::no_route(&admitted.path));
         };
         let request = Request { rights: self.rights.clone(), ..request_of(caller, entry) };
+        if let Some(access) = caller.access.as_ref().filter(|_| !route.judges_access) {
+            access.judge(&About::default())?;
+        }
         let services = &admitted.services;
         let deadline = admitted.call.bounds.deadline;
         let tx = services.store.begin();
@@ -298,5 +301,6 @@ pub(super) fn request_of(caller: &Authenticated, entry: &MountEntry) -> Request 
         query: admitted.call.query.clone(),
         upload: admitted.call.upload.clone(),
         rights: None,
+        access: caller.access.clone(),
     }
 }

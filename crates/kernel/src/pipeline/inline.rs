@@ -43,6 +43,7 @@ pub(super) fn log_in(request: &Admitted, login: InlineLogin) -> BoxFuture<'_, Re
             head: false,
             token: None,
             inline: None,
+            credential: None,
             body: login.body,
             upload: None,
             query: Vec::new(),

@@ -30,6 +30,7 @@ pub(crate) fn background(
         query: Vec::new(),
         upload: None,
         rights: None,
+        access: None,
     }
 }
 

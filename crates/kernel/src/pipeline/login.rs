@@ -124,6 +124,9 @@ fn wait(
         grant,
         since: place.now,
     };
+    if login.is_too_large() {
+        return Err(Error::bad_request("the login is too large to wait for its second factor"));
+    }
     let reply = Reply::auth(AuthBlock::awaiting(requirement(&login.id, required))).warn(AWAITING);
     let now = place.now;
     let after: AfterCommit = Box::new(move |services| services.mfa.pending.insert(login, now));
@@ -274,6 +277,20 @@ fn mint(
     };
     let reply = Reply::auth(auth_block(created, identity_policies));
     Ok((reply.warnings(warnings).warnings(life.warnings), alone))
+}
+
+/// The token of a caller that was verified with its request, and that nothing but the request has.
+pub(super) fn token_for_request(
+    services: &Services,
+    tx: &Tx,
+    request: &Request,
+    grant: Grant,
+    who: LoggedIn,
+) -> Result<Arc<Token>> {
+    let Request { namespace, mount, full_path: path, now, .. } = request;
+    let place = Place { namespace, mount, path, now: *now, inline: true };
+    let (_, token) = mint(services, tx, &place, grant, who)?;
+    token.ok_or_else(|| Error::internal("a token for one request was not made"))
 }
 
 /// Does a role with this `token_type`, in a mount with that one, give batch tokens?

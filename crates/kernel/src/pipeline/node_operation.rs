@@ -78,5 +78,6 @@ pub(super) async fn run(
         explain: None,
         rate: None,
         of_inline_login: false,
+        access: None,
     }
 }

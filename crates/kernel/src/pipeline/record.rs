@@ -15,6 +15,7 @@ impl Admitted {
             token: None,
             entity: None,
             token_text: None,
+            access: None,
             last_use: false,
         });
         caller.refuse(refused, &RawFields::default()).await
@@ -50,8 +51,17 @@ impl Authenticated {
             }
             Err(e) => (Err(e), None),
         };
-        let request_id = self.admitted.id;
-        Answer { request_id, mount_kind, result, lease: None, explain, rate, of_inline_login }
+        let (request_id, access) = (self.admitted.id, self.access);
+        Answer {
+            request_id,
+            mount_kind,
+            result,
+            lease: None,
+            explain,
+            rate,
+            of_inline_login,
+            access,
+        }
     }
 
     /// Counts the end of a login.
@@ -139,6 +149,7 @@ impl Executed {
                     explain: None,
                     rate,
                     of_inline_login: false,
+                    access: authorised.caller.access,
                 })
             }
             // Its turn among the commands on one record ends here: the next run asks for one again,

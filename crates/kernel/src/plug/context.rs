@@ -9,8 +9,8 @@ use std::time::Duration;
 use strongroom_base::{Error, JsonMap, Result, Rng, SecretString, Timestamp};
 use strongroom_storage::StorageError;
 
-use super::{NewLease, Rights, Uploading, Verb};
-use crate::identity::EntityState;
+use super::{Access, NewLease, Rights, Uploading, Verb};
+use crate::identity::{Directory, EntityState, GrantAlias};
 use crate::leases::Intent;
 use crate::mount::Mount;
 use crate::namespaces::Namespace;
@@ -68,6 +68,8 @@ pub struct Request {
     pub upload: Option<Uploading>,
     /// The caller's rights; none on open paths.
     pub rights: Option<Rights>,
+    /// What limits a caller whose credential was verified with the request.
+    pub access: Option<Arc<dyn Access>>,
 }
 
 impl Request {
@@ -235,6 +237,18 @@ impl<'a> WriteCx<'a> {
     /// The mount's records, to change.
     pub fn edit(&self) -> WriteView<'a> {
         self.read.tx.write(self.read.request.mount.scope)
+    }
+
+    /// Has identity know a caller by this alias before it first comes: whoever is verified without a
+    /// login is found by it, and never made.
+    pub async fn introduce(&self, alias: &GrantAlias) -> Result<()> {
+        let Request { namespace, mount, .. } = self.read.request;
+        let (identity, tx) = (&self.read.services.identity, self.read.tx);
+        let directory = Directory::new(tx, namespace.scope);
+        if directory.entity_of_alias(&mount.accessor, &alias.name).await?.is_none() {
+            identity.login(tx, namespace, mount, alias, &[]).await?;
+        }
+        Ok(())
     }
 
     /// Another mount of this plug-in's type in the same namespace, and its records to change: for

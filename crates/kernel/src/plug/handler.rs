@@ -6,7 +6,7 @@ use std::sync::Arc;
 use strongroom_base::{FieldSource, Json, Result};
 use strongroom_storage::BoxFuture;
 
-use super::{ReadCx, Reply, Step, TokenParams, WriteCx};
+use super::{Credential, ReadCx, Reply, Step, TokenParams, Verified, WriteCx};
 use crate::tokens::Token;
 
 /// An engine object, erased.
@@ -54,6 +54,11 @@ pub(super) type RoleFn = Box<
             &'a ReadCx<'a>,
             FieldSource<'a>,
         ) -> BoxFuture<'a, Result<Option<String>>>
+        + Send
+        + Sync,
+>;
+pub(super) type VerifyFn = Box<
+    dyn for<'a> Fn(&'a AnyEngine, &'a ReadCx<'a>, &'a Credential) -> BoxFuture<'a, Result<Verified>>
         + Send
         + Sync,
 >;

@@ -18,6 +18,7 @@ mod rights;
 mod rotation;
 mod route;
 mod spec;
+mod verify;
 
 use std::future::Future;
 
@@ -46,6 +47,7 @@ pub(crate) use rotation::Rotates;
 pub use rotation::RotationKind;
 pub use route::{Captures, Matched, Route};
 pub use spec::{EngineSpec, Spec};
+pub use verify::{About, Access, Asked, Credential, Proof, Signature, Verified, Verify};
 
 /// Which protocol an operation is for: no other reaches it, whatever path it names (threat
 /// GHSA-rh46-vc3j-w2w3).

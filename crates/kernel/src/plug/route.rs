@@ -14,6 +14,8 @@ pub struct Route {
     pub verb: Verb,
     /// The protocol that reaches it.
     pub protocol: Protocol,
+    /// Does it ask a verified caller's [`super::Access`] itself?
+    pub judges_access: bool,
     /// Who may call it.
     pub rule: Rule,
     /// Is it served in the root namespace only?
@@ -62,6 +64,7 @@ impl Route {
             segments,
             verb: O::VERB,
             protocol: Protocol::Vault,
+            judges_access: false,
             rule: O::RULE,
             root_namespace_only: O::ROOT_NAMESPACE_ONLY,
             on_full_disk: false,

@@ -6,11 +6,12 @@ use strongroom_base::{Error, Result};
 
 use super::handler::{
     AnyEngine, CommandFn, Engine, ExistsFn, Handler, LeaseRenewFn, LeaseRevokeFn, LeaseTargetFn,
-    LoginFn, QueryFn, ReconcileFn, RenewFn, RoleFn,
+    LoginFn, QueryFn, ReconcileFn, RenewFn, RoleFn, VerifyFn,
 };
 use super::{
     AliasFn, Captures, Command, Exists, LeaseKind, Login, LoginStep, Matched, NeedsFn, Op,
     Protocol, Query, Reconcile, Renew, ResolveRole, Rotates, RotationKind, Route, Rule, Step, Verb,
+    Verify,
 };
 use crate::mount::{Class, Mount};
 
@@ -31,6 +32,8 @@ pub struct Spec {
     case_shown: Vec<&'static str>,
     /// The role of a login.
     pub role: Option<RoleFn>,
+    /// Verification of credentials that come with the request they are for.
+    pub verify: Option<VerifyFn>,
     /// Renewal of its tokens.
     pub renew: Option<RenewFn>,
     /// Renewal of its leases.
@@ -166,6 +169,7 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
                 case_insensitive: Vec::new(),
                 case_shown: Vec::new(),
                 role: None,
+                verify: None,
                 renew: None,
                 renew_lease: None,
                 revoke_lease: None,
@@ -260,6 +264,25 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
         if let Some(route) = self.spec.routes.last_mut() {
             route.protocol = protocol;
         }
+        self
+    }
+
+    /// The operation added last asks [`super::Access`] itself, about the resource that it finds.
+    pub fn judges_access(mut self) -> Self {
+        if let Some(route) = self.spec.routes.last_mut() {
+            route.judges_access = true;
+        }
+        self
+    }
+
+    /// It verifies credentials that come with the request they are for.
+    pub fn verifies(mut self) -> Self
+    where
+        E: Verify,
+    {
+        self.spec.verify = Some(Box::new(|any, cx, credential| {
+            Box::pin(async move { engine::<E>(any)?.verify(cx, credential).await })
+        }));
         self
     }
 

@@ -35,7 +35,8 @@ pub(super) fn read_all(top: &Stanza<'_>) -> Vec<ListenerOptions> {
     found
 }
 
-fn read_tcp(stanza: &Stanza<'_>) -> Option<ListenerOptions> {
+/// A listener of the network, as a stanza says it.
+pub(super) fn read_tcp(stanza: &Stanza<'_>) -> Option<ListenerOptions> {
     let address = stanza.text("address").unwrap_or_else(|| "127.0.0.1:8200".to_owned());
     stanza.accept(&["socket_mode", "socket_user", "socket_group"]);
     let bind = tcp_address(stanza, &address);

@@ -12,6 +12,7 @@
 //! Deliberately absent: reading the environment or the clock. The caller hands in a look-up.
 
 mod audit;
+mod doors;
 mod listener;
 mod seals;
 mod stanza;
@@ -28,6 +29,7 @@ use strongroom_base::{Json, hcl};
 use crate::listen::{Limits, ListenerOptions};
 
 pub use audit::AuditDevice;
+pub use doors::AwsDoor;
 pub use seals::{Seal, SealKind, StaticKey, StaticKeySource};
 pub use stanza::Problem;
 pub use storage::Storage;
@@ -45,6 +47,8 @@ pub struct ServerConfig {
     pub storage: Storage,
     /// What is listened on.
     pub listeners: Vec<ListenerOptions>,
+    /// The AWS door, if it is served.
+    pub aws: Option<AwsDoor>,
     /// Bounds over all listeners.
     pub limits: Limits,
     /// The URL that clients are told.
@@ -184,6 +188,7 @@ struct Draft {
     has_storage: bool,
     listeners: Vec<ListenerOptions>,
     has_listener: bool,
+    doors: Vec<AwsDoor>,
     limits: Limits,
     texts: Texts,
     seals: Vec<Seal>,
@@ -241,6 +246,7 @@ impl Draft {
             self.storage = Some(storage);
         }
         self.listeners.extend(listener::read_all(&top));
+        self.doors.extend(doors::read_all(&top));
         self.seals.extend(seals::read_all(&top));
         self.audits.extend(audit::read_all(&top));
         self.lockouts.extend(tuning::read_lockouts(&top));
@@ -320,11 +326,18 @@ impl Draft {
         }
         draft.check(findings);
         draft.apply_unauthenticated(findings);
+        if draft.doors.len() > 1 {
+            findings.error("two `door \"aws\"` stanzas");
+        }
+        let aws = draft.doors.pop();
+        draft.listeners.extend(aws.as_ref().and_then(|door| door.listener.clone()));
+        draft.check_addresses(findings);
         let sanitized = draft.sanitized();
         let default_lease_ttl = draft.default_lease_ttl.unwrap_or(LEASE_TTL_SECONDS);
         Some(ServerConfig {
             storage: draft.storage?,
             listeners: draft.listeners,
+            aws,
             limits: draft.limits,
             api_addr: draft.texts.api_addr,
             cluster_addr: draft.texts.cluster_addr,
@@ -363,12 +376,6 @@ impl Draft {
         {
             findings.error("`default_lease_ttl` is longer than `max_lease_ttl`");
         }
-        let mut binds: Vec<_> = self.listeners.iter().map(|listener| &listener.bind).collect();
-        while let Some(bind) = binds.pop() {
-            if binds.contains(&bind) {
-                findings.error("two `listener` stanzas have the same address");
-            }
-        }
         let mut names: Vec<_> = self.lockouts.iter().map(|(name, _)| name).collect();
         while let Some(name) = names.pop() {
             if names.contains(&name) {
@@ -383,6 +390,15 @@ impl Draft {
                 && !url.starts_with("https://")
             {
                 findings.error(format!("`{key}` must be a URL (http:// or https://)"));
+            }
+        }
+    }
+
+    fn check_addresses(&self, findings: &Findings) {
+        let mut binds: Vec<_> = self.listeners.iter().map(|listener| &listener.bind).collect();
+        while let Some(bind) = binds.pop() {
+            if binds.contains(&bind) {
+                findings.error("two `listener` stanzas have the same address");
             }
         }
     }

@@ -149,6 +149,13 @@ impl RequestBody {
         self.incoming.size_hint().exact()
     }
 
+    /// Takes no more than `bytes`, if the listener would.
+    #[must_use]
+    pub fn at_most(mut self, bytes: usize) -> Self {
+        self.reading.bytes_max = self.reading.bytes_max.min(bytes);
+        self
+    }
+
     /// Reads all of it.
     pub async fn read(mut self, standing: Standing) -> Result<HeldBody, BodyError> {
         if self.incoming.is_end_stream() {

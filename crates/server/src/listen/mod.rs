@@ -47,7 +47,7 @@ pub use body::{
 };
 pub use forwarded::{CertificateHeader, Decoder, Forwarded};
 pub use options::{
-    Bind, CorsRules, Deadlines, DoorRules, Limits, ListenerOptions, ResponseHeaders,
+    Bind, CorsRules, Deadlines, Door, DoorRules, Limits, ListenerOptions, ResponseHeaders,
 };
 pub use proxy::ProxyPolicy;
 

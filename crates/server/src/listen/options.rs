@@ -88,9 +88,21 @@ impl Default for Limits {
     }
 }
 
+/// Which protocol a listener serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Door {
+    /// Vault's API, and AWS's where that door has no listener of its own.
+    #[default]
+    Vault,
+    /// AWS's APIs and nothing else.
+    Aws,
+}
+
 /// Settings of a listener that the doors obey; the accept loop only carries them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DoorRules {
+    /// What is served.
+    pub door: Door,
     /// `telemetry { unauthenticated_metrics_access }`.
     pub unauthenticated_metrics_access: bool,
     /// `telemetry { disallow_metrics }`.

@@ -41,12 +41,26 @@ pub(super) struct Lease {
     token: Option<u64>,
     /// The end of the batch token that asked for it: no renewal passes it.
     within: i64,
+    /// All of its role were revoked and some could not be: whether this one is gone already, or
+    /// goes later, nobody was told.
+    doubtful: bool,
 }
 
 impl Model {
     /// Numbers of leases.
     pub fn leases(&self) -> Vec<u64> {
         self.leases.keys().copied().collect()
+    }
+
+    /// The revocation of all leases of a role did not come to its end.
+    pub fn doubt(&mut self, role: &str) {
+        for lease in self.leases.values_mut().filter(|lease| lease.role == role) {
+            lease.doubtful = true;
+        }
+    }
+
+    fn doubts(&self, number: u64) -> bool {
+        self.leases.get(&number).is_some_and(|lease| lease.doubtful)
     }
 
     /// Is the database mount there?
@@ -107,6 +121,18 @@ impl Model {
     pub(super) fn lease(&mut self, number: u64, who: Who, op: &Op, now: i64) -> (u16, Value) {
         match op {
             Op::Give { role } => self.give(number, who, role, now),
+            Op::RenewLease { lease, increment }
+                if self.doubts(*lease) && self.holds_lease(*lease, now) =>
+            {
+                match self.renew(*lease, *increment, now) {
+                    (200, _) => (EITHER, Value::Null),
+                    refused => refused,
+                }
+            }
+            Op::RevokeLease { lease } if self.doubts(*lease) => {
+                self.leases.remove(lease);
+                (EITHER, Value::Null)
+            }
             Op::RenewLease { lease, increment } if self.holds_lease(*lease, now) => {
                 self.renew(*lease, *increment, now)
             }
@@ -160,7 +186,8 @@ impl Model {
         if database.swept.get(role) == Some(&now) {
             return (200, json!((expires - now) / NANOS_PER_SECOND));
         }
-        let lease = Lease { issued: now, expires, mount, role, max, token, within };
+        let lease =
+            Lease { issued: now, expires, mount, role, max, token, within, doubtful: false };
         self.leases.insert(number, lease);
         (200, json!((expires - now) / NANOS_PER_SECOND))
     }

@@ -96,6 +96,11 @@ impl Run {
         }
         let before = self.worlds.clone();
         self.agree(&batch, &outcomes, now)?;
+        for (asked, outcome) in batch.iter().zip(&outcomes) {
+            if let (Op::RevokePrefix { role, .. }, Outcome::Unknown(_)) = (&asked.op, outcome) {
+                self.worlds.iter_mut().for_each(|world| world.doubt(role));
+            }
+        }
         self.taken_back(&before)?;
         if let Some(crash) = crash {
             self.crashes += 1;

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use strongroom_base::SecretString;
 use strongroom_client::{Client, Config, Environment, Prepared, TokenStore};
@@ -26,18 +27,35 @@ pub struct World<'w> {
     pub out: Option<Box<dyn Write + 'w>>,
     /// The error output.
     pub err: Option<Box<dyn Write + 'w>>,
+    /// A person types the standard input.
+    pub in_terminal: bool,
     /// A person reads the standard output.
     pub out_terminal: bool,
     /// A person reads the error output.
     pub err_terminal: bool,
     /// Shows a prompt and reads a line that stays hidden.
     pub ask: &'w dyn Fn(&str) -> std::io::Result<String>,
+    /// The terminal, wherever the three streams lead.
+    pub terminal: Arc<dyn Terminal>,
     /// Fills a buffer with random bytes.
     pub random: &'w dyn Fn(&mut [u8]) -> std::io::Result<()>,
     /// Runs what belongs to the server.
     pub serve: &'w dyn Fn(ServerCommand) -> i32,
     /// Runs another program with this one's terminal until it ends; its exit code.
     pub run: &'w dyn Fn(Program) -> std::io::Result<i32>,
+}
+
+/// The terminal itself: for tools that read and write files by the standard streams, and ask beside
+/// them.
+pub trait Terminal: Send + Sync {
+    /// Shows a prompt and reads a line that stays hidden; never from the standard input.
+    fn secret(&self, prompt: &str) -> std::io::Result<SecretString>;
+    /// Shows a prompt and reads a line.
+    fn line(&self, prompt: &str) -> std::io::Result<String>;
+    /// Shows a line there, and nowhere else.
+    fn tell(&self, text: &str) -> std::io::Result<()>;
+    /// Shows a line on the error output.
+    fn note(&self, text: &str);
 }
 
 /// Another program, to be run.
@@ -50,6 +68,35 @@ pub struct Program {
     pub env: Vec<(String, SecretString)>,
     /// Is there nothing for it to read?
     pub without_input: bool,
+    /// Has it those variables only, and none of this program's own?
+    pub pristine: bool,
+    /// The user it runs as; nobody for this program's own.
+    pub user: Option<String>,
+    /// Files that are that user's from now on.
+    pub owns: Vec<PathBuf>,
+    /// Does it take this program's place?
+    pub replace: bool,
+    /// Does it go on while this program ends?
+    pub background: bool,
+    /// The exit code that stands for a signal's end.
+    pub killed: i32,
+}
+
+impl Default for Program {
+    fn default() -> Self {
+        Self {
+            path: String::new(),
+            args: Vec::new(),
+            env: Vec::new(),
+            without_input: false,
+            pristine: false,
+            user: None,
+            owns: Vec::new(),
+            replace: false,
+            background: false,
+            killed: 2,
+        }
+    }
 }
 
 impl<'w> World<'w> {

@@ -2,8 +2,10 @@
 //! says. One file per group of commands; each lists its [`Command`]s in a table, from which help
 //! and shell completion are made too.
 
+mod age;
 mod audit;
 mod auth;
+mod aws_key;
 mod command;
 mod complete;
 mod context;
@@ -11,6 +13,7 @@ mod data;
 mod deleted;
 mod explain;
 pub mod flags;
+mod git_crypt;
 pub mod gotext;
 mod help;
 mod http;
@@ -28,15 +31,17 @@ mod policy;
 mod rotation;
 mod secrets;
 mod serve;
+mod sops;
 mod ssh;
 mod status;
 pub mod table;
 mod token;
+mod tools;
 mod transit;
 mod yaml;
 
 pub use command::{Command, Fail, Outcome};
-pub use context::{Context, Program, World};
+pub use context::{Context, Program, Terminal, World};
 pub use serve::{DevOptions, ServerCommand, ServerOptions};
 
 use output::{Format, Ui};
@@ -61,12 +66,16 @@ pub fn commands() -> Vec<&'static Command> {
         ssh::COMMANDS,
         transit::COMMANDS,
         audit::COMMANDS,
+        aws_key::COMMANDS,
         namespace::COMMANDS,
         operator::COMMANDS,
         operator::RAFT_COMMANDS,
         operator::SHARE_COMMANDS,
         explain::COMMANDS,
         serve::COMMANDS,
+        age::COMMANDS,
+        git_crypt::COMMANDS,
+        sops::COMMANDS,
         complete::COMMANDS,
     ]
     .into_iter()
@@ -79,6 +88,9 @@ pub fn commands() -> Vec<&'static Command> {
 pub fn run(words: Vec<String>, mut world: World<'_>) -> i32 {
     if let Some(line) = (world.env)("COMP_LINE") {
         return complete::answer(&line, world);
+    }
+    if let Some((tool, words)) = tools::find(&world.program, &words) {
+        return tool(words, world);
     }
     let env = strongroom_client::Environment::new(world.env);
     let globals = Globals::read(words, &env);

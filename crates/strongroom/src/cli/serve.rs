@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::command::{Command, Fail, Outcome};
 use super::context::Context;
 use super::flags::Flag;
+use super::tools;
 
 /// What the command line hands to the server's side.
 #[derive(Debug, PartialEq, Eq)]
@@ -174,8 +175,8 @@ for you, whose password is shown once; every later start resumes where it stoppe
         "DIR",
         "Make links under other tools' names",
         "
-Makes links to this program named vault and bao. Called by such a name it behaves the same,
-so scripts need no change.
+Makes links to this program named vault, bao, sops, age and age-keygen. Called by such a name
+it behaves as that tool, so scripts need no change.
 
     $ {bin} links ~/.local/bin",
         links,
@@ -324,9 +325,6 @@ fn up(cx: &mut Context<'_, '_>) -> Outcome {
     hand_over(cx, command)
 }
 
-/// The names under which this program can stand in for another.
-const NAMES: [&str; 2] = ["vault", "bao"];
-
 fn links(cx: &mut Context<'_, '_>) -> Outcome {
     cx.expect_args(1)?;
     let folder = PathBuf::from(cx.arg(0));
@@ -334,8 +332,8 @@ fn links(cx: &mut Context<'_, '_>) -> Outcome {
     let target = cx.world().program_path.clone();
     std::fs::create_dir_all(&folder)
         .map_err(|error| Fail::usage(format!("{}: {error}", folder.display())))?;
-    for name in NAMES {
-        let link = folder.join(name);
+    for tool in tools::TOOLS {
+        let link = folder.join(tool.name);
         make_link(&target, &link, force)
             .map_err(|problem| Fail::usage(format!("{}: {problem}", link.display())))?;
         cx.ui.say(&format!("{} -> {}", link.display(), target.display()));

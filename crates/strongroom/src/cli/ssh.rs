@@ -405,7 +405,7 @@ fn run(
     args.extend(words);
     args.extend(cx.args.iter().cloned());
     let without_input = cx.flags.is("non-interactive");
-    let code = (cx.world().run)(Program { path, args, env, without_input });
+    let code = (cx.world().run)(Program { path, args, env, without_input, ..Program::default() });
     let code = code.map_err(|e| failed("failed to run ssh command", &e).with_code(2))?;
     match code {
         0 => Ok(()),

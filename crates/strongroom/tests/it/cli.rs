@@ -5,7 +5,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
-use strongroom_cli::cli::{self, ServerCommand, World};
+use strongroom_base::SecretString;
+use strongroom_cli::cli::{self, ServerCommand, Terminal, World};
 
 /// What a run left behind.
 struct Ran {
@@ -64,9 +65,11 @@ impl Run {
                 stdin: Box::new(self.stdin.as_bytes()),
                 out: Some(Box::new(&mut out)),
                 err: Some(Box::new(&mut err)),
+                in_terminal: false,
                 out_terminal: false,
                 err_terminal: false,
                 ask: &ask,
+                terminal: Arc::new(NoTerminal),
                 random: &random,
                 serve: &serve,
                 run: &|_| Err(std::io::Error::other("no programs")),
@@ -75,6 +78,27 @@ impl Run {
         };
         let text = |bytes| String::from_utf8(bytes).unwrap();
         Ran { code, out: text(out), err: text(err), served: served.into_inner().unwrap() }
+    }
+}
+
+/// Nobody is there to be asked.
+struct NoTerminal;
+
+impl Terminal for NoTerminal {
+    fn secret(&self, _: &str) -> std::io::Result<SecretString> {
+        Err(std::io::Error::other("no tty"))
+    }
+
+    fn line(&self, _: &str) -> std::io::Result<String> {
+        Err(std::io::Error::other("no tty"))
+    }
+
+    fn tell(&self, _: &str) -> std::io::Result<()> {
+        Err(std::io::Error::other("no tty"))
+    }
+
+    fn note(&self, text: &str) {
+        eprintln!("{text}");
     }
 }
 

@@ -40,6 +40,11 @@ impl Dev {
         Self { process, address, home: tempfile::tempdir().unwrap() }
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Runs a command with the root token.
     pub fn run(&self, words: &[&str]) -> Done {
         self.run_as("root", words)

@@ -3,6 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod acme;
+mod age;
+mod aws;
+mod aws_kms;
+mod aws_secrets;
 mod certs;
 mod cli;
 mod clouds;
@@ -10,6 +14,7 @@ mod configured;
 mod databases;
 mod disk;
 mod drain;
+mod git;
 mod hardening;
 mod hvac;
 mod kubernetes;
@@ -25,6 +30,8 @@ mod recovery;
 mod rotations;
 mod sinks;
 mod snapshots;
+mod sops;
+mod sops_keys;
 mod ssh;
 mod totp;
 mod transit;

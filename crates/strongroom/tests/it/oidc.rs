@@ -511,4 +511,31 @@ fn jobs_and_workloads_log_in_by_the_guide() {
         let refused = log_in(&room, mount, role, &stranger.sign(&good)).unwrap_err();
         assert!(refused.contains("no known key"), "{refused}");
     }
+    // The job of GitLab's again, judged by a program.
+    let same = "https://vault.example.com";
+    follow_the_guide(&room, "Roles that are programs", same, same);
+    let judged = |other: Json| {
+        let mut claims = json!({
+            "sub": "job", "project_path": "acme/web", "project_id": "22", "ref": "refs/heads/main",
+            "ref_protected": "true",
+        });
+        for (name, value) in other.as_object().unwrap() {
+            claims[name] = value.clone();
+        }
+        let body = json!({"role": "teams", "jwt": issuer.sign(&claims)});
+        room.server().ask("POST", "auth/gitlab/cel/login", "", &body)
+    };
+    let good = judged(json!({}));
+    assert_eq!(good.status, 200, "{}", good.errors());
+    for (other, why) in [
+        (json!({"ref": "refs/heads/evil"}), "ask the platform team"),
+        (json!({"ref_protected": "false"}), "ask the platform team"),
+        (json!({"project_id": 22}), "the program failed"),
+        (json!({"project_id": "*"}), "a name in policies is none"),
+        (json!({"aud": "https://github.com/mallory"}), "invalid audience"),
+    ] {
+        let refused = judged(other);
+        assert_eq!(refused.status, 400, "{why}");
+        assert!(refused.errors().contains(why), "{why}: {}", refused.errors());
+    }
 }

@@ -36,6 +36,10 @@ const NAMES: &[(&str, &str)] = &[
     ("create/{role_name}", "display_name"),
     ("create/{role_name}", "meta"),
     ("create/{role_name}", "policies"),
+    // AWS's texts name the secret, the version and the label that were not there.
+    ("aws/create-secret/{path..}", "name"),
+    ("aws/get-secret-value/{path..}", "version_id"),
+    ("aws/get-secret-value/{path..}", "version_stage"),
 ];
 
 fn is_name(pattern: &str, field: &str) -> bool {

@@ -9,10 +9,11 @@ mod golden;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use strongroom_kernel::plug::{Class, Handler, Registry, Route, Rule, Spec, Verb};
+use strongroom_kernel::plug::{Class, Handler, Protocol, Registry, Route, Rule, Spec, Verb};
 use strongroom_testkit::TestNode;
 use strongroom_testkit::challenges::SimChallenges;
 use strongroom_testkit::databases::SimServers;
+use strongroom_testkit::web::SimWeb;
 
 use crate::testing::put_policy;
 
@@ -24,6 +25,7 @@ fn specs() -> Vec<Spec> {
         .chain(strongroom_engines::registry::specs(
             SimServers::default().databases(),
             SimChallenges::new(),
+            SimWeb::new(),
         ))
         .collect()
 }
@@ -48,8 +50,12 @@ impl Operation {
         format!("{}{}", self.mount, filled.collect::<Vec<_>>().join("/"))
     }
 
+    /// `AWS` for what only that protocol reaches.
     fn verb(&self) -> String {
-        verb_name(self.route().verb)
+        match self.route().protocol {
+            Protocol::Vault => verb_name(self.route().verb),
+            Protocol::Aws => "AWS".to_owned(),
+        }
     }
 
     fn rule(&self) -> &'static str {

@@ -101,6 +101,7 @@ async fn with_headers(node: &TestNode, path: &str, headers: &[(&str, &str)], bod
         head: false,
         token: Some(SecretString::new(node.root.clone())),
         inline: None,
+        credential: None,
         body: body.to_owned().into(),
         query: Vec::new(),
         upload: None,

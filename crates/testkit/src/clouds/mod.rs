@@ -3,6 +3,7 @@
 pub mod aws;
 pub mod azure;
 pub mod google;
+pub mod workspace;
 
 use serde_json::{Value, json};
 use strongroom_crypto::jws::{Algorithm, Jwk, sign_compact};

@@ -60,11 +60,19 @@ impl Asked {
 
     /// A parameter of a body that is a form; "" where there is none.
     pub fn parameter(&self, name: &str) -> String {
-        let body = String::from_utf8_lossy(&self.body);
-        let pairs = body.split('&').filter_map(|pair| pair.split_once('='));
-        let value = pairs.filter(|(n, _)| *n == name).map(|(_, value)| decode(value)).next();
-        value.unwrap_or_default()
+        let form = pairs(&String::from_utf8_lossy(&self.body));
+        form.into_iter().find(|(n, _)| n == name).map_or_else(String::new, |(_, value)| value)
     }
+
+    /// The parameters of the query.
+    pub fn query(&self) -> Vec<(String, String)> {
+        pairs(self.target.split_once('?').map_or("", |(_, query)| query))
+    }
+}
+
+fn pairs(form: &str) -> Vec<(String, String)> {
+    let pairs = form.split('&').filter_map(|pair| pair.split_once('='));
+    pairs.map(|(name, value)| (decode(name), decode(value))).collect()
 }
 
 fn decode(text: &str) -> String {

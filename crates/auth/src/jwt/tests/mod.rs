@@ -2,6 +2,8 @@
 
 mod fuzz;
 mod people;
+mod programs;
+mod providers;
 mod settings;
 mod tokens;
 
@@ -25,6 +27,8 @@ use crate::registry::Outside;
 const ISSUER: &str = "https://idp.example";
 /// The address of who logs in by a browser.
 const CALLBACK: &str = "http://localhost:8250/oidc/callback";
+/// The API server of the cluster that the node runs in.
+const CLUSTER: &str = "https://10.0.0.1:443";
 
 /// A key of a provider.
 struct Key {
@@ -72,6 +76,7 @@ struct Said {
 struct World {
     node: Arc<TestNode>,
     web: Arc<SimWeb>,
+    files: Arc<SimFiles>,
     key: Arc<Key>,
     said: Arc<Mutex<Said>>,
 }
@@ -82,14 +87,23 @@ fn now() -> i64 {
 
 impl World {
     async fn new() -> Self {
+        Self::within(Some(CLUSTER.to_owned())).await
+    }
+
+    async fn outside_of_a_pod() -> Self {
+        Self::within(None).await
+    }
+
+    async fn within(cluster: Option<String>) -> Self {
         let web = SimWeb::new();
         let (files, directory) = (SimFiles::new(), SimDirectory::new());
-        let outside = Outside { web: web.clone(), files, directory };
+        let outside = Outside { web: web.clone(), files: files.clone(), directory, cluster };
         let specs = ["jwt", "oidc"].map(|kind| crate::jwt::spec(kind, &outside));
+        let specs = strongroom_system::specs().into_iter().chain(specs);
         let node = Arc::new(TestNode::start(specs).await);
         node.mount("jwt", "auth/jwt/").await;
         let (key, said) = (Arc::new(Key::new("one")), Arc::default());
-        let world = Self { node, web, key, said };
+        let world = Self { node, web, files, key, said };
         world.provider();
         world
     }

@@ -88,7 +88,7 @@ async fn what_a_configuration_refuses() {
         (oidc(json!({"oidc_response_types": "id_token"})), "query response_mode may not be used"),
         (oidc(json!({"provider_config": {"x": 1}})), "'provider' field not found"),
         (oidc(json!({"provider_config": {"provider": "canary"}})), "not found in custom providers"),
-        (oidc(json!({"provider_config": {"provider": "gsuite"}})), "not supported"),
+        (oidc(json!({"provider_config": {"provider": "kubernetes"}})), "exactly one of"),
     ] {
         let got = world.write("config", config.clone()).await;
         assert_eq!(got.status, 400, "{config}: {got:?}");

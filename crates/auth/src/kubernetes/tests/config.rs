@@ -28,17 +28,11 @@ async fn a_configuration_is_read_without_its_secret() {
 #[tokio::test]
 async fn what_is_no_configuration_is_refused() {
     let bed = Bed::bare().await;
-    let no_ca = "kubernetes_ca_cert must be given where the server does not run in a pod";
     let no_key = "pem_keys has an entry that is no public key in PEM";
     let private = bed.cluster.key.to_pkcs8_pem();
     for (changes, text) in [
         (json!({"kubernetes_host": ""}), "no host provided"),
         (json!({"kubernetes_host": "ftp://x"}), "kubernetes_host is no URL, host or host:port"),
-        (json!({"kubernetes_ca_cert": ""}), no_ca),
-        (
-            json!({"kubernetes_ca_cert": "", "disable_local_ca_jwt": true}),
-            "kubernetes_ca_cert must be given when disable_local_ca_jwt is true",
-        ),
         (json!({"kubernetes_ca_cert": "x"}), "kubernetes_ca_cert holds no certificates in PEM"),
         (json!({"pem_keys": ["x"]}), no_key),
         (json!({"pem_keys": [private.expose_secret()]}), no_key),
@@ -51,9 +45,6 @@ async fn what_is_no_configuration_is_refused() {
         assert_eq!((got.status, got.errors().as_str()), (400, text), "{changes}");
     }
     assert_eq!(bed.read("config").await.status, 404);
-    // In a pod there is an authority.
-    bed.files.put(POD_CA, CA);
-    bed.put("config", config(json!({"kubernetes_ca_cert": ""}))).await;
 }
 
 #[tokio::test]

@@ -171,6 +171,39 @@ async fn the_api_server_is_asked_as_the_reviewer_the_pod_or_the_caller() {
     assert_eq!(bed.cluster.asked.lock().len(), expect.len());
 }
 
+/// An API server behind a certificate that everybody trusts: a managed cluster's, a load balancer's.
+#[tokio::test]
+async fn without_an_authority_outside_of_a_pod_the_machines_own_count() {
+    let bed = Bed::new().await;
+    let token = bed.token(json!({}));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = asked.clone();
+    bed.web.serve(REVIEWS, move |call| {
+        let by = call.headers[AUTHORIZATION].to_str().unwrap().to_owned();
+        seen.lock().push((call.ca.clone(), by));
+        let user = json!({"username": "system:serviceaccount:production:myapp-sa", "uid": "uid-1"});
+        let status = json!({"authenticated": true, "audiences": ["vault"], "user": user});
+        SimWeb::reply(201, json!({ "status": status }).to_string())
+    });
+    let none = json!({"kubernetes_ca_cert": "", "token_reviewer_jwt": ""});
+    let by_caller = (String::new(), format!("Bearer {token}"));
+    let by_pod = (CA.to_owned(), "Bearer the-pod".to_owned());
+    // Outside of a pod; in one that begins to be a pod's, and must not give its token away.
+    bed.put("config", config(none.clone())).await;
+    assert_eq!(bed.login("app", &token).await.status, 200);
+    bed.files.put(POD_CA, CA);
+    bed.files.put(POD_TOKEN, "the-pod");
+    assert_eq!(bed.login("app", &token).await.status, 200);
+    // In a pod the pod's counts, unless that is switched off.
+    bed.put("config", config(none.clone())).await;
+    assert_eq!(bed.login("app", &token).await.status, 200);
+    let mut off = none;
+    off["disable_local_ca_jwt"] = json!(true);
+    bed.put("config", config(off)).await;
+    assert_eq!(bed.login("app", &token).await.status, 200);
+    assert_eq!(*asked.lock(), [by_caller.clone(), by_caller.clone(), by_pod, by_caller]);
+}
+
 #[tokio::test]
 async fn an_account_made_anew_is_somebody_else_unless_the_role_goes_by_names() {
     let bed = Bed::new().await;

@@ -18,9 +18,8 @@ use strongroom_testkit::files::SimFiles;
 use strongroom_testkit::web::SimWeb;
 use strongroom_testkit::{Got, TestNode};
 
+use crate::pod::{CA as POD_CA, TOKEN as POD_TOKEN};
 use crate::registry::Outside;
-
-use super::config::{POD_CA, POD_TOKEN};
 
 /// A certificate.
 const CA: &str = "-----BEGIN CERTIFICATE-----
@@ -116,7 +115,7 @@ impl Bed {
     async fn bare() -> Self {
         let (web, files) = (SimWeb::new(), SimFiles::new());
         let directory = strongroom_testkit::directory::SimDirectory::new();
-        let outside = Outside { web: web.clone(), files: files.clone(), directory };
+        let outside = Outside { web: web.clone(), files: files.clone(), directory, cluster: None };
         let node = TestNode::start([super::spec(&outside)]).await;
         let accessor = node.mount("kubernetes", "auth/kubernetes/").await;
         let cluster = Arc::new(Cluster {

@@ -1,5 +1,10 @@
 //! Tests of the engine through the whole pipeline, on memory storage.
 
+mod aws;
+mod aws_lists;
+mod aws_model;
+mod aws_rights;
+mod aws_rotation;
 mod model;
 mod plain;
 mod relocation;
@@ -28,7 +33,11 @@ struct Room {
 
 impl Room {
     async fn new() -> Self {
-        let node = TestNode::start([crate::kv::spec()]).await;
+        Self::of(crate::kv::spec()).await
+    }
+
+    async fn of(spec: strongroom_kernel::plug::Spec) -> Self {
+        let node = TestNode::start([spec]).await;
         let services = node.services();
         let tx = services.store.begin();
         let now = services.store.now();
@@ -98,6 +107,34 @@ impl Room {
         created.text.expose_secret().clone()
     }
 }
+
+/// An AWS operation as root: its data, or what AWS calls the failure and its text.
+impl Room {
+    async fn aws(&self, operation: &str, path: &str, body: Value) -> Result<Value, Failure> {
+        let token = self.node.root.clone();
+        self.aws_as(&token, operation, path, body).await
+    }
+
+    async fn aws_as(
+        &self,
+        token: &str,
+        operation: &str,
+        path: &str,
+        body: Value,
+    ) -> Result<Value, Failure> {
+        let slash = if path.is_empty() { "" } else { "/" };
+        let path = format!("secret/aws/{operation}{slash}{path}");
+        let got = self.node.call("AWS", &path, token, body).await;
+        if got.status == 200 {
+            return Ok(got.data().clone());
+        }
+        let code = got.body["code"].as_str().map_or_else(|| got.status.to_string(), str::to_owned);
+        Err((code, got.errors()))
+    }
+}
+
+/// What AWS calls a failure (or the status of one without a name), and its text.
+type Failure = (String, String);
 
 fn keys_of(got: &Got) -> Vec<String> {
     let keys = got.data()["keys"].as_array().cloned().unwrap_or_default();

@@ -37,7 +37,7 @@ fn publications_move_the_stages() {
     head.publish(new(2), T, 10);
     assert_eq!((head.staged(AWS_CURRENT), head.staged(AWS_PREVIOUS)), (Some(2), Some(1)));
     // A pending version has no number and is invisible until it is published.
-    head.add_pending(new(3), AWS_PENDING, T);
+    head.add_pending(new(3), AWS_PENDING, T, 10);
     assert_eq!(published(&head), [(1, 1), (2, 2)]);
     assert_eq!(head.staged(AWS_PENDING), Some(3));
     assert_eq!(head.current, 2);
@@ -63,7 +63,7 @@ fn trimming_spares_what_a_stage_names() {
     let mut head = Head::new(9, T);
     head.publish(new(1), T, 2);
     head.set_stage("keep", Some(1));
-    head.add_pending(new(50), AWS_PENDING, T);
+    head.add_pending(new(50), AWS_PENDING, T, 2);
     for id in 2..=5 {
         head.publish(new(id), T, 2);
     }

@@ -10,8 +10,8 @@ use strongroom_kernel::plug::{ReadCx, WriteCx};
 use strongroom_kernel::record::ReadView;
 
 use super::super::authority::find_issuer;
-use super::super::issue::{Asked, Made};
 use super::super::names::Judge;
+use super::super::plan::{Asked, Made};
 use super::super::role::{Role, Seconds};
 use super::super::stored::{NotAfter, Usage};
 use super::super::{PkiEngine, verbatim};

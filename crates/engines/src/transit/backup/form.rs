@@ -33,6 +33,11 @@ const VAULTS_HMAC: u64 = 11;
 /// A member of ours, which the peers pass over: convergent nonces depend on associated data.
 const BINDS: &str = "strongroom_binds_associated_data";
 
+/// A member of ours, too: the id that what AWS's door has sealed names.
+const ID: &str = "strongroom_id";
+/// Is that the id of what AWS calls a multi-Region key?
+const MULTI_REGION: &str = "strongroom_multi_region";
+
 /// What a backup holds.
 pub struct Restored {
     /// The key's name when it was made.
@@ -92,6 +97,8 @@ pub fn write(name: &str, key: &Key, versions: &[(u64, Version)]) -> Result<Vec<u
         "AllowImportedKeyRotation": key.allow_rotation,
         "soft_deleted": key.soft_deleted,
         BINDS: key.binds_associated_data,
+        ID: format!("{:032x}", key.id),
+        MULTI_REGION: key.multi_region,
     });
     if key.key_size != 0
         && let Json::Object(policy) = &mut policy
@@ -302,6 +309,8 @@ fn settings(policy: &Json) -> Result<Key> {
     }
     key.binds_associated_data = flag(policy, BINDS);
     key.backup = event("backup_info");
+    key.id = u128::from_str_radix(text_of(policy, ID), 16).unwrap_or(0);
+    key.multi_region = flag(policy, MULTI_REGION);
     Ok(key)
 }
 

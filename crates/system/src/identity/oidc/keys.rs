@@ -107,7 +107,7 @@ fn key_type(algorithm: Algorithm) -> KeyType {
     }
 }
 
-/// Makes pairs.
+/// Makes pairs for the algorithm of this name.
 async fn pairs<const N: usize>(cx: &ReadCx<'_>, name: &str) -> Result<[Pair; N]> {
     let algorithm = algorithm(name).ok_or_else(|| Error::internal("an unknown algorithm"))?;
     let key_type = key_type(algorithm);
@@ -118,7 +118,7 @@ async fn pairs<const N: usize>(cx: &ReadCx<'_>, name: &str) -> Result<[Pair; N]>
     };
     let mut pairs = [(); N].map(|()| Pair::default());
     for (pair, made) in pairs.iter_mut().zip(made) {
-        *pair = Pair::of(cx.rng().uuid(), &made?)?;
+        *pair = Pair::of(cx.rng().uuid(), name, &made?)?;
     }
     Ok(pairs)
 }
@@ -135,6 +135,7 @@ async fn make(
         algorithm,
         rotation_period,
         verification_ttl,
+        tokens_end: Timestamp::default(),
         allowed_client_ids,
         next_rotation: cx.now().plus_seconds(rotation_period),
         signing,
@@ -154,8 +155,8 @@ pub(super) async fn make_default(cx: &WriteCx<'_>) -> Result<()> {
 }
 
 impl Key {
-    /// The pair that signs signs no more.
-    fn retire(&mut self, now: Timestamp, seconds: i64) -> Result<()> {
+    /// The pair that signs signs no more, and is published until then.
+    fn retire(&mut self, now: Timestamp, until: Timestamp) -> Result<()> {
         self.retired.retain(|old| now < old.until);
         if self.retired.len() >= RETIRED_MAX {
             return Err(Error::bad_request(
@@ -164,9 +165,9 @@ impl Key {
         }
         self.retired.push(Retired {
             kid: self.signing.kid.clone(),
-            algorithm: self.algorithm.clone(),
+            algorithm: self.signing.algorithm(&self.algorithm).to_owned(),
             public: self.signing.public.clone(),
-            until: now.plus_seconds(seconds),
+            until,
         });
         Ok(())
     }
@@ -182,11 +183,38 @@ impl Key {
         }
     }
 
-    /// The next pair signs from now on.
-    fn rotate(&mut self, after: Pair, now: Timestamp, seconds: i64) -> Result<()> {
-        self.retire(now, seconds)?;
+    /// When what the pair that signs has signed is over.
+    fn signed_until(&self, now: Timestamp) -> Timestamp {
+        self.tokens_end.max(now.plus_seconds(self.verification_ttl))
+    }
+
+    /// The next pair signs from now on; the one before is published until then.
+    fn rotate(&mut self, after: Pair, now: Timestamp, until: Timestamp) -> Result<()> {
+        self.retire(now, until)?;
         self.signing = std::mem::replace(&mut self.next, after);
         self.next_rotation = now.plus_seconds(self.rotation_period);
+        self.tokens_end = Timestamp::default();
+        Ok(())
+    }
+
+    /// Other periods hold from now on. Tokens that are out live as long as was said when they were made.
+    fn set_periods(&mut self, period: i64, ttl: i64, now: Timestamp) {
+        if ttl < self.verification_ttl {
+            self.tokens_end = self.signed_until(now);
+        }
+        (self.rotation_period, self.verification_ttl) = (period, ttl);
+        self.next_rotation = self.next_rotation.min(now.plus_seconds(period));
+    }
+
+    /// Pairs of another algorithm come from now on. The next one is published first, for as long as
+    /// whoever verifies may keep the keys that were published before: then it signs.
+    async fn change_algorithm(&mut self, cx: &ReadCx<'_>, name: String) -> Result<()> {
+        let signs_by = self.signing.algorithm(&self.algorithm).to_owned();
+        self.signing.algorithm = signs_by;
+        [self.next] = pairs(cx, &name).await?;
+        self.algorithm = name;
+        let kept = self.rotation_period.min(self.verification_ttl);
+        self.next_rotation = self.next_rotation.min(cx.now().plus_seconds(kept));
         Ok(())
     }
 }
@@ -224,6 +252,7 @@ impl Command<PutKey> for IdentityStore {
         if algorithm(&name).is_none() {
             return refuse("unknown signing algorithm".to_owned());
         }
+        let mut waits = false;
         let key = match old {
             None => {
                 let everybody = || match op.key_name.as_str() {
@@ -234,7 +263,8 @@ impl Command<PutKey> for IdentityStore {
                 make(cx, name, (period, ttl), allowed).await?
             }
             Some(mut key) => {
-                for role in roles(cx, key.at).await?.iter() {
+                let roles = roles(cx, key.at).await?;
+                for role in roles.iter() {
                     let role = cx.view().cached::<Role>(0, role).await?;
                     if role.is_some_and(|role| role.ttl > ttl) {
                         return refuse(format!(
@@ -244,19 +274,31 @@ impl Command<PutKey> for IdentityStore {
                         ));
                     }
                 }
-                if name != key.algorithm {
-                    key.retire(cx.now(), ttl)?;
+                // Those who have seen the keys keep them for as long as was said before.
+                let changes = name != key.algorithm;
+                if changes && roles.is_empty() {
+                    key.retire(cx.now(), key.signed_until(cx.now()))?;
                     [key.signing, key.next] = pairs(cx, &name).await?;
                     key.algorithm = name;
+                } else if changes {
+                    key.change_algorithm(cx, name).await?;
+                    waits = key.next_rotation > cx.now();
                 }
-                (key.rotation_period, key.verification_ttl) = (period, ttl);
-                key.next_rotation = key.next_rotation.min(cx.now().plus_seconds(period));
+                key.set_periods(period, ttl, cx.now());
                 key.allowed_client_ids = op.allowed_client_ids.unwrap_or(key.allowed_client_ids);
                 key
             }
         };
         cx.edit().put_named(0, &op.key_name, &key)?;
-        Ok(Reply::none())
+        let reply = Reply::none();
+        Ok(match waits {
+            false => reply,
+            true => reply.warn(
+                "the next pair, of the other algorithm, is published now, and signs when whoever \
+                 verifies has seen it: until then the one before does. Rotate the key to have it \
+                 sign at once",
+            ),
+        })
     }
 }
 
@@ -317,13 +359,17 @@ impl Command<RotateKey> for IdentityStore {
         let Some(mut key) = cx.view().named::<Key>(0, &op.key_name).await? else {
             return Err(Error::bad_request(format!("no named key found at {:?}", op.key_name)));
         };
-        let seconds = op.verification_ttl.map_or(key.verification_ttl, |ttl| ttl.0);
-        if seconds > key.rotation_period.saturating_mul(10) {
+        let seconds = op.verification_ttl.as_ref().map_or(0, |ttl| ttl.0);
+        if seconds > key.rotation_period.saturating_mul(PERIODS_PUBLISHED_MAX) {
             let text = "verification_ttl cannot be longer than 10x rotation_period";
             return Err(Error::bad_request(text));
         }
+        let until = match op.verification_ttl {
+            Some(_) => cx.now().plus_seconds(seconds),
+            None => key.signed_until(cx.now()),
+        };
         let [after] = pairs(cx, &key.algorithm).await?;
-        key.rotate(after, cx.now(), seconds)?;
+        key.rotate(after, cx.now(), until)?;
         cx.edit().put_named(0, &op.key_name, &key)?;
         Ok(Reply::none())
     }
@@ -342,9 +388,9 @@ impl Reconcile for IdentityStore {
             let Some(mut key) = cx.view().named::<Key>(0, name).await? else { continue };
             if due {
                 let [after] = pairs(cx, &key.algorithm).await?;
-                let seconds = key.verification_ttl;
+                let until = key.signed_until(now);
                 key.make_room(now);
-                key.rotate(after, now, seconds)?;
+                key.rotate(after, now, until)?;
                 cx.effect("rotate", format!("oidc/key/{name}"));
             }
             key.retired.retain(|old| now < old.until);

@@ -21,12 +21,15 @@ impl Record for Config {
 /// A key that signs, with those before and after it. Named by its name.
 #[derive(Serialize, Deserialize)]
 pub struct Key {
-    /// The signature algorithm's name.
+    /// The signature algorithm's name: of pairs from the next one on.
     pub algorithm: String,
     /// Seconds for which a pair signs.
     pub rotation_period: i64,
     /// Seconds for which a pair is published after it signed last.
     pub verification_ttl: i64,
+    /// When the last token ends that the pair that signs made before `verification_ttl` was lowered.
+    #[serde(default)]
+    pub tokens_end: Timestamp,
     /// Clients that roles may name; `*` is all.
     pub allowed_client_ids: Vec<String>,
     /// When the next pair takes over.
@@ -50,6 +53,9 @@ impl Record for Key {
 pub struct Pair {
     /// The name by which tokens call it: a UUID.
     pub kid: String,
+    /// Its algorithm's name; "" stands for the key's.
+    #[serde(default)]
+    pub algorithm: String,
     /// PKCS#8.
     pub private: Vec<u8>,
     /// The public half: its members in JSON (RFC 7517).
@@ -64,9 +70,15 @@ impl Drop for Pair {
 
 impl Pair {
     /// The pair of a key just made.
-    pub fn of(kid: String, key: &PrivateKey) -> Result<Self> {
+    pub fn of(kid: String, algorithm: &str, key: &PrivateKey) -> Result<Self> {
         let public = public_json(key.public()?)?;
-        Ok(Self { kid, private: key.to_pkcs8_der().expose_secret().clone(), public })
+        let private = key.to_pkcs8_der().expose_secret().clone();
+        Ok(Self { kid, algorithm: algorithm.to_owned(), private, public })
+    }
+
+    /// The name of its algorithm, where `keys` is that of its key.
+    pub fn algorithm<'n>(&'n self, keys: &'n str) -> &'n str {
+        if self.algorithm.is_empty() { keys } else { &self.algorithm }
     }
 
     /// Its private key.
@@ -120,8 +132,10 @@ impl Record for RoleOfKey {
 
 /// A key ready to sign: made once of its record, and shared until that changes.
 pub struct Ready {
-    /// The algorithm.
+    /// The algorithm of pairs from the next one on.
     pub algorithm: Algorithm,
+    /// The algorithm of the pair that signs.
+    pub signs_by: Algorithm,
     /// Seconds for which a pair signs.
     pub rotation_period: i64,
     /// Seconds for which a pair is published after it signed last.
@@ -171,7 +185,7 @@ impl Ready {
         let current = [&key.signing, &key.next].into_iter().map(|pair| {
             Ok(Published {
                 kid: pair.kid.clone(),
-                algorithm: own,
+                algorithm: algorithm(pair.algorithm(&key.algorithm))?,
                 json: pair.public.clone(),
                 until: None,
             })
@@ -187,6 +201,7 @@ impl Ready {
         let published = current.chain(retired).collect::<Result<Vec<_>>>()?;
         Ok(Self {
             algorithm: own,
+            signs_by: algorithm(key.signing.algorithm(&key.algorithm))?,
             rotation_period: key.rotation_period,
             verification_ttl: key.verification_ttl,
             kid: key.signing.kid.clone(),

@@ -115,8 +115,82 @@ async fn tokens_of_every_algorithm() {
         assert_eq!(room.claims(token).await.unwrap(), expect, "{algorithm}");
         assert_eq!(room.introspect(token, None).await, json!({ "active": true }));
     }
-    // Of each algorithm that it had the key that signed is published still, and the two of now.
-    assert_eq!(room.published().await.len(), 8);
+    // The first pair signs still; the next one is of the last algorithm.
+    assert_eq!(room.published().await.len(), 2);
+    for algorithm in ["RS256", "EdDSA"] {
+        let token = room.token("r").await;
+        assert_eq!(Compact::parse(&token).unwrap().algorithm().unwrap().name(), algorithm);
+        room.ok("key/k/rotate", json!({})).await;
+    }
+}
+
+/// Whoever verifies keeps the keys for a while, and must know the one that signs.
+#[tokio::test]
+async fn another_algorithm_is_published_before_it_signs() {
+    let room = Room::new().await;
+    let body = json!({
+        "algorithm": "ES256", "rotation_period": "2h", "verification_ttl": "1h",
+        "allowed_client_ids": ["*"],
+    });
+    room.ok("key/k", body).await;
+    // While no role uses it nobody has seen its keys.
+    room.ok("key/k", json!({ "algorithm": "ES384" })).await;
+    room.ok("role/r", json!({ "key": "k", "ttl": "1h" })).await;
+    let algorithm = async || {
+        let token = room.token("r").await;
+        (Compact::parse(&token).unwrap().algorithm().unwrap().name(), token)
+    };
+    let (before, first) = algorithm().await;
+    assert_eq!(before, "ES384");
+    let got = room.write("key/k", json!({ "algorithm": "EdDSA" })).await;
+    assert!(got.body["warnings"][0].as_str().unwrap().contains("published now"), "{got:?}");
+    assert_eq!(room.read("key/k").await.data()["algorithm"], "EdDSA");
+    let seen = room.published().await;
+    assert_eq!(seen.len(), 3, "the two of now, and the one that nobody has seen");
+    room.node.clock.advance(3_540);
+    room.tick().await;
+    assert_eq!(algorithm().await.0, "ES384");
+    room.node.clock.advance(60);
+    room.tick().await;
+    let (after, second) = algorithm().await;
+    assert_eq!(after, "EdDSA");
+    assert!(seen.contains(&kid(&second)), "it was published before it signed");
+    assert_eq!(room.published().await.len(), 3);
+    assert!(room.claims(&first).await.is_some());
+    assert_eq!(room.introspect(&second, None).await["active"], true);
+}
+
+#[tokio::test]
+async fn a_lowered_time_unpublishes_no_key_whose_tokens_live() {
+    for by_hand in [true, false] {
+        let room = Room::new().await;
+        let body = json!({
+            "algorithm": "EdDSA", "rotation_period": "10h", "verification_ttl": "8h",
+            "allowed_client_ids": ["*"],
+        });
+        room.ok("key/k", body).await;
+        room.ok("role/r", json!({ "key": "k", "ttl": "8h" })).await;
+        let token = room.token("r").await;
+        room.ok("role/r", json!({ "ttl": "1m" })).await;
+        room.ok("key/k", json!({ "rotation_period": "1m", "verification_ttl": "1m" })).await;
+        room.node.clock.advance(60);
+        match by_hand {
+            true => room.ok("key/k/rotate", json!({})).await,
+            false => room.tick().await,
+        }
+        assert_ne!(kid(&room.token("r").await), kid(&token));
+        // Later pairs are published for no longer than their own tokens live.
+        room.node.clock.advance(60);
+        room.tick().await;
+        room.node.clock.advance(60);
+        room.tick().await;
+        room.node.clock.advance(8 * 3_600 - 181);
+        room.tick().await;
+        assert_eq!(room.introspect(&token, None).await["active"], true, "{by_hand}");
+        assert!(room.published().await.len() <= 4);
+        room.node.clock.advance(1);
+        assert!(room.claims(&token).await.is_none());
+    }
 }
 
 #[tokio::test]

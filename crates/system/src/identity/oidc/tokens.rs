@@ -101,8 +101,8 @@ impl Query<MakeToken> for IdentityStore {
             claims.insert(name.to_owned(), value);
         }
         let text = Json::Object(claims).to_string();
-        let Ready { algorithm, kid, private, .. } = &*key;
-        let token = sign_compact(*algorithm, kid, text.as_bytes(), private)?;
+        let Ready { signs_by, kid, private, .. } = &*key;
+        let token = sign_compact(*signs_by, kid, text.as_bytes(), private)?;
         let data = json!({ "token": token, "client_id": role.client_id, "ttl": role.ttl });
         let reply = Reply::data(data);
         if ttl == role.ttl {

@@ -129,6 +129,7 @@ impl Room {
             head: false,
             token: None,
             inline,
+            credential: None,
             body: body.into(),
             query: Vec::new(),
             upload: None,

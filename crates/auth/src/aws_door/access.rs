@@ -1,0 +1,102 @@
+//! What limits a caller beside its policies: the IAM documents of its role and session, and the policy of
+//! the resource.
+
+use std::sync::Arc;
+
+use strongroom_base::{Error, Result, Timestamp};
+use strongroom_cloudwire::iam::{Context, Document, Kind, Principal, Refusal, Request, decide};
+use strongroom_kernel::plug::{About, Access, Asked, Peer};
+
+/// A verified caller, and what it asks.
+pub struct Limits {
+    pub principal: Principal,
+    /// Documents that each must allow what is asked.
+    pub documents: Vec<Arc<Document>>,
+    pub asked: Asked,
+    pub context: Context,
+}
+
+/// What conditions see of a request.
+pub struct Seen<'a> {
+    pub principal: &'a Principal,
+    pub user_id: &'a str,
+    /// The user's name, where the caller is the role under its own keys.
+    pub user_name: Option<&'a str>,
+    pub peer: &'a Peer,
+    pub now: Timestamp,
+}
+
+impl Seen<'_> {
+    /// The context of a request.
+    pub fn context(&self, asked: &Asked) -> Context {
+        let mut context = Context::default();
+        for (key, values) in &asked.keys {
+            context.set(key.as_str(), values.clone());
+        }
+        let mut one = |key: &str, value: String| context.set(key, vec![value]);
+        // For a session it is the role's.
+        let arn = self.principal.role_arn.as_ref().unwrap_or(&self.principal.arn);
+        one("aws:PrincipalArn", arn.clone());
+        one("aws:PrincipalAccount", self.principal.account.clone());
+        one("aws:userid", self.user_id.to_owned());
+        if let Some(name) = self.user_name {
+            one("aws:username", name.to_owned());
+        }
+        one("aws:CurrentTime", Timestamp::from_seconds(self.now.seconds()).to_string());
+        one("aws:EpochTime", self.now.seconds().to_string());
+        if let Some(ip) = self.peer.ip {
+            one("aws:SourceIp", ip.to_canonical().to_string());
+        }
+        context
+    }
+}
+
+impl Access for Limits {
+    fn principal(&self) -> &str {
+        &self.principal.arn
+    }
+
+    fn resource(&self) -> &str {
+        &self.asked.resource
+    }
+
+    fn judge(&self, about: &About<'_>) -> Result<()> {
+        let action = about.action.unwrap_or(&self.asked.action);
+        let resource = about.resource.unwrap_or(&self.asked.resource);
+        let policy = about.policy.map(|text| Document::parse(text, Kind::Resource));
+        // It was read when it was written. One that cannot be read any more lets nobody in.
+        let policy = policy.transpose().map_err(Error::internal)?;
+        let own: Vec<&Document> = self.documents.iter().map(|document| &**document).collect();
+        let mut context = self.context.clone();
+        for (name, value) in about.tags {
+            for prefix in ["aws:ResourceTag", "secretsmanager:ResourceTag"] {
+                context.set(format!("{prefix}/{name}"), vec![value.clone()]);
+            }
+        }
+        for (key, values) in about.keys {
+            context.set(*key, values.clone());
+        }
+        let request = Request { action, resource, principal: &self.principal, context: &context };
+        match decide(&request, &own, policy.as_ref()) {
+            Ok(()) => Ok(()),
+            Err(Refusal::NotAllowed) if about.trusted => Ok(()),
+            Err(refusal) => Err(denied(&self.principal.arn, action, resource, refusal)),
+        }
+    }
+}
+
+/// AWS's refusal.
+fn denied(principal: &str, action: &str, resource: &str, refusal: Refusal) -> Error {
+    let why = match refusal {
+        Refusal::DeniedToIdentity => "with an explicit deny in an identity-based policy".to_owned(),
+        Refusal::DeniedByResource => "with an explicit deny in a resource-based policy".to_owned(),
+        Refusal::NotAllowed => {
+            format!("because no identity-based policy allows the {action} action")
+        }
+    };
+    let mut error = Error::denied();
+    error.public = vec![format!(
+        "User: {principal} is not authorized to perform: {action} on resource: {resource} {why}"
+    )];
+    error.called(if action.starts_with("sts:") { "AccessDenied" } else { "AccessDeniedException" })
+}

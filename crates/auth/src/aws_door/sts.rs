@@ -1,0 +1,366 @@
+//! STS's operations, as the door asks for them: who the caller is, and temporary keys (API reference of
+//! the Security Token Service).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use strongroom_base::RawFields;
+use strongroom_base::{Error, Json, Result, fields};
+use strongroom_cloudwire::iam::{Document, Kind};
+use strongroom_kernel::mounts::Mount;
+use strongroom_kernel::plug::{About, EngineSpec, Need, Protocol, Query, ReadCx, Reply, ops};
+use strongroom_kernel::record::Id;
+
+use super::sessions::{NewSession, Session};
+use super::stored::{self, PreparedRole};
+use super::{AwsDoor, arns};
+
+/// Seconds that temporary keys are good for where the request says nothing, and the bounds of what it may
+/// say (API pages "AssumeRole", "GetSessionToken").
+const ASSUMED_SECONDS: i64 = 3_600;
+const SESSION_SECONDS: i64 = 43_200;
+const SECONDS_MIN: i64 = 900;
+const SESSION_SECONDS_MAX: i64 = 129_600;
+/// Characters of a session's policy.
+const POLICY_CHARS_MAX: usize = 2_048;
+
+/// What a token of this door has in `internal`.
+pub const DOOR: &str = "aws-door";
+
+/// What is known of a verified caller, kept with its token for the one request.
+pub struct Known {
+    pub arn: String,
+    pub user_id: String,
+    pub account: String,
+    pub role: String,
+    /// The key pair that it all came from.
+    pub key: Option<String>,
+    pub temporary: bool,
+}
+
+impl Known {
+    /// For [`strongroom_kernel::plug::Grant::internal`].
+    pub fn into_map(self) -> BTreeMap<String, String> {
+        let mut map: BTreeMap<String, String> = [
+            ("arn", self.arn),
+            ("user_id", self.user_id),
+            ("account", self.account),
+            ("role", self.role),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .into();
+        map.extend(self.key.map(|key| ("key".to_owned(), key)));
+        if self.temporary {
+            map.insert("temporary".to_owned(), "true".to_owned());
+        }
+        map
+    }
+
+    /// The caller of a request, if this door verified it.
+    fn of(cx: &ReadCx<'_>) -> Result<Self> {
+        let token = cx.request.token.as_ref().filter(|t| t.mount == cx.request.mount.scope);
+        let token = token.filter(|t| t.internal.contains_key(DOOR)).ok_or_else(Error::denied)?;
+        let text = |name: &str| token.internal.get(name).cloned().unwrap_or_default();
+        Ok(Self {
+            arn: text("arn"),
+            user_id: text("user_id"),
+            account: text("account"),
+            role: text("role"),
+            key: token.internal.get("key").cloned(),
+            temporary: token.internal.contains_key("temporary"),
+        })
+    }
+}
+
+fields! {
+    /// Who calls.
+    pub struct CallerIdentity {}
+}
+fields! {
+    /// A request that cannot be carried out: who calls is found out all the same.
+    pub struct Refused {
+        /// What was asked.
+        operation: Option<String>,
+    }
+}
+fields! {
+    /// Temporary keys of the caller itself.
+    pub struct SessionToken {
+        /// Seconds.
+        duration_seconds: Option<i64>,
+    }
+}
+fields! {
+    /// Temporary keys of another role.
+    pub struct AssumeRole {
+        /// Its ARN.
+        role_arn: String,
+        /// A name for the session.
+        role_session_name: String,
+        /// Seconds.
+        duration_seconds: Option<i64>,
+        /// An IAM document that narrows the session.
+        policy: Option<String>,
+    }
+}
+fields! {
+    /// Temporary keys of a role for whom another method vouches.
+    pub struct AssumeRoleWithWebIdentity {
+        /// The account.
+        account: String,
+        /// Its ARN.
+        role_arn: String,
+        /// A name for the session.
+        role_session_name: String,
+        /// Seconds.
+        duration_seconds: Option<i64>,
+        /// An IAM document that narrows the session.
+        policy: Option<String>,
+    }
+}
+
+ops! {
+    CallerIdentity Json, Write, Needs;
+    Refused (), Write, Needs;
+    SessionToken Json, Write, Needs;
+    AssumeRole Json, Write, Needs;
+    AssumeRoleWithWebIdentity Json, Write, Needs;
+}
+
+/// Whoever is verified may ask; what else it takes, the operation says.
+fn nothing(_: &Mount, _: &[(&'static str, String)], _: &RawFields) -> Result<Vec<Need>> {
+    Ok(Vec::new())
+}
+
+pub(super) fn add(spec: EngineSpec<AwsDoor>) -> EngineSpec<AwsDoor> {
+    let aws = |spec: EngineSpec<AwsDoor>, pattern| {
+        spec.only_for(Protocol::Aws).judges_access().needs(pattern, nothing)
+    };
+    let spec = aws(spec.query::<CallerIdentity>("aws/caller-identity"), "aws/caller-identity");
+    let spec = aws(spec.query::<Refused>("aws/refused"), "aws/refused");
+    let spec = aws(spec.query::<SessionToken>("aws/session-token"), "aws/session-token");
+    let spec = aws(spec.query::<AssumeRole>("aws/assume-role"), "aws/assume-role");
+    let path = "aws/assume-role-with-web-identity";
+    aws(spec.query::<AssumeRoleWithWebIdentity>(path), path)
+}
+
+impl Query<CallerIdentity> for AwsDoor {
+    async fn query(&self, cx: &ReadCx<'_>, _: CallerIdentity) -> Result<Reply<Json>> {
+        let known = Known::of(cx)?;
+        Ok(Reply::data(serde_json::json!({
+            "Arn": known.arn,
+            "UserId": known.user_id,
+            "Account": known.account,
+        })))
+    }
+}
+
+impl Query<Refused> for AwsDoor {
+    async fn query(&self, cx: &ReadCx<'_>, _: Refused) -> Result<Reply<()>> {
+        Known::of(cx).map(|_| Reply::none())
+    }
+}
+
+fn invalid(text: impl Into<String>) -> Error {
+    Error::bad_request(text).called("ValidationError")
+}
+
+fn not_allowed(text: String) -> Error {
+    let mut error = Error::denied().called("AccessDenied");
+    error.public = vec![text];
+    error
+}
+
+/// AWS's words for a web identity that the role does not trust, or a role that is not there.
+pub fn not_by_web_identity() -> Error {
+    not_allowed("Not authorized to perform sts:AssumeRoleWithWebIdentity".to_owned())
+}
+
+fn seconds(asked: Option<i64>, default: i64, most: i64) -> Result<i64> {
+    let seconds = asked.unwrap_or(default.min(most));
+    if (SECONDS_MIN..=most).contains(&seconds) {
+        Ok(seconds)
+    } else if seconds < SECONDS_MIN {
+        Err(invalid(
+            "1 validation error detected: Value at 'durationSeconds' failed to satisfy constraint: \
+             Member must have value greater than or equal to 900",
+        ))
+    } else {
+        Err(invalid(
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.",
+        ))
+    }
+}
+
+fn session_name(name: String) -> Result<String> {
+    let sign = |b: u8| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b);
+    if (2..=64).contains(&name.len()) && name.bytes().all(sign) {
+        Ok(name)
+    } else {
+        Err(invalid(
+            "1 validation error detected: Value at 'roleSessionName' failed to satisfy constraint: \
+             Member must satisfy regular expression pattern: [\\w+=,.@-]{2,64}",
+        ))
+    }
+}
+
+fn session_document(policy: Option<String>) -> Result<String> {
+    let policy = policy.unwrap_or_default();
+    if policy.is_empty() {
+        return Ok(policy);
+    }
+    if policy.chars().count() > POLICY_CHARS_MAX {
+        return Err(Error::bad_request("The session policy is longer than 2048 characters.")
+            .called("PackedPolicyTooLarge"));
+    }
+    Document::parse(&policy, Kind::Identity).map_err(|e| {
+        Error::bad_request(format!("The policy is not valid: {e}."))
+            .called("MalformedPolicyDocument")
+    })?;
+    Ok(policy)
+}
+
+/// Keys and token of a session, as STS shows them.
+async fn credentials(cx: &ReadCx<'_>, session: &Session) -> Result<Json> {
+    let sealer = stored::session_key(&cx.view()).await?;
+    let sealer = sealer.ok_or_else(|| Error::internal("the mount has no key for sessions"))?;
+    let token = session.seal(&sealer, cx.rng())?;
+    Ok(serde_json::json!({
+        "AccessKeyId": session.access_key,
+        "SecretAccessKey": session.secret_key,
+        "SessionToken": token.expose_secret(),
+        "Expiration": session.expires.to_string(),
+    }))
+}
+
+impl Query<SessionToken> for AwsDoor {
+    async fn query(&self, cx: &ReadCx<'_>, op: SessionToken) -> Result<Reply<Json>> {
+        let known = Known::of(cx)?;
+        if known.temporary {
+            return Err(not_allowed(
+                "Cannot call GetSessionToken with session credentials".to_owned(),
+            ));
+        }
+        let seconds = seconds(op.duration_seconds, SESSION_SECONDS, SESSION_SECONDS_MAX)?;
+        let role = stored::role(&cx.view(), &known.role).await?.ok_or_else(Error::denied)?;
+        let new = NewSession {
+            role: known.role,
+            role_id: role.role.id,
+            name: None,
+            parent: known.key,
+            issued: cx.now(),
+            seconds,
+            document: String::new(),
+        };
+        let session = Session::new(new, cx.rng());
+        let credentials = credentials(cx, &session).await?;
+        Ok(Reply::data(serde_json::json!({ "Credentials": credentials })))
+    }
+}
+
+/// What a session of a role is asked for.
+struct Wanted {
+    account: String,
+    name: String,
+    duration: Option<i64>,
+    policy: Option<String>,
+    parent: Option<String>,
+}
+
+/// A session of `role`.
+async fn assume(
+    cx: &ReadCx<'_>,
+    (role_name, role): (&str, &PreparedRole),
+    wanted: Wanted,
+) -> Result<serde_json::Map<String, Json>> {
+    let name = session_name(wanted.name)?;
+    let seconds = seconds(wanted.duration, ASSUMED_SECONDS, role.role.max_session_ttl)?;
+    let document = session_document(wanted.policy)?;
+    let id: Id = role.role.id;
+    let new = NewSession {
+        role: role_name.to_owned(),
+        role_id: id,
+        name: Some(name.clone()),
+        parent: wanted.parent,
+        issued: cx.now(),
+        seconds,
+        document,
+    };
+    let session = Session::new(new, cx.rng());
+    let credentials = credentials(cx, &session).await?;
+    let user = serde_json::json!({
+        "AssumedRoleId": format!("AROA{}:{name}", role.role.unique_id),
+        "Arn": arns::assumed(&wanted.account, role_name, &name),
+    });
+    let answer = [("Credentials", credentials), ("AssumedRoleUser", user)];
+    Ok(answer.map(|(name, value)| (name.to_owned(), value)).into_iter().collect())
+}
+
+async fn role_of(
+    cx: &ReadCx<'_>,
+    arn: &str,
+    account: &str,
+) -> Result<Option<(String, Arc<PreparedRole>)>> {
+    let Some(name) = arns::role_of(arn, account) else { return Ok(None) };
+    let role = stored::role(&cx.view(), &name).await?;
+    Ok(role.filter(|role| !role.role.disabled).map(|role| (name, role)))
+}
+
+impl Query<AssumeRole> for AwsDoor {
+    async fn query(&self, cx: &ReadCx<'_>, op: AssumeRole) -> Result<Reply<Json>> {
+        let known = Known::of(cx)?;
+        let found = role_of(cx, &op.role_arn, &known.account).await?;
+        let trusts = |role: &PreparedRole| {
+            role.role.trusted_roles.iter().any(|name| name == "*" || *name == known.role)
+        };
+        let found = found.filter(|(_, role)| trusts(role));
+        // One that is not there reads like one that does not trust the caller.
+        let (name, role) = found.ok_or_else(|| {
+            not_allowed(format!(
+                "User: {} is not authorized to perform: sts:AssumeRole on resource: {}",
+                known.arn, op.role_arn
+            ))
+        })?;
+        if let Some(access) = &cx.request.access {
+            access.judge(&About { trusted: true, ..About::default() })?;
+        }
+        let wanted = Wanted {
+            account: known.account,
+            name: op.role_session_name,
+            duration: op.duration_seconds,
+            policy: op.policy,
+            parent: known.key,
+        };
+        let answer = assume(cx, (&name, &role), wanted).await?;
+        Ok(Reply::data(answer.into()))
+    }
+}
+
+impl Query<AssumeRoleWithWebIdentity> for AwsDoor {
+    async fn query(&self, cx: &ReadCx<'_>, op: AssumeRoleWithWebIdentity) -> Result<Reply<Json>> {
+        let (name, role) =
+            role_of(cx, &op.role_arn, &op.account).await?.ok_or_else(not_by_web_identity)?;
+        // The login that came along must be the very one that the role names.
+        let token = cx.request.token.as_ref().ok_or_else(not_by_web_identity)?;
+        let mount = &role.role.web_identity_mount;
+        let same = token.inline
+            && !mount.is_empty()
+            && token.path == format!("{mount}login")
+            && token.internal.get("role") == Some(&role.role.web_identity_role);
+        if !same {
+            return Err(not_by_web_identity());
+        }
+        let wanted = Wanted {
+            account: op.account,
+            name: op.role_session_name,
+            duration: op.duration_seconds,
+            policy: op.policy,
+            parent: None,
+        };
+        let mut answer = assume(cx, (&name, &role), wanted).await?;
+        let subject = token.display_name.as_str().into();
+        answer.insert("SubjectFromWebIdentityToken".to_owned(), subject);
+        answer.insert("Provider".to_owned(), mount.as_str().into());
+        Ok(Reply::data(answer.into()))
+    }
+}

@@ -1,0 +1,90 @@
+//! Times of signatures, and how long one is good.
+
+use strongroom_base::Timestamp;
+
+use super::amz_date;
+
+/// How far the clocks of who signs and who verifies may be apart: AWS's five minutes.
+pub const SKEW_SECONDS: i64 = 300;
+
+/// The time that `X-Amz-Date` says; `None` where it says none.
+pub fn read_date(text: &str) -> Option<Timestamp> {
+    let digits = |range: std::ops::Range<usize>| {
+        text.get(range).filter(|part| part.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let (year, month, day) = (digits(0..4)?, digits(4..6)?, digits(6..8)?);
+    let (hour, minute, second) = (digits(9..11)?, digits(11..13)?, digits(13..15)?);
+    if text.get(8..9)? != "T" || text.get(15..)? != "Z" {
+        return None;
+    }
+    Timestamp::parse(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"))
+}
+
+/// Is a signature of `date` good at `now`? One in a query is for `expires` seconds. The failure is
+/// AWS's text.
+pub fn check_fresh(date: Timestamp, now: Timestamp, expires: Option<i64>) -> Result<(), String> {
+    let (at, here) = (amz_date(date), amz_date(now));
+    let latest = now.plus_seconds(SKEW_SECONDS);
+    if date > latest {
+        return Err(format!(
+            "Signature not yet current: {at} is still later than {} ({here} + 5 min.)",
+            amz_date(latest)
+        ));
+    }
+    let life = expires.unwrap_or(SKEW_SECONDS);
+    // To the second, as it is written: a part of one makes no difference.
+    let earliest = Timestamp::from_seconds(now.seconds()).plus_seconds(-life);
+    if date < earliest {
+        let minutes = life / 60;
+        return Err(format!(
+            "Signature expired: {at} is now earlier than {} ({here} - {minutes} min.)",
+            amz_date(earliest)
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_and_their_bounds() {
+        let now = read_date("20261126T140000Z").unwrap();
+        assert_eq!(amz_date(now), "20261126T140000Z");
+        for bad in ["", "20261126", "2026-11-26T14:00:00Z", "20261126T140000", "20261326T140000Z"] {
+            assert_eq!(read_date(bad), None, "{bad}");
+        }
+        for (seconds, expires, expect) in [
+            (0, None, None),
+            (-300, None, None),
+            (300, None, None),
+            (
+                -301,
+                None,
+                Some(
+                    "Signature expired: 20261126T135459Z is now earlier than 20261126T135500Z \
+                     (20261126T140000Z - 5 min.)",
+                ),
+            ),
+            (
+                301,
+                None,
+                Some(
+                    "Signature not yet current: 20261126T140501Z is still later than \
+                     20261126T140500Z (20261126T140000Z + 5 min.)",
+                ),
+            ),
+            (-60, Some(60), None),
+            (-61, Some(60), Some("Signature expired")),
+            (-3_600, Some(3_600), None),
+            (301, Some(3_600), Some("not yet current")),
+        ] {
+            let verdict = check_fresh(now.plus_seconds(seconds), now, expires);
+            match expect {
+                None => assert_eq!(verdict, Ok(())),
+                Some(text) => assert!(verdict.unwrap_err().contains(text), "{seconds}"),
+            }
+        }
+    }
+}

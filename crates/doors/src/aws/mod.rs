@@ -1,0 +1,110 @@
+//! AWS's protocol: JSON 1.1 for Secrets Manager, KMS and Parameter Store, the query protocol for STS,
+//! both signed with Signature Version 4 (contracts: "AWS JSON 1.1 protocol", "Query protocol",
+//! "Signing AWS API requests").
+//!
+//! Invariants:
+//! * a request is translated to one operation of one mount; what it may do, the kernel decides;
+//! * who signed is verified before anything of what the request says is answered;
+//! * a failure has the name that AWS gives it, and its text holds no secret, no signature and nothing
+//!   that was signed.
+//!
+//! A service is one file: a table of [`Operation`]s, each with the function that plans it. The door
+//! knows no secret, key or parameter.
+
+mod errors;
+#[cfg(test)]
+mod fuzz_tests;
+mod input;
+mod kms;
+pub mod names;
+mod parameters;
+mod reply;
+mod request;
+mod scope;
+mod secrets;
+mod signed;
+mod sts;
+#[cfg(test)]
+mod tests;
+
+use strongroom_base::{Json, JsonMap, Result};
+
+pub use errors::code_of;
+pub use reply::{failure, render};
+pub use request::{
+    Answering, BODY_BYTES_MAX, Form, Prepared, Received, Refusal, form_of, is_for_us,
+};
+pub use scope::{Arn, Place, REGION_SLOT, Regions, Scope, is_region};
+
+/// One operation of a service.
+#[derive(Clone, Copy)]
+pub struct Operation {
+    /// Its name, as in `X-Amz-Target` after the dot, and in policies after the colon.
+    pub name: &'static str,
+    /// What it asks of which mount. It is asked only about members of the request, before any right is
+    /// known: it must tell nothing of what is stored. Its failures are `Error::bad_request(…)
+    /// .called("…Exception")`.
+    pub plan: fn(&Scope, JsonMap) -> Result<Planned>,
+}
+
+/// Makes AWS's answer of an operation's reply. Members without a value are to be left out.
+pub type Shape = fn(&Scope, Json) -> Json;
+
+/// What a request asks of the kernel.
+pub struct Planned {
+    /// The operation's path below the namespace (`secret/aws/get-value/app/db`).
+    pub path: String,
+    /// Its fields.
+    pub body: JsonMap,
+    /// Makes the answer.
+    pub shape: Shape,
+    /// The ARN that it is about, for IAM documents and refusals; `*` where it is about none. The ARN of
+    /// a secret stands here without its six characters: its engine adds them.
+    pub resource: String,
+    /// What conditions of IAM documents see of the request (`secretsmanager:VersionStage`,
+    /// `aws:RequestTag/K`), beside what the door adds itself (`aws:SourceIp`, `aws:CurrentTime`, …).
+    pub keys: Vec<(String, Vec<String>)>,
+}
+
+impl Planned {
+    /// An operation about no single resource.
+    pub fn new(path: String, body: JsonMap, shape: Shape) -> Self {
+        Self { path, body, shape, resource: "*".to_owned(), keys: Vec::new() }
+    }
+
+    /// It is about the resource of this ARN.
+    pub fn about(mut self, arn: String) -> Self {
+        self.resource = arn;
+        self
+    }
+
+    /// Conditions see this key of the request.
+    pub fn key(mut self, name: impl Into<String>, values: Vec<String>) -> Self {
+        self.keys.push((name.into(), values));
+        self
+    }
+}
+
+/// A service that speaks JSON 1.1.
+pub struct Service {
+    /// Its name in the scope of signatures, and before the colon of policies' actions.
+    pub name: &'static str,
+    /// What stands before the dot of `X-Amz-Target`.
+    pub target: &'static str,
+    /// Its operations.
+    pub operations: &'static [Operation],
+}
+
+/// The services that speak JSON 1.1.
+pub const SERVICES: &[Service] = &[
+    Service { name: "kms", target: "TrentService", operations: kms::OPERATIONS },
+    Service { name: "secretsmanager", target: "secretsmanager", operations: secrets::OPERATIONS },
+    Service { name: "ssm", target: "AmazonSSM", operations: parameters::OPERATIONS },
+];
+
+/// The service and operation of a target (`secretsmanager.GetSecretValue`).
+fn find(target: &str) -> Option<(&'static Service, Option<&'static Operation>)> {
+    let (prefix, name) = target.split_once('.')?;
+    let service = SERVICES.iter().find(|service| service.target == prefix)?;
+    Some((service, service.operations.iter().find(|operation| operation.name == name)))
+}

@@ -1,0 +1,273 @@
+//! Secrets Manager (API version 2017-10-17): the shapes of its operations, in and out. What they do,
+//! the kv engine's operations below `aws/` say.
+//!
+//! Invariants:
+//! * members of a wrong type are refused, unknown ones passed over, as AWS does;
+//! * an answer has no member without a value;
+//! * a secret is named by its name, by its ARN, or by its ARN without the six characters at the end.
+
+mod answers;
+mod members;
+mod target;
+
+use strongroom_base::{Json, JsonMap, Result};
+
+use super::{Operation, Planned, Scope};
+use answers::{batch, list, nothing, plain, secret};
+use members::{Kind, Member, take};
+use target::{about, named};
+
+/// Makes [`Operation`]s on one secret of a table: the name, the engine's operation, the members, and
+/// the shape of the answer.
+macro_rules! on_secrets {
+    ($($name:literal, $operation:expr, $members:expr, $shape:path;)+) => {
+        &[$(Operation { name: $name, plan: |scope, input| {
+            on_secret(scope, input, $operation, $members, $shape)
+        } }),+]
+    };
+}
+
+/// The engine's operation that reads a value.
+const GET_VALUE: &str = "get-secret-value";
+
+/// The one that rotates: its function is called in the secret's region.
+const ROTATE: &str = "rotate-secret";
+
+const TOKEN: Member = Member::new("ClientRequestToken", "client_request_token", Kind::Text);
+const DESCRIPTION: Member = Member::new("Description", "description", Kind::Text);
+const KMS_KEY: Member = Member::new("KmsKeyId", "kms_key_id", Kind::Text);
+const STRING: Member = Member::new("SecretString", "secret_string", Kind::Text);
+const BINARY: Member = Member::new("SecretBinary", "secret_binary", Kind::Text);
+const TAGS: Member = Member::new("Tags", "tags", Kind::Tags);
+const VERSION: Member = Member::new("VersionId", "version_id", Kind::Text);
+const STAGE: Member = Member::new("VersionStage", "version_stage", Kind::Text);
+const MAX_RESULTS: Member = Member::new("MaxResults", "max_results", Kind::Integer);
+const NEXT_TOKEN: Member = Member::new("NextToken", "next_token", Kind::Text);
+const FILTERS: Member = Member::new("Filters", "filters", Kind::Filters);
+const POLICY: Member = Member::new("ResourcePolicy", "resource_policy", Kind::Text);
+const REPLICAS: Member = Member::new("AddReplicaRegions", "add_replica_regions", Kind::Objects);
+const OVERWRITE: Member =
+    Member::new("ForceOverwriteReplicaSecret", "force_overwrite_replica_secret", Kind::Boolean);
+
+/// Operations on one secret that is there.
+const ON_SECRETS: &[Operation] = on_secrets! {
+    "GetSecretValue", GET_VALUE, &[VERSION, STAGE], secret;
+    "DescribeSecret", "describe-secret", &[], secret;
+    "PutSecretValue", "put-secret-value", &[
+        TOKEN,
+        STRING,
+        BINARY,
+        Member::new("VersionStages", "version_stages", Kind::Texts),
+    ], secret;
+    "UpdateSecret", "update-secret", &[TOKEN, DESCRIPTION, KMS_KEY, STRING, BINARY], secret;
+    "UpdateSecretVersionStage", "update-secret-version-stage", &[
+        STAGE.required(),
+        Member::new("RemoveFromVersionId", "remove_from_version_id", Kind::Text),
+        Member::new("MoveToVersionId", "move_to_version_id", Kind::Text),
+    ], secret;
+    "ListSecretVersionIds", "list-secret-version-ids", &[
+        Member::new("IncludeDeprecated", "include_deprecated", Kind::Boolean),
+        MAX_RESULTS,
+        NEXT_TOKEN,
+    ], secret;
+    "DeleteSecret", "delete-secret", &[
+        Member::new("RecoveryWindowInDays", "recovery_window_in_days", Kind::Integer),
+        Member::new("ForceDeleteWithoutRecovery", "force_delete_without_recovery", Kind::Boolean),
+    ], secret;
+    "RestoreSecret", "restore-secret", &[], secret;
+    "TagResource", "tag-resource", &[TAGS.required()], nothing;
+    "UntagResource", "untag-resource", &[
+        Member::new("TagKeys", "tag_keys", Kind::Texts).required(),
+    ], nothing;
+    "PutResourcePolicy", "put-resource-policy", &[
+        POLICY.required(),
+        Member::new("BlockPublicPolicy", "block_public_policy", Kind::Boolean),
+    ], secret;
+    "GetResourcePolicy", "get-resource-policy", &[], secret;
+    "DeleteResourcePolicy", "delete-resource-policy", &[], secret;
+    "RotateSecret", ROTATE, &[
+        TOKEN,
+        Member::new("RotationLambdaARN", "rotation_lambda_arn", Kind::Text),
+        Member::new("RotationRules", "", Kind::RotationRules),
+        Member::new("RotateImmediately", "rotate_immediately", Kind::Boolean),
+    ], secret;
+    "CancelRotateSecret", "cancel-rotate-secret", &[], secret;
+    "ReplicateSecretToRegions", "replicate-secret-to-regions", &[REPLICAS.required(), OVERWRITE],
+        secret;
+    "RemoveRegionsFromReplication", "remove-regions-from-replication", &[
+        Member::new("RemoveReplicaRegions", "remove_replica_regions", Kind::Texts).required(),
+    ], secret;
+    "StopReplicationToReplica", "stop-replication-to-replica", &[], secret;
+};
+
+/// The others.
+const OTHERS: &[Operation] = &[
+    Operation { name: "CreateSecret", plan: create },
+    Operation { name: "BatchGetSecretValue", plan: batch_get },
+    Operation { name: "ListSecrets", plan: list_secrets },
+    Operation { name: "GetRandomPassword", plan: random_password },
+    Operation { name: "ValidateResourcePolicy", plan: validate_policy },
+];
+
+/// All operations of the service.
+pub const OPERATIONS: &[Operation] = &joined();
+
+const fn joined() -> [Operation; ON_SECRETS.len() + OTHERS.len()] {
+    let mut all = [OTHERS[0]; ON_SECRETS.len() + OTHERS.len()];
+    let mut i = 0;
+    while i < all.len() {
+        all[i] = if i < OTHERS.len() { OTHERS[i] } else { ON_SECRETS[i - OTHERS.len()] };
+        i += 1;
+    }
+    all
+}
+
+fn on_secret(
+    scope: &Scope,
+    mut input: JsonMap,
+    operation: &'static str,
+    members: &[Member],
+    shape: super::Shape,
+) -> Result<Planned> {
+    let id = members::secret_id(&mut input)?;
+    let target = named(scope, &id)?;
+    let mut body = take(members, &mut input)?;
+    let mut keys = conditions(&body);
+    if operation == GET_VALUE
+        && !body.contains_key("version_id")
+        && !body.contains_key("version_stage")
+    {
+        keys.push(("secretsmanager:VersionStage".to_owned(), vec!["AWSCURRENT".to_owned()]));
+    }
+    if operation == ROTATE {
+        body.insert("region".to_owned(), scope.region.as_str().into());
+    }
+    let path = scope.kv(operation, &target.path);
+    let arn = about(&mut body, target);
+    let mut planned = Planned::new(path, body, shape).about(arn);
+    planned.keys = keys;
+    Ok(planned.key("secretsmanager:SecretId", vec![id]))
+}
+
+/// What conditions of IAM documents see of the members.
+fn conditions(body: &JsonMap) -> Vec<(String, Vec<String>)> {
+    let mut keys = Vec::new();
+    let mut key = |name: &str, values| keys.push((name.to_owned(), values));
+    let texts = |json: &Json| match json {
+        Json::Array(list) => list.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
+        Json::String(text) => vec![text.clone()],
+        other => vec![other.to_string()],
+    };
+    for (field, name) in [
+        ("version_id", "secretsmanager:VersionId"),
+        ("version_stage", "secretsmanager:VersionStage"),
+        ("name", "secretsmanager:Name"),
+        ("description", "secretsmanager:Description"),
+        ("kms_key_id", "secretsmanager:KmsKeyId"),
+        ("recovery_window_in_days", "secretsmanager:RecoveryWindowInDays"),
+        ("force_delete_without_recovery", "secretsmanager:ForceDeleteWithoutRecovery"),
+        ("block_public_policy", "secretsmanager:BlockPublicPolicy"),
+        ("rotation_lambda_arn", "secretsmanager:RotationLambdaARN"),
+        ("tag_keys", "aws:TagKeys"),
+    ] {
+        if let Some(value) = body.get(field) {
+            key(name, texts(value));
+        }
+    }
+    if let Some(Json::Array(tags)) = body.get("tags") {
+        let text = |tag: &Json, name: &str| tag.get(name).and_then(Json::as_str).map(str::to_owned);
+        key("aws:TagKeys", tags.iter().filter_map(|tag| text(tag, "key")).collect());
+        for tag in tags {
+            if let Some(name) = text(tag, "key") {
+                let value = text(tag, "value").unwrap_or_default();
+                key(&format!("aws:RequestTag/{name}"), vec![value]);
+            }
+        }
+    }
+    keys
+}
+
+fn create(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
+    const MEMBERS: &[Member] = &[
+        Member::new("Name", "name", Kind::Text).required(),
+        TOKEN,
+        DESCRIPTION,
+        KMS_KEY,
+        STRING,
+        BINARY,
+        TAGS,
+        REPLICAS,
+        OVERWRITE,
+    ];
+    let mut body = take(MEMBERS, &mut input)?;
+    let name = body.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
+    let path = scope.kv_path(&name)?;
+    let keys = conditions(&body);
+    let arn = scope.secret_arn(&name, None);
+    body.insert("arn".to_owned(), arn.as_str().into());
+    let mut planned = Planned::new(scope.kv("create-secret", &path), body, secret).about(arn);
+    planned.keys = keys;
+    Ok(planned)
+}
+
+/// The folder of the region's secrets, for operations on all of them.
+fn folder(scope: &Scope) -> &str {
+    scope.place.prefix.trim_end_matches('/')
+}
+
+fn batch_get(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
+    const IDS: Member = Member::new("SecretIdList", "ids", Kind::Texts);
+    let mut body = take(&[IDS, FILTERS, MAX_RESULTS, NEXT_TOKEN], &mut input)?;
+    if let Some(Json::Array(ids)) = body.shift_remove("ids") {
+        let secrets = ids.iter().filter_map(Json::as_str).map(|id| {
+            let mut entry = JsonMap::from_iter([("id".to_owned(), id.into())]);
+            let target = named(scope, id)?;
+            entry.insert("path".to_owned(), target.path.as_str().into());
+            about(&mut entry, target);
+            Ok(Json::Object(entry))
+        });
+        body.insert("secrets".to_owned(), Json::Array(secrets.collect::<Result<_>>()?));
+    }
+    body.insert("arn".to_owned(), scope.secret_arn("", None).into());
+    Ok(Planned::new(scope.kv("batch-get-secret-value", folder(scope)), body, batch))
+}
+
+fn list_secrets(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
+    const MEMBERS: &[Member] = &[
+        Member::new("IncludePlannedDeletion", "include_planned_deletion", Kind::Boolean),
+        FILTERS,
+        Member::new("SortBy", "sort_by", Kind::Text),
+        Member::new("SortOrder", "sort_order", Kind::Text),
+        MAX_RESULTS,
+        NEXT_TOKEN,
+    ];
+    let body = take(MEMBERS, &mut input)?;
+    Ok(Planned::new(scope.kv("list-secrets", folder(scope)), body, list))
+}
+
+fn random_password(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
+    const MEMBERS: &[Member] = &[
+        Member::new("PasswordLength", "password_length", Kind::Integer),
+        Member::new("ExcludeCharacters", "exclude_characters", Kind::Text),
+        Member::new("ExcludeNumbers", "exclude_numbers", Kind::Boolean),
+        Member::new("ExcludePunctuation", "exclude_punctuation", Kind::Boolean),
+        Member::new("ExcludeUppercase", "exclude_uppercase", Kind::Boolean),
+        Member::new("ExcludeLowercase", "exclude_lowercase", Kind::Boolean),
+        Member::new("IncludeSpace", "include_space", Kind::Boolean),
+        Member::new("RequireEachIncludedType", "require_each_included_type", Kind::Boolean),
+    ];
+    let body = take(MEMBERS, &mut input)?;
+    Ok(Planned::new(scope.kv("get-random-password", ""), body, plain))
+}
+
+fn validate_policy(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
+    const OPERATION: &str = "validate-resource-policy";
+    if input.get("SecretId").is_some_and(|id| !id.is_null()) {
+        return on_secret(scope, input, OPERATION, &[POLICY.required()], plain);
+    }
+    let body = take(&[POLICY.required()], &mut input)?;
+    Ok(Planned::new(scope.kv(OPERATION, ""), body, plain))
+}
+
+#[cfg(test)]
+mod tests;

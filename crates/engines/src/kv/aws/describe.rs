@@ -1,0 +1,102 @@
+//! DescribeSecret, and what lists tell of each secret.
+
+use strongroom_base::{Json, JsonMap, RawFields, Result, fields};
+use strongroom_kernel::mounts::Mount;
+use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
+use strongroom_kernel::policy::Capability;
+
+use super::stored::Rotation;
+use super::target::{self, Right, Target};
+use super::{ids, refusals, shown_time, tags};
+use crate::kv::Kv;
+use crate::kv::secret::Head;
+
+fields! {
+    /// Tells of a secret all but its values.
+    pub struct Describe {
+        ..target: Target;
+    }
+}
+
+ops! { Describe Json, Write, Needs; }
+
+pub(super) const RIGHTS: &[Right] = &[("metadata", Capability::Read)];
+
+pub(super) fn needs(
+    mount: &Mount,
+    captures: &[(&'static str, String)],
+    raw: &RawFields,
+) -> Result<Vec<Need>> {
+    Ok(target::needs(mount, captures, raw, RIGHTS))
+}
+
+/// What AWS tells of a secret. What was never said of it is left out.
+pub(super) fn view(path: &str, head: &Head) -> JsonMap {
+    let mut view = target::view_of(path, head);
+    let mut put = |name: &str, value: Json| {
+        view.insert(name.to_owned(), value);
+    };
+    if !head.description.is_empty() {
+        put("description", head.description.as_str().into());
+    }
+    if let Some(of_aws) = head.of_aws.as_ref().filter(|a| !a.kms_key.is_empty()) {
+        put("kms_key_id", of_aws.kms_key.as_str().into());
+    }
+    if let Some(rotation) = head.of_aws.as_ref().and_then(|a| a.rotation.as_ref()) {
+        put("rotation_enabled", rotation.enabled.into());
+        put("rotation_lambda_arn", rotation.function.as_str().into());
+        if let Some(rules) = rules(rotation) {
+            put("rotation_rules", rules);
+        }
+        for (name, time) in
+            [("last_rotated_date", rotation.last), ("next_rotation_date", rotation.next)]
+        {
+            if !time.is_zero() {
+                put(name, shown_time(time));
+            }
+        }
+    }
+    put("last_changed_date", shown_time(head.updated));
+    put("created_date", shown_time(head.created));
+    if let Some(deletion) = head.deletion {
+        put("deleted_date", shown_time(deletion.requested));
+    }
+    if let Some(tags) = tags::view(head) {
+        put("tags", tags);
+    }
+    let mut staged = JsonMap::new();
+    for version in ids::distinct(head) {
+        let stages = ids::stages(head, version.id);
+        if !stages.is_empty() {
+            staged.insert(ids::version_id(version), stages.into());
+        }
+    }
+    if !staged.is_empty() {
+        put("version_ids_to_stages", Json::Object(staged));
+    }
+    view
+}
+
+/// The rules of a rotation, as far as there are any.
+fn rules(rotation: &Rotation) -> Option<Json> {
+    let mut rules = JsonMap::new();
+    if rotation.days != 0 {
+        rules.insert("automatically_after_days".to_owned(), rotation.days.into());
+    }
+    for (name, text) in
+        [("schedule_expression", &rotation.schedule), ("duration", &rotation.duration)]
+    {
+        if !text.is_empty() {
+            rules.insert(name.to_owned(), text.as_str().into());
+        }
+    }
+    (!rules.is_empty()).then_some(Json::Object(rules))
+}
+
+impl Query<Describe> for Kv {
+    async fn query(&self, cx: &ReadCx<'_>, op: Describe) -> Result<Reply<Json>> {
+        // One whose deletion is scheduled is told of as well.
+        let found = op.target.find_any(cx, RIGHTS).await?.ok_or_else(refusals::no_secret)?;
+        Ok(Reply::data(Json::Object(view(&found.path, &found.secret.head))))
+    }
+}

@@ -1,0 +1,86 @@
+//! AWS Secrets Manager's operations on the union model, past the wire: AWS's door translates their
+//! names and shapes, Vault's never reaches them (API reference of Secrets Manager, 2017-10-17).
+//!
+//! Invariants:
+//! * each operation is allowed by the rights that the same deed needs at Vault's endpoints, as the
+//!   functions called `needs` say (`docs/doors/aws.md` has the table);
+//! * what a request asks for is checked before it is looked up, and nothing of a secret is told
+//!   before the right to it was found;
+//! * an operation that is done twice with one client request token is done once;
+//! * a value is answered byte for byte as it was written.
+//!
+//! It knows no ARN, region or account: the door hands in the text of an ARN where a message needs it.
+
+mod batch;
+mod create;
+mod delete;
+mod describe;
+mod filters;
+mod given;
+mod ids;
+pub mod limits;
+mod list;
+mod page;
+pub mod parameters;
+mod password;
+mod policy;
+mod put;
+mod refusals;
+mod replicas;
+pub mod rotation;
+mod stages;
+pub mod stored;
+mod tags;
+mod target;
+mod update;
+mod value;
+mod versions;
+
+use strongroom_base::{Json, Timestamp};
+use strongroom_kernel::plug::{EngineSpec, Protocol};
+
+use super::Kv;
+
+/// Adds the operations of Secrets Manager.
+pub(super) fn operations(spec: EngineSpec<Kv>) -> EngineSpec<Kv> {
+    macro_rules! of_aws {
+        ($spec:expr; $($kind:ident $op:ty, $pattern:literal, $needs:path $(, $judges:ident)?;)+) => {
+            $spec$(
+                .$kind::<$op>($pattern).only_for(Protocol::Aws)$(.$judges())?.needs($pattern, $needs)
+            )+
+        };
+    }
+    of_aws! { spec;
+        command create::Create, "aws/create-secret/{path..}", create::needs;
+        query value::GetValue, "aws/get-secret-value/{path..}", value::needs, judges_access;
+        query batch::BatchGet, "aws/batch-get-secret-value", batch::needs;
+        query batch::BatchGet, "aws/batch-get-secret-value/{path..}", batch::needs;
+        query describe::Describe, "aws/describe-secret/{path..}", describe::needs, judges_access;
+        command put::PutValue, "aws/put-secret-value/{path..}", put::needs, judges_access;
+        command update::Update, "aws/update-secret/{path..}", update::needs, judges_access;
+        command stages::MoveStage, "aws/update-secret-version-stage/{path..}", stages::needs, judges_access;
+        query versions::ListVersions, "aws/list-secret-version-ids/{path..}", versions::needs, judges_access;
+        query list::List, "aws/list-secrets", list::needs;
+        query list::List, "aws/list-secrets/{path..}", list::needs;
+        command delete::Delete, "aws/delete-secret/{path..}", delete::needs, judges_access;
+        command delete::Restore, "aws/restore-secret/{path..}", delete::needs_of_restore, judges_access;
+        command tags::Tag, "aws/tag-resource/{path..}", tags::needs, judges_access;
+        command tags::Untag, "aws/untag-resource/{path..}", tags::needs, judges_access;
+        command policy::PutPolicy, "aws/put-resource-policy/{path..}", policy::needs, judges_access;
+        query policy::GetPolicy, "aws/get-resource-policy/{path..}", policy::needs_of_get, judges_access;
+        command policy::DeletePolicy, "aws/delete-resource-policy/{path..}", policy::needs, judges_access;
+        query policy::ValidatePolicy, "aws/validate-resource-policy", policy::needs_of_check;
+        query policy::ValidatePolicy, "aws/validate-resource-policy/{path..}", policy::needs_of_check;
+        command rotation::Rotate, "aws/rotate-secret/{path..}", rotation::needs, judges_access;
+        command rotation::Cancel, "aws/cancel-rotate-secret/{path..}", rotation::needs, judges_access;
+        query replicas::Replicate, "aws/replicate-secret-to-regions/{path..}", replicas::needs, judges_access;
+        query replicas::Remove, "aws/remove-regions-from-replication/{path..}", replicas::needs, judges_access;
+        query replicas::Stop, "aws/stop-replication-to-replica/{path..}", replicas::needs, judges_access;
+        query password::RandomPassword, "aws/get-random-password", password::needs;
+    }
+}
+
+/// A time as AWS shows it: seconds with milliseconds.
+fn shown_time(time: Timestamp) -> Json {
+    Json::from((time.0 / 1_000_000) as f64 / 1_000.0)
+}

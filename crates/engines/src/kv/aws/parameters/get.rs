@@ -1,0 +1,156 @@
+//! GetParameter, GetParameters, and secrets of Secrets Manager that are read as parameters.
+
+use serde_json::json;
+use strongroom_base::{Error, ErrorKind, Json, JsonMap, RawFields, Result, fields};
+use strongroom_kernel::mounts::Mount;
+use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
+use strongroom_kernel::policy::Capability;
+
+use super::super::target;
+use super::super::value as secret_value;
+use super::find::{self, Which, judge, judged, missing, shown, version};
+use super::named::{self, Named};
+use crate::kv::Kv;
+
+fields! {
+    /// Reads a parameter.
+    pub struct GetOne {
+        /// The parameter's path.
+        path: String,
+        /// A version's number or label.
+        selector: Option<String>,
+        /// Is it a secret of Secrets Manager?
+        reference: Option<bool>,
+        /// That secret's ARN without its six characters.
+        secret_arn: Option<String>,
+        /// Are secrets shown in plain?
+        decrypt: Option<bool>,
+    }
+}
+fields! {
+    /// Reads some parameters.
+    pub struct GetMany {
+        /// A list of objects with path, selector, reference, secret_arn, arn, and name, which comes back
+        /// where there is none.
+        parameters: Option<Json>,
+        /// Are secrets shown in plain?
+        decrypt: Option<bool>,
+    }
+}
+
+ops! {
+    GetOne Json, Write, Needs;
+    GetMany Json, Write, Needs;
+}
+
+const RIGHTS: &[target::Right] = &[("data", Capability::Read)];
+
+pub(super) fn needs_of_one(
+    mount: &Mount,
+    captures: &[(&'static str, String)],
+    _: &RawFields,
+) -> Result<Vec<Need>> {
+    Ok(find::needs(mount, captures, RIGHTS))
+}
+
+pub(super) fn needs_of_many(
+    mount: &Mount,
+    _: &[(&'static str, String)],
+    raw: &RawFields,
+) -> Result<Vec<Need>> {
+    // What names none is told so to those who may read any.
+    let Ok(parameters) = named::read(raw.get("parameters")) else {
+        return Ok(vec![Need::new(format!("{}data/", mount.path), Capability::Read)]);
+    };
+    let need = |named: &Named<'_>| {
+        Need::new(format!("{}data/{}", mount.path, named.path), Capability::Read)
+    };
+    Ok(parameters.iter().map(need).collect())
+}
+
+/// A secret of Secrets Manager as a parameter; a selector is a version's id or one of its labels.
+async fn referenced(cx: &ReadCx<'_>, named: &Named<'_>, decrypt: bool) -> Result<JsonMap> {
+    judge(cx, named.arn, None)?;
+    if !decrypt {
+        return Err(Error::bad_request(
+            "WithDecryption flag must be True for retrieving a Secret Manager secret.",
+        )
+        .called("ValidationException"));
+    }
+    let (path, selector) = (named.path, named.selector);
+    let arn = named.secret_arn.map(str::to_owned);
+    let target = target::Target { path: path.to_owned(), suffix: None, whole: None, arn };
+    // Who reads a secret this way needs what reading it there needs.
+    let found = target.find_for(cx, RIGHTS, Some("secretsmanager:GetSecretValue")).await?;
+    let found = found.filter(|found| found.secret.head.deletion.is_none()).ok_or_else(missing)?;
+    let by_label = secret_value::show(cx, &found, None, selector).await;
+    let shown = match (by_label, selector) {
+        (Err(e), Some(id)) if e.kind == ErrorKind::NotFound => {
+            secret_value::show(cx, &found, Some(id), None).await
+        }
+        (shown, _) => shown,
+    };
+    let Ok(Json::Object(secret)) = shown else { return Err(missing()) };
+    let value = secret.get("secret_string").or_else(|| secret.get("secret_binary"));
+    let mut out = JsonMap::from_iter([
+        ("path".to_owned(), path.into()),
+        ("reference".to_owned(), true.into()),
+        ("type".to_owned(), "SecureString".into()),
+        ("version".to_owned(), 0.into()),
+        ("data_type".to_owned(), "text".into()),
+    ]);
+    out.insert("value".to_owned(), value.cloned().unwrap_or_default());
+    out.insert("modified".to_owned(), secret.get("created_date").cloned().unwrap_or_default());
+    out.insert("source".to_owned(), Json::Object(secret));
+    Ok(out)
+}
+
+async fn read(cx: &ReadCx<'_>, named: &Named<'_>, decrypt: bool) -> Result<Json> {
+    let mut out = if named.reference {
+        referenced(cx, named, decrypt).await?
+    } else {
+        target::require(cx, named.path, RIGHTS)?;
+        let head = judged(cx, named.path, named.arn).await?.ok_or_else(missing)?;
+        let version = version(cx, &head, Which::of(named.selector))?;
+        shown(cx, named.path, &head, version, decrypt).await?
+    };
+    if let Some(selector) = named.selector {
+        out.insert("selector".to_owned(), format!(":{selector}").into());
+    }
+    Ok(Json::Object(out))
+}
+
+impl Query<GetOne> for Kv {
+    async fn query(&self, cx: &ReadCx<'_>, op: GetOne) -> Result<Reply<Json>> {
+        let named = Named {
+            path: &op.path,
+            selector: op.selector.as_deref(),
+            reference: op.reference.unwrap_or(false),
+            secret_arn: op.secret_arn.as_deref(),
+            arn: None,
+            name: "",
+        };
+        read(cx, &named, op.decrypt.unwrap_or(false)).await.map(Reply::data)
+    }
+}
+
+impl Query<GetMany> for Kv {
+    async fn query(&self, cx: &ReadCx<'_>, op: GetMany) -> Result<Reply<Json>> {
+        let decrypt = op.decrypt.unwrap_or(false);
+        let (mut found, mut invalid) = (Vec::new(), Vec::new());
+        for named in named::read(op.parameters.as_ref())? {
+            match read(cx, &named, decrypt).await {
+                Ok(shown) => found.push(shown),
+                Err(e)
+                    if matches!(e.code, Some("ParameterNotFound" | "ParameterVersionNotFound")) =>
+                {
+                    invalid.push(named.name);
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        let path = |shown: &Json| shown.get("path").map(Json::to_string).unwrap_or_default();
+        found.sort_by_key(path);
+        Ok(Reply::data(json!({ "parameters": found, "invalid": invalid })))
+    }
+}

@@ -1,0 +1,59 @@
+//! AWS Systems Manager's Parameter Store on the union model (API reference of Systems Manager,
+//! 2014-11-06): a parameter is a secret of the mount, in the folder that AWS's door says, and has what
+//! only Parameter Store knows in its head and its versions.
+//!
+//! Invariants:
+//! * each operation is allowed by the rights that the same deed needs at Vault's endpoints, as the
+//!   functions called `needs` say (`docs/doors/aws-parameter-store.md` has the table);
+//! * a parameter's version is a publication's number;
+//! * a `SecureString` is shown in plain to who asks for that alone; else as a ciphertext that nobody opens;
+//! * a list shows what the caller may list, and a value what he may read.
+//!
+//! A secret that another door wrote is a `SecureString`: nobody said that it may be shown.
+
+mod delete;
+mod filters;
+mod find;
+mod folder;
+mod get;
+mod history;
+mod labels;
+mod limits;
+mod named;
+mod put;
+pub mod stored;
+mod tags;
+#[cfg(test)]
+mod tests;
+
+use strongroom_kernel::plug::{EngineSpec, Protocol};
+
+use crate::kv::Kv;
+
+/// Adds the operations of Parameter Store.
+pub(in crate::kv) fn operations(spec: EngineSpec<Kv>) -> EngineSpec<Kv> {
+    macro_rules! of_aws {
+        ($spec:expr; $($kind:ident $op:ty, $pattern:literal, $needs:path $(, $judges:ident)?;)+) => {
+            $spec$(
+                .$kind::<$op>($pattern).only_for(Protocol::Aws)$(.$judges())?.needs($pattern, $needs)
+            )+
+        };
+    }
+    of_aws! { spec;
+        command put::Put, "aws/put-parameter/{path..}", put::needs, judges_access;
+        query get::GetOne, "aws/get-parameter/{path..}", get::needs_of_one, judges_access;
+        query get::GetMany, "aws/get-parameters", get::needs_of_many, judges_access;
+        query folder::ByPath, "aws/get-parameters-by-path", folder::needs;
+        query folder::ByPath, "aws/get-parameters-by-path/{path..}", folder::needs;
+        query folder::Describe, "aws/describe-parameters", folder::needs;
+        query folder::Describe, "aws/describe-parameters/{path..}", folder::needs;
+        query history::History, "aws/get-parameter-history/{path..}", history::needs, judges_access;
+        command delete::DeleteOne, "aws/delete-parameter/{path..}", delete::needs_of_one, judges_access;
+        command delete::DeleteMany, "aws/delete-parameters", delete::needs_of_many, judges_access;
+        command labels::Label, "aws/label-parameter-version/{path..}", labels::needs, judges_access;
+        command labels::Unlabel, "aws/unlabel-parameter-version/{path..}", labels::needs, judges_access;
+        command tags::Tag, "aws/add-tags-to-parameter/{path..}", tags::needs, judges_access;
+        command tags::Untag, "aws/remove-tags-from-parameter/{path..}", tags::needs, judges_access;
+        query tags::ListTags, "aws/list-tags-for-parameter/{path..}", tags::needs_of_list, judges_access;
+    }
+}

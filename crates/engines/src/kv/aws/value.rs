@@ -1,0 +1,97 @@
+//! GetSecretValue.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use strongroom_base::{Error, Json, RawFields, Result, fields};
+use strongroom_kernel::mounts::Mount;
+use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
+use strongroom_kernel::policy::Capability;
+
+use super::target::{self, Found, Right, Target};
+use super::{ids, refusals, shown_time};
+use crate::kv::Kv;
+use crate::kv::secret::{AWS_CURRENT, Head, Representation, Select, Version};
+use crate::kv::store;
+
+fields! {
+    /// Reads a version's value: the current one's unless another is named.
+    pub struct GetValue {
+        ..target: Target;
+        /// The version's id.
+        version_id: Option<String>,
+        /// The version's label.
+        version_stage: Option<String>,
+    }
+}
+
+ops! { GetValue Json, Write, Needs; }
+
+pub(super) const RIGHTS: &[Right] = &[("data", Capability::Read)];
+
+pub(super) fn needs(
+    mount: &Mount,
+    captures: &[(&'static str, String)],
+    raw: &RawFields,
+) -> Result<Vec<Need>> {
+    Ok(target::needs(mount, captures, raw, RIGHTS))
+}
+
+/// The version that an id or a label means.
+fn select<'h>(head: &'h Head, id: Option<&str>, stage: Option<&str>) -> Result<&'h Version> {
+    let Some(id) = id else {
+        let stage = stage.unwrap_or(AWS_CURRENT);
+        return head.version(Select::Stage(stage)).ok_or_else(|| no_value("staging label", stage));
+    };
+    let version = ids::find(head, id).ok_or_else(|| no_value("VersionId", id))?;
+    if stage.is_some_and(|stage| head.staged(stage) != Some(version.id)) {
+        return Err(refusals::invalid_request(
+            "You provided a VersionStage that is not associated to the provided VersionId.",
+        ));
+    }
+    Ok(version)
+}
+
+fn no_value(what: &str, which: &str) -> Error {
+    refusals::missing(format!(
+        "Secrets Manager can't find the specified secret value for {what}: {which}"
+    ))
+}
+
+/// A version's value with what AWS tells of the version. What is deleted or disabled at another door
+/// is not there.
+pub(super) async fn show(
+    cx: &ReadCx<'_>,
+    found: &Found,
+    id: Option<&str>,
+    stage: Option<&str>,
+) -> Result<Json> {
+    let head = &found.secret.head;
+    let version = select(head, id, stage)?;
+    let row = version.readable(cx.now()).ok_or_else(|| match id {
+        Some(id) => no_value("VersionId", id),
+        None => no_value("staging label", stage.unwrap_or(AWS_CURRENT)),
+    })?;
+    let bytes = store::value(&cx.view(), row).await?;
+    let mut view = found.view();
+    view.insert("version_id".to_owned(), ids::version_id(version).into());
+    let (member, text) = match version.representation {
+        Representation::Binary => ("secret_binary", STANDARD.encode(bytes.expose_secret())),
+        Representation::Object | Representation::Text => {
+            let text = std::str::from_utf8(bytes.expose_secret())
+                .map_err(|_| Error::internal("a stored value is not what it is marked as"))?;
+            ("secret_string", text.to_owned())
+        }
+    };
+    view.insert(member.to_owned(), text.into());
+    view.insert("version_stages".to_owned(), ids::stages(head, version.id).into());
+    view.insert("created_date".to_owned(), shown_time(version.made()));
+    Ok(Json::Object(view))
+}
+
+impl Query<GetValue> for Kv {
+    async fn query(&self, cx: &ReadCx<'_>, op: GetValue) -> Result<Reply<Json>> {
+        let found = op.target.find(cx, RIGHTS).await?;
+        let (id, stage) = (op.version_id.as_deref(), op.version_stage.as_deref());
+        show(cx, &found, id, stage).await.map(Reply::data)
+    }
+}

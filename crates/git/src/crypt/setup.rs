@@ -1,0 +1,136 @@
+//! A working copy with the key and the filters, or without.
+
+use std::ffi::OsString;
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{FILTER, Key};
+use crate::{Error, Repository, Result};
+
+/// Where the key lies in a working copy that is unlocked.
+fn key_path(repository: &Repository) -> PathBuf {
+    repository.git_folder().join(FILTER).join("key")
+}
+
+/// The key of a working copy.
+pub fn key(repository: &Repository) -> Result<Key> {
+    let path = key_path(repository);
+    match fs::read(&path) {
+        Ok(file) => Key::from_file(&zeroize::Zeroizing::new(file)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::new(
+            "this repository is locked, or not set up (see git-crypt unlock, git-crypt init)",
+        )),
+        Err(error) => Err(Error::file(&path, &error)),
+    }
+}
+
+/// Is the working copy unlocked?
+pub fn is_unlocked(repository: &Repository) -> bool {
+    key_path(repository).exists()
+}
+
+/// Sets a repository up with a new key, which the caller made of random bytes.
+pub fn init(repository: &Repository, key: &Key, program: &Path) -> Result<()> {
+    if is_unlocked(repository) {
+        return Err(Error::new("this repository is set up already"));
+    }
+    if !super::recipients::list(repository)?.is_empty() {
+        return Err(Error::new("this repository has a key for recipients; unlock it instead"));
+    }
+    install(repository, key, program)
+}
+
+/// Unlocks a working copy; the number of files that were decrypted.
+pub fn unlock(repository: &Repository, key: &Key, program: &Path) -> Result<usize> {
+    clean(repository)?;
+    if is_unlocked(repository) && self::key(repository)?.id() != key.id() {
+        return Err(Error::new("this repository is unlocked with another key; lock it first"));
+    }
+    let was_unlocked = is_unlocked(repository);
+    install(repository, key, program)?;
+    let files = encrypted_files(repository)?;
+    repository.check_out(&files).inspect_err(|_| {
+        // As it was: a key that decrypts nothing here must not encrypt.
+        if !was_unlocked {
+            remove(repository);
+            let _ = repository.check_out(&files);
+        }
+    })?;
+    Ok(files.len())
+}
+
+/// Locks a working copy; the number of files that are encrypted in it now.
+pub fn lock(repository: &Repository, force: bool) -> Result<usize> {
+    key(repository)?;
+    if !force {
+        clean(repository)?;
+    }
+    let files = encrypted_files(repository)?;
+    remove(repository);
+    repository.check_out(&files)?;
+    Ok(files.len())
+}
+
+/// What is not committed would be lost, so it must not be there.
+fn clean(repository: &Repository) -> Result<()> {
+    match repository.changes()?.lines().next() {
+        None => Ok(()),
+        Some(first) => Err(Error::new(format!(
+            "the working tree has changes that are not committed ({}); commit or stash them first",
+            first.trim()
+        ))),
+    }
+}
+
+/// Tracked files that the attributes want encrypted.
+fn encrypted_files(repository: &Repository) -> Result<Vec<OsString>> {
+    let files: Vec<OsString> = repository.tracked()?.into_iter().map(|(name, _)| name).collect();
+    let wanted = repository.with_attribute(&files, "filter", FILTER)?;
+    let both = files.into_iter().zip(wanted);
+    Ok(both.filter_map(|(name, wanted)| wanted.then_some(name)).collect())
+}
+
+fn install(repository: &Repository, key: &Key, program: &Path) -> Result<()> {
+    let path = key_path(repository);
+    let failed = |error: std::io::Error| Error::file(&path, &error);
+    if let Some(folder) = path.parent() {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+    }
+    let mut file = fs::File::options();
+    let mut file = file.write(true).create(true).truncate(true).mode(0o600).open(&path);
+    let file = file.as_mut().map_err(|error| Error::file(&path, error))?;
+    file.write_all(key.to_file().expose_secret().as_bytes()).map_err(failed)?;
+    let program = quoted(&program.to_string_lossy());
+    let setting =
+        |name: &str, words: &str| repository.set(name, &format!("{program} git-crypt {words}"));
+    setting(&format!("filter.{FILTER}.clean"), "clean -- %f")?;
+    setting(&format!("filter.{FILTER}.smudge"), "smudge -- %f")?;
+    // Without this, Git takes a file as it is when the filter fails.
+    repository.set(&format!("filter.{FILTER}.required"), "true")?;
+    setting(&format!("diff.{FILTER}.textconv"), "diff --")
+}
+
+fn remove(repository: &Repository) {
+    // Each is done as far as it can be: what is left is seen by `status`.
+    let _ = fs::remove_dir_all(repository.git_folder().join(FILTER));
+    repository.unset_section(&format!("filter.{FILTER}"));
+    repository.unset_section(&format!("diff.{FILTER}"));
+}
+
+/// A word for the shell that Git runs filters with.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_s_path_is_one_word() {
+        assert_eq!(quoted("/opt/strong room"), "'/opt/strong room'");
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+    }
+}

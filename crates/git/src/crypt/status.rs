@@ -1,0 +1,58 @@
+//! What of a repository is encrypted, and what should be and is not.
+
+use std::ffi::OsString;
+
+use super::{FILTER, HEADER_BYTES, is_encrypted};
+use crate::{Repository, Result};
+
+/// A file of the working tree.
+#[derive(Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its path from the top of the tree.
+    pub name: OsString,
+    /// Do the attributes want it encrypted?
+    pub wanted: bool,
+    /// Is what the next commit would have of it plain, although it should not be?
+    pub exposed: bool,
+}
+
+/// All files, tracked and not.
+pub fn files(repository: &Repository) -> Result<Vec<File>> {
+    let tracked = repository.tracked()?;
+    let untracked = repository.untracked()?;
+    let names: Vec<OsString> =
+        tracked.iter().map(|(name, _)| name.clone()).chain(untracked).collect();
+    let wanted = repository.with_attribute(&names, "filter", FILTER)?;
+    let looked_at: Vec<&str> = tracked
+        .iter()
+        .zip(&wanted)
+        .filter_map(|((_, blob), wanted)| wanted.then_some(blob.as_str()))
+        .collect();
+    let mut begins = repository.blobs_begin(&looked_at, HEADER_BYTES)?.into_iter();
+    let mut files = Vec::new();
+    for (at, (name, wanted)) in names.into_iter().zip(wanted).enumerate() {
+        let exposed = wanted
+            && at < tracked.len()
+            && begins.next().is_some_and(|begin| !is_encrypted(&begin));
+        files.push(File { name, wanted, exposed });
+    }
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
+}
+
+/// Encrypts what is exposed: the files are added again, for the next commit. What stands in older
+/// commits stays readable there.
+pub fn fix(repository: &Repository, files: &[File]) -> Result<usize> {
+    let mut count = 0;
+    for file in files.iter().filter(|file| file.exposed) {
+        let mut words: Vec<OsString> = ["rm", "--cached", "--quiet", "--"].map(Into::into).into();
+        words.push(file.name.clone());
+        // Git would keep the blob of a file that did not change.
+        repository.git(&words)?;
+        let mut words: Vec<OsString> = ["add", "--"].map(Into::into).into();
+        words.push(file.name.clone());
+        repository.git(&words)?;
+        count += 1;
+    }
+    Ok(count)
+}

@@ -1,0 +1,79 @@
+//! A credential that is verified with the request that it is for.
+//!
+//! Invariants:
+//! * verification reads and does not write: the caller's entity is found, never made;
+//! * the token that comes of it is good for this request alone, is written nowhere and shown to nobody;
+//! * who must have second factors is refused: such a request has no place for them;
+//! * what another method is to say is a login like any other, counted and recorded
+//!   ([`super::inline`]).
+
+use strongroom_base::{Error, Result};
+
+use super::{Authenticated, InlineLogin, Refused, background};
+use crate::identity::LoggedIn;
+use crate::mfa::Subject;
+use crate::plug::{Credential, Grant, ReadCx, Request, Verb, Verified};
+use crate::record::Tx;
+
+impl Authenticated {
+    /// Acts as whom the credential proves the caller to be.
+    pub(super) async fn verify(&mut self, credential: &Credential) -> Result<(), Refused> {
+        let admitted = &self.admitted;
+        let services = admitted.services.clone();
+        let namespace = admitted.namespace.clone();
+        let entry = admitted.table.at(namespace.scope, &credential.mount).cloned();
+        let spec = entry.as_ref().and_then(|entry| entry.spec.clone());
+        let (Some(entry), Some(spec)) = (entry, spec) else { return Err(nobody_to_ask().into()) };
+        let (Some(verify), Some(engine)) = (&spec.verify, &entry.engine) else {
+            return Err(nobody_to_ask().into());
+        };
+        let path = credential.mount.as_str();
+        let request = Request {
+            id: admitted.id.clone(),
+            peer: admitted.call.peer.clone(),
+            ..background(&*services.store.rng, &entry, path, admitted.started)
+        };
+        let tx = services.store.begin();
+        let cx = ReadCx { tx: &tx, services: &services, request: &request };
+        match verify(&**engine, &cx, credential).await? {
+            Verified::Caller { grant, access } => {
+                let token = self.token_of(&tx, &request, *grant).await?;
+                self.act_as(token).await?;
+                self.access = Some(access);
+                Ok(())
+            }
+            Verified::LogIn { path, fields } => {
+                let body = fields.to_string().into();
+                let login = InlineLogin { namespace: None, path, verb: Verb::Write, body };
+                let done = self.log_in_inline(login).await;
+                done.map_err(|error| Refused { of_inline_login: true, ..error.into() })
+            }
+        }
+    }
+
+    /// The token of a verified caller, for this request.
+    async fn token_of(
+        &self,
+        tx: &Tx,
+        request: &Request,
+        grant: Grant,
+    ) -> Result<std::sync::Arc<crate::tokens::Token>> {
+        let services = &self.admitted.services;
+        let (namespace, mount) = (&request.namespace, &request.mount);
+        let who = match &grant.alias {
+            Some(alias) => services.identity.find(tx, namespace, mount, alias).await?,
+            None => LoggedIn::default(),
+        };
+        let table = &self.admitted.table.namespaces;
+        let subject = Subject { namespace, mount, who: &who };
+        if !services.mfa.required(tx, table, &subject).await?.is_empty() {
+            return Err(Error::denied());
+        }
+        super::login::token_for_request(services, tx, request, grant, who)
+    }
+}
+
+/// The door's auth mount is not there, or verifies nothing: nobody's key is known.
+fn nobody_to_ask() -> Error {
+    Error::denied().called("UnrecognizedClientException")
+}

@@ -1,0 +1,126 @@
+//! Credentials that are verified with the one request that they sign or come along with: no token is
+//! made of them and nothing is written (AWS's signatures).
+//!
+//! Invariants:
+//! * what is verified acts for this request alone, as a login's token would;
+//! * what limits such a caller beside its policies ([`Access`]) is asked before an operation runs,
+//!   unless the operation asks it itself, because it alone knows the resource
+//!   ([`super::EngineSpec::judges_access`]).
+
+use std::future::Future;
+use std::sync::Arc;
+
+use strongroom_base::{Json, RequestPath, Result, SecretString};
+
+use super::{Grant, ReadCx};
+
+/// What a door read of a request's credential.
+pub struct Credential {
+    /// The auth mount that knows it, within the request's namespace (`auth/aws-door/`).
+    pub mount: String,
+    /// The proof.
+    pub proof: Proof,
+    /// What is asked, as the credential's protocol calls it.
+    pub asked: Asked,
+}
+
+/// How a caller proves who it is.
+pub enum Proof {
+    /// It signed the request.
+    Signature(Signature),
+    /// Somebody else vouches for it, to another auth method: good for a login as this role.
+    Vouched {
+        /// The role.
+        role: String,
+        /// The token of whoever vouches.
+        token: SecretString,
+    },
+}
+
+/// A signature over a request, and what was signed.
+pub struct Signature {
+    /// Whose key signed.
+    pub key: String,
+    /// What the signing key is good for: day, region, service.
+    pub scope: [String; 3],
+    /// When it was signed, as the protocol writes it.
+    pub date: String,
+    /// Seconds that it is good for, where it says so itself.
+    pub expires: Option<i64>,
+    /// The text that was signed.
+    pub text: String,
+    /// The signature.
+    pub signature: String,
+    /// The session token of temporary credentials.
+    pub session_token: Option<SecretString>,
+}
+
+/// What is asked.
+#[derive(Clone, Default)]
+pub struct Asked {
+    /// The action (`secretsmanager:GetSecretValue`).
+    pub action: String,
+    /// The resource, as far as the door knows it.
+    pub resource: String,
+    /// The account that the door stands for.
+    pub account: String,
+    /// What conditions see.
+    pub keys: Vec<(String, Vec<String>)>,
+}
+
+/// What verification comes to.
+pub enum Verified {
+    /// It is the caller of this grant.
+    Caller {
+        /// What a login would have answered.
+        grant: Box<Grant>,
+        /// What limits it beside its policies.
+        access: Arc<dyn Access>,
+    },
+    /// Another method is to say: the login at `path` of the same namespace.
+    LogIn {
+        /// The path of the login.
+        path: RequestPath,
+        /// Its fields.
+        fields: Json,
+    },
+}
+
+/// Verifies credentials. It is a query: it cannot write.
+pub trait Verify: Send + Sync {
+    /// Whose credential is it? The failure is what its protocol tells strangers.
+    fn verify(
+        &self,
+        cx: &ReadCx<'_>,
+        credential: &Credential,
+    ) -> impl Future<Output = Result<Verified>> + Send;
+}
+
+/// What limits a verified caller beside its policies: documents attached to it, and to the resource.
+pub trait Access: Send + Sync {
+    /// The caller's name in the protocol (an ARN).
+    fn principal(&self) -> &str;
+
+    /// The resource that the request names, as far as the door knows it.
+    fn resource(&self) -> &str;
+
+    /// May the caller do it? The failure says so in the protocol's words.
+    fn judge(&self, about: &About<'_>) -> Result<()>;
+}
+
+/// What an operation knows of its resource. The default is what the door knows.
+#[derive(Clone, Copy, Default)]
+pub struct About<'a> {
+    /// The action, where it is another than the request's own (a value read within a batch).
+    pub action: Option<&'a str>,
+    /// The resource's full name (an ARN).
+    pub resource: Option<&'a str>,
+    /// The policy attached to the resource.
+    pub policy: Option<&'a str>,
+    /// Does the resource itself name the caller as trusted?
+    pub trusted: bool,
+    /// The resource's tags.
+    pub tags: &'a [(String, String)],
+    /// What conditions see besides, in place of what the door said of it.
+    pub keys: &'a [(&'a str, Vec<String>)],
+}

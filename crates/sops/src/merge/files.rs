@@ -1,0 +1,242 @@
+//! The merge of encrypted files: both are decrypted and their MACs compared, the documents are merged,
+//! and the result is encrypted and signed anew.
+//!
+//! Invariants:
+//! * a file whose MAC does not fit is not merged;
+//! * a value that neither side changed keeps its ciphertext, where the data key stays;
+//! * a data key that one side made new is not given up for the old one: it was made for a reason.
+
+use zeroize::Zeroizing;
+
+use super::{Conflict, merge};
+use crate::cipher::{Cipher, DATA_KEY_BYTES, Nonces};
+use crate::error::{Error, Exit, Result};
+use crate::keys::{DataKey, Keys, data_key};
+use crate::metadata::{KeyGroup, Metadata};
+use crate::stores::Store;
+use crate::tree::Tree;
+use crate::walk;
+
+/// The bytes of three files.
+pub struct Files<'f> {
+    /// What both came from; empty where they have nothing in common.
+    pub base: &'f [u8],
+    /// Ours.
+    pub ours: &'f [u8],
+    /// Theirs.
+    pub theirs: &'f [u8],
+}
+
+/// A merged file.
+#[derive(Debug)]
+pub struct MergedFile {
+    /// Its bytes, encrypted.
+    pub bytes: Vec<u8>,
+    /// Keys in which ours stands though theirs is another.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// A side, decrypted.
+struct Side {
+    tree: Tree,
+    key: Option<DataKey>,
+}
+
+impl Side {
+    fn key_bytes(&self) -> Option<&[u8]> {
+        self.key.as_ref().map(DataKey::bytes)
+    }
+
+    fn has_key_of(&self, other: &Self) -> bool {
+        match (self.key_bytes(), other.key_bytes()) {
+            (Some(a), Some(b)) => strongroom_crypto::constant_time_eq(a, b),
+            _ => false,
+        }
+    }
+}
+
+/// The key in the form that ciphers take.
+fn bytes_of(key: &DataKey) -> Result<Zeroizing<[u8; DATA_KEY_BYTES]>> {
+    let bytes: Result<[u8; DATA_KEY_BYTES], _> = key.bytes().try_into();
+    bytes
+        .map(Zeroizing::new)
+        .map_err(|_| Error::new(Exit::DataKey, "the data key has a wrong length"))
+}
+
+/// Decrypts a side, if it is encrypted; its nonces are kept in `nonces`.
+fn open(store: &Store, bytes: &[u8], keys: &Keys, nonces: &mut Nonces) -> Result<Side> {
+    if bytes.trim_ascii().is_empty() {
+        return Ok(Side { tree: Tree::default(), key: None });
+    }
+    let Some(mut tree) = store.load_if_encrypted(bytes)? else {
+        let branches = store.load_plain(bytes)?;
+        return Ok(Side { tree: Tree { branches, ..Tree::default() }, key: None });
+    };
+    let key = data_key::recover(&tree.metadata, keys)?;
+    let rng = &*keys.machine.rng;
+    let mut cipher = Cipher::new(&*bytes_of(&key)?, rng).with_nonces(nonces);
+    walk::decrypt_and_verify(&mut tree, &mut cipher, false)?;
+    Ok(Side { tree, key: Some(key) })
+}
+
+/// Merges files of one format. `now` is the time of the change, as files have it.
+///
+/// # Errors
+/// A side that is not encrypted, that no key opens, or whose MAC does not fit.
+pub fn merge_files(store: &Store, files: &Files<'_>, keys: &Keys, now: &str) -> Result<MergedFile> {
+    let named = |name: &'static str| move |error: Error| error.within(name);
+    let mut their_nonces = Nonces::default();
+    let mut our_nonces = Nonces::default();
+    let base = open(store, files.base, keys, &mut Nonces::default()).map_err(named("base"))?;
+    let theirs = open(store, files.theirs, keys, &mut their_nonces).map_err(named("theirs"))?;
+    let ours = open(store, files.ours, keys, &mut our_nonces).map_err(named("ours"))?;
+    if ours.key.is_none() || theirs.key.is_none() {
+        return Err(Error::general("one of both files is not encrypted"));
+    }
+    let merged = merge(&base.tree.branches, &ours.tree.branches, &theirs.tree.branches);
+    let mut conflicts = merged.conflicts;
+    let takes_theirs = !ours.has_key_of(&theirs) && ours.has_key_of(&base);
+    let (side, mut nonces) = match takes_theirs {
+        true => (&theirs, their_nonces),
+        false if ours.has_key_of(&theirs) => (&ours, {
+            let mut both = their_nonces;
+            both.extend(our_nonces);
+            both
+        }),
+        false => (&ours, our_nonces),
+    };
+    let (metadata, rewrap) = merge_metadata(&base, &ours, &theirs, side, &mut conflicts);
+    // What one side has as it is now, bytes and all, is not written anew.
+    let same = |tree: &Tree| {
+        tree.branches == merged.branches && !rewrap && same_but_signature(&tree.metadata, &metadata)
+    };
+    let unchanged = match (same(&ours.tree) && !takes_theirs, same(&theirs.tree)) {
+        (true, _) => Some(files.ours),
+        (false, true) if takes_theirs || ours.has_key_of(&theirs) => Some(files.theirs),
+        _ => None,
+    };
+    if let Some(bytes) = unchanged {
+        return Ok(MergedFile { bytes: bytes.to_vec(), conflicts });
+    }
+    let mut tree = Tree { branches: merged.branches, metadata };
+    let Some(key) = &side.key else { return Err(Error::general("there is no data key")) };
+    if rewrap {
+        let metadata = &mut tree.metadata;
+        metadata.shamir_threshold =
+            data_key::wrap(key, &mut metadata.key_groups, metadata.shamir_threshold, keys)?;
+    }
+    let mut cipher = Cipher::new(&*bytes_of(key)?, &*keys.machine.rng).with_nonces(&mut nonces);
+    walk::encrypt_and_sign(&mut tree, &mut cipher, now)?;
+    Ok(MergedFile { bytes: store.emit_encrypted(&mut tree)?, conflicts })
+}
+
+/// The metadata of the result, on that of the side whose data key it has; and whether the data key has
+/// to be wrapped anew.
+fn merge_metadata(
+    base: &Side,
+    ours: &Side,
+    theirs: &Side,
+    side: &Side,
+    conflicts: &mut Vec<Conflict>,
+) -> (Metadata, bool) {
+    let [base, our, their] = [base, ours, theirs].map(|side| &side.tree.metadata);
+    let mut metadata = side.tree.metadata.clone();
+    metadata.rule = three_ways(
+        &base.rule,
+        &our.rule,
+        &their.rule,
+        "sops: which values are encrypted",
+        conflicts,
+    );
+    metadata.mac_only_encrypted = three_ways(
+        &base.mac_only_encrypted,
+        &our.mac_only_encrypted,
+        &their.mac_only_encrypted,
+        "sops.mac_only_encrypted",
+        conflicts,
+    );
+    metadata.shamir_threshold = three_ways(
+        &base.shamir_threshold,
+        &our.shamir_threshold,
+        &their.shamir_threshold,
+        "sops.shamir_threshold",
+        conflicts,
+    );
+    let groups = merge_groups(base, our, their, conflicts);
+    let rewrap = !same_keys(&groups, &metadata.key_groups)
+        || metadata.shamir_threshold != side.tree.metadata.shamir_threshold;
+    if rewrap {
+        metadata.key_groups = groups;
+    }
+    (metadata, rewrap)
+}
+
+/// Do two files say the same of themselves, beside when and by what they were written?
+fn same_but_signature(a: &Metadata, b: &Metadata) -> bool {
+    let unsigned = |it: &Metadata| Metadata {
+        last_modified: String::new(),
+        mac: String::new(),
+        version: String::new(),
+        ..it.clone()
+    };
+    unsigned(a) == unsigned(b)
+}
+
+fn three_ways<T: Clone + PartialEq>(
+    base: &T,
+    ours: &T,
+    theirs: &T,
+    what: &str,
+    conflicts: &mut Vec<Conflict>,
+) -> T {
+    if ours == base {
+        return theirs.clone();
+    }
+    if theirs != base && ours != theirs {
+        conflicts.push(what.to_owned());
+    }
+    ours.clone()
+}
+
+fn same_keys(a: &[KeyGroup], b: &[KeyGroup]) -> bool {
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(a, b)| {
+            a.0.len() == b.0.len() && a.0.iter().zip(&b.0).all(|(a, b)| a.is_same_key(b))
+        })
+}
+
+/// The master keys: those that one side added are there, those that one side removed are not.
+fn merge_groups(
+    base: &Metadata,
+    ours: &Metadata,
+    theirs: &Metadata,
+    conflicts: &mut Vec<Conflict>,
+) -> Vec<KeyGroup> {
+    let [base, ours, theirs] = [base, ours, theirs].map(|side| side.key_groups.as_slice());
+    if same_keys(ours, base) {
+        return theirs.to_vec();
+    }
+    if same_keys(theirs, base) || same_keys(ours, theirs) {
+        return ours.to_vec();
+    }
+    if ours.len() != theirs.len() || base.len() != ours.len() {
+        conflicts.push("sops.key_groups".to_owned());
+        return ours.to_vec();
+    }
+    let groups = ours.iter().zip(theirs).zip(base).map(|((ours, theirs), base)| {
+        let has = |group: &KeyGroup, key| group.0.iter().any(|it| it.is_same_key(key));
+        let kept = ours.0.iter().filter(|key| has(theirs, key) || !has(base, key));
+        let new = theirs.0.iter().filter(|key| !has(ours, key) && !has(base, key));
+        KeyGroup(kept.chain(new).cloned().collect())
+    });
+    let groups: Vec<KeyGroup> = groups.collect();
+    if groups.iter().any(|group| group.0.is_empty()) {
+        conflicts.push("sops.key_groups".to_owned());
+        return ours.to_vec();
+    }
+    groups
+}
+
+#[cfg(test)]
+#[path = "files_tests.rs"]
+mod tests;

@@ -1,0 +1,232 @@
+//! `edit`: decrypts into a private folder, runs the editor, and encrypts what became of it.
+
+use std::path::Path;
+
+use strongroom_sops::cipher::Nonces;
+use strongroom_sops::config::CreationRule;
+use strongroom_sops::keys::{DataKey, Keys};
+use strongroom_sops::metadata::VERSION;
+use strongroom_sops::stores::Store;
+use strongroom_sops::{Branch, Error, Exit, Metadata, Result, Tree};
+use zeroize::Zeroizing;
+
+use super::crypt::{Target, check_plain, marshal, new_data_key, seal};
+use super::private::Folder;
+use super::{Outcome, Run, fail, files};
+use crate::cli::context::Program;
+
+/// What is looked for where nobody names an editor.
+const EDITORS: [&str; 3] = ["vim", "nano", "vi"];
+const AGAIN: &str = "Press enter to return to the editor, or Ctrl+C to exit.";
+
+/// `edit`
+pub fn edit(run: &mut Run<'_, '_>) -> Outcome {
+    if run.args.is_empty() {
+        return Err(fail(Exit::NoFile, "Error: no file specified"));
+    }
+    run.warn_of_more();
+    let target = run.target()?;
+    edit_target(run, &target, None)
+}
+
+/// Edits a file, or a new one from an example.
+pub fn edit_target(run: &mut Run<'_, '_>, target: &Target, rule: Option<CreationRule>) -> Outcome {
+    let Some(file) = target.file.clone() else { return Ok(()) };
+    let mut nonces = Nonces::default();
+    let (mut tree, key, keys) = if file.exists() {
+        let keys = run.keys()?;
+        let (tree, key) = run.open(Some(&file), target.input, &keys, Some(&mut nonces))?;
+        (tree, key, keys)
+    } else {
+        let metadata = run.new_metadata(&target.decides, target.input, rule)?;
+        let branches = target.input.load_plain(&target.input.example()?)?;
+        let mut tree = Tree { branches, metadata };
+        let keys = run.keys()?;
+        let key = new_data_key(&mut tree, &keys).map_err(|error| {
+            let words = "Error encrypting the data key with one or more master keys";
+            let reasons = error.text.trim_start_matches("Could not generate data key");
+            Error::new(Exit::DataKey, format!("{words}{reasons}"))
+        })?;
+        (tree, key, keys)
+    };
+    let edited = in_editor(run, target, &file, &mut tree)?;
+    let output = encrypted(target.output, edited, &key, &keys, &mut nonces)?;
+    run.write_in_place(&file, &output)
+}
+
+fn encrypted(
+    store: Store,
+    mut tree: Tree,
+    key: &DataKey,
+    keys: &Keys,
+    nonces: &mut Nonces,
+) -> Result<Vec<u8>> {
+    seal(&mut tree, key, keys, nonces)?;
+    marshal(store, &mut tree)
+}
+
+/// Shows the document in the editor until it is one again.
+fn in_editor(run: &mut Run<'_, '_>, target: &Target, file: &Path, tree: &mut Tree) -> Result<Tree> {
+    let with_metadata = run.own.is("show-master-keys");
+    let shown = if with_metadata {
+        target.output.emit_encrypted(tree)
+    } else {
+        target.output.emit_plain(&tree.branches)
+    };
+    let shown = shown.map(Zeroizing::new);
+    let shown =
+        shown.map_err(|error| error.within("Could not marshal tree").exiting(Exit::Emit))?;
+    let unwritten = |error: std::io::Error| {
+        Error::new(Exit::Write, format!("Could not create temporary file: {error}"))
+    };
+    let folder = Folder::make(run.world.env, "").map_err(unwritten)?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let path = folder.write(&name, &shown).map_err(unwritten)?;
+    loop {
+        run_editor(run, &path)?;
+        let edited = files::read(&path).map_err(|error| {
+            Error::new(Exit::Read, format!("Could not read edited file: {error}"))
+        })?;
+        if *edited == *shown {
+            return Err(Error::new(Exit::Unchanged, "File has not changed, exiting."));
+        }
+        match read_back(target, &edited, with_metadata, &tree.metadata) {
+            Ok(tree) => return Ok(tree),
+            Err(error) if error.exit == Exit::Version => return Err(error),
+            Err(error) => {
+                run.tell(&format!("[CMD]\t level=error msg={:?}", error.text));
+                wait_for_enter(run);
+            }
+        }
+    }
+}
+
+/// What the editor left, if it can be encrypted.
+fn read_back(
+    target: &Target,
+    edited: &[u8],
+    with_metadata: bool,
+    before: &Metadata,
+) -> Result<Tree> {
+    let again =
+        |words: &str, error: Error| Error::general(format!("{words} {AGAIN} ({})", error.text));
+    let mut tree = if with_metadata {
+        let read = target.input.load_encrypted(edited);
+        read.map_err(|error| again("SOPS metadata is invalid.", error))?
+    } else {
+        let branches: Result<Vec<Branch>> = target.input.load_plain(edited);
+        let branches = branches.map_err(|error| {
+            again("Could not load tree, probably due to invalid syntax.", error)
+        })?;
+        check_plain(target.output, &branches)
+            .map_err(|error| again("Tree not valid for encryption.", error))?;
+        Tree { branches, metadata: before.clone() }
+    };
+    if is_older(&tree.metadata.version)? {
+        tree.metadata.version = VERSION.into();
+    }
+    if tree.metadata.keys().next().is_none() {
+        return Err(Error::general(format!(
+            "No master keys were provided, so sops can't encrypt the file. {AGAIN}"
+        )));
+    }
+    Ok(tree)
+}
+
+/// Was the file written by a version before the one that is followed?
+fn is_older(version: &str) -> Result<bool> {
+    let numbers = |text: &str| -> Option<[u64; 3]> {
+        let core = text.split(['-', '+']).next()?;
+        let mut parts = core.split('.').map(|part| part.parse().ok());
+        let numbers = [parts.next()??, parts.next()??, parts.next()??];
+        parts.next().is_none().then_some(numbers)
+    };
+    let ours = numbers(VERSION).unwrap_or_default();
+    let theirs = numbers(version).ok_or_else(|| {
+        let text = format!(
+            "Failed to compare document version {version:?} with program version {VERSION:?}: it is \
+             not a semantic version"
+        );
+        Error::new(Exit::Version, text)
+    })?;
+    // What stands before a release is older than it.
+    Ok(theirs < ours || (theirs == ours && version.contains('-')))
+}
+
+fn wait_for_enter(run: &mut Run<'_, '_>) {
+    let mut byte = [0];
+    while run.world.stdin.read(&mut byte).is_ok_and(|read| read == 1) {
+        if byte == *b"\n" {
+            break;
+        }
+    }
+}
+
+fn run_editor(run: &mut Run<'_, '_>, path: &Path) -> Result<()> {
+    let failed = |text: String| Error::new(Exit::Editor, format!("Could not run editor: {text}"));
+    let mut words = editor(run.world.env).map_err(failed)?;
+    words.push(path.to_string_lossy().into_owned());
+    let program = words.remove(0);
+    let ended = (run.world.run)(Program { path: program, args: words, ..Program::default() });
+    match ended {
+        Ok(0) => Ok(()),
+        Ok(code) => Err(failed(format!("exit status {code}"))),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+/// The editor's words.
+fn editor(env: &dyn Fn(&str) -> Option<String>) -> std::result::Result<Vec<String>, String> {
+    for variable in ["SOPS_EDITOR", "EDITOR"] {
+        let Some(text) = env(variable).filter(|text| !text.is_empty()) else { continue };
+        let words = shlex::split(&text).filter(|words| !words.is_empty());
+        return words.ok_or_else(|| format!("invalid ${variable}: {text}"));
+    }
+    let path = env("PATH").unwrap_or_default();
+    let there = |name: &str| std::env::split_paths(&path).any(|folder| folder.join(name).is_file());
+    match EDITORS.into_iter().find(|name| there(name)) {
+        Some(name) => Ok(vec![name.to_owned()]),
+        None => Err(format!(
+            "no editor available: sops attempts to use the editor defined in the SOPS_EDITOR or \
+             EDITOR environment variables, and if that's not set defaults to any of {}, but none of \
+             them could be found",
+            EDITORS.join(", ")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_are_compared() {
+        for (version, older) in [
+            ("3.13.2", true),
+            (VERSION, false),
+            ("3.7.3", true),
+            ("3.20.0", false),
+            ("4.0.0", false),
+            ("3.13.3-rc.1", true),
+        ] {
+            assert_eq!(is_older(version).unwrap(), older, "{version}");
+        }
+        for wrong in ["", "3", "3.1", "v3.1.1", "3.1.1.1", "a.b.c"] {
+            assert_eq!(is_older(wrong).unwrap_err().exit, Exit::Version, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn editors_are_found() {
+        let of = |env: &[(&str, &str)]| {
+            let env = |name: &str| {
+                env.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+            };
+            editor(&env)
+        };
+        assert_eq!(of(&[("EDITOR", "code --wait")]).unwrap(), ["code", "--wait"]);
+        assert_eq!(of(&[("SOPS_EDITOR", "'a b' c"), ("EDITOR", "x")]).unwrap(), ["a b", "c"]);
+        assert!(of(&[("EDITOR", "'open")]).is_err());
+        assert!(of(&[("PATH", "/nowhere")]).is_err());
+    }
+}

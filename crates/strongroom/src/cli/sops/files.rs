@@ -1,0 +1,180 @@
+//! Files of the command line: read, and replaced as a whole.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+
+use strongroom_base::Rng;
+use strongroom_server::real::RealRng;
+use strongroom_sops::{Error, Exit, Result};
+use zeroize::Zeroizing;
+
+use super::{Outcome, Run};
+use crate::cli::command::io_reason;
+
+/// Bytes of a file, at most.
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// An absolute path, without `.` and `..`, as Go has it.
+pub fn absolute(path: &str) -> Result<PathBuf> {
+    let whole = std::path::absolute(if path.is_empty() { "." } else { path });
+    let whole = whole.map_err(|error| Error::general(error.to_string()))?;
+    let mut clean = PathBuf::new();
+    for part in whole.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                clean.pop();
+            }
+            part => clean.push(part),
+        }
+    }
+    Ok(clean)
+}
+
+/// All of a file.
+pub fn read(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path)?;
+    let size = file.metadata()?.len();
+    all_of(file, size)
+}
+
+/// All of a stream.
+pub fn all_of(stream: impl Read, expected: u64) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    // With room for all, nothing is left behind where the bytes were before.
+    let room = usize::try_from(expected.min(FILE_BYTES_MAX)).unwrap_or(0) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+    stream.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(std::io::Error::other("the file is too large"));
+    }
+    Ok(bytes)
+}
+
+/// Replaces a file: a new one is written beside it and takes its name. Mode and owner stay. What is no
+/// file of its own (a pipe, a terminal) is written to.
+pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let target = match fs::canonicalize(path) {
+        Ok(target) => target,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => path.to_owned(),
+        Err(error) => return Err(error),
+    };
+    let there = fs::metadata(&target).ok();
+    if there.as_ref().is_some_and(|there| !there.is_file()) {
+        return File::options().write(true).open(&target)?.write_all(bytes);
+    }
+    match beside(&target, bytes, there.as_ref()) {
+        // Where nothing may be made beside it, there is only the file itself.
+        Err(error) if there.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied => {
+            let mut file = File::options().write(true).truncate(true).open(&target)?;
+            file.write_all(bytes)?;
+            file.sync_all()
+        }
+        done => done,
+    }
+}
+
+fn beside(target: &Path, bytes: &[u8], there: Option<&fs::Metadata>) -> std::io::Result<()> {
+    let folder = target.parent().unwrap_or(Path::new("/"));
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let random = u64::from_ne_bytes((&RealRng as &dyn Rng).array());
+    let new = folder.join(format!(".{name}.{random:016x}"));
+    let written = write_new(&new, bytes, there).and_then(|()| fs::rename(&new, target));
+    if written.is_err() {
+        // It may not have been made at all.
+        drop(fs::remove_file(&new));
+    }
+    written
+}
+
+fn write_new(new: &Path, bytes: &[u8], there: Option<&fs::Metadata>) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    // A file that is there says who may read it; nobody else may, not for a moment.
+    options.mode(if there.is_some() { 0o600 } else { 0o666 });
+    let mut file = options.open(new)?;
+    if let Some(there) = there {
+        let ours = file.metadata()?;
+        if (ours.uid(), ours.gid()) != (there.uid(), there.gid()) {
+            std::os::unix::fs::fchown(&file, Some(there.uid()), Some(there.gid()))?;
+        }
+        file.set_permissions(fs::Permissions::from_mode(there.mode() & 0o7777))?;
+    }
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+impl Run<'_, '_> {
+    /// The input: a file, or the standard input.
+    pub(super) fn read_input(&mut self, path: Option<&Path>) -> Result<Zeroizing<Vec<u8>>> {
+        let refused = |text: String| Error::new(Exit::Read, text);
+        match path {
+            Some(path) => read(path).map_err(|error| {
+                let reason = io_reason(&error);
+                refused(format!("Error reading file: open {}: {reason}", path.display()))
+            }),
+            None => all_of(&mut self.world.stdin, 64 * 1024)
+                .map_err(|error| refused(format!("Error reading from stdin: {error}"))),
+        }
+    }
+
+    /// Writes a file back to where it came from.
+    pub(super) fn write_in_place(&mut self, path: &Path, bytes: &[u8]) -> Outcome {
+        replace(path, bytes).map_err(|error| {
+            let reason = io_reason(&error);
+            let text = format!(
+                "Could not open in-place file for writing: open {}: {reason}",
+                path.display()
+            );
+            Error::new(Exit::Write, text)
+        })?;
+        self.info("File written successfully");
+        Ok(())
+    }
+
+    /// Writes what came out: in place, to the file that was named, or to the standard output.
+    pub(super) fn deliver(&mut self, path: Option<&Path>, bytes: &[u8]) -> Outcome {
+        if let Some(path) = path.filter(|_| self.own.is("in-place")) {
+            return self.write_in_place(path, bytes);
+        }
+        let output = self.own.text("output").to_owned();
+        if output.is_empty() {
+            return self.write_out(bytes);
+        }
+        replace(Path::new(&output), bytes).map_err(|error| {
+            let reason = io_reason(&error);
+            let text = format!("Could not open output file for writing: open {output}: {reason}");
+            Error::new(Exit::Write, text).into()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_replaced_file_keeps_its_mode_and_its_links() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("f");
+        fs::write(&file, "old").unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+        let link = folder.path().join("l");
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        replace(&link, b"new").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::metadata(&file).unwrap().mode() & 0o7777, 0o640);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        replace(&folder.path().join("fresh"), b"x").unwrap();
+        assert!(replace(&folder.path().join("no/folder"), b"x").is_err());
+        replace(Path::new("/dev/null"), b"x").unwrap();
+    }
+
+    #[test]
+    fn paths_are_cleaned() {
+        assert_eq!(absolute("/a/./b/../c").unwrap(), Path::new("/a/c"));
+        assert!(absolute("x").unwrap().is_absolute());
+    }
+}

@@ -1,0 +1,189 @@
+//! `sops`: the command line of the original (its README and `sops help`, 3.13), with its flags,
+//! messages, exit codes and variables.
+//!
+//! Invariants:
+//! * a file is replaced as a whole, or not at all; on a failure nothing is written anywhere;
+//! * what is decrypted for an editor or a program lies in a private folder that goes with the command,
+//!   also when a signal ends it;
+//! * nobody is asked for a newer version.
+
+mod change;
+mod completion;
+mod crypt;
+mod edit;
+mod exec;
+mod files;
+mod flags;
+mod git;
+mod groups;
+mod help;
+mod machine;
+mod old;
+mod options;
+mod private;
+mod publish;
+mod service;
+mod settings;
+mod table;
+
+use std::io::Write;
+
+use strongroom_sops::{Error, Exit};
+
+use super::command::Command;
+use super::context::World;
+use options::{Options, Stop};
+
+/// The commands of this folder, for help and completion. They are run as a tool: `tools.rs`.
+pub const COMMANDS: &[Command] = &[Command {
+    run: None,
+    args: "[COMMAND] [FLAGS] FILE",
+    ..Command::group(
+        "sops",
+        "Keep secrets in files whose values are encrypted",
+        "
+Encrypts the values of a YAML, JSON, ENV or INI file, or a file of anything as a whole, and edits
+it. Commands, flags, messages and exit codes are those of sops.
+
+    $ {bin} sops encrypt --age age1… -i secrets.yaml
+    $ {bin} sops edit secrets.yaml
+    $ {bin} sops decrypt secrets.yaml
+
+All commands and flags: {bin} sops help",
+    )
+}];
+
+/// How a command ends that does not just succeed.
+pub enum End {
+    /// All is said; the exit code.
+    Code(i32),
+    /// A failure to be told.
+    Failed(Error),
+}
+
+/// How a command ends.
+pub type Outcome = Result<(), End>;
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// A running command.
+pub struct Run<'m, 'w> {
+    world: &'m mut World<'w>,
+    /// The flags before the command.
+    global: Options,
+    /// The flags of the command; with the old spellings they are the same.
+    own: Options,
+    args: Vec<String>,
+    /// Was it said already that a file is not read?
+    config_warned: bool,
+}
+
+fn fail(exit: Exit, text: impl Into<String>) -> End {
+    End::Failed(Error::new(exit, text))
+}
+
+impl<'w> Run<'_, 'w> {
+    /// Tells people something.
+    fn warn(&mut self, text: &str) {
+        self.tell(&format!("[CMD]\t level=warning msg={text:?}"));
+    }
+
+    /// Tells what happened, where that was asked for.
+    fn info(&mut self, text: &str) {
+        if self.global.is("verbose") || self.own.is("verbose") {
+            self.tell(&format!("[CMD]\t level=info msg={text:?}"));
+        }
+    }
+
+    /// A line on the error output.
+    fn tell(&mut self, text: &str) {
+        if let Some(err) = &mut self.world.err {
+            // Whoever closed it does not want to know.
+            drop(writeln!(err, "{text}"));
+            drop(err.flush());
+        }
+    }
+
+    /// Bytes to the standard output.
+    fn write_out(&mut self, bytes: &[u8]) -> Outcome {
+        let Some(out) = &mut self.world.out else { return Ok(()) };
+        let written = out.write_all(bytes).and_then(|()| out.flush());
+        written.map_err(|error| fail(Exit::General, format!("write /dev/stdout: {error}")))
+    }
+
+    /// One argument is taken, and others are remarked.
+    fn warn_of_more(&mut self) {
+        if self.args.len() < 2 {
+            return;
+        }
+        self.warn("More than one positional argument provided. Only the first one will be used!");
+        let flag = self.args.iter().skip(1).rfind(|arg| arg.starts_with('-')).cloned();
+        if let Some(flag) = flag {
+            self.warn(&format!(
+                "Note that one of the ignored positional argument is {flag:?}, which looks like a \
+                 flag. Flags must always be provided before the first positional argument!"
+            ));
+        }
+    }
+}
+
+/// Runs `sops`; its exit code.
+pub fn run(words: Vec<String>, mut world: World<'_>) -> i32 {
+    if let Some(code) = completion::answer(&words, &mut world) {
+        return code;
+    }
+    let outcome = dispatch(&words, &mut world);
+    let mut err = world.take_err();
+    match outcome {
+        Ok(()) => 0,
+        Err(End::Code(code)) => code,
+        Err(End::Failed(error)) => {
+            drop(writeln!(err, "{}", error.text));
+            error.exit as i32
+        }
+    }
+}
+
+fn dispatch(words: &[String], world: &mut World<'_>) -> Outcome {
+    let (global, rest) = match Options::parse(table::GLOBAL, words, world.env) {
+        Ok(parsed) => parsed,
+        Err(stop) => return stopped(stop, None, world),
+    };
+    match rest.first().map(String::as_str) {
+        Some("help" | "h") => {
+            let name = rest.get(1..).unwrap_or_default().join(" ");
+            return help::show(world, Some(name.as_str()).filter(|name| !name.is_empty()));
+        }
+        Some(group @ ("groups" | "completion")) if table::find(&rest).is_none() => {
+            return help::show(world, Some(group));
+        }
+        _ => {}
+    }
+    let Some((entry, rest)) = table::find(&rest) else {
+        let own = global.clone();
+        let mut run = Run { world, global, own, args: rest, config_warned: false };
+        return old::run(&mut run);
+    };
+    let rest = options::in_front(entry.flags, rest);
+    let (own, args) = match Options::parse(entry.flags, &rest, world.env) {
+        Ok(parsed) => parsed,
+        Err(stop) => return stopped(stop, Some(entry.name), world),
+    };
+    let mut run = Run { world, global, own, args, config_warned: false };
+    (entry.run)(&mut run)
+}
+
+fn stopped(stop: Stop, command: Option<&str>, world: &mut World<'_>) -> Outcome {
+    match stop {
+        Stop::Help => help::show(world, command),
+        Stop::Version => help::version(world),
+        Stop::Wrong(text) => {
+            help::wrong(world, command, &text)?;
+            Err(fail(Exit::General, format!("[CMD]\t level=fatal msg={text:?}")))
+        }
+    }
+}
