@@ -167,6 +167,27 @@ async fn a_crash_loses_nothing_and_a_torn_tail_only_itself() {
     assert_eq!(read(&store, 20).await, None);
 }
 
+/// A batch that was torn as the first of its log is no part of what is written over it: frames of both
+/// would look like a log that was damaged in the middle.
+#[tokio::test]
+async fn a_log_whose_first_batch_is_torn_begins_anew() {
+    let folder = TempDir::new().expect("a folder");
+    let again = crashed(&folder).await;
+    let _alive = open(&again).expect("the store after a crash");
+    let torn = folder.path().join("torn");
+    fs::create_dir(&torn).expect("a folder");
+    for name in [DATA, LOG, "lock"] {
+        fs::copy(again.join(name), torn.join(name)).expect("a copy");
+    }
+    let generation = |folder: &Path| fs::read(folder.join(LOG)).expect("a log")[16..24].to_vec();
+    let before = generation(&torn);
+    // Into the page of the first frame.
+    patch(&torn.join(LOG), 32 + 24 + 100, b"torn");
+    let store = open(&torn).expect("the store after another crash");
+    assert_eq!(read(&store, 20).await.as_deref(), Some("value 20"));
+    assert_ne!(generation(&torn), before, "its frames could be taken for new ones");
+}
+
 #[tokio::test]
 async fn a_log_damaged_in_the_middle_is_named() {
     // Frames of 24 + 4096 bytes after a header of 32; each batch has one or more.

@@ -131,3 +131,8 @@ pub(super) fn once(connection: &Connection, mode: &str) -> rusqlite::Result<bool
         Ok(row.get::<_, i64>(0)? == 0 && row.get::<_, i64>(1)? == row.get::<_, i64>(2)?)
     })
 }
+
+/// Does the log hold no batch that SQLite takes? It may hold a torn one all the same.
+pub(super) fn is_without_batches(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok(row.get::<_, i64>(1)? <= 0))
+}

@@ -87,7 +87,13 @@ fn connect(shared: &Shared) -> Result<Opened, StorageError> {
     // What the log holds goes into the file, and the log begins a new generation, so that a torn
     // tail of the last life can never be taken for a part of this one. Its file keeps its size:
     // syncs of a file that does not grow cost less.
-    if !checkpoint::once(&connection, "RESTART").map_err(failed)? {
+    // Of a log without one whole batch SQLite keeps the generation: only cutting it ends that.
+    let mode = if checkpoint::is_without_batches(&connection).map_err(failed)? {
+        "TRUNCATE"
+    } else {
+        "RESTART"
+    };
+    if !checkpoint::once(&connection, mode).map_err(failed)? {
         return Err(StorageError::Io(format!("{} is in use by another program", what)));
     }
     // This first write makes the new generation's header, too.
