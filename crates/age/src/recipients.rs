@@ -28,9 +28,13 @@ pub const LINE_BYTES_MAX: usize = 8 << 10;
 /// Reads one recipient.
 ///
 /// # Errors
-/// With the recipient's text: it is no secret.
+/// With the recipient's text: it is no secret. What looks like an identity is one, and is not told.
 pub fn parse(text: &str, ui: &SharedUi) -> Result<Recipient> {
     let malformed = |why: &str| Error::new(format!("malformed recipient {text:?}: {why}"));
+    if is_identity(text) {
+        // A secret key by mistake: nothing of it is shown.
+        return Err(Error::new("apparent identity given as a recipient"));
+    }
     if text.starts_with("age1tag1") {
         let recipient: tag::Recipient = text.parse().map_err(malformed)?;
         Ok(Box::new(recipient))
@@ -55,6 +59,15 @@ pub fn parse(text: &str, ui: &SharedUi) -> Result<Recipient> {
     } else {
         Err(Error::new(format!("unknown recipient type: {text:?}")))
     }
+}
+
+/// Does a text look like a secret key?
+fn is_identity(text: &str) -> bool {
+    let begins = |with: &str| {
+        let begin = text.trim_start().as_bytes().get(..with.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(with.as_bytes()))
+    };
+    begins("AGE-") || begins("-----BEGIN")
 }
 
 /// Reads a file of recipients, one a line; `name` is its name in messages.
@@ -137,7 +150,10 @@ mod tests {
         for (text, told) in [
             ("", "unknown recipient type: \"\""),
             ("foo", "unknown recipient type: \"foo\""),
-            ("AGE-SECRET-KEY-1QQ", "unknown recipient type: \"AGE-SECRET-KEY-1QQ\""),
+            ("AGE-SECRET-KEY-1QQ", "apparent identity given as a recipient"),
+            (" age-secret-key-1qq", "apparent identity given as a recipient"),
+            ("AGE-PLUGIN-X-1QQ", "apparent identity given as a recipient"),
+            ("-----BEGIN OPENSSH PRIVATE KEY-----", "apparent identity given as a recipient"),
             ("age1xx", "malformed recipient \"age1xx\": invalid Bech32 encoding"),
             ("age1name1xx", "invalid recipient encoding: invalid Bech32 encoding"),
             ("age1pq1xx", "malformed recipient \"age1pq1xx\": "),
@@ -147,6 +163,7 @@ mod tests {
             ("github:a", "\"github:\" recipients were removed from the design"),
         ] {
             let error = parse(text, &ui()).map(drop).unwrap_err();
+            assert!(!error.text().to_ascii_uppercase().contains("1QQ"), "{error}");
             assert!(error.text().starts_with(told), "{text}: {error}");
         }
         assert!(parse(CLASSIC, &ui()).is_ok());

@@ -29,6 +29,18 @@ fn translate(expression: &str) -> String {
                 out.push_str(&regex::escape(literal));
                 at += 1 + literal.chars().count() + 2;
             }
+            ('\\', Some('p' | 'P' | 'x')) if letters.get(at + 1) == Some(&'{') => {
+                // What stands in these braces is a name or a number.
+                let kind = letters.get(at).unwrap_or(letter);
+                let rest = letters.get(at + 2..).unwrap_or_default();
+                let Some(length) = rest.iter().position(|letter| *letter == '}') else {
+                    out.push('\\');
+                    continue;
+                };
+                let inner: String = rest.iter().take(length).collect();
+                out.push_str(&braced(*kind, &inner));
+                at += 2 + length + 1;
+            }
             ('\\', Some(escaped)) => {
                 out.push_str(&escape(escaped, in_class));
                 at += 1;
@@ -71,6 +83,15 @@ fn translate(expression: &str) -> String {
         }
     }
     out
+}
+
+/// `\p{…}`, `\P{…}`, `\x{…}`. Go also says "not" by a mark within.
+fn braced(kind: char, inner: &str) -> String {
+    match (kind, inner.strip_prefix('^')) {
+        ('p', Some(name)) => format!("\\P{{{name}}}"),
+        ('P', Some(name)) => format!("\\p{{{name}}}"),
+        _ => format!("\\{kind}{{{inner}}}"),
+    }
 }
 
 fn escape(letter: char, in_class: bool) -> String {
@@ -124,11 +145,20 @@ mod tests {
             (r"(?i)secret", "SECRET", true),
             (r"\bkey\b", "a key b", true),
             (r"(?P<x>a)b", "ab", true),
+            (r"^\p{L}+$", "añb", true),
+            (r"^\p{L}+$", "a1", false),
+            (r"^\P{L}{2}$", "12", true),
+            (r"^\p{^L}$", "1", true),
+            (r"^\p{Greek}$", "λ", true),
+            (r"^\pL$", "x", true),
+            (r"^\x{41}{2}$", "AA", true),
+            (r"^\x{41}$", "x{41}", false),
+            (r"^[\p{Lu}\x{30}]+$", "A0", true),
             ("", "anything", true),
         ] {
             assert_eq!(compile(expression).unwrap().is_match(text), matches, "{expression} {text}");
         }
-        for wrong in ["(", "[", "*", r"\1", "(?=a)"] {
+        for wrong in [r"\p{L", r"\p{None such}", r"\x{", "(", "[", "*", r"\1", "(?=a)"] {
             assert!(compile(wrong).is_err(), "{wrong}");
         }
     }

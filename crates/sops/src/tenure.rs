@@ -1,8 +1,10 @@
 //! Whether somebody who can no longer open a file still has its data key.
 //!
 //! A data key is not seen, but a value keeps its ciphertext as long as it and the data key stay: so a
-//! version of the file that has a ciphertext in common with today's had today's data key. Whoever could
-//! open such a version and cannot open today's has kept the key, perhaps.
+//! version of the file that has a ciphertext in common with today's had today's data key. So had one that
+//! has a master key's record in common, with the wrapped data key in it. Whoever could open such a version
+//! and cannot open today's has kept the key, perhaps. Where a version has neither in common with any, it
+//! is not known which data key it had.
 //!
 //! Invariant: nothing is decrypted for it, and nothing of a document is in what it says.
 
@@ -16,12 +18,14 @@ pub const COMMITS_MAX: usize = 1_000;
 /// A file's data key, back through its versions.
 #[derive(Debug)]
 pub struct Tenure {
-    /// Hashes of the ciphertexts of versions that have the data key.
+    /// Hashes of the ciphertexts and wrapped data keys of versions that have the data key.
     known: HashSet<[u8; 32]>,
     /// Who can open the file today.
     today: BTreeSet<String>,
     /// Who could.
     ever: BTreeSet<String>,
+    /// Who could open the version that is not linked with today's.
+    unlinked: Option<BTreeSet<String>>,
 }
 
 impl Tenure {
@@ -29,7 +33,7 @@ impl Tenure {
     pub fn of(tree: &Tree) -> Self {
         let mut known = HashSet::new();
         ciphertexts(tree, &mut known);
-        Self { known, today: shown(tree), ever: BTreeSet::new() }
+        Self { known, today: shown(tree), ever: BTreeSet::new(), unlinked: None }
     }
 
     /// Adds the next older version. False where it has another data key: older ones need not be
@@ -38,11 +42,20 @@ impl Tenure {
         let mut theirs = HashSet::new();
         ciphertexts(older, &mut theirs);
         if self.known.is_disjoint(&theirs) {
+            self.unlinked = Some(shown(older));
             return false;
         }
         self.known.extend(theirs);
         self.ever.extend(shown(older));
         true
+    }
+
+    /// Who could open a version of which it is not known whether it had the data key, and cannot open the
+    /// file any more. A rotation leaves such a version, and so does a change of everything.
+    pub fn unknown(&self) -> Vec<String> {
+        let before = self.unlinked.iter().flatten();
+        let gone = before.filter(|who| !self.today.contains(*who) && !self.ever.contains(*who));
+        gone.cloned().collect()
     }
 
     /// Who had the data key and cannot open the file any more, as people know them.
@@ -58,6 +71,8 @@ fn shown(tree: &Tree) -> BTreeSet<String> {
 
 fn ciphertexts(tree: &Tree, into: &mut HashSet<[u8; 32]>) {
     tree.branches.iter().for_each(|branch| of_branch(branch, into));
+    let records = tree.metadata.keys().map(|(_, key)| key.enc()).filter(|enc| !enc.is_empty());
+    into.extend(records.map(|enc| strongroom_crypto::sha256(enc.as_bytes())));
 }
 
 fn of_branch(branch: &Branch, into: &mut HashSet<[u8; 32]>) {
@@ -76,5 +91,51 @@ fn of_value(value: &Value, into: &mut HashSet<[u8; 32]>) {
         Value::List(items) => items.iter().for_each(|item| of_value(item, into)),
         Value::Map(branch) => of_branch(branch, into),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metadata::{AgeKey, KeyEntry, KeyGroup};
+
+    /// A version: its ciphertexts, and who can open it with which record.
+    fn version(values: &[&str], keys: &[(&str, &str)]) -> Tree {
+        let mut branch = Branch::default();
+        for value in values {
+            let text = format!("ENC[AES256_GCM,data:{value},iv:AAAA,tag:AAAA,type:str]");
+            branch.push(*value, Value::text(text));
+        }
+        let keys = keys.iter().map(|(recipient, enc)| {
+            KeyEntry::Age(AgeKey { recipient: (*recipient).into(), enc: (*enc).into() })
+        });
+        let mut tree = Tree { branches: vec![branch], ..Tree::default() };
+        tree.metadata.key_groups = vec![KeyGroup(keys.collect())];
+        tree
+    }
+
+    #[test]
+    fn versions_are_linked_by_values_and_by_wrapped_data_keys() {
+        // All values are others, the data key is not: our record tells.
+        let mut tenure = Tenure::of(&version(&["two"], &[("me", "w1")]));
+        assert!(tenure.add(&version(&["one"], &[("me", "w1"), ("leaver", "w2")])));
+        assert_eq!(tenure.left(), ["leaver"]);
+        assert!(tenure.unknown().is_empty());
+        // By a value, though all was wrapped anew.
+        let mut tenure = Tenure::of(&version(&["one"], &[("me", "w3")]));
+        assert!(tenure.add(&version(&["one"], &[("me", "w1"), ("leaver", "w2")])));
+        assert_eq!(tenure.left(), ["leaver"]);
+    }
+
+    #[test]
+    fn what_is_not_linked_is_unknown_and_not_clean() {
+        let mut tenure = Tenure::of(&version(&["two"], &[("me", "w3")]));
+        assert!(!tenure.add(&version(&["one"], &[("me", "w1"), ("leaver", "w2")])));
+        assert!(tenure.left().is_empty());
+        assert_eq!(tenure.unknown(), ["leaver"]);
+        // Records without a wrapped key have nothing in common.
+        let mut tenure = Tenure::of(&version(&["two"], &[("me", "")]));
+        assert!(!tenure.add(&version(&["one"], &[("me", "")])));
+        assert!(tenure.unknown().is_empty());
     }
 }

@@ -4,14 +4,18 @@
 use std::sync::Arc;
 
 use strongroom_base::{Error, Result, Timestamp};
-use strongroom_cloudwire::iam::{Context, Document, Kind, Principal, Refusal, Request, decide};
+use strongroom_cloudwire::iam::{
+    Context, Document, Documents, Kind, Principal, Refusal, Request, decide,
+};
 use strongroom_kernel::plug::{About, Access, Asked, Peer};
 
 /// A verified caller, and what it asks.
 pub struct Limits {
     pub principal: Principal,
-    /// Documents that each must allow what is asked.
-    pub documents: Vec<Arc<Document>>,
+    /// The role's document.
+    pub document: Option<Arc<Document>>,
+    /// The one that narrows the session: it must allow what is asked, whoever else does.
+    pub session: Option<Document>,
     pub asked: Asked,
     pub context: Context,
 }
@@ -66,7 +70,6 @@ impl Access for Limits {
         let policy = about.policy.map(|text| Document::parse(text, Kind::Resource));
         // It was read when it was written. One that cannot be read any more lets nobody in.
         let policy = policy.transpose().map_err(Error::internal)?;
-        let own: Vec<&Document> = self.documents.iter().map(|document| &**document).collect();
         let mut context = self.context.clone();
         for (name, value) in about.tags {
             for prefix in ["aws:ResourceTag", "secretsmanager:ResourceTag"] {
@@ -77,11 +80,14 @@ impl Access for Limits {
             context.set(*key, values.clone());
         }
         let request = Request { action, resource, principal: &self.principal, context: &context };
-        match decide(&request, &own, policy.as_ref()) {
-            Ok(()) => Ok(()),
-            Err(Refusal::NotAllowed) if about.trusted => Ok(()),
-            Err(refusal) => Err(denied(&self.principal.arn, action, resource, refusal)),
-        }
+        let documents = Documents {
+            identity: self.document.as_deref(),
+            session: self.session.as_ref(),
+            resource: policy.as_ref(),
+            trusted: about.trusted,
+        };
+        decide(&request, &documents)
+            .map_err(|refusal| denied(&self.principal.arn, action, resource, refusal))
     }
 }
 

@@ -241,6 +241,10 @@ impl Query<SessionToken> for AwsDoor {
                 "Cannot call GetSessionToken with session credentials".to_owned(),
             ));
         }
+        // It takes no permission, but what is denied holds.
+        if let Some(access) = &cx.request.access {
+            access.judge(&About { trusted: true, ..About::default() })?;
+        }
         let seconds = seconds(op.duration_seconds, SESSION_SECONDS, SESSION_SECONDS_MAX)?;
         let role = stored::role(&cx.view(), &known.role).await?.ok_or_else(Error::denied)?;
         let new = NewSession {
@@ -322,7 +326,10 @@ impl Query<AssumeRole> for AwsDoor {
             ))
         })?;
         if let Some(access) = &cx.request.access {
-            access.judge(&About { trusted: true, ..About::default() })?;
+            // The caller may spell the role in any way.
+            let arn = arns::role(&known.account, &name);
+            let resource = Some(arn.as_str());
+            access.judge(&About { resource, trusted: true, ..About::default() })?;
         }
         let wanted = Wanted {
             account: known.account,

@@ -139,11 +139,10 @@ fn caller(
             (principal, format!("AROA{unique_id}:{session}"))
         }
     };
-    let mut documents: Vec<Arc<Document>> = role.document.iter().cloned().collect();
-    if let Some(text) = session.map(|s| s.document.as_str()).filter(|text| !text.is_empty()) {
-        let document = Document::parse(text, Kind::Identity).map_err(Error::internal)?;
-        documents.push(Arc::new(document));
-    }
+    let document = role.document.clone();
+    let narrowed = session.map(|s| s.document.as_str()).filter(|text| !text.is_empty());
+    let narrowed = narrowed.map(|text| Document::parse(text, Kind::Identity));
+    let narrowed = narrowed.transpose().map_err(Error::internal)?;
     let user_name = session_name.is_none().then_some(name.as_str());
     let peer = &cx.request.peer;
     let seen = Seen { principal: &principal, user_id: &user_id, user_name, peer, now: cx.now() };
@@ -183,7 +182,7 @@ fn caller(
         },
         ..Grant::default()
     };
-    let limits = Limits { principal, documents, asked: asked.clone(), context };
+    let limits = Limits { principal, document, session: narrowed, asked: asked.clone(), context };
     Ok(Verified::Caller { grant: Box::new(grant), access: Arc::new(limits) })
 }
 

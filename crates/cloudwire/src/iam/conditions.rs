@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use strongroom_base::{Json, Timestamp};
 
 use super::matching::{arn_fits, fits};
-use super::parse::texts;
+use super::parse::{PATH, has_path, texts};
 use super::{Context, Malformed};
 
 /// Keys that the doors and engines tell.
@@ -44,6 +44,9 @@ const NAMED_KEYS: &[&str] = &[
 /// Keys that narrow who may call, so that a statement for `*` is not for everybody.
 const OF_CALLERS: &[&str] =
     &["aws:PrincipalAccount", "aws:PrincipalArn", "aws:SourceIp", "aws:userid", "aws:username"];
+
+/// Keys whose values are names of roles, or have such in them: they have no case.
+const OF_ROLES: &[&str] = &["aws:PrincipalArn", "aws:username"];
 
 /// Is it a key whose value is told?
 pub fn is_known(key: &str) -> bool {
@@ -157,6 +160,14 @@ fn condition(operator: &str, key: &str, values: &Json) -> Result<Condition, Malf
             all.iter().map(|v| v.as_str().map_or_else(|| v.to_string(), str::to_owned)).collect()
         }
         _ => texts(values)?.into_iter().map(str::to_owned).collect(),
+    };
+    let of_roles = OF_ROLES.iter().any(|known| known.eq_ignore_ascii_case(key));
+    if of_roles && values.iter().any(|value| has_path(value)) {
+        return Err(PATH);
+    }
+    let values: Vec<String> = match of_roles {
+        true => values.into_iter().map(|value| value.to_lowercase()).collect(),
+        false => values,
     };
     if name == "Null" {
         let [value] = &values[..] else { return Err(Malformed("Null takes one value")) };

@@ -4,6 +4,10 @@
 //! Invariants:
 //! * a document is understood wholly or refused: nothing in it is stored and then passed over;
 //! * an explicit deny wins over every allow;
+//! * the document of a session must allow in any case: neither a resource's policy nor its trust stands in
+//!   for it;
+//! * names of roles have no case and no path: a document that spells one otherwise means the same role, or
+//!   is refused;
 //! * a document is read in one way: a member that is there twice refuses it.
 //!
 //! Deliberately outside, and so refused: policy variables (`${aws:username}`), principals of other kinds
@@ -102,22 +106,32 @@ pub enum Refusal {
     NotAllowed,
 }
 
-/// Do the documents allow the request? Each of those attached to the caller must, or the resource's own
-/// policy in their place; nothing may deny it. Without any there is nothing to ask.
-pub fn decide(
-    request: &Request<'_>,
-    identity: &[&Document],
-    resource: Option<&Document>,
-) -> Result<(), Refusal> {
-    let own: Vec<Verdict> = identity.iter().map(|document| document.judge(request)).collect();
-    if own.contains(&Verdict::Denied) {
+/// The documents that a request is judged by; what is not there says nothing.
+#[derive(Clone, Copy, Default)]
+pub struct Documents<'a> {
+    /// The role's own.
+    pub identity: Option<&'a Document>,
+    /// The one that narrows the session.
+    pub session: Option<&'a Document>,
+    /// The policy of the resource.
+    pub resource: Option<&'a Document>,
+    /// Does the resource trust the caller otherwise?
+    pub trusted: bool,
+}
+
+/// Do the documents allow the request? The session's must; the role's own must, or the resource's policy or
+/// trust in its place; nothing may deny it. Without any there is nothing to ask.
+pub fn decide(request: &Request<'_>, documents: &Documents<'_>) -> Result<(), Refusal> {
+    let verdict = |document: &Document| document.judge(request);
+    let (own, session) = (documents.identity.map(verdict), documents.session.map(verdict));
+    if [own, session].contains(&Some(Verdict::Denied)) {
         return Err(Refusal::DeniedToIdentity);
     }
-    let of_resource = resource.map_or(Verdict::Silent, |document| document.judge(request));
-    match of_resource {
-        Verdict::Denied => Err(Refusal::DeniedByResource),
-        Verdict::Allowed => Ok(()),
-        Verdict::Silent if own.iter().all(|verdict| *verdict == Verdict::Allowed) => Ok(()),
-        Verdict::Silent => Err(Refusal::NotAllowed),
+    let of_resource = documents.resource.map_or(Verdict::Silent, verdict);
+    if of_resource == Verdict::Denied {
+        return Err(Refusal::DeniedByResource);
     }
+    let allows = |verdict: Option<Verdict>| verdict.is_none_or(|v| v == Verdict::Allowed);
+    let granted = documents.trusted || of_resource == Verdict::Allowed;
+    if allows(session) && (allows(own) || granted) { Ok(()) } else { Err(Refusal::NotAllowed) }
 }

@@ -154,6 +154,9 @@ fn resource(text: &str) -> Result<String> {
     let arn =
         text.starts_with("arn:") && text.splitn(6, ':').filter(|p| !p.is_empty()).count() >= 4;
     let six = text.splitn(6, ':').count() == 6;
+    if has_path(text) {
+        return Err(PATH);
+    }
     if text == "*" || arn && six {
         Ok(text.to_owned())
     } else {
@@ -182,6 +185,17 @@ fn principals(map: &JsonMap, kind: Kind) -> Result<Option<Listed<Named>>> {
     Ok(Some(Listed { all, except }))
 }
 
+/// Users and roles of this server stand below no path: a document that speaks of one means nobody.
+pub const PATH: Malformed = Malformed("users and roles have no path here");
+
+/// Is it the ARN of a user or role below a path?
+pub fn has_path(arn: &str) -> bool {
+    let name = arn.splitn(6, ':').nth(5).unwrap_or_default();
+    let of_iam = arn.split(':').nth(2) == Some("iam");
+    let below = |kind: &str| name.strip_prefix(kind).is_some_and(|name| name.contains('/'));
+    of_iam && (below("role/") || below("user/"))
+}
+
 fn is_account(text: &str) -> bool {
     text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
@@ -207,6 +221,15 @@ fn principal(text: &str) -> Result<Named> {
     }
     Ok(match kind {
         "root" => Named::Account(account.to_owned()),
-        _ => Named::Arn(text.to_owned()),
+        "assumed-role" => {
+            let (role, session) = rest.split_once('/').ok_or(malformed)?;
+            if session.is_empty() || session.contains('/') {
+                return Err(malformed);
+            }
+            let role = role.to_lowercase();
+            Named::Arn(format!("arn:aws:sts::{account}:assumed-role/{role}/{session}"))
+        }
+        _ if rest.contains('/') => return Err(PATH),
+        _ => Named::Arn(text.to_lowercase()),
     })
 }

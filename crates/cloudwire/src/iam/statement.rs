@@ -72,17 +72,18 @@ impl<T> Listed<T> {
 pub enum Named {
     /// `*`.
     Everybody,
-    /// An account, by its number or the ARN of its root.
+    /// An account, by its number or the ARN of its root. To allow it something leaves it to the account's
+    /// own documents who of it may: that is no grant.
     Account(String),
-    /// A user, role or session.
+    /// A user, role or session, its name as principals have it.
     Arn(String),
 }
 
 impl Named {
-    fn is(&self, principal: &Principal) -> bool {
+    fn is(&self, principal: &Principal, effect: Effect) -> bool {
         match self {
             Self::Everybody => true,
-            Self::Account(account) => *account == principal.account,
+            Self::Account(account) => effect == Effect::Deny && *account == principal.account,
             Self::Arn(arn) => *arn == principal.arn || Some(arn) == principal.role_arn.as_ref(),
         }
     }
@@ -104,9 +105,10 @@ impl Statement {
     /// Is it about the request?
     pub fn is_about(&self, request: &Request<'_>) -> bool {
         let action = request.action.to_ascii_lowercase();
+        let is_caller = |named: &Named| named.is(request.principal, self.effect);
         self.actions.names(|pattern| fits(pattern, &action))
             && self.resources.names(|pattern| resource_fits(pattern, request.resource))
-            && self.principals.as_ref().is_none_or(|p| p.names(|named| named.is(request.principal)))
+            && self.principals.as_ref().is_none_or(|p| p.names(is_caller))
             && self.conditions.iter().all(|condition| condition.holds(request.context))
     }
 
@@ -120,7 +122,12 @@ impl Statement {
     }
 }
 
-/// Wildcards of a resource reach over slashes and colons of its last part, not over the parts before.
+/// Wildcards of a resource reach over slashes and colons of its last part, not over the parts before. Names
+/// of roles have no case.
 fn resource_fits(pattern: &str, resource: &str) -> bool {
-    pattern == "*" || arn_fits(pattern, resource)
+    match pattern {
+        "*" => true,
+        _ if resource.starts_with("arn:aws:iam:") => arn_fits(&pattern.to_lowercase(), resource),
+        _ => arn_fits(pattern, resource),
+    }
 }

@@ -22,6 +22,8 @@ fn context() -> Context {
         ("secretsmanager:VersionStage", &["AWSCURRENT"]),
         ("aws:ResourceTag/team", &["Blue"]),
         ("aws:TagKeys", &["a", "b"]),
+        ("aws:PrincipalArn", &["arn:aws:iam::123456789012:role/ci"]),
+        ("aws:username", &["ci"]),
     ] {
         context.set(key, values.iter().map(|v| (*v).to_owned()).collect());
     }
@@ -136,8 +138,9 @@ fn actions_resources_and_principals() {
     for (principal, expect) in [
         (r#""Principal":"*""#, Allowed),
         (r#""Principal":{"AWS":"*"}"#, Allowed),
-        (r#""Principal":{"AWS":["123456789012"]}"#, Allowed),
-        (r#""Principal":{"AWS":"arn:aws:iam::123456789012:root"}"#, Allowed),
+        // That leaves it to the account's own documents.
+        (r#""Principal":{"AWS":["123456789012"]}"#, Silent),
+        (r#""Principal":{"AWS":"arn:aws:iam::123456789012:root"}"#, Silent),
         (r#""Principal":{"AWS":"arn:aws:iam::123456789012:role/ci"}"#, Allowed),
         (r#""Principal":{"AWS":"arn:aws:sts::123456789012:assumed-role/ci/run-7"}"#, Allowed),
         (r#""Principal":{"AWS":"arn:aws:sts::123456789012:assumed-role/ci/run-8"}"#, Silent),
@@ -211,16 +214,115 @@ fn a_deny_wins_and_a_resource_may_allow() {
     let (allow, other, deny) = (own("Allow", "*"), own("Allow", "kms:*"), own("Deny", "*"));
     let (open, shut) = (of("Allow"), of("Deny"));
     for (identity, resource, expect) in [
-        (vec![], None, Ok(())),
-        (vec![&allow], None, Ok(())),
-        (vec![&other], None, Err(Refusal::NotAllowed)),
-        (vec![&allow, &other], None, Err(Refusal::NotAllowed)),
-        (vec![&other], Some(&open), Ok(())),
-        (vec![&deny], Some(&open), Err(Refusal::DeniedToIdentity)),
-        (vec![&allow], Some(&shut), Err(Refusal::DeniedByResource)),
-        (vec![], Some(&shut), Err(Refusal::DeniedByResource)),
+        (None, None, Ok(())),
+        (Some(&allow), None, Ok(())),
+        (Some(&other), None, Err(Refusal::NotAllowed)),
+        (Some(&other), Some(&open), Ok(())),
+        (Some(&deny), Some(&open), Err(Refusal::DeniedToIdentity)),
+        (Some(&allow), Some(&shut), Err(Refusal::DeniedByResource)),
+        (None, Some(&shut), Err(Refusal::DeniedByResource)),
     ] {
-        assert_eq!(decide(&request, &identity, resource), expect);
+        let documents = Documents { identity, resource, ..Documents::default() };
+        assert_eq!(decide(&request, &documents), expect);
+    }
+}
+
+#[test]
+fn a_session_is_narrowed_whoever_else_allows() {
+    let document = |kind, text: &str| Document::parse(text, kind).unwrap();
+    let text = |effect: &str, action: &str, more: &str| {
+        format!(
+            r#"{{"Statement":{{"Effect":"{effect}","Action":"{action}","Resource":"*"{more}}}}}"#
+        )
+    };
+    let own = |effect, action| document(Kind::Identity, &text(effect, action, ""));
+    let (allow, other, deny) = (own("Allow", "*"), own("Allow", "kms:*"), own("Deny", "*"));
+    let of = |principal: &str| document(Kind::Resource, &text("Allow", "*", principal));
+    let everybody = of(r#","Principal":"*""#);
+    let account = of(r#","Principal":{"AWS":"arn:aws:iam::123456789012:root"}"#);
+    let role = of(r#","Principal":{"AWS":"arn:aws:iam::123456789012:role/CI"}"#);
+    let (principal, context) = (caller(), context());
+    let request = Request {
+        action: "secretsmanager:GetSecretValue",
+        resource: ARN,
+        principal: &principal,
+        context: &context,
+    };
+    let refused = Err(Refusal::NotAllowed);
+    for (identity, session, resource, trusted, expect) in [
+        (Some(&allow), Some(&allow), None, false, Ok(())),
+        (Some(&allow), Some(&other), None, false, refused),
+        (Some(&allow), Some(&other), None, true, refused),
+        (None, Some(&other), None, true, refused),
+        (Some(&allow), Some(&other), Some(&everybody), false, refused),
+        (Some(&other), Some(&allow), Some(&everybody), false, Ok(())),
+        (Some(&other), Some(&allow), None, true, Ok(())),
+        (Some(&other), None, Some(&role), false, Ok(())),
+        // An account's number is no grant; it is no hindrance, either.
+        (Some(&other), None, Some(&account), false, refused),
+        (None, None, Some(&account), false, Ok(())),
+        (Some(&allow), Some(&deny), None, true, Err(Refusal::DeniedToIdentity)),
+    ] {
+        let documents = Documents { identity, session, resource, trusted };
+        assert_eq!(decide(&request, &documents), expect);
+    }
+}
+
+#[test]
+fn names_of_roles_have_no_case_and_no_path() {
+    let denied = |members: &str| {
+        judge(Kind::Resource, &format!(r#""Effect":"Deny","Action":"*","Resource":"*",{members}"#))
+            == Verdict::Denied
+    };
+    let when = |condition: &str| denied(&format!(r#""Principal":"*","Condition":{condition}"#));
+    assert!(denied(r#""Principal":{"AWS":"arn:aws:iam::123456789012:role/CI"}"#));
+    assert!(denied(r#""Principal":{"AWS":"arn:aws:sts::123456789012:assumed-role/CI/run-7"}"#));
+    assert!(!denied(r#""Principal":{"AWS":"arn:aws:sts::123456789012:assumed-role/ci/RUN-7"}"#));
+    let (arn, name) = ("arn:aws:iam::123456789012:role/CI", "CI");
+    for operator in ["StringEquals", "StringLike", "ArnEquals", "ArnLike"] {
+        let condition = format!(r#"{{"{operator}":{{"AWS:principalarn":"{arn}"}}}}"#);
+        assert!(when(&condition), "{condition}");
+    }
+    assert!(when(&format!(r#"{{"StringEquals":{{"aws:username":"{name}"}}}}"#)));
+    assert!(!when(r#"{"ArnEquals":{"aws:PrincipalArn":"arn:aws:iam::123456789012:role/cd"}}"#));
+    let (principal, context) = (caller(), context());
+    for resource in ["role/CI", "role/C*"] {
+        let text = format!(
+            r#"{{"Statement":{{"Effect":"Deny","Action":"*",
+               "Resource":"arn:aws:iam::123456789012:{resource}"}}}}"#
+        );
+        let document = Document::parse(&text, Kind::Identity).unwrap();
+        let request = Request {
+            action: "sts:AssumeRole",
+            resource: "arn:aws:iam::123456789012:role/ci",
+            principal: &principal,
+            context: &context,
+        };
+        assert_eq!(document.judge(&request), Verdict::Denied, "{resource}");
+    }
+    let below = "arn:aws:iam::123456789012:role/x/ci";
+    let statement = |more: &str, resource: &str| {
+        format!(r#"{{"Statement":{{"Effect":"Deny","Action":"*","Resource":"{resource}"{more}}}}}"#)
+    };
+    for (kind, text) in [
+        (Kind::Resource, statement(&format!(r#","Principal":{{"AWS":"{below}"}}"#), "*")),
+        (
+            Kind::Resource,
+            statement(
+                r#","Principal":{"AWS":"arn:aws:sts::123456789012:assumed-role/x/ci/run"}"#,
+                "*",
+            ),
+        ),
+        (Kind::Identity, statement("", below)),
+        (
+            Kind::Identity,
+            statement(
+                &format!(r#","Condition":{{"ArnLike":{{"aws:PrincipalArn":"{below}"}}}}"#),
+                "*",
+            ),
+        ),
+    ] {
+        assert!(Document::parse(&text, kind).is_err(), "{text}");
     }
 }
 

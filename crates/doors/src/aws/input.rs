@@ -174,11 +174,18 @@ pub(super) fn text_of(answer: &Json, field: &str) -> String {
     answer.get(field).and_then(Json::as_str).unwrap_or_default().to_owned()
 }
 
+/// Characters of a tag's key.
+const TAG_KEY_CHARS_MAX: usize = 128;
+/// Characters of a tag's value.
+const TAG_VALUE_CHARS_MAX: usize = 256;
+
 /// Tags of a request, as engines take them; `key` and `value` are what the service calls theirs.
 pub(super) fn tags(input: &mut Input, key: &str, value: &str) -> Result<Option<Vec<Json>>> {
     let Some(tags) = input.structures("Tags")? else { return Ok(None) };
     let tag = |mut tag: Input| {
-        let (key, value) = (required(tag.text(key)?, key)?, required(tag.text(value)?, value)?);
+        let name = tag.text_within(key, 1, TAG_KEY_CHARS_MAX)?;
+        let text = tag.text_within(value, 0, TAG_VALUE_CHARS_MAX)?;
+        let (key, value) = (required(name, key)?, required(text, value)?);
         Ok(serde_json::json!({ "key": key, "value": value }))
     };
     tags.into_iter().map(tag).collect::<Result<_>>().map(Some)

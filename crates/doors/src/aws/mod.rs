@@ -11,6 +11,8 @@
 //! A service is one file: a table of [`Operation`]s, each with the function that plans it. The door
 //! knows no secret, key or parameter.
 
+#[cfg(test)]
+mod documents_tests;
 mod errors;
 #[cfg(test)]
 mod fuzz_tests;
@@ -27,7 +29,9 @@ mod sts;
 #[cfg(test)]
 mod tests;
 
-use strongroom_base::{Json, JsonMap, Result};
+use std::collections::BTreeMap;
+
+use strongroom_base::{Error, Json, JsonMap, Result};
 
 pub use errors::code_of;
 pub use reply::{failure, render};
@@ -35,6 +39,11 @@ pub use request::{
     Answering, BODY_BYTES_MAX, Form, Prepared, Received, Refusal, form_of, is_for_us,
 };
 pub use scope::{Arn, Place, REGION_SLOT, Regions, Scope, is_region};
+
+/// Bytes of one text that conditions see: more than any service allows for it.
+const KEY_BYTES_MAX: usize = 8_320;
+/// Bytes of all of them: more than the tags of one request may have.
+const KEYS_BYTES_MAX: usize = 128 * 1_024;
 
 /// One operation of a service.
 #[derive(Clone, Copy)]
@@ -76,6 +85,32 @@ impl Planned {
     pub fn about(mut self, arn: String) -> Self {
         self.resource = arn;
         self
+    }
+
+    /// Refuses what conditions could not see in one way, or only at a price: keys that differ in nothing but
+    /// their case, which conditions do not tell apart, and values beyond all bounds of the services.
+    fn check_keys(&self) -> Result<()> {
+        let (mut total, mut seen) = (0_usize, BTreeMap::new());
+        for (key, values) in &self.keys {
+            let before = seen.insert(key.to_ascii_lowercase(), key);
+            if before.is_some_and(|before| before != key) {
+                return Err(Error::bad_request(
+                    "The request has two tags, or two members of a context, whose names differ in \
+                     nothing but their case.",
+                )
+                .called("ValidationException"));
+            }
+            total = values.iter().fold(total.saturating_add(key.len()), |total, value| {
+                total.saturating_add(value.len())
+            });
+            if values.iter().chain([key]).any(|text| text.len() > KEY_BYTES_MAX)
+                || total > KEYS_BYTES_MAX
+            {
+                return Err(Error::bad_request("A member of the request is too long.")
+                    .called("ValidationException"));
+            }
+        }
+        Ok(())
     }
 
     /// Conditions see this key of the request.

@@ -244,6 +244,7 @@ impl Received<'_> {
         };
         let checked = planned.and_then(|planned| {
             let path = RequestPath::parse(&planned.path).map_err(|_| bad_name())?;
+            planned.check_keys()?;
             Ok((path, planned))
         });
         let (path, planned) = match checked {

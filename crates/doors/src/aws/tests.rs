@@ -36,7 +36,7 @@ impl Wire {
         Self { method: "POST", uri: "/".to_owned(), headers, body: body.to_owned() }
     }
 
-    fn json(target: &str, body: &str) -> Self {
+    pub fn json(target: &str, body: &str) -> Self {
         let mut wire = Self::form(body);
         wire.set("content-type", "application/x-amz-json-1.1");
         wire.set("x-amz-target", target);
@@ -87,15 +87,19 @@ impl Key {
 }
 
 pub(super) struct Room {
-    node: TestNode,
+    pub node: TestNode,
     regions: Arc<Regions>,
 }
 
 impl Room {
     pub async fn new() -> Self {
-        let node = TestNode::start([strongroom_auth::aws_door::spec(), probe()]).await;
+        let (kv, transit) = (strongroom_engines::kv::spec(), strongroom_engines::transit::spec());
+        let specs = [strongroom_auth::aws_door::spec(), probe(), kv, transit];
+        let node = TestNode::start(specs).await;
         node.mount("aws-door", "auth/aws-door/").await;
-        node.mount("probe", "probe/").await;
+        for kind in ["probe", "transit"] {
+            node.mount(kind, &format!("{kind}/")).await;
+        }
         Self { node, regions: regions() }
     }
 
@@ -116,7 +120,7 @@ impl Room {
     }
 
     /// Sends it; status and body.
-    async fn send(&self, wire: &Wire) -> (u16, String) {
+    pub async fn send(&self, wire: &Wire) -> (u16, String) {
         self.try_send(wire).await.unwrap()
     }
 
@@ -126,7 +130,7 @@ impl Room {
     }
 
     /// The same, carried out at another path.
-    async fn send_to(&self, wire: &Wire, path: Option<&str>) -> Option<(u16, String)> {
+    pub async fn send_to(&self, wire: &Wire, path: Option<&str>) -> Option<(u16, String)> {
         let mut request = Request::builder().method(wire.method).uri(&wire.uri);
         for (name, value) in &wire.headers {
             request = request.header(name, value);
@@ -158,7 +162,7 @@ impl Room {
         self.send(&Wire::form(WHO).signed(key, "us-east-1", "sts", self.now())).await
     }
 
-    async fn must(&self, key: &Key, form: &str) -> Value {
+    pub async fn must(&self, key: &Key, form: &str) -> Value {
         let (status, body) =
             self.send(&Wire::form(form).signed(key, "us-east-1", "sts", self.now())).await;
         assert_eq!(status, 200, "{form}: {body}");
@@ -174,12 +178,12 @@ impl Room {
     }
 }
 
-fn keys_of(answer: &Value) -> Key {
+pub(super) fn keys_of(answer: &Value) -> Key {
     let text = |name: &str| answer[name].as_str().unwrap().to_owned();
     Key { id: text("id"), secret: text("secret"), token: Some(text("token")) }
 }
 
-fn code(body: &str) -> String {
+pub(super) fn code(body: &str) -> String {
     if let Some((_, rest)) = body.split_once("<Code>") {
         return rest.split_once('<').unwrap().0.to_owned();
     }

@@ -26,6 +26,12 @@ pub fn is_encrypted(content: &[u8]) -> bool {
     content.starts_with(MAGIC)
 }
 
+/// The id of the key that a content says it is encrypted with.
+pub fn id_of(content: &[u8]) -> Option<String> {
+    let id = content.get(HEADER_BYTES - ID_BYTES..HEADER_BYTES);
+    id.filter(|_| is_encrypted(content)).map(hex::encode)
+}
+
 /// A repository's key.
 pub struct Key {
     root: Secret<[u8; ROOT_BYTES]>,

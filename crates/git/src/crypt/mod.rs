@@ -8,14 +8,16 @@
 //!
 //! Invariants:
 //! * Where a filter cannot encrypt, Git stops: nothing that is to be encrypted is committed plain.
+//!   So it is in a locked working copy, too.
 //! * What is not committed is never lost by locking or unlocking.
 
 mod key;
+mod place;
 pub mod recipients;
 pub mod setup;
 pub mod status;
 
-pub use key::{HEADER_BYTES, Key, is_encrypted};
+pub use key::{HEADER_BYTES, Key, id_of, is_encrypted};
 
 /// The name of the filter and of the textconv driver in attributes and settings.
 pub const FILTER: &str = "strongroom-git-crypt";

@@ -1,12 +1,13 @@
 //! A working copy with the key and the filters, or without.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{FILTER, Key};
+use super::{FILTER, HEADER_BYTES, Key, is_encrypted};
 use crate::{Error, Repository, Result};
 
 /// Where the key lies in a working copy that is unlocked.
@@ -54,23 +55,70 @@ pub fn unlock(repository: &Repository, key: &Key, program: &Path) -> Result<usiz
     repository.check_out(&files).inspect_err(|_| {
         // As it was: a key that decrypts nothing here must not encrypt.
         if !was_unlocked {
-            remove(repository);
-            let _ = repository.check_out(&files);
+            remove_key(repository);
+            let _ = pass_through(repository).and_then(|()| repository.check_out(&files));
         }
     })?;
     Ok(files.len())
 }
 
-/// Locks a working copy; the number of files that are encrypted in it now.
+/// Locks a working copy; the number of files that are encrypted in it now. The key goes last: where
+/// something fails before, it can be done again.
 pub fn lock(repository: &Repository, force: bool) -> Result<usize> {
     key(repository)?;
     if !force {
         clean(repository)?;
     }
     let files = encrypted_files(repository)?;
-    remove(repository);
+    pass_through(repository)?;
     repository.check_out(&files)?;
-    Ok(files.len())
+    if let Some(plain) = still_plain(repository, &files)? {
+        return Err(Error::new(format!(
+            "{} is still plain in the working tree, so the key stays; lock it again",
+            plain.to_string_lossy()
+        )));
+    }
+    remove_key(repository);
+    match is_unlocked(repository) {
+        true => Err(Error::new(format!(
+            "the key could not be removed: {}",
+            key_path(repository).display()
+        ))),
+        false => Ok(files.len()),
+    }
+}
+
+/// A file whose blob is encrypted and that is plain in the working tree.
+fn still_plain(repository: &Repository, files: &[OsString]) -> Result<Option<OsString>> {
+    let blobs: HashMap<OsString, String> = repository.tracked()?.into_iter().collect();
+    let names: Vec<&OsString> = files.iter().filter(|name| blobs.contains_key(*name)).collect();
+    let asked: Vec<&str> =
+        names.iter().filter_map(|name| blobs.get(*name)).map(String::as_str).collect();
+    let begins = repository.blobs_begin(&asked, HEADER_BYTES)?;
+    for (name, begin) in names.into_iter().zip(begins) {
+        let path = repository.top().join(name);
+        let is_file = fs::symlink_metadata(&path).is_ok_and(|it| it.is_file());
+        if !is_encrypted(&begin) || !is_file {
+            continue;
+        }
+        let mut found = Vec::new();
+        let read = fs::File::open(&path)
+            .and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut found));
+        read.map_err(|error| Error::file(&path, &error))?;
+        if found != begin {
+            return Ok(Some(name.clone()));
+        }
+    }
+    Ok(None)
+}
+
+/// May a content without a key be committed under a name as it is? Only what is encrypted, or is there
+/// just so.
+pub fn may_pass(repository: &Repository, name: &str, content: &[u8]) -> bool {
+    is_encrypted(content)
+        || repository
+            .git(&["cat-file", "blob", &format!(":0:{name}")])
+            .is_ok_and(|blob| blob == content)
 }
 
 /// What is not committed would be lost, so it must not be there.
@@ -112,11 +160,18 @@ fn install(repository: &Repository, key: &Key, program: &Path) -> Result<()> {
     setting(&format!("diff.{FILTER}.textconv"), "diff --")
 }
 
-fn remove(repository: &Repository) {
-    // Each is done as far as it can be: what is left is seen by `status`.
+fn remove_key(repository: &Repository) {
+    // Whether it is gone is looked at afterwards.
     let _ = fs::remove_dir_all(repository.git_folder().join(FILTER));
-    repository.unset_section(&format!("filter.{FILTER}"));
+}
+
+/// Gives out the files as they are in the repository. What is added is still filtered: without a key,
+/// `clean` lets only encrypted contents pass, so that nothing new is committed plain.
+fn pass_through(repository: &Repository) -> Result<()> {
+    repository.set(&format!("filter.{FILTER}.smudge"), "cat")?;
+    repository.set(&format!("filter.{FILTER}.required"), "true")?;
     repository.unset_section(&format!("diff.{FILTER}"));
+    Ok(())
 }
 
 /// A word for the shell that Git runs filters with.

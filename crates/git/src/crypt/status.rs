@@ -1,8 +1,9 @@
 //! What of a repository is encrypted, and what should be and is not.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use super::{FILTER, HEADER_BYTES, is_encrypted};
+use super::{FILTER, HEADER_BYTES, id_of, is_encrypted};
 use crate::{Repository, Result};
 
 /// A file of the working tree.
@@ -14,6 +15,18 @@ pub struct File {
     pub wanted: bool,
     /// Is what the next commit would have of it plain, although it should not be?
     pub exposed: bool,
+}
+
+/// The ids of the keys that the files of the index are encrypted with.
+pub(super) fn key_ids(repository: &Repository) -> Result<BTreeSet<String>> {
+    let tracked = repository.tracked()?;
+    let names: Vec<OsString> = tracked.iter().map(|(name, _)| name.clone()).collect();
+    let wanted = repository.with_attribute(&names, "filter", FILTER)?;
+    let blobs = tracked.iter().zip(wanted);
+    let blobs: Vec<&str> =
+        blobs.filter_map(|((_, blob), wanted)| wanted.then_some(blob.as_str())).collect();
+    let begins = repository.blobs_begin(&blobs, HEADER_BYTES)?;
+    Ok(begins.iter().filter_map(|begin| id_of(begin)).collect())
 }
 
 /// All files, tracked and not.

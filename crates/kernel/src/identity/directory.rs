@@ -83,6 +83,11 @@ impl<'a> Directory<'a> {
         }
     }
 
+    /// Is there an entity that a mount calls so? Whether that can still be read is not asked.
+    pub async fn is_alias(&self, accessor: &str, name: &str) -> Result<bool> {
+        Ok(self.find::<EntityOfAlias>(&alias_key(accessor, name)).await?.is_some())
+    }
+
     /// The entity that a mount calls so.
     pub async fn entity_of_alias(&self, accessor: &str, name: &str) -> Result<Option<Arc<Entity>>> {
         match self.find::<EntityOfAlias>(&alias_key(accessor, name)).await? {

@@ -276,8 +276,8 @@ impl Identity {
         Ok(LoggedIn { id: entity.id.clone(), state })
     }
 
-    /// The entity of a caller that is verified without a login: found by its alias, or nobody's. A
-    /// disabled one refuses it.
+    /// The entity of a caller that is verified without a login: found by its alias, or nobody's. One that is
+    /// disabled, or is gone while its alias is there, refuses it: its policies might have denied.
     pub async fn find(
         &self,
         tx: &Tx,
@@ -287,13 +287,16 @@ impl Identity {
     ) -> Result<LoggedIn> {
         let directory = Directory::new(tx, namespace.scope);
         let Some(entity) = directory.entity_of_alias(&mount.accessor, &alias.name).await? else {
-            return Ok(LoggedIn::default());
+            return match directory.is_alias(&mount.accessor, &alias.name).await? {
+                true => Err(Error::denied()),
+                false => Ok(LoggedIn::default()),
+            };
         };
         if entity.disabled {
             return Err(Error::denied());
         }
-        let state = self.entity(namespace.scope, &entity.id).await?;
-        Ok(LoggedIn { id: entity.id.clone(), state })
+        let state = self.entity(namespace.scope, &entity.id).await?.ok_or_else(Error::denied)?;
+        Ok(LoggedIn { id: entity.id.clone(), state: Some(state) })
     }
 
     /// A login was renewed, and its method says which external groups the caller is in now.

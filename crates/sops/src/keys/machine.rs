@@ -131,6 +131,7 @@ pub struct Machine {
     pub web: Arc<dyn Web>,
     /// Whoever can be asked.
     pub person: Arc<dyn Person>,
+    unattended: bool,
     runtime: tokio::runtime::Runtime,
 }
 
@@ -158,7 +159,16 @@ impl Machine {
             names.filter_map(|name| Some((name.clone(), SecretString::new(env(&name)?)))).collect();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        Ok(Self { variables, trust: Trust::default(), clock, rng, web, person, runtime })
+        Ok(Self {
+            variables,
+            trust: Trust::default(),
+            clock,
+            rng,
+            web,
+            person,
+            unattended: false,
+            runtime,
+        })
     }
 
     /// A variable, empty ones included.
@@ -198,6 +208,19 @@ impl Machine {
     pub fn believing(mut self, ca: &str) -> Self {
         self.trust = Trust::from(ca);
         self
+    }
+
+    /// Is for commands that other programs call by themselves, on files that perhaps are anybody's: what
+    /// such a file names gets none of the user's credentials, but where the user named it, too.
+    #[must_use]
+    pub fn unattended(mut self) -> Self {
+        self.unattended = true;
+        self
+    }
+
+    /// Did no person name the files?
+    pub fn is_unattended(&self) -> bool {
+        self.unattended
     }
 
     /// Makes a call and waits for its answer.

@@ -1,7 +1,8 @@
 //! The transit engine of Vault, or of this project's server.
 //!
 //! The server is the one that the record names, and the token is the user's: a file of somebody else
-//! could name a server that collects tokens. `SOPS_HC_VAULT_ALLOWLIST` limits which servers are asked.
+//! could name a server that collects tokens. `SOPS_HC_VAULT_ALLOWLIST` limits which servers are asked;
+//! without it, a command that Git calls by itself asks the environment's server only.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -55,9 +56,30 @@ impl MasterKey for HcVaultKey {
 }
 
 impl HcVaultKey {
+    /// May a server be asked that nobody but a file named?
+    fn allowed_unattended(&self, machine: &Machine) -> Result<(), Failure> {
+        let address = self.vault_address.trim_end_matches('/');
+        if address == usual_address(machine).trim_end_matches('/') {
+            return Ok(());
+        }
+        if machine.filled("SOPS_HC_VAULT_ALLOWLIST").is_none() {
+            return Err(Failure::new(format!(
+                "{address} is not the server of VAULT_ADDR, and Git's own calls ask others only if \
+                 SOPS_HC_VAULT_ALLOWLIST names them"
+            )));
+        }
+        match address.starts_with("https://") || is_loopback(address) {
+            true => Ok(()),
+            false => Err(Failure::new(format!("{address} would get a token without TLS"))),
+        }
+    }
+
     /// Sends `body` to `path`, and gives the answer's data.
     fn ask(&self, path: &str, mut body: Json, machine: &Machine) -> Result<JsonMap, Failure> {
         allowed(&self.vault_address, machine.filled("SOPS_HC_VAULT_ALLOWLIST"))?;
+        if machine.is_unattended() {
+            self.allowed_unattended(machine)?;
+        }
         let client = client(Some(&self.vault_address), machine)?;
         let request = Request::put(path, body.take());
         let reply = machine.wait(client.send(request)).and_then(strongroom_client::Reply::written);
@@ -86,6 +108,21 @@ pub(crate) fn client(address: Option<&str>, machine: &Machine) -> Result<Client,
             .map_err(|error| Failure::new(format!("cannot get Vault token: {error}")))?;
     }
     Client::new(config).map_err(failed)
+}
+
+/// Is an `http://` address this machine's own?
+fn is_loopback(address: &str) -> bool {
+    let authority = address.strip_prefix("http://").unwrap_or_default();
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    // Before an `@` stands a user, behind it the host.
+    if authority.contains(['@', '\\']) {
+        return false;
+    }
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    };
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|it| it.is_loopback())
 }
 
 /// The server that the environment names.
@@ -124,6 +161,45 @@ fn allowed(address: &str, list: Option<&str>) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_git_calls_sends_a_token_only_where_the_user_said() {
+        use crate::keys::testing::machine;
+        let allowlist = |list: Option<&'static str>| {
+            let mut variables =
+                vec![("VAULT_ADDR", "https://ours.example:8200"), ("VAULT_TOKEN", "t")];
+            variables.extend(list.map(|list| ("SOPS_HC_VAULT_ALLOWLIST", list)));
+            let machine = std::sync::Arc::into_inner(machine(&variables).build()).unwrap();
+            machine.unattended()
+        };
+        for (list, address, good) in [
+            (None, "https://ours.example:8200", true),
+            (None, "https://ours.example:8200/", true),
+            (None, "https://theirs.example:8200", false),
+            (None, "https://ours.example:8200.theirs.example", false),
+            (None, "http://127.0.0.1:8200", false),
+            (Some("all"), "https://theirs.example", true),
+            (Some("all"), "http://theirs.example", false),
+            (Some("all"), "http://127.0.0.1@theirs.example", false),
+            (Some("all"), "http://127.0.0.1:80@theirs.example", false),
+            (Some("http://127.0.0.1:8200"), "http://127.0.0.1:8200", true),
+            (Some("all"), "http://[::1]:8200", true),
+            (Some("all"), "http://localhost", true),
+        ] {
+            let key = HcVaultKey { vault_address: address.to_owned(), ..HcVaultKey::default() };
+            let done = key.allowed_unattended(&allowlist(list));
+            assert_eq!(done.is_ok(), good, "{list:?} {address}");
+        }
+        // And it is asked before anything is sent.
+        let key = HcVaultKey {
+            vault_address: "https://theirs.example".to_owned(),
+            engine_path: "transit".to_owned(),
+            key_name: "k".to_owned(),
+            ..HcVaultKey::default()
+        };
+        let told = key.decrypt("vault:v1:x", &allowlist(None)).unwrap_err();
+        assert!(told.0.contains("is not the server of VAULT_ADDR"), "{told}");
+    }
 
     #[test]
     fn only_servers_of_the_list_are_asked() {

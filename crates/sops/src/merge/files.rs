@@ -4,7 +4,10 @@
 //! Invariants:
 //! * a file whose MAC does not fit is not merged;
 //! * a value that neither side changed keeps its ciphertext, where the data key stays;
-//! * a data key that one side made new is not given up for the old one: it was made for a reason.
+//! * a data key that one side made new is not given up for the old one: it was made for a reason;
+//! * nothing is wrapped for a key that ours did not have: who may open a file is not under its MAC, so
+//!   theirs may be by somebody who cannot open it. Nor is anything encrypted anew with a data key that
+//!   theirs brought.
 
 use zeroize::Zeroizing;
 
@@ -34,6 +37,8 @@ pub struct MergedFile {
     pub bytes: Vec<u8>,
     /// Keys in which ours stands though theirs is another.
     pub conflicts: Vec<Conflict>,
+    /// Master keys that theirs adds and that were not taken.
+    pub refused: Vec<String>,
 }
 
 /// A side, decrypted.
@@ -105,7 +110,9 @@ pub fn merge_files(store: &Store, files: &Files<'_>, keys: &Keys, now: &str) -> 
         }),
         false => (&ours, our_nonces),
     };
-    let (metadata, rewrap) = merge_metadata(&base, &ours, &theirs, side, &mut conflicts);
+    let mut refused = Vec::new();
+    let (metadata, rewrap) =
+        merge_metadata(&base, &ours, &theirs, side, &mut conflicts, &mut refused);
     // What one side has as it is now, bytes and all, is not written anew.
     let same = |tree: &Tree| {
         tree.branches == merged.branches && !rewrap && same_but_signature(&tree.metadata, &metadata)
@@ -116,18 +123,27 @@ pub fn merge_files(store: &Store, files: &Files<'_>, keys: &Keys, now: &str) -> 
         _ => None,
     };
     if let Some(bytes) = unchanged {
-        return Ok(MergedFile { bytes: bytes.to_vec(), conflicts });
+        return Ok(MergedFile { bytes: bytes.to_vec(), conflicts, refused });
     }
     let mut tree = Tree { branches: merged.branches, metadata };
-    let Some(key) = &side.key else { return Err(Error::general("there is no data key")) };
-    if rewrap {
+    // Their data key is one that perhaps others know.
+    let fresh = takes_theirs.then(|| DataKey::generate(&*keys.machine.rng));
+    let Some(key) = fresh.as_ref().or(side.key.as_ref()) else {
+        return Err(Error::general("there is no data key"));
+    };
+    if rewrap || takes_theirs {
         let metadata = &mut tree.metadata;
+        let groups = std::mem::take(&mut metadata.key_groups);
+        metadata.key_groups = own_records(groups, &ours.tree.metadata.key_groups);
         metadata.shamir_threshold =
             data_key::wrap(key, &mut metadata.key_groups, metadata.shamir_threshold, keys)?;
+        if takes_theirs {
+            nonces = Nonces::default();
+        }
     }
     let mut cipher = Cipher::new(&*bytes_of(key)?, &*keys.machine.rng).with_nonces(&mut nonces);
     walk::encrypt_and_sign(&mut tree, &mut cipher, now)?;
-    Ok(MergedFile { bytes: store.emit_encrypted(&mut tree)?, conflicts })
+    Ok(MergedFile { bytes: store.emit_encrypted(&mut tree)?, conflicts, refused })
 }
 
 /// The metadata of the result, on that of the side whose data key it has; and whether the data key has
@@ -138,7 +154,9 @@ fn merge_metadata(
     theirs: &Side,
     side: &Side,
     conflicts: &mut Vec<Conflict>,
+    refused: &mut Vec<String>,
 ) -> (Metadata, bool) {
+    let wrapped_alike = ours.has_key_of(theirs);
     let [base, our, their] = [base, ours, theirs].map(|side| &side.tree.metadata);
     let mut metadata = side.tree.metadata.clone();
     metadata.rule = three_ways(
@@ -162,13 +180,74 @@ fn merge_metadata(
         "sops.shamir_threshold",
         conflicts,
     );
-    let groups = merge_groups(base, our, their, conflicts);
+    let groups = own_records(merge_groups(base, our, their, conflicts), &our.key_groups);
+    // Each record of a single group wraps the data key itself: it is taken as it stands.
+    let one = |groups: &[KeyGroup]| groups.len() == 1;
+    if wrapped_alike && one(&groups) && one(&our.key_groups) && one(&their.key_groups) {
+        if !same_keys(&groups, &metadata.key_groups) {
+            metadata.key_groups = groups;
+        }
+        return (metadata, false);
+    }
+    // With other groups, or fewer that are needed, somebody alone could open what took two before.
+    if metadata.shamir_threshold != our.shamir_threshold {
+        metadata.shamir_threshold = our.shamir_threshold;
+        conflict("sops.shamir_threshold", conflicts);
+    }
+    let groups = match groups.len() == our.key_groups.len() {
+        true => without_strangers(groups, &our.key_groups, refused),
+        false => {
+            conflict("sops.key_groups", conflicts);
+            our.key_groups.clone()
+        }
+    };
     let rewrap = !same_keys(&groups, &metadata.key_groups)
         || metadata.shamir_threshold != side.tree.metadata.shamir_threshold;
     if rewrap {
         metadata.key_groups = groups;
     }
     (metadata, rewrap)
+}
+
+/// Adds a conflict, if it is not there.
+fn conflict(what: &str, conflicts: &mut Vec<Conflict>) {
+    if !conflicts.iter().any(|it| it == what) {
+        conflicts.push(what.to_owned());
+    }
+}
+
+/// The same keys, with our records where we have them.
+fn own_records(mut groups: Vec<KeyGroup>, ours: &[KeyGroup]) -> Vec<KeyGroup> {
+    for (group, ours) in groups.iter_mut().zip(ours) {
+        for key in &mut group.0 {
+            if let Some(own) = ours.0.iter().find(|own| own.is_same_key(key)) {
+                key.clone_from(own);
+            }
+        }
+    }
+    groups
+}
+
+/// Without the keys that our group of the same number did not have; they are named in `refused`.
+fn without_strangers(
+    mut groups: Vec<KeyGroup>,
+    ours: &[KeyGroup],
+    refused: &mut Vec<String>,
+) -> Vec<KeyGroup> {
+    let before = refused.len();
+    for (group, ours) in groups.iter_mut().zip(ours) {
+        group.0.retain(|key| {
+            let known = ours.0.iter().any(|it| it.is_same_key(key));
+            if !known {
+                refused.push(key.shown());
+            }
+            known
+        });
+    }
+    match refused.len() > before && groups.iter().any(|group| group.0.is_empty()) {
+        true => ours.to_vec(),
+        false => groups,
+    }
 }
 
 /// Do two files say the same of themselves, beside when and by what they were written?

@@ -184,12 +184,98 @@ fn a_new_data_key_is_not_given_up_for_the_old_one() {
     let base = old.seal(&leaf(&[("a", "1"), ("b", "1")]));
     let rotated = new.seal(&leaf(&[("a", "1"), ("b", "1")]));
     let edited = old.seal(&leaf(&[("a", "1"), ("b", "2")]));
-    for (ours, theirs) in [(&rotated, &edited), (&edited, &rotated)] {
+    for (ours, theirs, new) in [(&rotated, &edited, true), (&edited, &rotated, false)] {
         let file = merged(&base, ours, theirs).unwrap();
         assert_eq!(names(&file.bytes), ["a"]);
         let tree = store().load_encrypted(&file.bytes).unwrap();
-        assert_eq!(data_key::recover(&tree.metadata, &keys()).unwrap().bytes(), [9; 32]);
+        // One that theirs brought is not encrypted with, either: it may be known to others.
+        let key = data_key::recover(&tree.metadata, &keys()).unwrap();
+        assert_eq!(key.bytes() == [9; 32], new);
         let expected = leaf(&[("a", "1"), ("b", "2")]);
         assert_eq!(decrypted(&store(), &file.bytes, &keys()), [expected]);
     }
+    assert_eq!(merged(&base, &base, &rotated).unwrap().bytes, rotated);
+}
+
+/// A file to which somebody without its key added a recipient, as far as that goes.
+fn with_stranger(bytes: &[u8], at: usize) -> Vec<u8> {
+    let mut tree = store().load_encrypted(bytes).unwrap();
+    let mut stranger = group(&["stranger"]).0.remove(0);
+    stranger.set_enc("AAAA".to_owned());
+    NOW.clone_into(stranger.created_at_mut().unwrap());
+    tree.metadata.key_groups[at].0.push(stranger);
+    store().emit_encrypted(&mut tree).unwrap()
+}
+
+/// Is the data key wrapped for the stranger? A small AWS's ciphertexts open with the key they name.
+fn opens_for_stranger(bytes: &[u8]) -> bool {
+    let mut metadata = store().load_encrypted(bytes).unwrap().metadata;
+    metadata.key_groups.truncate(1);
+    for group in &mut metadata.key_groups {
+        group.0.retain(|key| key.shown().ends_with("stranger"));
+    }
+    data_key::recover(&metadata, &keys()).is_ok()
+}
+
+#[test]
+fn nothing_is_wrapped_for_a_key_that_theirs_added_without_having_the_data_key() {
+    let mut sealer = Sealer::new(&["a", "b"]);
+    let base = sealer.seal(&leaf(&[("a", "1")]));
+    let theirs = with_stranger(&base, 0);
+    sealer.wrap(&["a", "b", "ours"]);
+    let ours = sealer.seal(&leaf(&[("a", "2")]));
+    for ours in [&base, &ours] {
+        let file = merged(&base, ours, &theirs).unwrap();
+        // The record is there as it came, and wraps nothing.
+        assert!(names(&file.bytes).contains(&"stranger".to_owned()));
+        assert!(!opens_for_stranger(&file.bytes));
+    }
+    // With another data key than theirs there is no record that could be taken.
+    let key = DataKey::from_bytes(strongroom_base::Secret::new(vec![9; 32])).unwrap();
+    let mut rotated = Sealer { keys: keys(), key, metadata: Metadata::default() };
+    rotated.wrap(&["a", "b"]);
+    let plain = leaf(&[("a", "1")]);
+    let known = rotated.seal(&plain);
+    for (ours, theirs) in [(&known, &theirs), (&ours, &with_stranger(&known, 0))] {
+        let file = merged(&base, ours, theirs).unwrap();
+        assert!(!names(&file.bytes).contains(&"stranger".to_owned()));
+        assert_eq!(file.refused.len(), 1);
+        assert!(file.refused[0].ends_with("stranger"), "{:?}", file.refused);
+    }
+}
+
+#[test]
+fn a_stranger_in_one_of_several_groups_gets_no_share() {
+    let keys = keys();
+    let mut sealer = Sealer::new(&["a"]);
+    let mut groups = vec![group(&["a"]), group(&["b"])];
+    sealer.metadata.shamir_threshold = data_key::wrap(&sealer.key, &mut groups, 2, &keys).unwrap();
+    sealer.metadata.key_groups = groups;
+    let base = sealer.seal(&leaf(&[("a", "1")]));
+    let ours = sealer.seal(&leaf(&[("a", "2")]));
+    let file = merged(&base, &ours, &with_stranger(&base, 1)).unwrap();
+    assert_eq!(names(&file.bytes), ["a", "b"]);
+    assert_eq!(file.refused.len(), 1);
+    assert_eq!(decrypted(&store(), &file.bytes, &keys), [leaf(&[("a", "2")])]);
+}
+
+#[test]
+fn groups_of_theirs_do_not_make_one_key_enough_where_two_were_needed() {
+    let keys = keys();
+    let mut sealer = Sealer::new(&["a"]);
+    let mut groups = vec![group(&["a"]), group(&["b"])];
+    sealer.metadata.shamir_threshold = data_key::wrap(&sealer.key, &mut groups, 2, &keys).unwrap();
+    sealer.metadata.key_groups = groups;
+    let base = sealer.seal(&leaf(&[("a", "1")]));
+    let ours = sealer.seal(&leaf(&[("a", "1"), ("new", "2")]));
+    // Anybody can make a data key, and wrap it for others.
+    let key = DataKey::from_bytes(strongroom_base::Secret::new(vec![9; 32])).unwrap();
+    let mut theirs = Sealer { keys, key, metadata: Metadata::default() };
+    theirs.wrap(&["a", "b"]);
+    let file = merged(&base, &ours, &theirs.seal(&leaf(&[("a", "1")]))).unwrap();
+    let metadata = store().load_encrypted(&file.bytes).unwrap().metadata;
+    assert_eq!((metadata.key_groups.len(), metadata.shamir_threshold), (2, 2));
+    assert!(file.conflicts.contains(&"sops.key_groups".to_owned()), "{:?}", file.conflicts);
+    let expected = leaf(&[("a", "1"), ("new", "2")]);
+    assert_eq!(decrypted(&store(), &file.bytes, &theirs.keys), [expected]);
 }

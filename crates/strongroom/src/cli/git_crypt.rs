@@ -83,8 +83,9 @@ turns the filters of this working copy on. Without -i and KEYFILE it tries
         "",
         "Encrypt the files of a working copy",
         "
-Takes the key from this working copy and turns its filters off; the files are there encrypted.
-What is not committed would be lost, so it is refused.",
+Takes the key from this working copy; the files are there encrypted. What is not committed would be
+lost, so it is refused. Until it is unlocked again, Git refuses to add a file that should be
+encrypted. Where something fails on the way, the key stays: lock it again.",
         lock,
     )
     .local()
@@ -347,8 +348,16 @@ fn content(cx: &mut Context<'_, '_>) -> Result<SecretBytes, Fail> {
 }
 
 fn clean(cx: &mut Context<'_, '_>) -> Outcome {
-    let key = setup::key(&repository()?).map_err(fail)?;
+    let repository = repository()?;
     let plain = content(cx)?;
+    if !setup::is_unlocked(&repository)
+        && setup::may_pass(&repository, cx.arg(0), plain.expose_secret())
+    {
+        // What a locked working copy has already.
+        cx.ui.raw(plain.expose_secret());
+        return Ok(());
+    }
+    let key = setup::key(&repository).map_err(fail)?;
     // One that was copied from a locked working copy is not encrypted once more.
     if crypt::is_encrypted(plain.expose_secret()) && key.decrypt(plain.expose_secret()).is_ok() {
         cx.ui.note(&format!("git-crypt: warning: {} is encrypted already", cx.arg(0)));

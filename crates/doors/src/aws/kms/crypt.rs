@@ -1,9 +1,9 @@
 //! `Encrypt`, `Decrypt`, `ReEncrypt`, data keys, random bytes.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use std::collections::BTreeSet;
+
 use strongroom_base::{Error, Json, JsonMap, Result};
-use strongroom_engines::transit::aws::key_of;
+use strongroom_engines::transit::aws::{CONTEXT_BYTES_MAX, key_of};
 
 use super::super::input::{Input, given, put, required, text_of};
 use super::super::{Planned, Scope};
@@ -39,6 +39,18 @@ fn common(input: &mut Input, body: &mut JsonMap, algorithms: &[&str]) -> Result<
     Ok(())
 }
 
+/// Conditions do not tell the case of names apart.
+fn differ_in_more_than_case(context: &JsonMap) -> Result<()> {
+    let names: BTreeSet<String> = context.keys().map(|name| name.to_ascii_lowercase()).collect();
+    if names.len() == context.len() {
+        return Ok(());
+    }
+    Err(Error::bad_request(
+        "two members of the encryption context have names that differ in nothing but their case",
+    )
+    .called("ValidationException"))
+}
+
 /// An encryption context, and what conditions of IAM documents see of it.
 fn context(
     input: &mut Input,
@@ -47,6 +59,14 @@ fn context(
     field: &str,
 ) -> Result<Vec<(String, Vec<String>)>> {
     let Some(context) = input.pairs(member)? else { return Ok(Vec::new()) };
+    let bytes = |(name, value): (&String, &Json)| {
+        name.len().saturating_add(value.as_str().unwrap_or_default().len())
+    };
+    if context.iter().map(bytes).fold(0, usize::saturating_add) > CONTEXT_BYTES_MAX {
+        let text = format!("the encryption context is longer than {CONTEXT_BYTES_MAX} bytes");
+        return Err(Error::bad_request(text).called("ValidationException"));
+    }
+    differ_in_more_than_case(&context)?;
     let names = context.keys().cloned().collect();
     let mut keys = vec![("kms:EncryptionContextKeys".to_owned(), names)];
     for (name, value) in &context {
@@ -107,7 +127,7 @@ pub fn encrypt(scope: &Scope, input: JsonMap) -> Result<Planned> {
 fn blob(input: &mut Input, body: &mut JsonMap) -> Result<Option<String>> {
     let blob = input.text_within("CiphertextBlob", 1, BLOB_CHARS_MAX)?;
     let blob = required(blob, "CiphertextBlob")?;
-    let id = STANDARD.decode(&blob).ok().and_then(|bytes| key_of(&bytes));
+    let id = key_of(&blob);
     put(body, "ciphertext", Some(blob));
     Ok(id)
 }
@@ -151,8 +171,9 @@ pub fn re_encrypt(scope: &Scope, input: JsonMap) -> Result<Planned> {
         return Err(is_unsupported());
     }
     blob(&mut input, &mut body)?;
+    // Each half is asked about with its own context, which the engine tells them.
     context(&mut input, "SourceEncryptionContext", &mut body, "source_context")?;
-    let keys = context(&mut input, "DestinationEncryptionContext", &mut body, "context")?;
+    context(&mut input, "DestinationEncryptionContext", &mut body, "context")?;
     common(
         &mut input,
         &mut body,
@@ -164,9 +185,7 @@ pub fn re_encrypt(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let asked = input.text_within("DestinationKeyId", 1, 2_048)?;
     let key = names::key(scope, &required(asked, "DestinationKeyId")?)?;
     let path = scope.transit("re-encrypt", &key.path);
-    let mut planned = Planned::new(path, body, re_encrypted).about(key.arn);
-    planned.keys.extend(keys);
-    Ok(planned)
+    Ok(Planned::new(path, body, re_encrypted).about(key.arn))
 }
 
 /// How long a data key is asked for.

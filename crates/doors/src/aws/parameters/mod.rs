@@ -13,7 +13,7 @@ mod tests;
 
 use strongroom_base::{Error, Json, JsonMap, Result};
 
-use super::input::{Input, put, required, tag_keys, tags};
+use super::input::{Input, put, required, tag_keys, tags, text_of};
 use super::{Operation, Planned, Scope, Shape};
 use names::Named;
 
@@ -145,8 +145,13 @@ fn get_parameters(scope: &Scope, input: JsonMap) -> Result<Planned> {
 
 fn delete_parameters(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let (parameters, about) = several(scope, &mut Input::new(input))?;
+    // Neither a version nor a secret of Secrets Manager can be removed as a parameter.
+    let whole = |p: &Json| p.get("selector").is_none() && p.get("reference").is_none();
+    let (parameters, others): (Vec<Json>, Vec<Json>) = parameters.into_iter().partition(whole);
     let mut body = JsonMap::new();
     put(&mut body, "parameters", Some(parameters));
+    let invalid: Vec<String> = others.iter().map(|other| text_of(other, "name")).collect();
+    put(&mut body, "invalid", (!invalid.is_empty()).then_some(invalid));
     Ok(Planned::new(scope.kv("delete-parameters", ""), body, answers::deleted).about(about))
 }
 

@@ -7,6 +7,7 @@ use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
 use super::limits::BATCH_MAX;
 use super::list::{Listing, Page};
 use super::target::{Found, Target};
+use super::value::ReadAs;
 use super::{filters, list, refusals, target, value};
 use crate::kv::Kv;
 use crate::kv::store::Secret;
@@ -32,8 +33,6 @@ fields! {
 
 ops! { BatchGet Json, Write, Needs; }
 
-/// What reading one secret of a batch is called, besides the batch itself.
-const ACTION: &str = "secretsmanager:GetSecretValue";
 const NOT_ALLOWED: &str = "You are not authorized to read this secret.";
 
 /// Each secret of a list by itself is refused or not, in the answer; filters need what a list needs.
@@ -102,7 +101,7 @@ impl Query<BatchGet> for Kv {
         }
         let (mut values, mut errors) = (Vec::new(), Vec::new());
         for (id, target) in named {
-            match one(cx, &target).await {
+            match one(cx, &target, &id).await {
                 Ok(value) => values.push(value),
                 Err(e) => errors.push(said(id, e)?),
             }
@@ -111,8 +110,9 @@ impl Query<BatchGet> for Kv {
     }
 }
 
-async fn one(cx: &ReadCx<'_>, target: &Target) -> Result<Json> {
-    let found = target.find_for(cx, value::RIGHTS, Some(ACTION)).await?;
+async fn one(cx: &ReadCx<'_>, target: &Target, id: &str) -> Result<Json> {
+    let read = ReadAs { id, selector: None };
+    let found = target.find_for(cx, value::RIGHTS, Some(&read)).await?;
     let found = found.ok_or_else(refusals::no_secret)?;
     if found.secret.head.deletion.is_some() {
         return Err(refusals::invalid_request(
@@ -138,8 +138,11 @@ async fn by_filters(cx: &ReadCx<'_>, op: BatchGet) -> Result<Reply<Json>> {
         let arn = op.arn.as_ref().map(|before| format!("{before}{}", entry.name));
         let secret = Secret { row: entry.row, head: entry.head };
         let found = Found { path: entry.path, arn, secret };
+        // The request names none: its ARN is all that it can be called by.
+        let id = found.shown();
+        let asked = ReadAs { id: &id, selector: None };
         let allowed = target::require(cx, &found.path, value::RIGHTS).and_then(|()| {
-            target::judge(cx, Some(ACTION), found.arn.as_deref(), Some(&found.secret.head))
+            target::judge(cx, Some(&asked), found.arn.as_deref(), Some(&found.secret.head))
         });
         let read = match allowed {
             Ok(()) => value::show(cx, &found, None, None).await,

@@ -9,6 +9,7 @@ use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{About, Need, ReadCx};
 use strongroom_kernel::policy::Capability;
 
+use super::value::ReadAs;
 use super::{ids, refusals};
 use crate::kv::secret::Head;
 use crate::kv::store::{self, Secret};
@@ -115,12 +116,12 @@ impl Target {
         self.find_for(cx, rights, None).await
     }
 
-    /// As [`Target::find_any`], for an action that is not the request's own.
+    /// As [`Target::find_any`], for a value that is read within another request.
     pub(super) async fn find_for(
         &self,
         cx: &ReadCx<'_>,
         rights: &[Right],
-        action: Option<&str>,
+        read: Option<&ReadAs<'_>>,
     ) -> Result<Option<Found>> {
         let (mut allowed, mut refused) = (false, None);
         for Reading { path, suffix, arn } in self.readings() {
@@ -131,14 +132,14 @@ impl Target {
             allowed = true;
             let Some(secret) = store::find_any(&cx.view(), &path).await? else { continue };
             if suffix.is_none_or(|suffix| suffix == ids::suffix(secret.head.id)) {
-                judge(cx, action, arn.as_deref(), Some(&secret.head))?;
+                judge(cx, read, arn.as_deref(), Some(&secret.head))?;
                 return Ok(Some(Found { path, arn, secret }));
             }
         }
         if let Some(refused) = refused.filter(|_| !allowed) {
             return Err(refused);
         }
-        judge(cx, action, self.arn.as_deref(), None)?;
+        judge(cx, read, self.arn.as_deref(), None)?;
         Ok(None)
     }
 
@@ -156,25 +157,33 @@ impl Target {
 /// the secret without its six characters; of one that is not there, only the caller's documents speak.
 pub(super) fn judge(
     cx: &ReadCx<'_>,
-    action: Option<&str>,
+    read: Option<&ReadAs<'_>>,
     arn: Option<&str>,
     head: Option<&Head>,
 ) -> Result<()> {
     let Some(access) = &cx.request.access else { return Ok(()) };
+    let action = read.map(|_| ReadAs::ACTION);
+    let keys = read.map(|read| read.keys(head));
+    let keys = keys.as_ref().map_or(&[][..], |keys| keys.as_slice());
     let Some(head) = head else {
-        return access.judge(&About { action, resource: arn, ..About::default() });
+        return access.judge(&About { action, resource: arn, keys, ..About::default() });
     };
     let arn = arn.map(|arn| format!("{arn}-{}", ids::suffix(head.id)));
     let tags: Vec<(String, String)> =
         head.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    let policy = head.of_aws.as_ref().map(|a| a.policy.as_str()).filter(|p| !p.is_empty());
     access.judge(&About {
         action,
         resource: arn.as_deref(),
-        policy,
+        policy: policy(head),
         tags: &tags,
+        keys,
         ..About::default()
     })
+}
+
+/// The policy attached to a secret.
+pub(super) fn policy(head: &Head) -> Option<&str> {
+    head.of_aws.as_ref().map(|a| a.policy.as_str()).filter(|policy| !policy.is_empty())
 }
 
 impl Found {

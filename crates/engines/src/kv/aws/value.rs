@@ -57,6 +57,40 @@ fn no_value(what: &str, which: &str) -> Error {
     ))
 }
 
+/// A value that another operation than GetSecretValue reads: the documents of the caller are asked as it
+/// would ask them.
+pub(super) struct ReadAs<'a> {
+    /// What the request calls the secret.
+    pub id: &'a str,
+    /// A version's label, or its id; the current one without.
+    pub selector: Option<&'a str>,
+}
+
+impl ReadAs<'_> {
+    /// What it is called in documents.
+    pub const ACTION: &'static str = "secretsmanager:GetSecretValue";
+
+    /// The id and the label that the selector means: a label where there is such.
+    pub fn which(&self, head: Option<&Head>) -> (Option<&str>, Option<&str>) {
+        let is_id = |text: &&str| {
+            head.is_some_and(|head| head.staged(text).is_none() && ids::find(head, text).is_some())
+        };
+        let id = self.selector.filter(is_id);
+        (id, self.selector.filter(|_| id.is_none()))
+    }
+
+    /// What conditions see of it.
+    pub fn keys(&self, head: Option<&Head>) -> [(&'static str, Vec<String>); 2] {
+        let version = match self.which(head) {
+            (Some(id), _) => ("secretsmanager:VersionId", vec![id.to_owned()]),
+            (None, stage) => {
+                ("secretsmanager:VersionStage", vec![stage.unwrap_or(AWS_CURRENT).to_owned()])
+            }
+        };
+        [("secretsmanager:SecretId", vec![self.id.to_owned()]), version]
+    }
+}
+
 /// A version's value with what AWS tells of the version. What is deleted or disabled at another door
 /// is not there.
 pub(super) async fn show(

@@ -143,7 +143,7 @@ fn add_to(about: &mut About, alias: &str) -> Result<()> {
 impl Command<CreateAlias> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, op: CreateAlias) -> Result<Reply<()>> {
         CREATE_ALIAS.check(cx, &op.alias)?;
-        judge_request(cx, None)?;
+        judge_request(cx, None, &[])?;
         let (name, _) = target(cx, op.target.as_deref()).await?;
         check_name(&op.alias)?;
         let edit = cx.edit();
@@ -161,13 +161,13 @@ impl Command<CreateAlias> for Transit {
 impl Command<UpdateAlias> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, op: UpdateAlias) -> Result<Reply<()>> {
         UPDATE_ALIAS.check(cx, &op.alias)?;
-        judge_request(cx, None)?;
+        judge_request(cx, None, &[])?;
         let (name, _) = target(cx, op.target.as_deref()).await?;
         check_name(&op.alias)?;
         let edit = cx.edit();
         let mut alias = edit.named::<Alias>(0, &op.alias).await?.ok_or_else(no_alias)?;
         CONFIGURE.check(cx, &alias.target)?;
-        judge(cx, &alias.target, None).await?;
+        judge(cx, &alias.target, None, &[]).await?;
         if alias.target == name {
             return Ok(Reply::none());
         }
@@ -191,11 +191,11 @@ async fn remove_from(cx: &WriteCx<'_>, name: &str, alias: &str) -> Result<Reply<
 impl Command<DeleteAlias> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteAlias) -> Result<Reply<()>> {
         DELETE_ALIAS.check(cx, &op.alias)?;
-        judge_request(cx, None)?;
+        judge_request(cx, None, &[])?;
         let edit = cx.edit();
         let alias = edit.named::<Alias>(0, &op.alias).await?.ok_or_else(no_alias)?;
         CONFIGURE.check(cx, &alias.target)?;
-        judge(cx, &alias.target, None).await?;
+        judge(cx, &alias.target, None, &[]).await?;
         edit.delete_named::<Alias>(0, &op.alias);
         remove_from(cx, &alias.target, &op.alias).await
     }

@@ -2,7 +2,10 @@
 
 use std::fmt::Write;
 
-use strongroom_base::{Error, Result, Rng, SecretBytes};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use strongroom_base::fields::{Field, FieldKind};
+use strongroom_base::{Error, Json, Result, Rng, SecretBytes};
 use strongroom_crypto::cipher::{CipherKey, TAG_BYTES};
 use strongroom_crypto::hmac::hkdf_sha256_bytes;
 
@@ -70,9 +73,32 @@ pub struct Blob<'b> {
     sealed: &'b [u8],
 }
 
-/// The id of the key that a blob names, as text; `None` where it is no blob.
-pub fn key_of(blob: &[u8]) -> Option<String> {
-    Blob::read(blob).map(|blob| blob.key.text())
+/// The id of the key that a ciphertext names, as text; `None` where it is no blob in base64.
+pub fn key_of(ciphertext: &str) -> Option<String> {
+    Blob::read(Ciphertext::of(ciphertext).bytes()?).map(|blob| blob.key.text())
+}
+
+/// A ciphertext of a request. The door reads the key's id out of the same text, for the documents of the
+/// caller and for the log: so it is read in one way only.
+pub struct Ciphertext(Option<Vec<u8>>);
+
+impl Ciphertext {
+    /// Of a text in base64 with its padding, and nothing else in it.
+    pub fn of(text: &str) -> Self {
+        Self(STANDARD.decode(text).ok())
+    }
+
+    /// Its bytes; `None` where it is not in base64.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        self.0.as_deref()
+    }
+}
+
+impl Field for Ciphertext {
+    const KIND: FieldKind = FieldKind::Text;
+    fn read(value: &Json) -> Result<Self, &'static str> {
+        value.as_str().map(Self::of).ok_or("a string")
+    }
 }
 
 impl<'b> Blob<'b> {
@@ -167,7 +193,7 @@ mod tests {
         let read = Blob::read(&blob).unwrap();
         assert_eq!((read.key.number, read.version, read.sealed.len()), (0, 0, TAG_BYTES + 1));
         blob[4] = 1;
-        assert!(key_of(&blob).unwrap().starts_with("mrk-"));
+        assert!(key_of(&STANDARD.encode(&blob)).unwrap().starts_with("mrk-"));
         blob[4] = 2;
         assert!(Blob::read(&blob).is_none());
         blob[4] = 0;

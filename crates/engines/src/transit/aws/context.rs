@@ -29,6 +29,14 @@ pub fn canonical(context: &Context) -> Result<Vec<u8>> {
     Ok(out)
 }
 
+/// What conditions of IAM documents see of it.
+pub fn keys_of(context: &Context) -> Vec<(String, Vec<String>)> {
+    let one = |(name, value): (&String, &String)| {
+        (format!("kms:EncryptionContext:{name}"), vec![value.clone()])
+    };
+    context.iter().map(one).collect()
+}
+
 fn put(out: &mut Vec<u8>, number: usize) -> Result<()> {
     let number = u32::try_from(number).map_err(Error::internal)?;
     out.extend_from_slice(&number.to_be_bytes());

@@ -14,10 +14,11 @@ use super::super::encoding::{Encoded, encode};
 use super::super::key::Key;
 use super::super::limits::{KMS_RANDOM_BYTES_MAX, PLAINTEXT_BYTES_MAX};
 use super::super::ring::Loaded;
-use super::blob::{Blob, hex, seal};
-use super::context::{Context, canonical};
+use super::blob::{Blob, Ciphertext, hex, seal};
+use super::context::{Context, canonical, keys_of};
 use super::find::{
-    self, DATA_KEY, DECRYPT, ENCRYPT, Found, REWRAP, Right, WRAPPED_KEY, find, find_any,
+    self, DATA_KEY, DECRYPT, ENCRYPT, Found, Keys, REWRAP, Right, WRAPPED_KEY, find, find_seen,
+    missing,
 };
 
 fields! {
@@ -41,7 +42,7 @@ fields! {
         /// The id of the ciphertext's own key, so that the audit log names it.
         own: Option<String>,
         /// The ciphertext, base64.
-        ciphertext: Option<Encoded>,
+        ciphertext: Option<Ciphertext>,
         /// What was authenticated with it.
         context: Context,
         /// Is only asked whether it would be done?
@@ -56,7 +57,7 @@ fields! {
         /// The old key's id, or an alias; the ciphertext's own where nothing is said.
         source_key: Option<String>,
         /// The ciphertext, base64.
-        ciphertext: Option<Encoded>,
+        ciphertext: Option<Ciphertext>,
         /// What was authenticated with it.
         source_context: Context,
         /// What is authenticated with it from now on.
@@ -209,11 +210,12 @@ async fn key_of(
     asked: Option<&str>,
     blob: Option<&Blob<'_>>,
     right: Right,
+    seen: &Keys,
 ) -> Result<Found> {
     let found = match (asked, blob) {
-        (Some(asked), _) => find(cx, asked, right).await?,
+        (Some(asked), _) => find_seen(cx, asked, right, seen).await?.ok_or_else(missing)?,
         // What tells whether there is such a key is told to nobody who might not know it.
-        (None, Some(blob)) => match find_any(cx, &blob.key.text(), right).await {
+        (None, Some(blob)) => match find_seen(cx, &blob.key.text(), right, seen).await {
             Ok(found) => found.ok_or_else(unreachable)?,
             Err(e) if e.kind == ErrorKind::PermissionDenied => {
                 return Err(Error { public: unreachable().public, ..e });
@@ -270,10 +272,10 @@ impl Query<Encrypt> for Transit {
 
 impl Query<Decrypt> for Transit {
     async fn query(&self, cx: &ReadCx<'_>, op: Decrypt) -> Result<Reply<Json>> {
-        let blob = op.ciphertext.as_ref().and_then(|blob| blob.bytes().ok());
+        let blob = op.ciphertext.as_ref().and_then(Ciphertext::bytes);
         let is_own = |blob: &Blob<'_>| op.own.as_ref().is_none_or(|own| *own == blob.key.text());
         let blob = blob.and_then(Blob::read).filter(is_own);
-        let found = key_of(cx, op.key.as_deref(), blob.as_ref(), DECRYPT).await?;
+        let found = key_of(cx, op.key.as_deref(), blob.as_ref(), DECRYPT, &[]).await?;
         let blob = blob.ok_or_else(unauthentic)?;
         let context = canonical(&op.context)?;
         found.ring.in_use()?;
@@ -298,22 +300,29 @@ async fn pair_of(
     op: &ReEncrypt,
     blob: Option<&Blob<'_>>,
 ) -> Result<(Found, Found)> {
+    let (before, after) = (keys_of(&op.source_context), keys_of(&op.context));
     if let Some(blob) = blob
-        && let Some(new) = may_rewrap(cx, &op.key, REWRAP.called(TO)).await?
+        && let Some(new) = may_rewrap(cx, &op.key, REWRAP.called(TO), &after).await?
         && let asked = op.source_key.as_ref().unwrap_or(&op.key)
-        && let Some(old) = may_rewrap(cx, asked, REWRAP.called(FROM)).await?
+        && let Some(old) = may_rewrap(cx, asked, REWRAP.called(FROM), &before).await?
         && blob.key == new.id()
         && old.id() == new.id()
     {
         return Ok((old, new));
     }
-    let old = key_of(cx, op.source_key.as_deref(), blob, DECRYPT.called(FROM)).await?;
-    Ok((old, find(cx, &op.key, ENCRYPT.called(TO)).await?))
+    let old = key_of(cx, op.source_key.as_deref(), blob, DECRYPT.called(FROM), &before).await?;
+    let new = find_seen(cx, &op.key, ENCRYPT.called(TO), &after).await?;
+    Ok((old, new.ok_or_else(missing)?))
 }
 
 /// The key that is called `asked`, if there is one and the caller may rewrap with it.
-async fn may_rewrap(cx: &ReadCx<'_>, asked: &str, right: Right) -> Result<Option<Found>> {
-    match find_any(cx, asked, right).await {
+async fn may_rewrap(
+    cx: &ReadCx<'_>,
+    asked: &str,
+    right: Right,
+    seen: &Keys,
+) -> Result<Option<Found>> {
+    match find_seen(cx, asked, right, seen).await {
         Err(e) if e.kind == ErrorKind::PermissionDenied => Ok(None),
         found => found,
     }
@@ -321,7 +330,7 @@ async fn may_rewrap(cx: &ReadCx<'_>, asked: &str, right: Right) -> Result<Option
 
 impl Query<ReEncrypt> for Transit {
     async fn query(&self, cx: &ReadCx<'_>, op: ReEncrypt) -> Result<Reply<Json>> {
-        let blob = op.ciphertext.as_ref().and_then(|blob| blob.bytes().ok());
+        let blob = op.ciphertext.as_ref().and_then(Ciphertext::bytes);
         let blob = blob.and_then(Blob::read);
         let (old, new) = pair_of(cx, &op, blob.as_ref()).await?;
         let blob = blob.ok_or_else(unauthentic)?;

@@ -139,21 +139,35 @@ fn arn_of(resource: &str, id: &str) -> Option<String> {
     Some(format!("{}:key/{id}", place.join(":")))
 }
 
+/// What conditions see of a request, besides what the door said of it.
+pub type Keys = [(String, Vec<String>)];
+
+/// As [`About::keys`] has them.
+fn lent(keys: &Keys) -> Vec<(&str, Vec<String>)> {
+    keys.iter().map(|(name, values)| (name.as_str(), values.clone())).collect()
+}
+
 /// Asks the IAM documents of the caller about the key of this name, where he has such.
-pub async fn judge(cx: &ReadCx<'_>, name: &str, action: Option<&str>) -> Result<()> {
+pub async fn judge(cx: &ReadCx<'_>, name: &str, action: Option<&str>, seen: &Keys) -> Result<()> {
     let Some(access) = &cx.request.access else { return Ok(()) };
     let view = cx.view();
     let about = about(&view, name).await?;
     let ring = Ring::find(&view, name).await?;
-    let arn = ring.and_then(|ring| arn_of(access.resource(), &ring.key.kms_id().text()));
+    let arn = ring.map(|ring| {
+        // Without its ARN nothing that is said of the very key would be asked.
+        let arn = arn_of(access.resource(), &ring.key.kms_id().text());
+        arn.ok_or_else(|| Error::denied().called("AccessDeniedException"))
+    });
+    let (arn, keys) = (arn.transpose()?, lent(seen));
     let (resource, tags) = (arn.as_deref(), about.tags.as_slice());
-    access.judge(&About { action, resource, tags, ..About::default() })
+    access.judge(&About { action, resource, tags, keys: &keys, ..About::default() })
 }
 
 /// Asks them about what the request itself names.
-pub fn judge_request(cx: &ReadCx<'_>, action: Option<&str>) -> Result<()> {
+pub fn judge_request(cx: &ReadCx<'_>, action: Option<&str>, seen: &Keys) -> Result<()> {
+    let keys = &lent(seen);
     match &cx.request.access {
-        Some(access) => access.judge(&About { action, ..About::default() }),
+        Some(access) => access.judge(&About { action, keys, ..About::default() }),
         None => Ok(()),
     }
 }
@@ -165,14 +179,24 @@ pub async fn find(cx: &ReadCx<'_>, asked: &str, right: Right) -> Result<Found> {
 
 /// The same; `None` where the caller has the right and there is no such key.
 pub async fn find_any(cx: &ReadCx<'_>, asked: &str, right: Right) -> Result<Option<Found>> {
+    find_seen(cx, asked, right, &[]).await
+}
+
+/// The same, for a right that conditions see more of.
+pub async fn find_seen(
+    cx: &ReadCx<'_>,
+    asked: &str,
+    right: Right,
+    seen: &Keys,
+) -> Result<Option<Found>> {
     let view = cx.view();
     let name = name_of(&view, asked).await?;
     right.check(cx, name.as_deref().unwrap_or(asked))?;
     let Some(name) = name else {
-        judge_request(cx, right.action)?;
+        judge_request(cx, right.action, seen)?;
         return Ok(None);
     };
-    judge(cx, &name, right.action).await?;
+    judge(cx, &name, right.action, seen).await?;
     let ring = Ring::find(&view, &name).await?.filter(|ring| ring.key.is_kms(cx.now()));
     Ok(ring.map(|ring| Found { name, ring }))
 }

@@ -33,6 +33,7 @@ use strongroom_kernel::plug::EngineSpec;
 
 use super::Transit;
 
+pub use super::limits::CONTEXT_BYTES_MAX;
 pub use blob::key_of;
 pub(super) use deletion::delete_due;
 pub(super) use stored::identify_all;

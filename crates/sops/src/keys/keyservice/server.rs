@@ -5,9 +5,10 @@
 //! done.
 
 use std::convert::Infallible;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response};
@@ -15,12 +16,12 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prost::Message;
 use strongroom_base::Secret;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::super::{Failure, Machine};
@@ -30,6 +31,12 @@ use crate::metadata::KeyEntry;
 
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 64;
+/// How long a connection may be open before its first request.
+const SILENT_MAX: Duration = Duration::from_secs(30);
+/// How often it is asked whether a client is still there, and how long for its answer.
+const ALIVE: Duration = Duration::from_secs(30);
+/// How long nothing is accepted after that failed: there may be no room for more open files.
+const PAUSE: Duration = Duration::from_millis(200);
 /// Requests of one connection at a time.
 const STREAMS_MAX: u32 = 16;
 
@@ -56,6 +63,20 @@ impl Drop for Listener {
 }
 
 impl Listener {
+    /// Who else than its owner can connect, in words; nothing for nobody.
+    pub fn others(&self) -> Option<&'static str> {
+        match &self.socket {
+            Socket::Unix(..) => None,
+            Socket::Tcp(bound) => {
+                let here = bound.local_addr().is_ok_and(|address| address.ip().is_loopback());
+                Some(match here {
+                    true => "every user of this machine",
+                    false => "whoever reaches this machine over the network, without encryption,",
+                })
+            }
+        }
+    }
+
     /// Listens at `address`: a host and port for `tcp`, a path for `unix`. A socket's file is for its
     /// owner only.
     pub fn bind(network: &str, address: &str, machine: &Machine) -> Result<Self, Failure> {
@@ -69,19 +90,35 @@ impl Listener {
                 Ok(Self { socket: Socket::Tcp(bound), shown: format!("{network}://{shown}") })
             }
             "unix" => {
-                let bound = UnixListener::bind(address).map_err(failed)?;
                 let path = PathBuf::from(address);
-                let made = Self {
-                    socket: Socket::Unix(bound, path.clone()),
-                    shown: format!("unix://{address}"),
-                };
-                let owner_only = std::fs::Permissions::from_mode(0o600);
-                std::fs::set_permissions(path, owner_only).map_err(failed)?;
-                Ok(made)
+                let bound = bind_for_owner(&path, machine).map_err(failed)?;
+                let shown = format!("unix://{address}");
+                Ok(Self { socket: Socket::Unix(bound, path), shown })
             }
             other => Err(Failure::new(format!("listen {other}: unknown network {other}"))),
         }
     }
+}
+
+/// A socket that nobody but its owner ever could connect to: it is made in a folder of the owner's, and
+/// gets its name when its mode is right.
+fn bind_for_owner(path: &Path, machine: &Machine) -> std::io::Result<UnixListener> {
+    let random = u32::from_ne_bytes(machine.rng.array());
+    let folder = path.with_file_name(format!(".{random:08x}"));
+    std::fs::DirBuilder::new().mode(0o700).create(&folder)?;
+    let hidden = folder.join("s");
+    let bound = UnixListener::bind(&hidden).and_then(|bound| {
+        std::fs::set_permissions(&hidden, std::fs::Permissions::from_mode(0o600))?;
+        // A link, for a name that is taken stays another's.
+        std::fs::hard_link(&hidden, path)?;
+        Ok(bound)
+    });
+    let _ = std::fs::remove_file(&hidden);
+    let _ = std::fs::remove_dir(&folder);
+    bound.map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => std::io::ErrorKind::AddrInUse.into(),
+        _ => error,
+    })
 }
 
 /// The service.
@@ -111,16 +148,22 @@ async fn accept(server: Arc<Server>, listener: &Listener) {
         // A connection that broke before it was taken is its client's affair.
         match &listener.socket {
             Socket::Tcp(socket) => {
-                let Ok((stream, _)) = socket.accept().await else { continue };
+                let Ok((stream, _)) = socket.accept().await else {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                };
                 tokio::spawn(async move {
-                    connection(server, stream).await;
+                    connection(server, stream, SILENT_MAX).await;
                     drop(place);
                 });
             }
             Socket::Unix(socket, _) => {
-                let Ok((stream, _)) = socket.accept().await else { continue };
+                let Ok((stream, _)) = socket.accept().await else {
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                };
                 tokio::spawn(async move {
-                    connection(server, stream).await;
+                    connection(server, stream, SILENT_MAX).await;
                     drop(place);
                 });
             }
@@ -128,18 +171,30 @@ async fn accept(server: Arc<Server>, listener: &Listener) {
     }
 }
 
-async fn connection<S>(server: Arc<Server>, stream: S)
+async fn connection<S>(server: Arc<Server>, stream: S, silent_max: Duration)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
+    let asked = Arc::new(Notify::new());
+    let first = asked.clone();
     let service = service_fn(move |request| {
         let server = server.clone();
+        asked.notify_one();
         async move { Ok::<_, Infallible>(answer(server, request).await) }
     });
     let mut http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    let http = http.max_concurrent_streams(STREAMS_MAX);
-    // A client that goes away is no event.
-    let _ = http.serve_connection(TokioIo::new(stream), service).await;
+    let http = http.max_concurrent_streams(STREAMS_MAX).timer(TokioTimer::new());
+    let http = http.keep_alive_interval(ALIVE).keep_alive_timeout(ALIVE);
+    let silence = async {
+        if tokio::time::timeout(silent_max, first.notified()).await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
+    // A client that goes away is no event, and one that says nothing keeps others out.
+    tokio::select! {
+        _ = http.serve_connection(TokioIo::new(stream), service) => {}
+        () = silence => {}
+    }
 }
 
 async fn answer(server: Arc<Server>, request: http::Request<Incoming>) -> Response<Body> {
@@ -266,5 +321,37 @@ fn named(kind: &Kind) -> String {
         Kind::Vault(_) => format!("Hashicorp Vault key with URI {shown}"),
         Kind::HcKms(_) => format!("HuaweiCloud KMS key with ID {shown}"),
         Kind::Age(_) => format!("age key with recipient {shown}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::super::super::testing::machine;
+    use super::*;
+
+    #[test]
+    fn a_connection_that_says_nothing_ends() {
+        let machine = machine(&[]).build();
+        let server = Server { machine: machine.clone(), prompt: false, asking: Mutex::new(()) };
+        let (mut client, stream) = tokio::io::duplex(4_096);
+        machine.wait(async {
+            connection(Arc::new(server), stream, Duration::from_millis(1)).await;
+            let mut rest = Vec::new();
+            // What was said to it, and an end.
+            client.read_to_end(&mut rest).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn it_is_known_who_else_can_connect() {
+        let machine = machine(&[]).build();
+        for (address, expected) in
+            [("127.0.0.1:0", "every user of this machine"), ("0.0.0.0:0", "over the network")]
+        {
+            let listener = Listener::bind("tcp", address, &machine).unwrap();
+            assert!(listener.others().unwrap().contains(expected), "{address}");
+        }
     }
 }

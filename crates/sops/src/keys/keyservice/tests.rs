@@ -126,7 +126,11 @@ fn a_socket_is_for_its_owner_and_is_not_taken_from_another() {
     let path = socket.display().to_string();
     let first = Listener::bind("unix", &path, &machine).unwrap();
     assert_eq!(std::fs::metadata(&socket).unwrap().permissions().mode() & 0o777, 0o600);
-    assert!(Listener::bind("unix", &path, &machine).is_err());
+    let again = Listener::bind("unix", &path, &machine).map(drop).unwrap_err();
+    assert!(again.0.to_lowercase().contains("in use"), "{again}");
+    assert_eq!(first.others(), None);
+    // It was made where nobody else comes, and that place is gone.
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     assert!(socket.exists(), "the first one's socket stays");
     drop(first);
     assert!(Listener::bind("udp", "127.0.0.1:0", &machine).is_err());

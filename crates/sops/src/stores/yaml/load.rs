@@ -228,15 +228,28 @@ fn is_merge(key: &Node) -> bool {
     plain && matches!(key.tag.as_deref(), None | Some("!" | "!!merge"))
 }
 
+/// A mapping, an alias of one, or a list of them; no list by an alias. An alias is followed once: what it
+/// refers to is none itself.
 fn can_be_merged(value: &Node) -> bool {
     match &value.content {
-        Content::Scalar(..) => false,
-        Content::Mapping(..) => true,
-        Content::Sequence(items, _) => items.iter().all(|item| match &item.content {
-            Content::Sequence(..) => false,
-            _ => can_be_merged(item),
-        }),
-        Content::Alias(inner) | Content::Anchored(inner) => can_be_merged(inner),
+        Content::Anchored(inner) => is_mapping_or_list(inner),
+        _ => is_mapping_or_list(value),
+    }
+}
+
+fn is_mapping_or_list(value: &Node) -> bool {
+    match &value.content {
+        Content::Sequence(items, _) => items.iter().all(is_mapping),
+        _ => is_mapping(value),
+    }
+}
+
+fn is_mapping(node: &Node) -> bool {
+    match &node.content {
+        Content::Alias(inner) | Content::Anchored(inner) => {
+            matches!(inner.content, Content::Mapping(..))
+        }
+        content => matches!(content, Content::Mapping(..)),
     }
 }
 

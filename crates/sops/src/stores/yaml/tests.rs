@@ -170,6 +170,47 @@ fn what_is_refused() {
     assert_eq!(read("1: a\nnull: b\n"), "{(int)=1; (<nil>)=null}");
 }
 
+/// Each list holds the one before: a chain that no bracket shows.
+#[test]
+fn aliases_of_aliases_are_not_deeper_than_brackets() {
+    let chain = |links: usize| {
+        let mut text = String::from("a0: &a0 [x]\n");
+        for link in 1..=links {
+            text.push_str(&format!("a{link}: &a{link} [*a{}]\n", link - 1));
+        }
+        text
+    };
+    assert!(load(chain(50).as_bytes()).is_ok());
+    let error = load(chain(300).as_bytes()).unwrap_err();
+    assert!(error.text.contains("exceeded max depth"), "{}", error.text);
+    // So long that to drop it would take more than the stack, if it were built.
+    assert!(load(chain(200_000).as_bytes()).is_err());
+}
+
+#[test]
+fn what_is_merged_is_a_mapping_or_a_list_of_them() {
+    for (value, good) in [
+        ("{x: 1}", true),
+        ("*m", true),
+        ("[{x: 1}, *m, &n {y: 1}]", true),
+        ("&s [*m]", true),
+        ("*l", false),
+        ("[[*m]]", false),
+        ("[*l]", false),
+        ("1", false),
+    ] {
+        let text = format!("m: &m {{a: 1}}\nl: &l [*m]\nk:\n  <<: {value}\n");
+        assert_eq!(load(text.as_bytes()).is_ok(), good, "{value}");
+    }
+    // Twice as much with each link, if they were followed: this ends.
+    let mut text = String::from("k: {<<: [&a0 [{x: 1}, {x: 1}]");
+    for link in 1..60 {
+        text.push_str(&format!(", &a{link} [*a{0}, *a{0}]", link - 1));
+    }
+    text.push_str("]}\n");
+    assert!(load(text.as_bytes()).is_err());
+}
+
 #[test]
 fn depth_and_aliases_have_bounds() {
     let deep = |levels: usize| format!("a: {}{}\n", "[".repeat(levels), "]".repeat(levels));

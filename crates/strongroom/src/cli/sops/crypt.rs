@@ -239,7 +239,7 @@ pub fn decrypt(run: &mut Run<'_, '_>) -> Outcome {
     let target = run.target()?;
     let steps = extract_steps(run.own.text("extract"))?;
     let output = run.decrypted(&target, &steps)?;
-    run.deliver(target.file.as_deref(), &output)
+    run.deliver_plain(target.file.as_deref(), &output)
 }
 
 /// `encrypt`

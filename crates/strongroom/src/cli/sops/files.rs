@@ -10,6 +10,7 @@ use strongroom_server::real::RealRng;
 use strongroom_sops::{Error, Exit, Result};
 use zeroize::Zeroizing;
 
+use super::private::Passing;
 use super::{Outcome, Run};
 use crate::cli::command::io_reason;
 
@@ -55,6 +56,11 @@ pub fn all_of(stream: impl Read, expected: u64) -> std::io::Result<Zeroizing<Vec
 /// Replaces a file: a new one is written beside it and takes its name. Mode and owner stay. What is no
 /// file of its own (a pipe, a terminal) is written to.
 pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    replace_as(path, bytes, 0o666)
+}
+
+/// The same; a new file gets this mode, less the umask.
+fn replace_as(path: &Path, bytes: &[u8], new_mode: u32) -> std::io::Result<()> {
     let target = match fs::canonicalize(path) {
         Ok(target) => target,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => path.to_owned(),
@@ -64,7 +70,7 @@ pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if there.as_ref().is_some_and(|there| !there.is_file()) {
         return File::options().write(true).open(&target)?.write_all(bytes);
     }
-    match beside(&target, bytes, there.as_ref()) {
+    match beside(&target, bytes, there.as_ref(), new_mode) {
         // Where nothing may be made beside it, there is only the file itself.
         Err(error) if there.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied => {
             let mut file = File::options().write(true).truncate(true).open(&target)?;
@@ -75,25 +81,27 @@ pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     }
 }
 
-fn beside(target: &Path, bytes: &[u8], there: Option<&fs::Metadata>) -> std::io::Result<()> {
+fn beside(
+    target: &Path,
+    bytes: &[u8],
+    there: Option<&fs::Metadata>,
+    new_mode: u32,
+) -> std::io::Result<()> {
     let folder = target.parent().unwrap_or(Path::new("/"));
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     let random = u64::from_ne_bytes((&RealRng as &dyn Rng).array());
     let new = folder.join(format!(".{name}.{random:016x}"));
-    let written = write_new(&new, bytes, there).and_then(|()| fs::rename(&new, target));
-    if written.is_err() {
-        // It may not have been made at all.
-        drop(fs::remove_file(&new));
-    }
-    written
-}
-
-fn write_new(new: &Path, bytes: &[u8], there: Option<&fs::Metadata>) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     // A file that is there says who may read it; nobody else may, not for a moment.
-    options.mode(if there.is_some() { 0o600 } else { 0o666 });
-    let mut file = options.open(new)?;
+    options.mode(if there.is_some() { 0o600 } else { new_mode });
+    // It may hold what is decrypted: no signal leaves it behind.
+    let (passing, file) = Passing::make(&new, || options.open(&new))?;
+    fill(file, bytes, there)?;
+    passing.rename(target)
+}
+
+fn fill(mut file: File, bytes: &[u8], there: Option<&fs::Metadata>) -> std::io::Result<()> {
     if let Some(there) = there {
         let ours = file.metadata()?;
         if (ours.uid(), ours.gid()) != (there.uid(), there.gid()) {
@@ -135,6 +143,15 @@ impl Run<'_, '_> {
 
     /// Writes what came out: in place, to the file that was named, or to the standard output.
     pub(super) fn deliver(&mut self, path: Option<&Path>, bytes: &[u8]) -> Outcome {
+        self.deliver_as(path, bytes, 0o666)
+    }
+
+    /// The same with what is decrypted: a new file is for its owner only.
+    pub(super) fn deliver_plain(&mut self, path: Option<&Path>, bytes: &[u8]) -> Outcome {
+        self.deliver_as(path, bytes, 0o600)
+    }
+
+    fn deliver_as(&mut self, path: Option<&Path>, bytes: &[u8], new_mode: u32) -> Outcome {
         if let Some(path) = path.filter(|_| self.own.is("in-place")) {
             return self.write_in_place(path, bytes);
         }
@@ -142,7 +159,7 @@ impl Run<'_, '_> {
         if output.is_empty() {
             return self.write_out(bytes);
         }
-        replace(Path::new(&output), bytes).map_err(|error| {
+        replace_as(Path::new(&output), bytes, new_mode).map_err(|error| {
             let reason = io_reason(&error);
             let text = format!("Could not open output file for writing: open {output}: {reason}");
             Error::new(Exit::Write, text).into()
@@ -168,6 +185,10 @@ mod tests {
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         replace(&folder.path().join("fresh"), b"x").unwrap();
+        let plain = folder.path().join("plain");
+        replace_as(&plain, b"x", 0o600).unwrap();
+        assert_eq!(fs::metadata(&plain).unwrap().mode() & 0o7777, 0o600);
+        assert_eq!(fs::read(&plain).unwrap(), b"x");
         assert!(replace(&folder.path().join("no/folder"), b"x").is_err());
         replace(Path::new("/dev/null"), b"x").unwrap();
     }

@@ -16,7 +16,7 @@ use super::{End, Outcome, Run, fail, files};
 /// The name of the merge and textconv drivers.
 const DRIVER: &str = "sops";
 
-/// `merge-driver BASE OURS THEIRS PATH`, as Git calls it with `%O %A %B %P`.
+/// `merge-driver BASE OURS THEIRS PATH`, as Git calls it with `-- %O %A %B %P`.
 pub fn merge_driver(run: &mut Run<'_, '_>) -> Outcome {
     let [base, ours, theirs, path] = run.args.as_slice() else {
         return Err(fail(
@@ -24,6 +24,7 @@ pub fn merge_driver(run: &mut Run<'_, '_>) -> Outcome {
             "Error: merge-driver takes BASE OURS THEIRS PATH (%O %A %B %P)",
         ));
     };
+    run.unattended = true;
     let names = [base, ours, theirs].map(PathBuf::from);
     let path = path.clone();
     let store = run.input_store(&files::absolute(&path)?)?;
@@ -44,8 +45,14 @@ pub fn merge_driver(run: &mut Run<'_, '_>) -> Outcome {
             format!("{}: {}", names[1].display(), crate::cli::command::io_reason(&error)),
         )
     })?;
-    if merged.conflicts.is_empty() {
+    if merged.conflicts.is_empty() && merged.refused.is_empty() {
         return Ok(());
+    }
+    for key in &merged.refused {
+        run.tell(&format!(
+            "CONFLICT (sops): {path}: theirs adds the key {key}, which ours did not have: it is not \
+             taken. If it may open the file, say so in .sops.yaml, and sops updatekeys."
+        ));
     }
     for key in &merged.conflicts {
         run.tell(&format!("CONFLICT (sops): {path}: both changed {key}; ours stands"));
@@ -62,6 +69,7 @@ pub fn textconv(run: &mut Run<'_, '_>) -> Outcome {
     let Some(name) = run.args.first().cloned() else {
         return Err(fail(Exit::NoFile, "Error: no file specified"));
     };
+    run.unattended = true;
     let file = files::absolute(&name)?;
     let target = run.target()?;
     match run.decrypted(&target, &[]) {
@@ -83,8 +91,8 @@ pub fn install_git(run: &mut Run<'_, '_>) -> Outcome {
     let scope = if run.own.is("global") { "--global" } else { "--local" };
     for (name, value) in [
         (format!("merge.{DRIVER}.name"), "merges by key, and signs anew".to_owned()),
-        (format!("merge.{DRIVER}.driver"), format!("{program} merge-driver %O %A %B %P")),
-        (format!("diff.{DRIVER}.textconv"), format!("{program} textconv")),
+        (format!("merge.{DRIVER}.driver"), format!("{program} merge-driver -- %O %A %B %P")),
+        (format!("diff.{DRIVER}.textconv"), format!("{program} textconv --")),
     ] {
         repository.git(&["config", scope, &name, &value]).map_err(failed)?;
     }
@@ -172,7 +180,14 @@ pub fn status(run: &mut Run<'_, '_>) -> Outcome {
         for key in keys_of(&found.tree) {
             text.push_str(&format!("    {}\n", key.shown()));
         }
-        let left = tenure(&repository, found)?.left();
+        let tenure = tenure(&repository, found)?;
+        for who in tenure.unknown() {
+            text.push_str(&format!(
+                "  ? {who} could open an older version; whether the data key is another since is \
+                 unknown\n"
+            ));
+        }
+        let left = tenure.left();
         stale += usize::from(!left.is_empty());
         for who in left {
             text.push_str(&format!("  ! {who} left, and the data key is still theirs\n"));

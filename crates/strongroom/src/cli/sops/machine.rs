@@ -28,8 +28,17 @@ impl Person for OnTerminal {
 
 /// The machine of this command line.
 pub fn machine(world: &World<'_>) -> std::io::Result<Arc<Machine>> {
+    made(world).map(Arc::new)
+}
+
+/// The same for a command that Git calls by itself.
+pub fn unattended(world: &World<'_>) -> std::io::Result<Arc<Machine>> {
+    made(world).map(|machine| Arc::new(machine.unattended()))
+}
+
+fn made(world: &World<'_>) -> std::io::Result<Machine> {
     let person = Arc::new(OnTerminal(world.terminal.clone()));
     let network = Arc::new(Network::through_proxies());
     let clock = Arc::new(RealClock::new());
-    Machine::new(world.env, clock, Arc::new(RealRng), network, person).map(Arc::new)
+    Machine::new(world.env, clock, Arc::new(RealRng), network, person)
 }

@@ -78,6 +78,8 @@ pub struct Run<'m, 'w> {
     /// The flags of the command; with the old spellings they are the same.
     own: Options,
     args: Vec<String>,
+    /// Does Git call the command by itself, on files that nobody named?
+    unattended: bool,
     /// Was it said already that a file is not read?
     config_warned: bool,
 }
@@ -165,7 +167,8 @@ fn dispatch(words: &[String], world: &mut World<'_>) -> Outcome {
     }
     let Some((entry, rest)) = table::find(&rest) else {
         let own = global.clone();
-        let mut run = Run { world, global, own, args: rest, config_warned: false };
+        let mut run =
+            Run { world, global, own, args: rest, unattended: false, config_warned: false };
         return old::run(&mut run);
     };
     let rest = options::in_front(entry.flags, rest);
@@ -173,7 +176,7 @@ fn dispatch(words: &[String], world: &mut World<'_>) -> Outcome {
         Ok(parsed) => parsed,
         Err(stop) => return stopped(stop, Some(entry.name), world),
     };
-    let mut run = Run { world, global, own, args, config_warned: false };
+    let mut run = Run { world, global, own, args, unattended: false, config_warned: false };
     (entry.run)(&mut run)
 }
 

@@ -44,12 +44,13 @@ pub fn run(run: &mut Run<'_, '_>) -> Outcome {
         return super::edit::edit_target(run, &target, rule);
     }
     let output = if rotate {
-        run.rotated(&target)?.into()
+        run.rotated(&target)?
     } else if decrypt {
         let steps = extract_steps(run.own.text("extract"))?;
-        run.decrypted(&target, &steps)?
+        let output = run.decrypted(&target, &steps)?;
+        return run.deliver_plain(target.file.as_deref(), &output);
     } else {
-        run.encrypted(&target, rule)?.into()
+        run.encrypted(&target, rule)?
     };
     run.deliver(target.file.as_deref(), &output)
 }

@@ -14,6 +14,12 @@ pub fn keyservice(run: &mut Run<'_, '_>) -> Outcome {
     let listener = Listener::bind(&network, &address, &machine);
     let listener = listener.map_err(|failure| failed(failure.0))?;
     run.tell(&format!("Listening on {}", listener.shown));
+    if let Some(others) = listener.others() {
+        run.warn(&format!(
+            "{others} can use these keys by {}: a unix socket is for you only (--network unix)",
+            listener.shown
+        ));
+    }
     let stop = async {
         use tokio::signal::unix::{SignalKind, signal};
         let terminate = signal(SignalKind::terminate());

@@ -96,7 +96,10 @@ impl Run<'_, '_> {
             return Err(Error::general(text));
         }
         let order = Order::parse(self.own.text("decryption-order"))?;
-        let machine = machine::machine(self.world);
+        let machine = match self.unattended {
+            true => machine::unattended(self.world),
+            false => machine::machine(self.world),
+        };
         let machine = machine.map_err(|error| Error::general(error.to_string()))?;
         let local = self.own.is_not_off("enable-local-keyservice");
         let uris = self.own.list("keyservice").to_vec();

@@ -277,6 +277,66 @@ fn where_nothing_can_be_encrypted_nothing_is_committed() {
 }
 
 #[test]
+fn a_locked_copy_commits_nothing_plain() {
+    let desk = Desk::new();
+    let copy = set_up(&desk);
+    let spare = desk.path("spare");
+    copy.crypt_ok(&["export-key", spare.to_str().unwrap()]);
+    copy.crypt_ok(&["lock"]);
+    copy.write("secret/new", b"must not be seen\n");
+    let added = copy.git_output(&["add", "--all"]);
+    assert!(!added.status.success(), "{}", text(&added.stderr));
+    assert!(copy.git(&["ls-files", "secret/new"]).is_empty());
+    std::fs::remove_file(copy.folder.join("secret/new")).unwrap();
+    // What is there already goes on: touched, added again, checked out again.
+    let blob = copy.read("secret/password");
+    copy.write("secret/password", &blob);
+    assert!(copy.is_clean());
+    copy.git(&["add", "--renormalize", "."]);
+    assert!(copy.is_clean());
+    std::fs::remove_file(copy.folder.join("secret/password")).unwrap();
+    copy.git(&["checkout", "--", "secret/password"]);
+    assert_eq!(copy.read("secret/password"), blob);
+    copy.write("open", b"changed\n");
+    copy.commit("others go on");
+    copy.crypt_ok(&["unlock", spare.to_str().unwrap()]);
+    assert_eq!(copy.read("secret/password"), b"correct horse\n");
+    assert!(copy.is_clean());
+    // A key that is not the files' leaves it locked as it was.
+    copy.crypt_ok(&["lock"]);
+    let other = Copy::new(&desk, "other");
+    other.crypt_ok(&["init"]);
+    let wrong = desk.path("wrong");
+    other.crypt_ok(&["export-key", wrong.to_str().unwrap()]);
+    assert_eq!(copy.crypt(&["unlock", wrong.to_str().unwrap()]).0, 1);
+    assert_eq!(copy.read("secret/password"), blob);
+    copy.write("secret/new", b"must not be seen\n");
+    assert!(!copy.git_output(&["add", "secret/new"]).status.success());
+}
+
+#[test]
+fn a_lock_that_failed_leaves_the_key_and_is_done_again() {
+    let desk = Desk::new();
+    let copy = set_up(&desk);
+    let key = copy.folder.join(".git/strongroom-git-crypt/key");
+    // Git cannot check anything out.
+    let busy = copy.folder.join(".git/index.lock");
+    std::fs::write(&busy, "").unwrap();
+    assert_eq!(copy.crypt(&["lock"]).0, 1);
+    assert!(key.exists());
+    std::fs::remove_file(&busy).unwrap();
+    // As if it had come half way.
+    let blob = copy.git(&["cat-file", "blob", "HEAD:secret/password"]);
+    copy.write("secret/password", &blob);
+    assert!(copy.crypt_ok(&["lock"]).contains("4 encrypted files"));
+    assert!(!key.exists());
+    for name in ["secret/password", "secret/empty", "secret/large"] {
+        assert!(copy.read(name).starts_with(MAGIC), "{name}");
+    }
+    assert!(copy.is_clean());
+}
+
+#[test]
 fn the_program_s_path_may_have_spaces() {
     let desk = Desk::new();
     let folder = desk.path("a folder with 'quotes'");

@@ -149,10 +149,88 @@ fn whoever_left_is_told_until_the_data_key_is_new() {
     );
     team.copy.commit("a new data key");
     let said = team.sops_ok(&["status"]);
-    assert!(!said.contains(&leaver), "{said}");
+    // Nothing that is seen tells it from a change of everything, so it is not called clean.
+    assert!(!said.contains(&format!("! {leaver}")), "{said}");
+    assert!(said.contains(&format!("  ? {leaver} could open an older version")), "{said}");
     assert!(team.plain().contains("password: one"));
     // Nobody is locked out, and nobody unknown is looked for in vain without a word.
     let (code, said) = team.sops(&["rotate-leaver", &team.mine]);
     assert!(code != 0 && said.contains("nobody else could open it"), "{said}");
     assert!(team.sops_ok(&["rotate-leaver", &leaver]).contains("No file has or had that key"));
+}
+
+#[test]
+fn a_vault_that_only_a_file_names_is_not_asked_by_what_git_calls() {
+    let team = Team::new();
+    let theirs = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    theirs.set_nonblocking(true).unwrap();
+    let address = theirs.local_addr().unwrap();
+    let file = String::from_utf8(team.copy.read(FILE)).unwrap();
+    let begin = file.find("    age:\n").unwrap();
+    let end = begin + file[begin..].find("    lastmodified:").unwrap();
+    let record = format!(
+        "    hc_vault:\n        - vault_address: http://{address}\n          engine_path: transit\n          \
+         key_name: k\n          created_at: \"2026-11-26T12:00:00Z\"\n          enc: vault:v1:AAAA\n"
+    );
+    let file = format!("{}{record}{}", &file[..begin], &file[end..]);
+    team.copy.write(FILE, file.as_bytes());
+    let mut ours = team.copy.command(env!("CARGO_BIN_EXE_strongroom"));
+    ours.env("VAULT_ADDR", "https://127.0.0.1:1").env("VAULT_TOKEN", "of-the-user");
+    // Without the rule, it would be asked, and not answer.
+    ours.env("VAULT_CLIENT_TIMEOUT", "1s");
+    let output = ours.args(["sops", "textconv", "--", FILE]).output().unwrap();
+    assert_eq!(text(&output.stdout), file, "{}", text(&output.stderr));
+    let asked = theirs.accept().map(drop).unwrap_err();
+    assert_eq!(asked.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+#[test]
+fn a_recipient_that_a_branch_adds_by_hand_gets_no_data_key() {
+    let team = Team::new();
+    let stranger = team.desk.keygen(Whose::Ours, "stranger", &[]);
+    team.copy.git(&["checkout", "--quiet", "-b", "theirs"]);
+    // Somebody without a key can write a record, and no wrapped key.
+    let file = String::from_utf8(team.copy.read(FILE)).unwrap();
+    let begin = file.find("        - ").unwrap();
+    let end = begin + file[begin..].find("    lastmodified:").unwrap();
+    let record = file[begin..end].replace(&team.mine, &stranger);
+    let file = format!("{}{record}{}", &file[..end], &file[end..]);
+    team.copy.write(FILE, file.as_bytes());
+    team.copy.commit("let the stranger in");
+    team.copy.git(&["checkout", "--quiet", "main"]);
+    team.sops_ok(&["rotate", "-i", FILE]);
+    team.copy.commit("rotated");
+    let (merged, said) = team.git(&["merge", "--no-edit", "theirs"]);
+    assert!(!merged && said.contains(&format!("theirs adds the key {stranger}")), "{said}");
+    assert!(!String::from_utf8(team.copy.read(FILE)).unwrap().contains(&stranger));
+    assert!(team.plain().contains("password: one"));
+}
+
+#[test]
+fn decrypted_files_are_for_their_owner_and_names_may_look_like_flags() {
+    use std::os::unix::fs::PermissionsExt;
+    let team = Team::new();
+    team.sops_ok(&["decrypt", "--output", "plain", FILE]);
+    let mode = std::fs::metadata(team.copy.folder.join("plain")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    std::fs::remove_file(team.copy.folder.join("plain")).unwrap();
+    // At the top, and read by Git from a file of its own.
+    team.copy.write(".gitattributes", b"*.yaml merge=sops diff=sops\n");
+    let file = team.copy.read(FILE);
+    team.copy.write("--output-type=json.yaml", &file);
+    team.copy.commit("an odd name");
+    for (branch, key) in [("theirs", "port"), ("main", "name")] {
+        if branch == "theirs" {
+            team.copy.git(&["checkout", "--quiet", "-b", branch]);
+        } else {
+            team.copy.git(&["checkout", "--quiet", branch]);
+        }
+        let odd = "./--output-type=json.yaml";
+        team.sops_ok(&["set", odd, &format!("[\"{key}\"]"), "7"]);
+        team.copy.commit(key);
+    }
+    let (merged, said) = team.git(&["merge", "--no-edit", "theirs"]);
+    assert!(merged, "{said}");
+    let plain = team.sops_ok(&["decrypt", "./--output-type=json.yaml"]);
+    assert!(plain.contains("name: 7") && plain.contains("port: 7"), "{plain}");
 }

@@ -68,7 +68,7 @@ fn a_file_that_is_replaced_keeps_its_mode() {
 
 #[test]
 fn a_signal_takes_the_decrypted_file_away() {
-    for signal in ["TERM", "HUP", "INT"] {
+    for signal in ["TERM", "HUP", "INT", "QUIT"] {
         let bench = Bench::new();
         bench.write("f.yaml", "a: 1\n");
         bench.encrypt(Who::Ours, "f.yaml", &[]);

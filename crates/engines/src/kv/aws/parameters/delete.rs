@@ -9,7 +9,7 @@ use strongroom_kernel::plug::{Command, Need, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::super::target;
-use super::find::{self, judged, missing};
+use super::find::{self, judge, judged, missing};
 use super::named::{self, Named};
 use crate::kv::{Kv, store};
 
@@ -25,6 +25,8 @@ fields! {
     pub struct DeleteMany {
         /// A list of objects with path and name, which comes back.
         parameters: Option<Json>,
+        /// Names that mean no parameter that could be removed: they come back as such.
+        invalid: Option<Json>,
     }
 }
 
@@ -77,8 +79,21 @@ impl Command<DeleteOne> for Kv {
 
 impl Command<DeleteMany> for Kv {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteMany) -> Result<Reply<Json>> {
-        let (mut deleted, mut invalid) = (Vec::new(), Vec::new());
-        for Named { path, arn, name, .. } in named::read(op.parameters.as_ref())? {
+        let unfit = op.invalid.as_ref().and_then(Json::as_array);
+        let unfit = unfit.into_iter().flatten().filter_map(Json::as_str);
+        let (mut deleted, mut invalid) = (Vec::new(), unfit.collect::<Vec<_>>());
+        let named = match op.parameters.as_ref().and_then(Json::as_array) {
+            Some(none) if none.is_empty() && !invalid.is_empty() => {
+                judge(cx, None, None)?;
+                Vec::new()
+            }
+            _ => named::read(op.parameters.as_ref())?,
+        };
+        // A secret of Secrets Manager and a version are no parameters: only their readers know them.
+        if named.iter().any(|named| named.reference || named.selector.is_some()) {
+            return Err(missing());
+        }
+        for Named { path, arn, name, .. } in named {
             let done = delete(cx, path, arn).await?;
             if done { &mut deleted } else { &mut invalid }.push(name);
         }

@@ -9,7 +9,7 @@ use strongroom_kernel::plug::{About, Need, ReadCx};
 use strongroom_kernel::record::ReadView;
 
 use super::super::shown_time;
-use super::super::target::Right;
+use super::super::target::{self, Right};
 use super::stored::{Kind, of_version, parameter};
 use crate::kv::secret::{Head, Representation, Select, Version};
 use crate::kv::store;
@@ -79,12 +79,24 @@ pub(super) async fn judged(cx: &ReadCx<'_>, path: &str, arn: Option<&str>) -> Re
     Ok(head)
 }
 
-/// Asks the IAM documents of the caller, where it has such.
+/// Asks the IAM documents of the caller and of the parameter, where there are such.
 pub(super) fn judge(cx: &ReadCx<'_>, arn: Option<&str>, head: Option<&Head>) -> Result<()> {
     let Some(access) = &cx.request.access else { return Ok(()) };
     let labels = head.into_iter().flat_map(|head| head.labels.iter());
     let tags: Vec<(String, String)> = labels.map(|(k, v)| (k.clone(), v.clone())).collect();
-    access.judge(&About { resource: arn, tags: &tags, ..About::default() })
+    let policy = head.and_then(target::policy);
+    access.judge(&About { resource: arn, policy, tags: &tags, ..About::default() })
+}
+
+/// Asks what the policy of one of several parameters says of a request that names none of them, and
+/// whose own rights were asked before.
+pub(super) fn judge_policy(cx: &ReadCx<'_>, head: &Head) -> Result<()> {
+    match (&cx.request.access, target::policy(head)) {
+        (Some(access), Some(policy)) => {
+            access.judge(&About { policy: Some(policy), ..About::default() })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The version that is meant. What another door deleted, disabled or destroyed is not there.

@@ -15,7 +15,7 @@ use strongroom_kernel::policy::Capability;
 use super::super::refusals::constraint;
 use super::super::{page, target};
 use super::filters::{self, Attribute, Filter, Seen};
-use super::find::{Which, details, head, renamed, shown, version, view};
+use super::find::{Which, details, head, judge_policy, renamed, shown, version, view};
 use super::limits::{BY_PATH_MAX, LIST_READS_MAX, PAGE_MAX};
 use crate::kv::Kv;
 use crate::kv::list::folder_path;
@@ -202,6 +202,7 @@ impl Query<ByPath> for Kv {
         let mut out = Vec::with_capacity(found.len());
         for Found { path, head, number } in &found {
             target::require(cx, path, &[("data", Capability::Read)])?;
+            judge_policy(cx, head)?;
             let number = number.to_string();
             let version = version(cx, head, Which::Selected(&number))?;
             let decrypt = op.decrypt.unwrap_or(false);

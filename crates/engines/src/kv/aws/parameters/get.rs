@@ -1,13 +1,13 @@
 //! GetParameter, GetParameters, and secrets of Secrets Manager that are read as parameters.
 
 use serde_json::json;
-use strongroom_base::{Error, ErrorKind, Json, JsonMap, RawFields, Result, fields};
+use strongroom_base::{Error, Json, JsonMap, RawFields, Result, fields};
 use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::super::target;
-use super::super::value as secret_value;
+use super::super::value::{self as secret_value, ReadAs};
 use super::find::{self, Which, judge, judged, missing, shown, version};
 use super::named::{self, Named};
 use crate::kv::Kv;
@@ -79,17 +79,14 @@ async fn referenced(cx: &ReadCx<'_>, named: &Named<'_>, decrypt: bool) -> Result
     }
     let (path, selector) = (named.path, named.selector);
     let arn = named.secret_arn.map(str::to_owned);
+    let id = named.secret_arn.and_then(|arn| arn.split_once(":secret:")).map(|(_, name)| name);
+    let asked = ReadAs { id: id.unwrap_or(path), selector };
     let target = target::Target { path: path.to_owned(), suffix: None, whole: None, arn };
     // Who reads a secret this way needs what reading it there needs.
-    let found = target.find_for(cx, RIGHTS, Some("secretsmanager:GetSecretValue")).await?;
+    let found = target.find_for(cx, RIGHTS, Some(&asked)).await?;
     let found = found.filter(|found| found.secret.head.deletion.is_none()).ok_or_else(missing)?;
-    let by_label = secret_value::show(cx, &found, None, selector).await;
-    let shown = match (by_label, selector) {
-        (Err(e), Some(id)) if e.kind == ErrorKind::NotFound => {
-            secret_value::show(cx, &found, Some(id), None).await
-        }
-        (shown, _) => shown,
-    };
+    let (id, stage) = asked.which(Some(&found.secret.head));
+    let shown = secret_value::show(cx, &found, id, stage).await;
     let Ok(Json::Object(secret)) = shown else { return Err(missing()) };
     let value = secret.get("secret_string").or_else(|| secret.get("secret_binary"));
     let mut out = JsonMap::from_iter([

@@ -24,9 +24,18 @@ pub struct Parser<'a> {
     /// The head of a `-` whose content is a block of its own.
     stem: Option<String>,
     tags: Vec<(String, String)>,
-    anchors: HashMap<String, Option<Rc<Node>>>,
+    anchors: HashMap<String, Option<Anchor>>,
     depth: usize,
+    /// How deep the node that is read reaches so far, with what its aliases stand for.
+    deepest: usize,
     first: bool,
+}
+
+/// What aliases refer to.
+struct Anchor {
+    node: Rc<Node>,
+    /// How deep it is itself, with what its own aliases stand for.
+    height: usize,
 }
 
 /// What stands before a node.
@@ -58,6 +67,7 @@ impl<'a> Parser<'a> {
             tags: Vec::new(),
             anchors: HashMap::new(),
             depth: 0,
+            deepest: 0,
             first: true,
         }
     }
@@ -240,7 +250,9 @@ impl<'a> Parser<'a> {
         if self.depth > DEPTH_MAX {
             return self.fault(&format!("exceeded max depth of {DEPTH_MAX}"));
         }
+        let outer = std::mem::replace(&mut self.deepest, self.depth);
         let node = self.node_at(block, indentless);
+        self.deepest = self.deepest.max(outer);
         self.depth -= 1;
         node
     }
@@ -270,14 +282,21 @@ impl<'a> Parser<'a> {
         let comments_again = again.kept();
         let shared = Node { content, tag: properties.tag, comments: comments_again, line };
         let shared = Rc::new(shared);
-        self.anchors.insert(name, Some(shared.clone()));
+        let height = 1 + self.deepest.saturating_sub(self.depth);
+        self.anchors.insert(name, Some(Anchor { node: shared.clone(), height }));
         let content = Content::Anchored(shared);
         Ok(Node { content, tag: None, comments: comments.kept(), line })
     }
 
     fn alias(&mut self, name: &str, start: Mark) -> Result<Node, Fault> {
         let target = match self.anchors.get(name) {
-            Some(Some(node)) => node.clone(),
+            Some(Some(anchor)) if self.depth + anchor.height > DEPTH_MAX => {
+                return Err(Fault::new(&format!("exceeded max depth of {DEPTH_MAX}"), start));
+            }
+            Some(Some(anchor)) => {
+                self.deepest = self.deepest.max(self.depth + anchor.height);
+                anchor.node.clone()
+            }
             Some(None) => {
                 return Err(Fault::new(&format!("anchor '{name}' value contains itself"), start));
             }

@@ -220,3 +220,22 @@ async fn secrets_of_secrets_manager_are_read_by_reference() {
     let body = json!({ "reference": true, "decrypt": true, "selector": "AWSPREVIOUS" });
     room.refused(path, body, "ParameterNotFound").await;
 }
+
+#[tokio::test]
+async fn neither_a_reference_nor_a_version_is_removed() {
+    let room = Room::new().await;
+    room.put("x", "String", "1").await;
+    let whole = json!({ "path": "ssm/x", "name": "/x" });
+    for odd in [
+        json!({ "path": "ssm/x", "name": "/x:1", "selector": "1" }),
+        json!({ "path": "ssm/x", "name": "/aws/reference/secretsmanager/x", "reference": true }),
+    ] {
+        let asked = json!({ "parameters": [whole, odd] });
+        room.refused("delete-parameters", asked, "ParameterNotFound").await;
+        assert_eq!(room.get("x", json!({})).await["value"], "1");
+    }
+    let unfit = json!({ "parameters": [], "invalid": ["/x:1"] });
+    let said = room.ok("delete-parameters", unfit).await;
+    assert_eq!(said, json!({ "deleted": [], "invalid": ["/x:1"] }));
+    room.refused("delete-parameters", json!({ "parameters": [] }), "ValidationException").await;
+}
