@@ -4,16 +4,53 @@
 use std::{
     io::{self, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    sync::Arc,
     time::Duration,
 };
 
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde_json::Value;
 
-/// One connection.
+/// Where connections go, and how.
+#[derive(Clone)]
+pub enum Way {
+    /// In the clear.
+    Plain(SocketAddr),
+    /// By TLS, with what this client has to show.
+    Tls(SocketAddr, Arc<ClientConfig>),
+}
+
+/// What a connection's bytes go over.
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(stream) => stream.read(into),
+            Self::Tls(stream) => stream.read(into),
+        }
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Plain(stream) => stream.write_all(bytes),
+            Self::Tls(stream) => stream.write_all(bytes),
+        }
+    }
+}
+
+/// One connection; a new one in its place where a server closes it after each answer.
 pub struct Connection {
-    stream: TcpStream,
+    way: Way,
+    stream: Stream,
     buffer: Vec<u8>,
     filled: usize,
+    /// Has the server closed it?
+    closed: bool,
 }
 
 /// An answer: its status, and where its body lies in the connection's buffer.
@@ -98,9 +135,15 @@ pub async fn connect_from(
 }
 
 impl Connection {
-    /// Connects.
+    /// Connects in the clear.
     pub fn open(address: SocketAddr) -> io::Result<Self> {
-        Self::over(TcpStream::connect(address)?)
+        Self::by(&Way::Plain(address))
+    }
+
+    /// Connects.
+    pub fn by(way: &Way) -> io::Result<Self> {
+        let (Way::Plain(address) | Way::Tls(address, _)) = way;
+        Self::over(TcpStream::connect(address)?, way.clone())
     }
 
     /// Connects from an address of its own: clients are told apart by them.
@@ -108,17 +151,28 @@ impl Connection {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let stream = runtime.block_on(connect_from(from, address))?.into_std()?;
         stream.set_nonblocking(false)?;
-        Self::over(stream)
+        Self::over(stream, Way::Plain(address))
     }
 
-    fn over(stream: TcpStream) -> io::Result<Self> {
+    fn over(stream: TcpStream, way: Way) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(120)))?;
-        Ok(Self { stream, buffer: vec![0; 64 * 1024], filled: 0 })
+        let stream = match &way {
+            Way::Plain(_) => Stream::Plain(stream),
+            Way::Tls(address, config) => {
+                let name = ServerName::IpAddress(address.ip().into());
+                let tls = ClientConnection::new(config.clone(), name).map_err(io::Error::other)?;
+                Stream::Tls(Box::new(StreamOwned::new(tls, stream)))
+            }
+        };
+        Ok(Self { way, stream, buffer: vec![0; 64 * 1024], filled: 0, closed: false })
     }
 
     /// Sends a request and reads the answer; the body is copied only if `keep`.
     pub fn send(&mut self, request: &[u8], keep: bool) -> io::Result<Answer> {
+        if self.closed {
+            *self = Self::by(&self.way)?;
+        }
         self.stream.write_all(request)?;
         let head_end = loop {
             if let Some(end) = find(&self.buffer[..self.filled], b"\r\n\r\n") {
@@ -128,6 +182,9 @@ impl Connection {
         };
         let head = std::str::from_utf8(&self.buffer[..head_end]).map_err(|_| bad("head"))?;
         let status = status(head)?;
+        if header(head, "connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
+            self.closed = true;
+        }
         if header(head, "transfer-encoding").is_some_and(|value| value.contains("chunked")) {
             return Ok(Answer { status, body: self.chunks(head_end)? });
         }

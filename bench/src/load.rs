@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     crowd,
-    http::Connection,
+    http::{Connection, Way},
     process,
     server::Server,
     work::{Material, Random, Work, bytes},
@@ -68,6 +68,17 @@ pub fn measure_requests(
     connections: usize,
     measure: Duration,
 ) -> Result<Figure, String> {
+    measure_by((server, &server.way()), name, request, connections, measure)
+}
+
+/// The same, and the requests go to the server by this way.
+pub fn measure_by(
+    (server, way): (&Server, &Way),
+    name: &str,
+    request: &(dyn Fn(&mut Random) -> Vec<u8> + Sync),
+    connections: usize,
+    measure: Duration,
+) -> Result<Figure, String> {
     let signals = Signals::default();
     let Signals { stop, counting, ready } = &signals;
     let pid = server.pid();
@@ -75,7 +86,7 @@ pub fn measure_requests(
         let mut threads = Vec::new();
         for i in 0..connections {
             let signals = &signals;
-            threads.push(scope.spawn(move || one(server, name, request, i as u64 + 1, signals)));
+            threads.push(scope.spawn(move || one(way, name, request, i as u64 + 1, signals)));
         }
         // Warm-up: every connection has had its first answer, and a while more.
         while ready.load(Relaxed) < connections && !threads.iter().any(|t| t.is_finished()) {
@@ -117,13 +128,13 @@ pub fn measure_requests(
 
 /// One connection's loop; times are in tenths of a microsecond.
 fn one(
-    server: &Server,
+    way: &Way,
     name: &str,
     request: &(dyn Fn(&mut Random) -> Vec<u8> + Sync),
     seed: u64,
     Signals { stop, counting, ready }: &Signals,
 ) -> Seen {
-    let mut connection = Connection::open(server.address).map_err(|e| e.to_string())?;
+    let mut connection = Connection::by(way).map_err(|e| e.to_string())?;
     let mut random = Random::new(seed);
     let mut times = Vec::with_capacity(1 << 16);
     let mut first = true;

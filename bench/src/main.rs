@@ -12,6 +12,7 @@
 //! Everything is set up through Vault's HTTP API, so a Vault or OpenBao binary can be measured too.
 #![allow(clippy::disallowed_methods)]
 
+mod aws;
 mod crowd;
 mod engines;
 mod files;
@@ -26,6 +27,7 @@ mod responder;
 mod server;
 mod standin;
 mod sync;
+mod tls;
 mod work;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
@@ -33,6 +35,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 const USAGE: &str = "\
 usage: strongroom-bench --binary PATH [options]
        strongroom-bench sops --binary PATH [--peer SOPS]: files with encrypted values
+       strongroom-bench age --binary PATH [--peer AGE]: files of age
   --binary PATH        the server to measure
   --peer PATH          a bao (or vault) binary, measured beside it on raft with a file audit device
   --sizes A,B          numbers of secrets (default 1000; the promise is 1000,100000,1000000)
@@ -50,6 +53,8 @@ usage: strongroom-bench --binary PATH [options]
   --storm N            so many leases that end at once, in place of a tenth
   --engines            only the cryptographic engines, beside the bare primitives, and logins; --only
                        takes names of theirs
+  --aws                only AWS's door, beside Vault's for the same deeds
+  --moto PATH          moto_server, or a Python that has moto: measured beside AWS's door
   --fairness           only one polite client beside hundreds of greedy ones
   --no-restart         leave out start-up, kill -9 and memory";
 
@@ -58,6 +63,7 @@ pub struct Options {
     binary: PathBuf,
     peer: Option<PathBuf>,
     accept_loop: Option<PathBuf>,
+    moto: Option<PathBuf>,
     sizes: Vec<usize>,
     peer_size: usize,
     measure: Duration,
@@ -69,6 +75,7 @@ pub struct Options {
     restart: bool,
     fairness: bool,
     engines: bool,
+    aws: bool,
     tokens: usize,
     leases: usize,
     storm: usize,
@@ -79,7 +86,8 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let done = match args.first().map(String::as_str) {
         Some("responder") => responder::run(args.get(1)),
-        Some("sops") => files::run(args.get(1..).unwrap_or_default()),
+        Some("age") => files::age::run(args.get(1..).unwrap_or_default()),
+        Some("sops") => files::sops::run(args.get(1..).unwrap_or_default()),
         _ => parse(&args).and_then(|options| plan::run(&options)),
     };
     match done {
@@ -97,6 +105,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         binary: PathBuf::new(),
         peer: None,
         accept_loop: None,
+        moto: None,
         sizes: vec![1000],
         peer_size: 1000,
         measure: Duration::from_secs(4),
@@ -108,6 +117,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         restart: true,
         fairness: false,
         engines: false,
+        aws: false,
         tokens: 0,
         leases: 0,
         storm: 0,
@@ -123,6 +133,10 @@ fn parse(args: &[String]) -> Result<Options, String> {
             options.engines = true;
             continue;
         }
+        if arg == "--aws" {
+            options.aws = true;
+            continue;
+        }
         if arg == "--no-restart" {
             options.restart = false;
             continue;
@@ -134,6 +148,7 @@ fn parse(args: &[String]) -> Result<Options, String> {
         match arg.as_str() {
             "--binary" => binary = Some(PathBuf::from(value)),
             "--peer" => options.peer = Some(value.into()),
+            "--moto" => options.moto = Some(value.into()),
             "--accept-loop" => options.accept_loop = Some(value.into()),
             "--sizes" => {
                 let sizes: Result<Vec<usize>, _> = value.split(',').map(str::parse).collect();

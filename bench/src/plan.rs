@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    Options, engines, leases, load, process,
+    Options, aws, engines, leases, load, process,
     report::{Report, Row},
     server::{Kind, Server},
     sync,
@@ -66,6 +66,9 @@ pub fn run(options: &Options) -> Result<(), String> {
     }
     if options.engines {
         return engines::run(options);
+    }
+    if options.aws {
+        return aws::run(options);
     }
     if options.only_leases {
         return leases::run(options);

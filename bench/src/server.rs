@@ -11,9 +11,13 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 
-use crate::http::{Answer, Connection, request};
+use crate::{
+    http::{Answer, Connection, Way, request},
+    tls,
+};
 
 /// Which kind of server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,6 +30,8 @@ pub enum Kind {
     Responder,
     /// Our accept loop, answering a fixed text.
     Loop,
+    /// AWS's services of the Python package `moto`, in memory.
+    Moto,
 }
 
 impl Kind {
@@ -36,7 +42,13 @@ impl Kind {
             Self::Peer => "peer",
             Self::Responder => "responder",
             Self::Loop => "accept-loop",
+            Self::Moto => "moto",
         }
+    }
+
+    /// Has it Vault's API?
+    fn is_vault(self) -> bool {
+        matches!(self, Self::Strongroom | Self::Peer)
     }
 
     /// Does it answer a fixed text, whatever is asked?
@@ -56,6 +68,8 @@ pub struct Server {
     folder: PathBuf,
     /// Where it listens.
     pub address: SocketAddr,
+    /// Where it listens for TLS, and its certificate there.
+    tls: Option<(SocketAddr, CertificateDer<'static>)>,
     child: Option<Child>,
     unseal_key: String,
     /// The root token.
@@ -70,6 +84,15 @@ fn free_port() -> Result<u16, String> {
 impl Server {
     /// Makes an empty folder below `dir`, and starts and initialises a server in it.
     pub fn fresh(kind: Kind, binary: &Path, dir: &Path) -> Result<Self, String> {
+        Self::make(kind, binary, dir, false)
+    }
+
+    /// The same with a listener for TLS besides.
+    pub fn fresh_with_tls(kind: Kind, binary: &Path, dir: &Path) -> Result<Self, String> {
+        Self::make(kind, binary, dir, true)
+    }
+
+    fn make(kind: Kind, binary: &Path, dir: &Path, with_tls: bool) -> Result<Self, String> {
         let folder = dir.join(format!("strongroom-bench-{}-{}", std::process::id(), kind.name()));
         if folder.exists() {
             fs::remove_dir_all(&folder).map_err(|e| e.to_string())?;
@@ -77,22 +100,41 @@ impl Server {
         fs::create_dir_all(folder.join("data")).map_err(|e| e.to_string())?;
         let port = free_port()?;
         let cluster_port = free_port()?;
-        let config = config(kind, &folder, port, cluster_port);
+        let mut config = config(kind, &folder, port, cluster_port);
+        let tls = if with_tls {
+            let port = free_port()?;
+            config.push_str(&tls_listener(&folder, port, free_port()?));
+            Some((SocketAddr::from(([127, 0, 0, 1], port)), tls::of_server(&folder)?))
+        } else {
+            None
+        };
         fs::write(folder.join("config.hcl"), config).map_err(|e| e.to_string())?;
         let mut server = Self {
             kind,
             binary: binary.to_owned(),
             folder,
             address: SocketAddr::from(([127, 0, 0, 1], port)),
+            tls,
             child: None,
             unseal_key: String::new(),
             root: String::new(),
         };
         server.start()?;
-        if !kind.is_fixed() {
+        if kind.is_vault() {
             server.initialise()?;
         }
         Ok(server)
+    }
+
+    /// The way to it in the clear.
+    pub fn way(&self) -> Way {
+        Way::Plain(self.address)
+    }
+
+    /// The way to it by TLS, with a certificate and its key (PEM) to show.
+    pub fn way_with(&self, certificate: &str, key: &str) -> Result<Way, String> {
+        let (address, own) = self.tls.as_ref().ok_or("the server has no listener for TLS")?;
+        Ok(Way::Tls(*address, tls::client(own, certificate, key)?))
     }
 
     /// The process.
@@ -107,6 +149,13 @@ impl Server {
         match self.kind {
             Kind::Responder => command.args(["responder", &self.address.to_string()]),
             Kind::Loop => command.arg(self.address.to_string()),
+            Kind::Moto => {
+                let is_python = |name: &std::ffi::OsStr| name.to_string_lossy().contains("python");
+                if self.binary.file_name().is_some_and(is_python) {
+                    command.args(["-m", "moto.server"]);
+                }
+                command.args(["-H", "127.0.0.1", "-p", &self.address.port().to_string()])
+            }
             _ => command
                 .arg("server")
                 .arg(format!("-config={}", self.folder.join("config.hcl").display())),
@@ -246,14 +295,24 @@ fn folder_bytes(folder: &Path) -> u64 {
         .sum()
 }
 
+fn tls_listener(folder: &Path, port: u16, cluster_port: u16) -> String {
+    let [certificate, key] = tls::FILES.map(|name| folder.join(name).display().to_string());
+    format!(
+        "listener \"tcp\" {{ address = \"127.0.0.1:{port}\"\n\
+         cluster_address = \"127.0.0.1:{cluster_port}\"\n\
+         tls_cert_file = \"{certificate}\"\ntls_key_file = \"{key}\" }}\n"
+    )
+}
+
 fn config(kind: Kind, folder: &Path, port: u16, cluster_port: u16) -> String {
     let data = folder.join("data");
     let data = data.display();
     match kind {
-        Kind::Responder | Kind::Loop => String::new(),
+        Kind::Responder | Kind::Loop | Kind::Moto => String::new(),
         Kind::Strongroom => format!(
             "storage \"file\" {{ path = \"{data}\" }}\n\
              listener \"tcp\" {{ address = \"127.0.0.1:{port}\" tls_disable = true }}\n\
+             door \"aws\" {{}}\n\
              log_level = \"warn\"\n"
         ),
         Kind::Peer => format!(

@@ -92,7 +92,7 @@ fn name(n: usize) -> String {
 }
 
 /// A value that does not compress and differs between secrets.
-fn value(random: &mut Random) -> String {
+pub fn value(random: &mut Random) -> String {
     let mut text = String::with_capacity(VALUE_BYTES);
     while text.len() < VALUE_BYTES {
         text.push_str(&format!("{:016x}", random.next()));

@@ -50,8 +50,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("k8s", &["base", "client", "agent"]),
     // The simulator runs the real core without a network.
     ("sim", &["base", "crypto", "storage", "kernel", "system", "engines", "auth", "testkit"]),
-    // The bare primitives, to set the engines beside.
-    ("bench", &["crypto"]),
+    // The bare primitives, to set the engines beside, and AWS's signatures.
+    ("bench", &["base", "crypto", "cloudwire"]),
     // A disk that fails on demand: the one crate with `unsafe`, for tests only.
     ("storage-faultvfs", &[]),
     // What tests of plug-ins stand on: an in-process node.
@@ -88,7 +88,7 @@ const FOR_TESTS: &[(&str, &[&str])] = &[
     ("adapters", &["storage", "system", "testkit"]),
     ("doors", &["storage", "crypto", "adapters", "testkit"]),
     ("server", &["testkit", "client"]),
-    ("strongroom", &["storage", "kernel", "testkit"]),
+    ("strongroom", &["storage", "kernel", "doors", "testkit"]),
 ];
 
 /// Outside crates that must not be in the tree at all, with the reason.

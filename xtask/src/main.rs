@@ -131,8 +131,13 @@ fn bench(stages: &mut Stages, args: &[String]) -> Result<(), String> {
     stages.command("release build", build)?;
     let folder = cache::target().join("release");
     let binary = if dist { dist::binary() } else { folder.join("strongroom") };
+    // A word that says what is measured comes first.
+    let (word, args) = match args.split_first() {
+        Some((word, rest)) if !word.starts_with('-') => (Some(word), rest),
+        _ => (None, args),
+    };
     let mut bench = std::process::Command::new(folder.join("strongroom-bench"));
-    bench.arg("--binary").arg(binary).args(args);
+    bench.args(word).arg("--binary").arg(binary).args(args);
     stages.command("bench", bench)
 }
 

@@ -12,7 +12,10 @@ use strongroom_crypto::jws::{Algorithm, sign_compact};
 use strongroom_crypto::keys::{Curve, KeyType, PrivateKey, Scheme};
 
 use super::{Primitive, Requests, Workload};
-use crate::{http::request, server::Server};
+use crate::{
+    http::{Way, request},
+    server::Server,
+};
 
 /// Different callers, so that no login is that of the request before.
 const CALLERS: usize = 64;
@@ -42,6 +45,13 @@ pub fn workloads() -> Vec<Workload> {
         Workload {
             name: "kubernetes-login",
             prepare: |server, _| kubernetes(server),
+            ..Workload::default()
+        },
+        Workload {
+            name: "cert-login",
+            below_peer: Some(10.0),
+            prepare: |server, _| cert(server),
+            way: shown,
             ..Workload::default()
         },
         Workload {
@@ -143,8 +153,11 @@ fn kubernetes(server: &Server) -> Result<Requests, String> {
     enable(server, "kubernetes")?;
     let (key, pem) = issuer()?;
     let reviewer = reviewer()?;
+    // The reviewer has no TLS; the peer wants an authority all the same.
+    let (_, authority) = authority(server)?;
     let config = json!({
-        "kubernetes_host": reviewer, "token_reviewer_jwt": signed(&key, json!({}))?,
+        "kubernetes_host": reviewer, "kubernetes_ca_cert": authority,
+        "token_reviewer_jwt": signed(&key, json!({}))?,
         "pem_keys": [pem], "disable_local_ca_jwt": true, "disable_iss_validation": true,
     });
     server.call("POST", "auth/kubernetes/config", &server.root, &config)?;
@@ -169,6 +182,33 @@ fn kubernetes(server: &Server) -> Result<Requests, String> {
         bodies.push(json!({ "role": "app", "jwt": token }));
     }
     Ok(logins("auth/kubernetes/login", bodies.into_iter()))
+}
+
+/// An authority of the server's own: its name there, and its certificate.
+fn authority(server: &Server) -> Result<(String, String), String> {
+    let body = json!({ "common_name": "bench", "key_type": "ec", "key_bits": 256, "ttl": "720h" });
+    let made = server.call("POST", "pki/root/generate/internal", &server.root, &body)?.json();
+    Ok((text(&made, "issuer_id"), text(&made, "certificate")))
+}
+
+fn cert(server: &Server) -> Result<Requests, String> {
+    enable(server, "cert")?;
+    let (issuer, certificate) = authority(server)?;
+    let body = json!({ "certificate": certificate, "token_policies": POLICY, "token_ttl": "1h" });
+    server.call("POST", "auth/cert/certs/app", &server.root, &body)?;
+    let body = json!({
+        "issuer_ref": issuer, "allow_any_name": true, "enforce_hostnames": false, "key_type": "ec",
+        "key_bits": 256, "max_ttl": "48h",
+    });
+    server.call("POST", "pki/roles/callers", &server.root, &body)?;
+    Ok(logins("auth/cert/login", std::iter::once(json!({ "name": "app" }))))
+}
+
+/// A way on which the certificate of a caller is shown.
+fn shown(server: &Server) -> Result<Way, String> {
+    let body = json!({ "common_name": "app", "ttl": "24h" });
+    let made = server.call("POST", "pki/issue/callers", &server.root, &body)?.json();
+    server.way_with(&text(&made, "certificate"), &text(&made, "private_key"))
 }
 
 fn uid(caller: usize) -> String {

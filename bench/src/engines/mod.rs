@@ -8,7 +8,7 @@
 mod logins;
 mod pki;
 mod ssh;
-mod transit;
+pub mod transit;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use crate::{
     Options,
+    http::Way,
     load::{self, Figure},
     report::Report,
     server::{Kind, Server},
@@ -43,6 +44,8 @@ pub struct Workload {
     pub named_only: bool,
     /// Makes a server ready, as root; the token is that of the requests' caller.
     pub prepare: fn(&Server, &str) -> Result<Requests, String>,
+    /// The way its requests go, once it is prepared.
+    pub way: fn(&Server) -> Result<Way, String>,
     /// Makes the primitive ready.
     pub primitive: Option<fn() -> Primitive>,
 }
@@ -57,6 +60,7 @@ impl Default for Workload {
             of_primitive: None,
             named_only: false,
             prepare: |_, _| Err("a workload without requests".to_owned()),
+            way: |server| Ok(server.way()),
             primitive: None,
         }
     }
@@ -84,7 +88,7 @@ struct Subject {
 
 impl Subject {
     fn new(kind: Kind, binary: &std::path::Path, options: &Options) -> Result<Self, String> {
-        let server = Server::fresh(kind, binary, &options.dir)?;
+        let server = Server::fresh_with_tls(kind, binary, &options.dir)?;
         let mut policy = String::new();
         for engine in ENGINES {
             let path = format!("sys/mounts/{engine}");
@@ -148,14 +152,15 @@ fn measure(
     let mut makers = Vec::new();
     for subject in &subjects {
         let made = (workload.prepare)(&subject.server, &subject.token);
+        let made = made.and_then(|maker| Ok((maker, (workload.way)(&subject.server)?)));
         makers.push(made.map_err(|why| format!("{}: {why}", workload.name))?);
     }
     let connections = workload.connections.unwrap_or(options.connections);
     let mut figures: Vec<Vec<Result<Figure, String>>> = vec![Vec::new(); subjects.len()];
     for _ in 0..options.rounds {
-        for ((subject, maker), figures) in subjects.iter().zip(&makers).zip(&mut figures) {
-            figures.push(load::measure_requests(
-                &subject.server,
+        for ((subject, (maker, way)), figures) in subjects.iter().zip(&makers).zip(&mut figures) {
+            figures.push(load::measure_by(
+                (&subject.server, way),
                 workload.name,
                 maker,
                 connections,

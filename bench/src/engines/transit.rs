@@ -63,7 +63,7 @@ pub fn workloads() -> Vec<Workload> {
 }
 
 /// Base64 of as many bytes as an input has, without a crate for it: any letters are base64.
-fn input(random: &mut Random) -> String {
+pub fn input(random: &mut Random) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text: String = (0..INPUT_BYTES.div_ceil(3) * 4 - 2)
         .map(|_| char::from(LETTERS[random.below(64)]))

@@ -7,6 +7,7 @@ use age::DecryptError;
 use age_core::format::{FileKey, Stanza};
 use strongroom_base::SecretBytes;
 
+use crate::passphrase::WRONG;
 use crate::recipients::{FILE_BYTES_MAX, Recipient};
 use crate::ui::SharedUi;
 use crate::{Error, Identity, Passphrase, Result, files, identities};
@@ -30,13 +31,17 @@ impl EncryptedFile {
     }
 
     fn open(&self) -> Result<Vec<Identity>> {
-        let prompt = format!("Enter passphrase for identity file {:?}:", self.name);
-        let passphrase = Passphrase::new(self.ui.clone(), prompt);
-        let contents = self.contents.expose_secret().as_slice();
-        let plain = files::decrypt_all(&[&passphrase], contents, FILE_BYTES_MAX);
+        let contents = files::without_armor(self.contents.expose_secret())?;
+        let ask = || self.ui.file_passphrase(&self.name, &contents);
+        let passphrase = Passphrase::asked_by(ask);
+        let plain = files::decrypt_all(&[&passphrase], contents.as_slice(), FILE_BYTES_MAX);
         let plain = plain.map_err(|error| match error.text() {
             files::NO_MATCH => {
                 Error::new("identity file is encrypted with age but not with a passphrase")
+            }
+            WRONG => {
+                self.ui.wrong_file_passphrase(&contents);
+                error.within("failed to decrypt identity file")
             }
             _ => error.within("failed to decrypt identity file"),
         })?;

@@ -5,19 +5,21 @@
 //!   as a failure.
 //! * A header is bounded: what is not a header does not fill the memory.
 
-use std::io::{self, BufRead, Read, Write};
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 use age::armor::{ArmoredReadError, ArmoredReader, ArmoredWriter, Format};
-use age::stream::{StreamReader, StreamWriter};
-use age::{Decryptor, Encryptor};
+use age::secrecy::ExposeSecret;
+use age::{DecryptError, Decryptor, EncryptError, Encryptor};
+use age_core::format::{FileKey, Stanza};
 use strongroom_base::{Secret, SecretBytes};
 use zeroize::Zeroizing;
 
 use crate::error::io_text;
+use crate::payload::{self, PayloadKey, SALT_BYTES};
 use crate::{Error, Recipient, Result};
 
-/// Bytes that are read at once: some chunks, so that the system is asked seldom.
-const BUFFER_BYTES: usize = 256 << 10;
 /// Bytes of the longest header: some thousands of recipients.
 pub const HEADER_BYTES_MAX: u64 = 16 << 20;
 /// Spaces and line ends that may stand before an armored file, as in the original.
@@ -40,16 +42,13 @@ pub fn encrypt(
     input: &mut dyn Read,
     output: &mut dyn Write,
 ) -> Result<()> {
-    let mut writer = encrypting(recipients, armored, output)?;
-    let mut buffer = Zeroizing::new(vec![0; BUFFER_BYTES]);
-    loop {
-        let read = read_some(input, &mut buffer)?;
-        if read.is_empty() {
-            break;
-        }
-        writer.write_all(read).map_err(|error| Error::new(io_text(&error)))?;
-    }
-    finish(writer)
+    let (header, key) = new_header(recipients)?;
+    let failed = |error: io::Error| Error::new(io_text(&error));
+    let format = if armored { Format::AsciiArmor } else { Format::Binary };
+    let mut output = ArmoredWriter::wrap_output(output, format).map_err(failed)?;
+    output.write_all(&header).map_err(failed)?;
+    payload::seal(&key, input, &mut output)?;
+    output.finish().and_then(|output| output.flush()).map_err(failed)
 }
 
 /// Encrypts a short text.
@@ -59,23 +58,64 @@ pub fn encrypt_all(recipients: &[Recipient], armored: bool, plain: &[u8]) -> Res
     Ok(out)
 }
 
-fn encrypting<W: Write>(
-    recipients: &[Recipient],
-    armored: bool,
-    output: W,
-) -> Result<StreamWriter<ArmoredWriter<W>>> {
-    let recipients = recipients.iter().map(|it| it.as_ref() as &dyn age::Recipient);
-    let encryptor = Encryptor::with_recipients(recipients)?;
-    let format = if armored { Format::AsciiArmor } else { Format::Binary };
-    let failed = |error: io::Error| Error::new(io_text(&error));
-    let output = ArmoredWriter::wrap_output(output, format).map_err(failed)?;
-    encryptor.wrap_output(output).map_err(failed)
+/// A header for these recipients with the salt behind it, and the key of the payload.
+fn new_header(recipients: &[Recipient]) -> Result<(Vec<u8>, PayloadKey)> {
+    let seen = RefCell::new(None);
+    let wrapping: Vec<Wrapping> =
+        recipients.iter().map(|it| Wrapping { recipient: it.as_ref(), seen: &seen }).collect();
+    let all = wrapping.iter().map(|it| it as &dyn age::Recipient);
+    let encryptor = Encryptor::with_recipients(all)?;
+    let mut header = Vec::new();
+    let written = encryptor.wrap_output(&mut header).map(drop);
+    written.map_err(|error| Error::new(io_text(&error)))?;
+    let salt = header.last_chunk::<SALT_BYTES>();
+    let key = salt.zip(seen.take()).map(|(salt, key)| PayloadKey::new(&key, salt));
+    Ok((header, key.ok_or_else(|| Error::new("no recipients specified"))?))
 }
 
-fn finish<W: Write>(writer: StreamWriter<ArmoredWriter<W>>) -> Result<()> {
-    let failed = |error: io::Error| Error::new(io_text(&error));
-    let mut output = writer.finish().and_then(ArmoredWriter::finish).map_err(failed)?;
-    output.flush().map_err(failed)
+/// A recipient that lets us see the file's key, too.
+struct Wrapping<'a> {
+    recipient: &'a dyn age::Recipient,
+    seen: &'a RefCell<Option<FileKey>>,
+}
+
+impl age::Recipient for Wrapping<'_> {
+    fn wrap_file_key(&self, key: &FileKey) -> Result<(Vec<Stanza>, HashSet<String>), EncryptError> {
+        *self.seen.borrow_mut() = Some(copy(key));
+        self.recipient.wrap_file_key(key)
+    }
+}
+
+/// An identity that lets us see the file's key, too.
+struct Unwrapping<'a> {
+    identity: &'a dyn age::Identity,
+    seen: &'a RefCell<Option<FileKey>>,
+}
+
+impl Unwrapping<'_> {
+    fn see(
+        &self,
+        found: Option<Result<FileKey, DecryptError>>,
+    ) -> Option<Result<FileKey, DecryptError>> {
+        if let Some(Ok(key)) = &found {
+            *self.seen.borrow_mut() = Some(copy(key));
+        }
+        found
+    }
+}
+
+impl age::Identity for Unwrapping<'_> {
+    fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
+        self.see(self.identity.unwrap_stanza(stanza))
+    }
+
+    fn unwrap_stanzas(&self, stanzas: &[Stanza]) -> Option<Result<FileKey, DecryptError>> {
+        self.see(self.identity.unwrap_stanzas(stanzas))
+    }
+}
+
+fn copy(key: &FileKey) -> FileKey {
+    FileKey::init_with_mut(|copy| copy.copy_from_slice(key.expose_secret()))
 }
 
 /// Decrypts all of `input`. `output` is asked for once the first bytes are authenticated, so that a
@@ -85,24 +125,17 @@ pub fn decrypt<'o>(
     input: impl Read,
     output: &mut dyn FnMut() -> Result<Box<dyn Write + 'o>>,
 ) -> Result<()> {
-    let mut reader = decrypting(identities, input)?;
-    let mut buffer = Zeroizing::new(vec![0; BUFFER_BYTES]);
-    let mut some = fill(&mut reader, &mut buffer);
-    if some.0 == 0 {
-        some.1.clone()?;
-    }
-    let mut output = output()?;
+    let (key, mut sealed) = begin(identities, input)?;
     let failed = |error: io::Error| Error::new(io_text(&error));
-    loop {
-        // What is authenticated is given out, also before a failure, as by the original.
-        output.write_all(buffer.get(..some.0).unwrap_or_default()).map_err(failed)?;
-        some.1?;
-        if some.0 < BUFFER_BYTES {
-            break;
-        }
-        some = fill(&mut reader, &mut buffer);
-    }
-    output.flush().map_err(failed)
+    let mut begun = None;
+    payload::open(&key, &mut sealed, &mut |plain| {
+        let output = match &mut begun {
+            Some(output) => output,
+            none => none.insert(output()?),
+        };
+        output.write_all(plain).map_err(failed)
+    })?;
+    begun.map_or(Ok(()), |mut output| output.flush()).map_err(failed)
 }
 
 /// Decrypts a text of at most so many bytes.
@@ -111,21 +144,35 @@ pub fn decrypt_all(
     input: impl Read,
     bytes_max: u64,
 ) -> Result<SecretBytes> {
-    let mut plain = Vec::new();
-    let read = decrypting(identities, input)?.take(bytes_max + 1).read_to_end(&mut plain);
-    let plain = Secret::new(plain);
-    read.map_err(|error| payload(&error))?;
-    match plain.expose_secret().len() as u64 > bytes_max {
-        true => Err(Error::new("file too long")),
-        false => Ok(plain),
-    }
+    let (key, mut sealed) = begin(identities, input)?;
+    // Of this size from the beginning: one that grows leaves copies behind.
+    let mut plain = Zeroizing::new(Vec::with_capacity(usize::try_from(bytes_max).unwrap_or(0)));
+    payload::open(&key, &mut sealed, &mut |some| {
+        if (plain.len() + some.len()) as u64 > bytes_max {
+            return Err(Error::new("file too long"));
+        }
+        plain.extend_from_slice(some);
+        Ok(())
+    })?;
+    Ok(Secret::new(std::mem::take(&mut *plain)))
 }
 
-/// A reader of the plaintext. Its errors are told by [`payload`].
-fn decrypting(
+/// The bytes of a file, whether it is armored or not.
+pub(crate) fn without_armor(file: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    let trimmed = file.trim_ascii_start();
+    if !trimmed.starts_with(ARMOR) {
+        return Ok(Zeroizing::new(file.to_vec()));
+    }
+    let mut bytes = Zeroizing::new(Vec::with_capacity(trimmed.len()));
+    let read = ArmoredReader::new(trimmed).read_to_end(&mut bytes);
+    read.map(|_| bytes).map_err(|error| unread(&error))
+}
+
+/// Reads the header: the key of the payload, and what the payload is read from.
+fn begin<'i>(
     identities: &[&dyn age::Identity],
-    input: impl Read,
-) -> Result<StreamReader<impl Read>> {
+    input: impl Read + 'i,
+) -> Result<(PayloadKey, Box<dyn BufRead + 'i>)> {
     let mut input = input;
     let mut start = Vec::new();
     let decisive = (SPACE_BYTES_MAX + ARMOR.len()) as u64;
@@ -143,16 +190,31 @@ fn decrypting(
     if trimmed.starts_with(ARMOR) {
         start = trimmed.to_vec();
     }
-    let mut input = ArmoredReader::new(io::Cursor::new(start).chain(input));
-    let header = header(&mut input)?;
-    let decryptor = Decryptor::new_buffered(io::Cursor::new(header).chain(input))?;
-    decryptor.decrypt(identities.iter().copied()).map_err(Error::from)
+    let armored = start.starts_with(ARMOR);
+    let whole = io::Cursor::new(start).chain(input);
+    let mut input: Box<dyn BufRead + 'i> = match armored {
+        true => Box::new(ArmoredReader::new(whole)),
+        false => Box::new(BufReader::new(whole)),
+    };
+    let mut header = header(&mut input)?;
+    let from = header.len();
+    let salt = input.by_ref().take(SALT_BYTES as u64).read_to_end(&mut header);
+    salt.map_err(|error| Error::from(DecryptError::Io(error)))?;
+    let salt = header.get(from..).unwrap_or_default().to_vec();
+    let seen = RefCell::new(None);
+    let unwrapping: Vec<Unwrapping> =
+        identities.iter().map(|identity| Unwrapping { identity: *identity, seen: &seen }).collect();
+    let all = unwrapping.iter().map(|it| it as &dyn age::Identity);
+    // This also checks the header's MAC.
+    Decryptor::new_buffered(header.as_slice())?.decrypt(all)?;
+    let key = seen.take().ok_or_else(|| Error::new(NO_MATCH))?;
+    Ok((PayloadKey::new(&key, &salt), input))
 }
 
 /// The bytes of a header. Its lines are looked at only so far as the crate `age` is more lenient than
 /// the specification: each stanza ends with a line that is not full, and be it empty.
 fn header(input: &mut impl BufRead) -> Result<Vec<u8>> {
-    let failed = |error: io::Error| Error::from(age::DecryptError::Io(error));
+    let failed = |error: io::Error| Error::from(DecryptError::Io(error));
     let mut header = Vec::new();
     let mut in_stanza = false;
     loop {
@@ -181,39 +243,11 @@ fn header(input: &mut impl BufRead) -> Result<Vec<u8>> {
     }
 }
 
-/// Fills the buffer but at the end or before a failure; the bytes, and the failure.
-fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> (usize, Result<()>) {
-    let mut count = 0;
-    while let Some(rest) = buffer.get_mut(count..).filter(|rest| !rest.is_empty()) {
-        match reader.read(rest) {
-            Ok(0) => break,
-            Ok(read) => count += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (count, Err(payload(&error))),
-        }
-    }
-    (count, Ok(()))
-}
-
-fn read_some<'b>(input: &mut dyn Read, buffer: &'b mut [u8]) -> Result<&'b [u8]> {
-    loop {
-        match input.read(buffer) {
-            Ok(count) => return Ok(buffer.get(..count).unwrap_or_default()),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::new(io_text(&error))),
-        }
-    }
-}
-
 /// Why a payload could not be read on.
-fn payload(error: &io::Error) -> Error {
-    match error.kind() {
-        io::ErrorKind::InvalidData if armor(error) => Error::new("invalid armor"),
-        io::ErrorKind::InvalidData => Error::new(
-            "failed to decrypt and authenticate payload chunk, file may be corrupted or tampered with",
-        ),
-        io::ErrorKind::UnexpectedEof => Error::new("unexpected EOF"),
-        _ => Error::new(io_text(error)),
+pub(crate) fn unread(error: &io::Error) -> Error {
+    match armor(error) {
+        true => Error::new("invalid armor"),
+        false => Error::new(io_text(error)),
     }
 }
 

@@ -7,8 +7,8 @@
 //! - [`files`] encrypts and decrypts streams of any length in chunks of 64 KiB.
 //! - [`keys`] makes new identities.
 //!
-//! The file format itself, and its recipients of before 2025, are the crate `age`'s; the hybrid
-//! recipients ([`hybrid`]) are ours, on `strongroom-crypto`.
+//! The header of the format, and its recipients of before 2025, are the crate `age`'s; the hybrid
+//! recipients ([`hybrid`]) and the payload ([`payload`]) are ours, on `strongroom-crypto`.
 //!
 //! Invariant: this crate asks people only through [`Ui`], and the environment for nothing. (Plugins
 //! are looked for on the search path by the crate `age`.)
@@ -21,6 +21,7 @@ pub mod hybrid;
 pub mod identities;
 pub mod keys;
 mod passphrase;
+mod payload;
 mod plugin;
 pub mod recipients;
 mod ssh;

@@ -37,36 +37,45 @@ pub fn recipient(passphrase: &SecretString, work_factor: u8) -> Result<Recipient
     Ok(Box::new(recipient))
 }
 
-/// Opens a file under a passphrase.
-pub struct Passphrase {
-    ui: SharedUi,
-    prompt: String,
-}
+/// What is told of a passphrase that does not open the file.
+pub const WRONG: &str = "incorrect passphrase";
 
-impl Passphrase {
+/// How a passphrase is got.
+type Ask<'a> = Box<dyn Fn() -> std::io::Result<SecretString> + 'a>;
+
+/// Opens a file under a passphrase.
+pub struct Passphrase<'a>(Ask<'a>);
+
+impl Passphrase<'static> {
     /// Asks with this prompt, if need be.
     pub fn new(ui: SharedUi, prompt: impl Into<String>) -> Self {
-        Self { ui, prompt: prompt.into() }
+        let prompt = prompt.into();
+        Self(Box::new(move || ui.secret(&prompt)))
+    }
+}
+
+impl<'a> Passphrase<'a> {
+    /// Has it asked for, if need be.
+    pub(crate) fn asked_by(ask: impl Fn() -> std::io::Result<SecretString> + 'a) -> Self {
+        Self(Box::new(ask))
     }
 
     fn unwrap(&self, stanza: &Stanza) -> Result<FileKey> {
         let failed = |error: std::io::Error| {
             Error::new(format!("could not read passphrase: {}", io_text(&error)))
         };
-        let passphrase = self.ui.secret(&self.prompt).map_err(failed)?;
+        let passphrase = (self.0)().map_err(failed)?;
         not_empty(&passphrase)?;
         let mut identity = scrypt::Identity::new(for_age(&passphrase));
         identity.set_max_work_factor(WORK_FACTOR_MAX);
         match age::Identity::unwrap_stanza(&identity, stanza) {
-            None | Some(Err(DecryptError::DecryptionFailed)) => {
-                Err(Error::new("incorrect passphrase"))
-            }
+            None | Some(Err(DecryptError::DecryptionFailed)) => Err(Error::new(WRONG)),
             Some(outcome) => outcome.map_err(Error::from),
         }
     }
 }
 
-impl age::Identity for Passphrase {
+impl age::Identity for Passphrase<'_> {
     fn unwrap_stanza(&self, stanza: &Stanza) -> Option<Result<FileKey, DecryptError>> {
         if stanza.tag != SCRYPT {
             return None;

@@ -9,6 +9,12 @@ use strongroom_base::SecretString;
 pub trait Ui: Send + Sync {
     /// Asks for what must stay hidden.
     fn secret(&self, prompt: &str) -> io::Result<SecretString>;
+    /// Asks for the passphrase of a file of identities, of which these are the bytes without armor.
+    fn file_passphrase(&self, name: &str, _contents: &[u8]) -> io::Result<SecretString> {
+        self.secret(&format!("Enter passphrase for identity file {name:?}:"))
+    }
+    /// What was given for such a file was wrong.
+    fn wrong_file_passphrase(&self, _contents: &[u8]) {}
     /// Asks for what may be seen.
     fn line(&self, prompt: &str) -> io::Result<String>;
     /// Tells something.

@@ -14,9 +14,9 @@ const YEARS_MAX: i16 = 9;
 const SECONDS_PER_DAY: i64 = 86_400;
 
 /// The names of one field's values, from its smallest on.
-const MONTHS: &[&str] =
+pub(crate) const MONTHS: &[&str] =
     &["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const DAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
+pub(crate) const DAYS: &[&str] = &["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// Short forms of whole schedules.
 const SHORT: &[(&str, &str)] = &[
@@ -41,24 +41,24 @@ pub struct Cron {
 
 /// The values of one field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Field {
-    bits: u64,
+pub(crate) struct Field {
+    pub bits: u64,
     /// Does it say nothing (`*`)?
-    any: bool,
+    pub any: bool,
 }
 
 /// What a field may hold.
-struct Bounds {
-    name: &'static str,
-    min: u32,
-    max: u32,
-    names: &'static [&'static str],
+pub(crate) struct Bounds {
+    pub name: &'static str,
+    pub min: u32,
+    pub max: u32,
+    pub names: &'static [&'static str],
 }
 
-const MINUTE: Bounds = Bounds { name: "minute", min: 0, max: 59, names: &[] };
-const HOUR: Bounds = Bounds { name: "hour", min: 0, max: 23, names: &[] };
-const DAY: Bounds = Bounds { name: "day of month", min: 1, max: 31, names: &[] };
-const MONTH: Bounds = Bounds { name: "month", min: 1, max: 12, names: MONTHS };
+pub(crate) const MINUTE: Bounds = Bounds { name: "minute", min: 0, max: 59, names: &[] };
+pub(crate) const HOUR: Bounds = Bounds { name: "hour", min: 0, max: 23, names: &[] };
+pub(crate) const DAY: Bounds = Bounds { name: "day of month", min: 1, max: 31, names: &[] };
+pub(crate) const MONTH: Bounds = Bounds { name: "month", min: 1, max: 12, names: MONTHS };
 const WEEKDAY: Bounds = Bounds { name: "day of week", min: 0, max: 6, names: DAYS };
 
 impl Cron {
@@ -132,23 +132,23 @@ impl Cron {
 }
 
 /// The date so many days after the epoch.
-fn date_of(days: i64) -> Option<Date> {
+pub(crate) fn date_of(days: i64) -> Option<Date> {
     let span = jiff::Span::new().try_days(days).ok()?;
     jiff::civil::date(1970, 1, 1).checked_add(span).ok()
 }
 
-fn days_of(date: Date) -> i64 {
+pub(crate) fn days_of(date: Date) -> i64 {
     date.duration_since(jiff::civil::date(1970, 1, 1)).as_secs() / SECONDS_PER_DAY
 }
 
 impl Field {
-    fn has(self, value: u32) -> bool {
+    pub fn has(self, value: u32) -> bool {
         self.bits & (1 << value) != 0
     }
 }
 
 impl Bounds {
-    fn parse(&self, text: &str) -> Result<Field> {
+    pub fn parse(&self, text: &str) -> Result<Field> {
         let mut field = Field { bits: 0, any: false };
         for piece in text.split(',') {
             let Field { bits, any } = self.range(piece).ok_or_else(|| self.bad())?;
@@ -186,7 +186,8 @@ impl Bounds {
         Some(Field { bits, any: any && step == 1 })
     }
 
-    fn value(&self, text: &str) -> Option<u32> {
+    /// One value, by number or name.
+    pub fn value(&self, text: &str) -> Option<u32> {
         let named = self.names.iter().position(|name| name.eq_ignore_ascii_case(text));
         match named {
             Some(place) => u32::try_from(place).ok().map(|place| place + self.min),

@@ -15,6 +15,7 @@ pub mod json;
 pub mod limits;
 pub mod path;
 pub mod percent;
+pub mod recurrence;
 pub mod secret;
 pub mod time;
 
@@ -26,5 +27,6 @@ pub use fields::{Field, FieldError, FieldKind, FieldSource, FieldSpec, RawBody, 
 pub use glob::glob;
 pub use json::{Json, JsonMap};
 pub use path::RequestPath;
+pub use recurrence::Recurrence;
 pub use secret::{Secret, SecretBytes, SecretString};
 pub use time::Timestamp;

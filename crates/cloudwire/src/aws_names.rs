@@ -31,12 +31,19 @@ pub fn to_path(name: &str) -> Option<String> {
     if name.is_empty() || !name.bytes().all(is_plain) {
         return None;
     }
+    if !name.contains('=') && !name.split('/').any(is_odd) {
+        return Some(name.to_owned());
+    }
     let segments: Option<Vec<String>> = name.split('/').map(segment_to_path).collect();
     segments.map(|segments| segments.join("/"))
 }
 
 /// The name of a path. It may be longer than AWS allows; that of `~` alone is empty, which no name is.
 pub fn to_name(path: &str) -> String {
+    // Without a tilde, which is no plain byte, no segment stands for an odd one.
+    if path.bytes().all(|byte| is_plain(byte) && byte != b'=') {
+        return path.to_owned();
+    }
     path.split('/').map(segment_to_name).collect::<Vec<_>>().join("/")
 }
 

@@ -1,9 +1,10 @@
-//! Authenticated encryption: AES-256-GCM with a prepared key.
+//! Authenticated encryption with a prepared key: AES-256-GCM, and ChaCha20-Poly1305 where a format
+//! wants that.
 //!
 //! Invariant (of the caller): a nonce is used once per key. A random 96-bit nonce is good for 2^32
 //! records under one key (NIST SP 800-38D §8.3); the barrier rotates well before.
 
-use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::aead::{AES_256_GCM, Aad, CHACHA20_POLY1305, LessSafeKey, Nonce, UnboundKey};
 use strongroom_base::{Error, Result, SecretBytes};
 use zeroize::Zeroize;
 
@@ -12,8 +13,8 @@ pub const NONCE_BYTES: usize = 12;
 /// Bytes by which a ciphertext is longer than its plaintext.
 pub const TAG_BYTES: usize = 16;
 
-/// An AES-256-GCM key whose key schedule is computed once. aws-lc wipes it when it is freed; the
-/// bytes it was made of are not kept.
+/// A key whose schedule is computed once. aws-lc wipes it when it is freed; the bytes it was made of
+/// are not kept.
 pub struct Key256(LessSafeKey);
 
 impl std::fmt::Debug for Key256 {
@@ -23,11 +24,19 @@ impl std::fmt::Debug for Key256 {
 }
 
 impl Key256 {
-    /// Prepares a key. The caller goes on answering for wiping `key`.
+    /// Prepares a key for AES-256-GCM. The caller goes on answering for wiping `key`.
     #[allow(clippy::expect_used)]
     pub fn new(key: &[u8; 32]) -> Self {
         let key = UnboundKey::new(&AES_256_GCM, key)
             .expect("AES-256-GCM takes every key of exactly 32 bytes");
+        Self(LessSafeKey::new(key))
+    }
+
+    /// Prepares a key for ChaCha20-Poly1305 (RFC 8439).
+    #[allow(clippy::expect_used)]
+    pub fn chacha20_poly1305(key: &[u8; 32]) -> Self {
+        let key = UnboundKey::new(&CHACHA20_POLY1305, key)
+            .expect("ChaCha20-Poly1305 takes every key of exactly 32 bytes");
         Self(LessSafeKey::new(key))
     }
 
@@ -50,14 +59,26 @@ impl Key256 {
         let start = out.len();
         // Out of place: the plaintext is never copied into the caller's buffer.
         out.resize(start + plaintext.len() + TAG_BYTES, 0);
-        let (ciphertext, tag) = out[start..].split_at_mut(plaintext.len());
+        self.seal_to(nonce, aad, plaintext, &mut out[start..]).inspect_err(|_| out.truncate(start))
+    }
+
+    /// Puts ciphertext and tag of `plaintext` into `out`, which has room for just that.
+    pub fn seal_to(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        plaintext: &[u8],
+        out: &mut [u8],
+    ) -> Result<()> {
+        let failed = || Error::internal("a plaintext is too long to be sealed");
+        if out.len() != plaintext.len() + TAG_BYTES {
+            return Err(failed());
+        }
+        let (ciphertext, tag) = out.split_at_mut(plaintext.len());
         let nonce = Nonce::assume_unique_for_key(nonce);
         self.0
             .seal_out_of_place_scatter(nonce, Aad::from(aad), plaintext, ciphertext, &[], tag)
-            .map_err(|_| {
-                out.truncate(start);
-                Error::internal("a plaintext is too long for AES-GCM")
-            })
+            .map_err(|_| failed())
     }
 
     /// Appends the plaintext of `ciphertext` (with its tag at the end) to `out`. On failure `out`
@@ -73,16 +94,28 @@ impl Key256 {
             return Err(unauthentic());
         };
         let start = out.len();
-        let (body, tag) = ciphertext.split_at(length);
         out.resize(start + length, 0);
+        self.open_to(nonce, aad, ciphertext, &mut out[start..]).inspect_err(|_| out.truncate(start))
+    }
+
+    /// Puts the plaintext of `ciphertext` (with its tag at the end) into `out`, which has room for just
+    /// that. On failure there is nothing of it in `out`.
+    pub fn open_to(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        ciphertext: &[u8],
+        out: &mut [u8],
+    ) -> Result<()> {
+        if ciphertext.len() != out.len() + TAG_BYTES {
+            return Err(unauthentic());
+        }
+        let (body, tag) = ciphertext.split_at(out.len());
         let nonce = Nonce::assume_unique_for_key(nonce);
-        self.0.open_separate_gather(nonce, Aad::from(aad), body, tag, &mut out[start..]).map_err(
-            |_| {
-                out[start..].zeroize();
-                out.truncate(start);
-                unauthentic()
-            },
-        )
+        self.0.open_separate_gather(nonce, Aad::from(aad), body, tag, out).map_err(|_| {
+            out.zeroize();
+            unauthentic()
+        })
     }
 
     /// The plaintext of `ciphertext` (with its tag at the end).
@@ -153,6 +186,30 @@ mod tests {
             assert_eq!(out[4..], *sealed);
             assert_eq!(*key.open(nonce, &aad, &sealed).unwrap().expose_secret(), plain);
         }
+    }
+
+    /// RFC 8439, section 2.8.2.
+    #[test]
+    fn the_rfc_s_example_of_the_other_cipher() {
+        let key: [u8; 32] = std::array::from_fn(|at| 0x80 + at as u8);
+        let key = Key256::chacha20_poly1305(&key);
+        let nonce = *b"\x07\0\0\0\x40\x41\x42\x43\x44\x45\x46\x47";
+        let aad = unhex("50515253c0c1c2c3c4c5c6c7");
+        let plain = b"Ladies and Gentlemen of the class of '99: If I could offer you only one tip \
+                      for the future, sunscreen would be it.";
+        let mut sealed = vec![0; plain.len() + TAG_BYTES];
+        key.seal_to(nonce, &aad, plain, &mut sealed).unwrap();
+        assert_eq!(hex::encode(&sealed[..16]), "d31a8d34648e60db7b86afbc53ef7ec2");
+        assert_eq!(hex::encode(&sealed[plain.len()..]), "1ae10b594f09e26a7e902ecbd0600691");
+        let mut opened = vec![0; plain.len()];
+        key.open_to(nonce, &aad, &sealed, &mut opened).unwrap();
+        assert_eq!(opened, plain);
+        sealed[3] ^= 1;
+        assert!(key.open_to(nonce, &aad, &sealed, &mut opened).is_err());
+        assert!(opened.iter().all(|byte| *byte == 0));
+        // Rooms of another size.
+        assert!(key.open_to(nonce, &aad, &sealed, &mut [0; 3]).is_err());
+        assert!(key.seal_to(nonce, &aad, b"abc", &mut [0; 3]).is_err());
     }
 
     #[test]

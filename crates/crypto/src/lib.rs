@@ -22,6 +22,7 @@ pub mod ocsp;
 pub mod otp;
 pub mod password;
 pub mod pgp;
+pub mod pgp_ring;
 mod rng;
 pub mod sealed_value;
 pub mod shamir;

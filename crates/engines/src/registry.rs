@@ -15,7 +15,7 @@ pub fn specs(
     web: Arc<dyn Web>,
 ) -> Vec<Spec> {
     vec![
-        crate::kv::spec_with(web),
+        crate::kv::spec_with(crate::kv::Outside { web, databases: databases.clone() }),
         crate::database::spec(databases),
         crate::pki::spec(challenges),
         crate::ssh::spec(),

@@ -5,8 +5,11 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::{Error, Result};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A repository with a working tree.
 #[derive(Debug)]
@@ -164,16 +167,25 @@ impl Repository {
             return Ok(());
         }
         for name in &there {
-            // Git leaves alone what is as old and as long as it was.
+            // Git leaves alone what is as old and as long as it knows it. That may be what was set here
+            // before, where nothing came of it: so it is another time each time.
             let path = self.top.join(name);
-            let old = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1);
             if let Ok(file) = std::fs::File::options().write(true).open(&path) {
-                file.set_modified(old).map_err(|error| Error::file(&path, &error))?;
+                let failed = |error: std::io::Error| Error::file(&path, &error);
+                let now = file.metadata().and_then(|it| it.modified()).map_err(failed)?;
+                file.set_modified(another_old_time(now)).map_err(failed)?;
             }
         }
         let words = ["checkout", "--force", "--pathspec-from-file=-", "--pathspec-file-nul"];
         self.git_with(&words, Some(&joined(there.into_iter()))).map(drop)
     }
+}
+
+/// A time at the beginning of the epoch, behind one that was set before.
+fn another_old_time(now: SystemTime) -> SystemTime {
+    let since = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let set_before = since < DAY;
+    UNIX_EPOCH + Duration::from_secs(if set_before { since.as_secs() + 1 } else { 1 })
 }
 
 /// One answer of `git cat-file --batch`.

@@ -321,7 +321,7 @@ impl Leases {
         if let Some(renew) = &spec.renew_lease {
             let request = background(&*services.store.rng, &entry, &lease.path, now);
             let tx = cx.kernel_tx();
-            let read = ReadCx { tx, services: &services, request: &request };
+            let read = ReadCx::new(tx, &services, &request);
             let mut inner = WriteCx::new(read);
             let held = renew(&**engine, &mut inner, &lease.internal()?, life.ttl).await?;
             let after = inner.after;

@@ -31,6 +31,7 @@ pub mod queues;
 pub mod quotas;
 pub mod reconcile;
 pub mod record;
+mod refusals;
 pub mod rotation;
 pub mod seal;
 pub mod snapshot;

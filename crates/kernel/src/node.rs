@@ -30,6 +30,7 @@ use crate::queues::Queues;
 use crate::quotas::Quotas;
 use crate::reconcile::{Agenda, MOUNT_RECOVERY_SECONDS};
 use crate::record::{Record, Scope, Store};
+use crate::refusals::Refusals;
 use crate::rotation::{Claims, Rotations};
 use crate::seal::{self, RootKey, Seal};
 use crate::tokens::{NewToken, Tokens};
@@ -146,6 +147,8 @@ pub struct Services {
     pub mfa: Mfa,
     /// How many logins there were.
     pub logins: Logins,
+    /// What strangers may have recorded.
+    pub refusals: Refusals,
     /// The audit log.
     pub audit: Arc<AuditLog>,
     /// Queues of commands.
@@ -365,6 +368,7 @@ impl Node {
             lockouts: Lockouts::default(),
             mfa: Mfa::new(store.clone()),
             logins: Logins::default(),
+            refusals: Refusals::default(),
             audit: AuditLog::open(
                 store.clone(),
                 self.audit_medium.clone(),

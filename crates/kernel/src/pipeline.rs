@@ -25,6 +25,7 @@ mod inner;
 mod login;
 mod node_operation;
 mod record;
+mod refuse;
 mod rights;
 mod verify;
 mod wrap;
@@ -34,6 +35,7 @@ pub use inline::InlineLogin;
 pub(crate) use inner::background;
 pub use inner::{read_path, renew_login};
 pub use login::{auth_block, validate_login};
+pub use refuse::refuse;
 pub use rights::{has_sudo, policy_prefix, rights};
 pub use wrap::{
     CubbyholeEntry, NewWrapping, POLICY as WRAPPING_POLICY, RESPONSE as WRAPPED_RESPONSE,
@@ -80,6 +82,8 @@ pub struct Call {
     pub credential: Option<Box<Credential>>,
     /// The body as it came: parsed only after policy has allowed the path.
     pub body: Bytes,
+    /// The fields in place of `body`, where the door has them already: they are looked at as late.
+    pub fields: Option<RawFields>,
     /// The body in place of `body`, where it is read while it comes.
     pub upload: Option<Uploading>,
     /// Query parameters.

@@ -236,7 +236,7 @@ async fn reconcile_mount(
     let Some((_, run)) = &spec.reconcile else { return Ok(Progress::Done) };
     let request = request_of(services, entry, now);
     let tx = services.store.begin();
-    let read = ReadCx { tx: &tx, services, request: &request };
+    let read = ReadCx::new(&tx, services, &request);
     let mut cx = WriteCx::new(read);
     let more = run(&**engine, &mut cx).await?;
     let (after, effects) = (std::mem::take(&mut cx.after), std::mem::take(&mut cx.effects));

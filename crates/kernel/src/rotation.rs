@@ -53,11 +53,12 @@ use strongroom_base::{Error, ErrorKind, Result, Timestamp};
 use crate::due::links;
 use crate::mounts::MountEntry;
 use crate::node::Services;
-use crate::plug::Beyond;
+use crate::plug::{AfterCommit, Beyond};
 use crate::record::{Id, Scope, Store, Tx, indexes, prefix_end, storage_error};
 use stored::{Kept, Subject};
 
 pub use consumers::{Acknowledged, FANS_OUT, Left, POD_UID};
+pub(crate) use consumers::{Moves, Reads};
 pub use crew::Claims;
 pub use drain::COUNT_MAX;
 pub use plan::{DRAIN_SECONDS_MAX, RotationPlan, Schedule, WINDOW_SECONDS_MIN};
@@ -198,40 +199,29 @@ impl Rotations {
         }
     }
 
-    /// Makes a subject, or changes how it is rotated.
+    /// Makes a subject, or changes how it is rotated. A new one may have a credential already, that
+    /// others have read unnoted: it is version 1 then.
     pub(crate) async fn put(
-        &self,
         tx: &Tx,
-        scope: Scope,
-        name: &str,
+        (scope, name): (Scope, &str),
         plan: &RotationPlan,
+        has_one: bool,
         now: Timestamp,
     ) -> Result<()> {
         plan.check()?;
-        if let Some(mut kept) = Kept::read(tx, scope, name).await? {
-            if kept.subject.removed {
-                return Err(being_removed());
-            }
-            let subject = &mut kept.subject;
-            if plan.two_accounts && !subject.plan.two_accounts && subject.version > 0 {
-                consumers::note_unknown(tx, scope, subject.holders, now)?;
-            }
-            if subject.plan != *plan {
-                subject.plan = plan.clone();
-                subject.next = plan.next(subject.rotated, now);
-                if subject.run.is_none() {
-                    subject.due = subject.next;
-                }
-                kept.save(tx)?;
-            }
+        if Self::change_plan(tx, (scope, name), plan, now).await? {
             return Ok(());
         }
         let next = plan.next(Timestamp::ZERO, now);
+        let holders = if has_one { tx.new_id() } else { 0 };
+        if has_one && plan.two_accounts {
+            consumers::note_unknown(tx, scope, holders, now)?;
+        }
         let subject = Subject {
             id: tx.new_id(),
             plan: plan.clone(),
-            version: 0,
-            holders: 0,
+            version: u64::from(has_one),
+            holders,
             rotated: Timestamp::ZERO,
             next,
             due: next,
@@ -243,6 +233,44 @@ impl Rotations {
             outcomes: Vec::new(),
         };
         Kept::new(scope, name, subject).save(tx)
+    }
+
+    /// Changes how a subject is rotated, if it is there.
+    pub(crate) async fn change_plan(
+        tx: &Tx,
+        (scope, name): (Scope, &str),
+        plan: &RotationPlan,
+        now: Timestamp,
+    ) -> Result<bool> {
+        let Some(mut kept) = Kept::read(tx, scope, name).await? else { return Ok(false) };
+        if kept.subject.removed {
+            return Err(being_removed());
+        }
+        let subject = &mut kept.subject;
+        if plan.two_accounts && !subject.plan.two_accounts && subject.version > 0 {
+            consumers::note_unknown(tx, scope, subject.holders, now)?;
+        }
+        if subject.plan != *plan {
+            subject.plan = plan.clone();
+            subject.next = plan.next(subject.rotated, now);
+            if subject.run.is_none() {
+                subject.due = subject.next;
+            }
+            kept.save(tx)?;
+        }
+        Ok(true)
+    }
+
+    /// Has a mount a subject of this name?
+    pub(crate) async fn is_any(tx: &Tx, scope: Scope, name: &str) -> Result<bool> {
+        Ok(tx.read(scope).cached::<Subject>(0, name).await?.is_some())
+    }
+
+    /// Has a mount a subject whose name begins so?
+    pub(crate) async fn any_below(tx: &Tx, scope: Scope, prefix: &str) -> Result<bool> {
+        let names = tx.read(scope).names::<Subject>(0).await?;
+        let first = names.partition_point(|name| name.as_str() < prefix);
+        Ok(names.get(first).is_some_and(|name| name.starts_with(prefix)))
     }
 
     /// Begins a rotation, or has the one that was begun go on at once.
@@ -288,15 +316,41 @@ impl Rotations {
         }))
     }
 
-    /// Removes a subject: at once, or with the rotation that is under way. Its engine's records may
-    /// go with this transaction: what is still to be taken back is in the journal.
-    pub(crate) async fn remove(
+    /// As [`Rotations::rotate`], but nobody waits: what this answers is done once it is durable.
+    pub(crate) async fn rotate_soon(
         &self,
         tx: &Tx,
         scope: Scope,
         name: &str,
+        cause: Cause,
+        now: Timestamp,
+    ) -> Result<AfterCommit> {
+        let begun = self.begin(tx, scope, name, cause, now).await?;
+        Ok(Box::new(move |services| {
+            services.rotations.nudge(services, begun.scope, begun.subject);
+        }))
+    }
+
+    /// Calls off what is not published yet, if there is something.
+    pub(crate) async fn call_off_unpublished(
+        tx: &Tx,
+        scope: Scope,
+        name: &str,
+        reason: &str,
         now: Timestamp,
     ) -> Result<()> {
+        let Some(mut kept) = Kept::read(tx, scope, name).await? else { return Ok(()) };
+        let run = kept.subject.run.as_ref();
+        if run.is_some_and(|run| run.state.is_before_promotion()) {
+            kept.give_up(reason, true, now);
+            kept.save(tx)?;
+        }
+        Ok(())
+    }
+
+    /// Removes a subject: at once, or with the rotation that is under way. Its engine's records may
+    /// go with this transaction: what is still to be taken back is in the journal.
+    pub(crate) async fn remove(tx: &Tx, scope: Scope, name: &str, now: Timestamp) -> Result<()> {
         let Some(mut kept) = Kept::read(tx, scope, name).await? else { return Ok(()) };
         let Some(run) = &kept.subject.run else {
             kept.remove(tx);

@@ -210,6 +210,7 @@ pub async fn call(
             inline: None,
             credential: None,
             body: body.to_string().into(),
+            fields: None,
             query: Vec::new(),
             upload: None,
             wrap_ttl: None,

@@ -120,7 +120,7 @@ impl Doors {
     ) -> (Response<Bytes>, Option<Beyond>) {
         let rules = &peer.listener.rules;
         if let Some(regions) = self.aws_regions(rules, parts) {
-            return (self.handle_aws(regions, parts, body, peer).await, None);
+            return self.handle_aws(regions, parts, body, peer).await;
         }
         if let Some(response) = self.by_rule(rules, parts).await {
             return (response, None);

@@ -228,6 +228,7 @@ pub async fn send(node: Arc<Node>, number: u64, token: String, wire: Wire) -> Go
         inline: None,
         credential: None,
         body: if wire.body.is_null() { Bytes::new() } else { Bytes::from(wire.body.to_string()) },
+        fields: None,
         query,
         upload: None,
         wrap_ttl: wire.wrap_ttl,

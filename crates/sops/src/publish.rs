@@ -204,7 +204,7 @@ fn to_vault(
     let client = vault::client(place.address.as_deref(), machine)?;
     let path = join_path(&[&place.path_of(file)]);
     let failed = |error: strongroom_client::Error| Failure::new(error.to_string());
-    let read = machine.wait(client.send(Request::get(&path)));
+    let read = machine.wait(client.send(Request::get(&path)))?;
     let read = read.and_then(strongroom_client::Reply::envelope);
     let blindly = read.is_err();
     let there = read.ok().flatten().and_then(|envelope| envelope.data);
@@ -225,7 +225,7 @@ fn to_vault(
         return Ok(Published::UpToDate);
     }
     let body = if place.version == 1 { Json::Object(values) } else { json!({ "data": values }) };
-    let reply = machine.wait(client.send(Request::put(&path, body))).map_err(failed)?;
+    let reply = machine.wait(client.send(Request::put(&path, body)))?.map_err(failed)?;
     reply.written().map_err(failed)?;
     Ok(if blindly { Published::WrittenBlindly } else { Published::Written })
 }

@@ -24,8 +24,16 @@ pub struct Tenure {
     today: BTreeSet<String>,
     /// Who could.
     ever: BTreeSet<String>,
-    /// Who could open the version that is not linked with today's.
-    unlinked: Option<BTreeSet<String>>,
+    /// The data key before, if it is another.
+    before: Option<Before>,
+}
+
+/// The versions that are linked with each other, but not with today's.
+#[derive(Debug)]
+struct Before {
+    known: HashSet<[u8; 32]>,
+    /// Who could open them.
+    could: BTreeSet<String>,
 }
 
 impl Tenure {
@@ -33,27 +41,34 @@ impl Tenure {
     pub fn of(tree: &Tree) -> Self {
         let mut known = HashSet::new();
         ciphertexts(tree, &mut known);
-        Self { known, today: shown(tree), ever: BTreeSet::new(), unlinked: None }
+        Self { known, today: shown(tree), ever: BTreeSet::new(), before: None }
     }
 
-    /// Adds the next older version. False where it has another data key: older ones need not be
-    /// looked at. One without any value in common may be taken for that, too.
+    /// Adds the next older version. False where it has neither today's data key nor that of the versions
+    /// before, so that older ones need not be looked at. One without any value in common may be taken for
+    /// that, too.
     pub fn add(&mut self, older: &Tree) -> bool {
         let mut theirs = HashSet::new();
         ciphertexts(older, &mut theirs);
-        if self.known.is_disjoint(&theirs) {
-            self.unlinked = Some(shown(older));
-            return false;
+        match &mut self.before {
+            None if !self.known.is_disjoint(&theirs) => {
+                self.known.extend(theirs);
+                self.ever.extend(shown(older));
+            }
+            None => self.before = Some(Before { known: theirs, could: shown(older) }),
+            Some(before) if !before.known.is_disjoint(&theirs) => {
+                before.known.extend(theirs);
+                before.could.extend(shown(older));
+            }
+            Some(_) => return false,
         }
-        self.known.extend(theirs);
-        self.ever.extend(shown(older));
         true
     }
 
     /// Who could open a version of which it is not known whether it had the data key, and cannot open the
-    /// file any more. A rotation leaves such a version, and so does a change of everything.
+    /// file any more. A rotation leaves such versions, and so does a change of everything.
     pub fn unknown(&self) -> Vec<String> {
-        let before = self.unlinked.iter().flatten();
+        let before = self.before.iter().flat_map(|before| &before.could);
         let gone = before.filter(|who| !self.today.contains(*who) && !self.ever.contains(*who));
         gone.cloned().collect()
     }
@@ -130,12 +145,15 @@ mod tests {
     #[test]
     fn what_is_not_linked_is_unknown_and_not_clean() {
         let mut tenure = Tenure::of(&version(&["two"], &[("me", "w3")]));
-        assert!(!tenure.add(&version(&["one"], &[("me", "w1"), ("leaver", "w2")])));
+        assert!(tenure.add(&version(&["one"], &[("me", "w1")])));
+        // Of the same data key as that one, and of another one.
+        assert!(tenure.add(&version(&["one"], &[("me", "w1"), ("leaver", "w2")])));
+        assert!(!tenure.add(&version(&["zero"], &[("me", "w0"), ("long gone", "w0")])));
         assert!(tenure.left().is_empty());
         assert_eq!(tenure.unknown(), ["leaver"]);
         // Records without a wrapped key have nothing in common.
         let mut tenure = Tenure::of(&version(&["two"], &[("me", "")]));
-        assert!(!tenure.add(&version(&["one"], &[("me", "")])));
+        assert!(tenure.add(&version(&["one"], &[("me", "")])));
         assert!(tenure.unknown().is_empty());
     }
 }

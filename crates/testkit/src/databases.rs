@@ -433,6 +433,27 @@ impl Database for SimDatabase {
         }))
     }
 
+    fn imitate<'a>(
+        &'a self,
+        model: &'a str,
+        name: &'a str,
+        password: &'a SecretString,
+    ) -> Answer<'a, ()> {
+        let call = Call { name: "imitate", account: name, statements: &[], made: None };
+        Box::pin(self.with(call, move |accounts| {
+            if !accounts.contains_key(model) {
+                return Err(refused("no such account"));
+            }
+            let account = accounts.entry(name.to_owned()).or_insert_with(|| Account {
+                credential: String::new(),
+                expires: Timestamp::MAX,
+                statements: vec![format!("LIKE {model}")],
+            });
+            account.credential = password.expose_secret().clone();
+            Ok(())
+        }))
+    }
+
     fn remove<'a>(&'a self, name: &'a str, statements: &'a [String]) -> Answer<'a, ()> {
         let call = Call { name: "remove", account: name, statements, made: None };
         Box::pin(self.with(call, move |accounts| {

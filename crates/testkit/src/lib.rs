@@ -445,6 +445,7 @@ impl TestNode {
             inline: None,
             credential: None,
             body: if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) },
+            fields: None,
             query,
             upload: None,
             wrap_ttl,

@@ -16,25 +16,19 @@ pub struct Limits {
     pub document: Option<Arc<Document>>,
     /// The one that narrows the session: it must allow what is asked, whoever else does.
     pub session: Option<Document>,
-    pub asked: Asked,
-    pub context: Context,
-}
-
-/// What conditions see of a request.
-pub struct Seen<'a> {
-    pub principal: &'a Principal,
-    pub user_id: &'a str,
+    pub asked: Arc<Asked>,
+    pub user_id: String,
     /// The user's name, where the caller is the role under its own keys.
-    pub user_name: Option<&'a str>,
-    pub peer: &'a Peer,
+    pub user_name: Option<String>,
+    pub peer: Peer,
     pub now: Timestamp,
 }
 
-impl Seen<'_> {
-    /// The context of a request.
-    pub fn context(&self, asked: &Asked) -> Context {
+impl Limits {
+    /// What conditions see of the request.
+    fn context(&self) -> Context {
         let mut context = Context::default();
-        for (key, values) in &asked.keys {
+        for (key, values) in &self.asked.keys {
             context.set(key.as_str(), values.clone());
         }
         let mut one = |key: &str, value: String| context.set(key, vec![value]);
@@ -42,9 +36,9 @@ impl Seen<'_> {
         let arn = self.principal.role_arn.as_ref().unwrap_or(&self.principal.arn);
         one("aws:PrincipalArn", arn.clone());
         one("aws:PrincipalAccount", self.principal.account.clone());
-        one("aws:userid", self.user_id.to_owned());
-        if let Some(name) = self.user_name {
-            one("aws:username", name.to_owned());
+        one("aws:userid", self.user_id.clone());
+        if let Some(name) = &self.user_name {
+            one("aws:username", name.clone());
         }
         one("aws:CurrentTime", Timestamp::from_seconds(self.now.seconds()).to_string());
         one("aws:EpochTime", self.now.seconds().to_string());
@@ -65,12 +59,15 @@ impl Access for Limits {
     }
 
     fn judge(&self, about: &About<'_>) -> Result<()> {
+        if self.document.is_none() && self.session.is_none() && about.policy.is_none() {
+            return Ok(());
+        }
         let action = about.action.unwrap_or(&self.asked.action);
         let resource = about.resource.unwrap_or(&self.asked.resource);
         let policy = about.policy.map(|text| Document::parse(text, Kind::Resource));
         // It was read when it was written. One that cannot be read any more lets nobody in.
         let policy = policy.transpose().map_err(Error::internal)?;
-        let mut context = self.context.clone();
+        let mut context = self.context();
         for (name, value) in about.tags {
             for prefix in ["aws:ResourceTag", "secretsmanager:ResourceTag"] {
                 context.set(format!("{prefix}/{name}"), vec![value.clone()]);
@@ -80,14 +77,17 @@ impl Access for Limits {
             context.set(*key, values.clone());
         }
         let request = Request { action, resource, principal: &self.principal, context: &context };
+        let own = !about.policy_alone;
         let documents = Documents {
-            identity: self.document.as_deref(),
-            session: self.session.as_ref(),
+            identity: self.document.as_deref().filter(|_| own),
+            session: self.session.as_ref().filter(|_| own),
             resource: policy.as_ref(),
-            trusted: about.trusted,
+            trusted: about.trusted || about.policy_alone,
         };
-        decide(&request, &documents)
-            .map_err(|refusal| denied(&self.principal.arn, action, resource, refusal))
+        decide(&request, &documents).map_err(|refusal| {
+            let called = about.called.unwrap_or(resource);
+            denied(&self.principal.arn, action, called, refusal)
+        })
     }
 }
 

@@ -3,6 +3,11 @@
 //! Nothing is stored for them: a login of a thousand jobs a minute writes nothing, and there is nothing to
 //! clean up. The price is that one of them cannot be taken back by itself; but every use asks for the
 //! role, for the key that it came from, and for the time before which the role's sessions are void.
+//!
+//! Invariants:
+//! * a session that was asked for by another's keys ends with that one, and with all before it: each use
+//!   asks for the role of each of them, and for the time before which that role's sessions are void;
+//! * such a chain is short, so that a token stays one.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -20,6 +25,31 @@ const VERSION: u8 = 1;
 /// Random bytes that give each token a key of its own.
 const SALT_BYTES: usize = 16;
 const PURPOSE: &[u8] = b"strongroom aws-door session 1";
+
+/// Sessions that one may come from, one by another's keys.
+pub const CHAIN_MAX: usize = 8;
+
+/// A session that another came from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// Its role.
+    pub role: String,
+    /// The role's number.
+    pub role_id: Id,
+    /// When it was made.
+    pub issued: Timestamp,
+}
+
+/// The session that asks for another, with all that it came from itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The sessions, the first one first and the asking one last.
+    pub chain: Vec<Ancestor>,
+    /// When the asking one ends.
+    pub expires: Timestamp,
+    /// Is it one of an assumed role? Those of GetSessionToken are their user's own.
+    pub assumed: bool,
+}
 
 /// What a session token says.
 #[derive(Serialize, Deserialize)]
@@ -42,6 +72,9 @@ pub struct Session {
     pub expires: Timestamp,
     /// The IAM document that narrows it, or "".
     pub document: String,
+    /// The sessions that it came from, the first one first.
+    #[serde(default)]
+    pub ancestors: Vec<Ancestor>,
 }
 
 impl Drop for Session {
@@ -66,17 +99,42 @@ pub struct NewSession {
     pub seconds: i64,
     /// See [`Session::document`].
     pub document: String,
+    /// The session whose keys asked for it, if any did.
+    pub origin: Option<Origin>,
 }
 
 impl Session {
     /// A session with fresh keys.
     pub fn new(new: NewSession, rng: &dyn Rng) -> Self {
-        let NewSession { role, role_id, name, parent, issued, seconds, document } = new;
+        let NewSession { role, role_id, name, parent, issued, seconds, document, origin } = new;
         let secret_key = arns::secret_key(rng).expose_secret().clone();
         let access_key = arns::access_key(rng, "ASIA");
         // To the second, as it is told.
-        let expires = Timestamp::from_seconds(issued.seconds()).plus_seconds(seconds);
-        Self { access_key, secret_key, role, role_id, name, parent, issued, expires, document }
+        let mut expires = Timestamp::from_seconds(issued.seconds()).plus_seconds(seconds);
+        let mut ancestors = Vec::new();
+        if let Some(origin) = origin {
+            expires = expires.min(origin.expires);
+            ancestors = origin.chain;
+        }
+        Self {
+            access_key,
+            secret_key,
+            role,
+            role_id,
+            name,
+            parent,
+            issued,
+            expires,
+            document,
+            ancestors,
+        }
+    }
+
+    /// What a session is told that is asked for by the keys of this one.
+    pub fn origin(&self) -> Origin {
+        let own = Ancestor { role: self.role.clone(), role_id: self.role_id, issued: self.issued };
+        let chain = self.ancestors.iter().cloned().chain([own]).collect();
+        Origin { chain, expires: self.expires, assumed: self.name.is_some() }
     }
 
     /// Its token.

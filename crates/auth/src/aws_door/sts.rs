@@ -1,7 +1,6 @@
 //! STS's operations, as the door asks for them: who the caller is, and temporary keys (API reference of
 //! the Security Token Service).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strongroom_base::RawFields;
@@ -11,7 +10,8 @@ use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{About, EngineSpec, Need, Protocol, Query, ReadCx, Reply, ops};
 use strongroom_kernel::record::Id;
 
-use super::sessions::{NewSession, Session};
+use super::known::Known;
+use super::sessions::{CHAIN_MAX, NewSession, Origin, Session};
 use super::stored::{self, PreparedRole};
 use super::{AwsDoor, arns};
 
@@ -21,56 +21,10 @@ const ASSUMED_SECONDS: i64 = 3_600;
 const SESSION_SECONDS: i64 = 43_200;
 const SECONDS_MIN: i64 = 900;
 const SESSION_SECONDS_MAX: i64 = 129_600;
+/// Seconds of a session that the keys of an assumed role asked for (user guide, "Role chaining").
+const CHAINED_SECONDS_MAX: i64 = 3_600;
 /// Characters of a session's policy.
 const POLICY_CHARS_MAX: usize = 2_048;
-
-/// What a token of this door has in `internal`.
-pub const DOOR: &str = "aws-door";
-
-/// What is known of a verified caller, kept with its token for the one request.
-pub struct Known {
-    pub arn: String,
-    pub user_id: String,
-    pub account: String,
-    pub role: String,
-    /// The key pair that it all came from.
-    pub key: Option<String>,
-    pub temporary: bool,
-}
-
-impl Known {
-    /// For [`strongroom_kernel::plug::Grant::internal`].
-    pub fn into_map(self) -> BTreeMap<String, String> {
-        let mut map: BTreeMap<String, String> = [
-            ("arn", self.arn),
-            ("user_id", self.user_id),
-            ("account", self.account),
-            ("role", self.role),
-        ]
-        .map(|(name, value)| (name.to_owned(), value))
-        .into();
-        map.extend(self.key.map(|key| ("key".to_owned(), key)));
-        if self.temporary {
-            map.insert("temporary".to_owned(), "true".to_owned());
-        }
-        map
-    }
-
-    /// The caller of a request, if this door verified it.
-    fn of(cx: &ReadCx<'_>) -> Result<Self> {
-        let token = cx.request.token.as_ref().filter(|t| t.mount == cx.request.mount.scope);
-        let token = token.filter(|t| t.internal.contains_key(DOOR)).ok_or_else(Error::denied)?;
-        let text = |name: &str| token.internal.get(name).cloned().unwrap_or_default();
-        Ok(Self {
-            arn: text("arn"),
-            user_id: text("user_id"),
-            account: text("account"),
-            role: text("role"),
-            key: token.internal.get("key").cloned(),
-            temporary: token.internal.contains_key("temporary"),
-        })
-    }
-}
 
 fields! {
     /// Who calls.
@@ -236,7 +190,7 @@ async fn credentials(cx: &ReadCx<'_>, session: &Session) -> Result<Json> {
 impl Query<SessionToken> for AwsDoor {
     async fn query(&self, cx: &ReadCx<'_>, op: SessionToken) -> Result<Reply<Json>> {
         let known = Known::of(cx)?;
-        if known.temporary {
+        if known.origin.is_some() {
             return Err(not_allowed(
                 "Cannot call GetSessionToken with session credentials".to_owned(),
             ));
@@ -255,6 +209,7 @@ impl Query<SessionToken> for AwsDoor {
             issued: cx.now(),
             seconds,
             document: String::new(),
+            origin: None,
         };
         let session = Session::new(new, cx.rng());
         let credentials = credentials(cx, &session).await?;
@@ -269,6 +224,29 @@ struct Wanted {
     duration: Option<i64>,
     policy: Option<String>,
     parent: Option<String>,
+    origin: Option<Origin>,
+}
+
+impl Wanted {
+    /// Seconds that the session is good for.
+    fn seconds(&self, role: &PreparedRole) -> Result<i64> {
+        let most = role.role.max_session_ttl;
+        let Some(origin) = &self.origin else {
+            return seconds(self.duration, ASSUMED_SECONDS, most);
+        };
+        if origin.chain.len() > CHAIN_MAX {
+            return Err(invalid(format!(
+                "A session cannot come from more than {CHAIN_MAX} others, one by another's keys."
+            )));
+        }
+        if origin.assumed && self.duration.is_some_and(|asked| asked > CHAINED_SECONDS_MAX) {
+            return Err(invalid(
+                "The requested DurationSeconds exceeds the 1 hour session limit for roles assumed by \
+                 role chaining.",
+            ));
+        }
+        seconds(self.duration, ASSUMED_SECONDS, most)
+    }
 }
 
 /// A session of `role`.
@@ -277,8 +255,8 @@ async fn assume(
     (role_name, role): (&str, &PreparedRole),
     wanted: Wanted,
 ) -> Result<serde_json::Map<String, Json>> {
+    let seconds = wanted.seconds(role)?;
     let name = session_name(wanted.name)?;
-    let seconds = seconds(wanted.duration, ASSUMED_SECONDS, role.role.max_session_ttl)?;
     let document = session_document(wanted.policy)?;
     let id: Id = role.role.id;
     let new = NewSession {
@@ -289,6 +267,7 @@ async fn assume(
         issued: cx.now(),
         seconds,
         document,
+        origin: wanted.origin,
     };
     let session = Session::new(new, cx.rng());
     let credentials = credentials(cx, &session).await?;
@@ -337,6 +316,7 @@ impl Query<AssumeRole> for AwsDoor {
             duration: op.duration_seconds,
             policy: op.policy,
             parent: known.key,
+            origin: known.origin,
         };
         let answer = assume(cx, (&name, &role), wanted).await?;
         Ok(Reply::data(answer.into()))
@@ -363,6 +343,7 @@ impl Query<AssumeRoleWithWebIdentity> for AwsDoor {
             duration: op.duration_seconds,
             policy: op.policy,
             parent: None,
+            origin: None,
         };
         let mut answer = assume(cx, (&name, &role), wanted).await?;
         let subject = token.display_name.as_str().into();

@@ -184,6 +184,7 @@ fn session_tokens_open_only_whole_and_here() {
         issued: Timestamp::from_seconds(1_000),
         seconds: 900,
         document: String::new(),
+        origin: None,
     };
     let session = Session::new(new, &*rng);
     assert!(session.access_key.starts_with("ASIA"));

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use strongroom_base::{Error, RequestPath, Result, SecretString, Timestamp};
 use strongroom_cloudwire::iam::{Document, Kind, Principal};
 use strongroom_cloudwire::sigv4::{SigningKey, check_fresh, read_date};
@@ -9,7 +11,8 @@ use strongroom_kernel::plug::{
     Asked, Credential, Grant, GrantAlias, Proof, ReadCx, Signature, TokenParams, Verified, Verify,
 };
 
-use super::access::{Limits, Seen};
+use super::access::Limits;
+use super::known::{DOOR, Known};
 use super::sessions::Session;
 use super::stored::{self, PreparedRole, scope_of};
 use super::{AwsDoor, arns, sts};
@@ -71,6 +74,17 @@ async fn live_role(
     role.filter(|r| r.role.id == id && !r.role.disabled).ok_or_else(unrecognized)
 }
 
+/// The role of a session that was made at `issued`, if it still stands.
+async fn live_session(
+    cx: &ReadCx<'_>,
+    name: &str,
+    id: strongroom_kernel::record::Id,
+    issued: Timestamp,
+) -> Result<Arc<PreparedRole>> {
+    let role = live_role(cx, name, id).await?;
+    if issued <= role.role.sessions_since { Err(unrecognized()) } else { Ok(role) }
+}
+
 async fn of_key(cx: &ReadCx<'_>, signature: &Signature) -> Result<Signer> {
     let key = stored::key(&cx.view(), &signature.key).await?;
     let key = key.filter(|key| key.pair.is_good(cx.now())).ok_or_else(unrecognized)?;
@@ -88,9 +102,9 @@ async fn of_session(
     let sealer = stored::session_key(&view).await?.ok_or_else(unrecognized)?;
     let session = Session::open(token, &sealer).filter(|s| s.access_key == signature.key);
     let session = session.ok_or_else(unrecognized)?;
-    let role = live_role(cx, &session.role, session.role_id).await?;
-    if session.issued <= role.role.sessions_since {
-        return Err(unrecognized());
+    let role = live_session(cx, &session.role, session.role_id, session.issued).await?;
+    for ancestor in &session.ancestors {
+        live_session(cx, &ancestor.role, ancestor.role_id, ancestor.issued).await?;
     }
     if let Some(parent) = &session.parent {
         let parent = stored::key(&view, parent).await?;
@@ -119,7 +133,7 @@ fn caller(
     cx: &ReadCx<'_>,
     signature: &Signature,
     signer: Signer,
-    asked: &Asked,
+    asked: &Arc<Asked>,
 ) -> Result<Verified> {
     let (name, role) = (signer.role_name, signer.role);
     let account = &asked.account;
@@ -143,20 +157,16 @@ fn caller(
     let narrowed = session.map(|s| s.document.as_str()).filter(|text| !text.is_empty());
     let narrowed = narrowed.map(|text| Document::parse(text, Kind::Identity));
     let narrowed = narrowed.transpose().map_err(Error::internal)?;
-    let user_name = session_name.is_none().then_some(name.as_str());
-    let peer = &cx.request.peer;
-    let seen = Seen { principal: &principal, user_id: &user_id, user_name, peer, now: cx.now() };
-    let context = seen.context(asked);
     let key = session.map_or(Some(&signature.key), |session| session.parent.as_ref());
-    let mut internal = sts::Known {
+    let mut internal = Known {
         arn: principal.arn.clone(),
-        user_id,
+        user_id: user_id.clone(),
         account: account.clone(),
         role: name.clone(),
         key: key.cloned(),
-        temporary: session.is_some(),
+        origin: session.map(Session::origin),
     }
-    .into_map();
+    .into_map()?;
     let shown = ["arn", "role", "account"];
     let metadata = internal
         .iter()
@@ -164,11 +174,12 @@ fn caller(
         .map(|(field, value)| (field.clone(), value.clone()))
         .chain([("access_key".to_owned(), signature.key.clone())])
         .collect();
-    internal.insert(sts::DOOR.to_owned(), String::new());
+    internal.insert(DOOR.to_owned(), String::new());
     let display_name = match session_name {
         Some(session) => format!("{name}/{session}"),
         None => name.clone(),
     };
+    let user_name = session_name.is_none().then(|| name.clone());
     let grant = Grant {
         display_name,
         metadata,
@@ -182,8 +193,26 @@ fn caller(
         },
         ..Grant::default()
     };
-    let limits = Limits { principal, document, session: narrowed, asked: asked.clone(), context };
+    let limits = Limits {
+        principal,
+        document,
+        session: narrowed,
+        asked: asked.clone(),
+        user_id,
+        user_name,
+        peer: cx.request.peer.clone(),
+        now: cx.now(),
+    };
     Ok(Verified::Caller { grant: Box::new(grant), access: Arc::new(limits) })
+}
+
+/// Does it look like a token that a method could verify? That is a question of its form: the answer tells
+/// nothing of roles.
+fn is_jwt(token: &SecretString) -> bool {
+    let parts: Vec<&str> = token.expose_secret().split('.').collect();
+    let [header, _, _] = parts.as_slice() else { return false };
+    let header = URL_SAFE_NO_PAD.decode(header.trim_end_matches('=')).unwrap_or_default();
+    serde_json::from_slice::<serde_json::Map<_, strongroom_base::Json>>(&header).is_ok()
 }
 
 /// Who shows another's token is asked to log in there.
@@ -193,6 +222,10 @@ async fn vouched(
     token: &SecretString,
     asked: &Asked,
 ) -> Result<Verified> {
+    if !is_jwt(token) {
+        let text = "The ID Token provided is not a valid JWT.";
+        return Err(Error::bad_request(text).called("InvalidIdentityToken"));
+    }
     let role = match arns::role_of(arn, &asked.account) {
         Some(name) => stored::role(&cx.view(), &name).await?,
         None => None,

@@ -17,6 +17,7 @@ mod crls;
 mod login;
 mod matching;
 mod refresh;
+mod signatures;
 mod statuses;
 mod stored;
 #[cfg(test)]
@@ -35,11 +36,12 @@ use crate::Outside;
 const LOOK_SECONDS: i64 = 10;
 
 /// A cert mount. Certificates, lists and settings are records; the object holds what responders
-/// said, for as long as they said that it holds.
+/// said, for as long as they said that it holds, and which signatures were good.
 pub struct Cert {
     web: Arc<dyn Web>,
     statuses: statuses::Statuses,
     refresh: Arc<refresh::Refresh>,
+    signatures: signatures::Signatures,
 }
 
 /// The surface of cert.
@@ -53,6 +55,7 @@ fn over(web: Arc<dyn Web>) -> Spec {
             web: web.clone(),
             statuses: statuses::Statuses::default(),
             refresh: Default::default(),
+            signatures: Default::default(),
         })
     });
     let spec = login::add(spec);

@@ -93,7 +93,8 @@ impl Cert {
                 anchors.push(authority);
             }
         }
-        let chains = match purpose.chains(&shown.leaf, &shown.between, &anchors) {
+        let is_signed = |one: &Certificate, by: &Certificate| self.signatures.is_good(one, by);
+        let chains = match purpose.chains(&shown.leaf, &shown.between, &anchors, &is_signed) {
             Ok(chains) => chains,
             Err(Distrust::UnknownAuthority) => return Err(search.outcome.refusal(invalid())),
             Err(distrust) => return Err(unfit(distrust)),

@@ -7,38 +7,61 @@ use super::Request;
 
 /// The canonical request over the headers `signed` (in lower case, sorted); `None` where one of them
 /// is not in the request.
-pub fn canonical_request(request: Request<'_>, signed: &[&str]) -> Option<String> {
-    let mut headers = String::new();
+pub fn canonical_request<T: AsRef<str>>(
+    request: Request<'_, T>,
+    signed: &[&str],
+) -> Option<String> {
+    let mut out = String::with_capacity(BYTES);
+    let path = path(request.path, request.normalise);
+    let _ = writeln!(out, "{}\n{path}\n{}", request.method, query(request.query));
     for name in signed {
-        let mut values = request.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
-        let first = spaces_once(&values.next()?.1);
-        let all = values.fold(first, |all, (_, value)| format!("{all},{}", spaces_once(value)));
-        let _ = writeln!(headers, "{name}:{all}");
+        out.push_str(name);
+        let mut mark = ':';
+        for (_, value) in named(request.headers, name) {
+            out.push(mark);
+            spaces_once(&mut out, value.as_ref());
+            mark = ',';
+        }
+        if mark == ':' {
+            return None;
+        }
+        out.push('\n');
     }
-    Some(format!(
-        "{}\n{}\n{}\n{headers}\n{}\n{}",
-        request.method,
-        path(request),
-        query(request.query),
-        signed.join(";"),
-        request.payload
-    ))
+    out.push('\n');
+    for (i, name) in signed.iter().enumerate() {
+        out.push_str(if i == 0 { "" } else { ";" });
+        out.push_str(name);
+    }
+    out.push('\n');
+    out.push_str(request.payload);
+    Some(out)
+}
+
+/// Bytes of most canonical requests.
+const BYTES: usize = 768;
+
+/// The headers of a name, whatever its case.
+fn named<'a, T: AsRef<str>>(headers: &'a [(T, T)], name: &str) -> impl Iterator<Item = &'a (T, T)> {
+    headers.iter().filter(move |(own, _)| own.as_ref().eq_ignore_ascii_case(name))
 }
 
 /// A header's value without spaces around it, and with single ones inside.
-fn spaces_once(value: &str) -> String {
-    let words: Vec<&str> = value.split([' ', '\t', '\r', '\n']).filter(|w| !w.is_empty()).collect();
-    words.join(" ")
+fn spaces_once(out: &mut String, value: &str) {
+    let words = value.split([' ', '\t', '\r', '\n']).filter(|word| !word.is_empty());
+    for (i, word) in words.enumerate() {
+        out.push_str(if i == 0 { "" } else { " " });
+        out.push_str(word);
+    }
 }
 
-fn path(request: Request<'_>) -> String {
+fn path(path: &str, normalise: bool) -> String {
     let mut kept: Vec<&str> = Vec::new();
     let mut folder = false;
-    for segment in request.path.split('/').skip(1) {
+    for segment in path.split('/').skip(1) {
         folder = matches!(segment, "" | "." | "..");
         match segment {
-            "" | "." if request.normalise => {}
-            ".." if request.normalise => {
+            "" | "." if normalise => {}
+            ".." if normalise => {
                 kept.pop();
             }
             segment => kept.push(segment),
@@ -48,9 +71,9 @@ fn path(request: Request<'_>) -> String {
     for segment in &kept {
         path.push('/');
         // What is sent encoded is encoded once more, but for S3.
-        path.push_str(&if request.normalise { uri_encode(segment) } else { once_encoded(segment) });
+        path.push_str(&if normalise { uri_encode(segment) } else { once_encoded(segment) });
     }
-    if path.is_empty() || request.normalise && folder {
+    if path.is_empty() || normalise && folder {
         path.push('/');
     }
     path

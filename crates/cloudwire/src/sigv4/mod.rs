@@ -29,9 +29,8 @@ pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// How each scope ends.
 const TERMINATOR: &str = "aws4_request";
 
-/// A request as it goes over the wire, without its `Authorization`.
-#[derive(Clone, Copy)]
-pub struct Request<'a> {
+/// A request as it goes over the wire, without its `Authorization`. Its headers' texts are of any kind.
+pub struct Request<'a, T = String> {
     /// The method.
     pub method: &'a str,
     /// The path as it is sent.
@@ -39,12 +38,20 @@ pub struct Request<'a> {
     /// The query as it is sent, without its question mark.
     pub query: &'a str,
     /// Names and values, `host` among them. A name may be there several times.
-    pub headers: &'a [(String, String)],
+    pub headers: &'a [(T, T)],
     /// The SHA-256 of the body in hex ([`hash_of`]), or what `x-amz-content-sha256` says in its place.
     pub payload: &'a str,
     /// Are dots and empty segments of the path resolved first? So it is for every service but S3.
     pub normalise: bool,
 }
+
+impl<T> Clone for Request<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Request<'_, T> {}
 
 /// Who signs.
 pub struct Credentials {

@@ -120,7 +120,7 @@ fn a_header_that_is_not_signed_does_not_count() {
 fn what_is_sent_encoded_has_one_form() {
     let canonical = |path: &str, query: &str, normalise: bool| {
         let request = Request { method: "GET", path, query, headers: &[], payload: "", normalise };
-        let canonical = canonical_request(request, &[]).unwrap();
+        let canonical = canonical_request::<&str>(request, &[]).unwrap();
         let lines: Vec<String> = canonical.lines().skip(1).take(2).map(str::to_owned).collect();
         lines.join(" ")
     };

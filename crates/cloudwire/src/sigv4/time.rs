@@ -23,12 +23,13 @@ pub fn read_date(text: &str) -> Option<Timestamp> {
 /// Is a signature of `date` good at `now`? One in a query is for `expires` seconds. The failure is
 /// AWS's text.
 pub fn check_fresh(date: Timestamp, now: Timestamp, expires: Option<i64>) -> Result<(), String> {
-    let (at, here) = (amz_date(date), amz_date(now));
     let latest = now.plus_seconds(SKEW_SECONDS);
     if date > latest {
         return Err(format!(
-            "Signature not yet current: {at} is still later than {} ({here} + 5 min.)",
-            amz_date(latest)
+            "Signature not yet current: {} is still later than {} ({} + 5 min.)",
+            amz_date(date),
+            amz_date(latest),
+            amz_date(now)
         ));
     }
     let life = expires.unwrap_or(SKEW_SECONDS);
@@ -37,8 +38,10 @@ pub fn check_fresh(date: Timestamp, now: Timestamp, expires: Option<i64>) -> Res
     if date < earliest {
         let minutes = life / 60;
         return Err(format!(
-            "Signature expired: {at} is now earlier than {} ({here} - {minutes} min.)",
-            amz_date(earliest)
+            "Signature expired: {} is now earlier than {} ({} - {minutes} min.)",
+            amz_date(date),
+            amz_date(earliest),
+            amz_date(now)
         ));
     }
     Ok(())

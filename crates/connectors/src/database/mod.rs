@@ -204,6 +204,22 @@ pub trait Database: Send + Sync + fmt::Debug {
         statements: &'a [String],
     ) -> Answer<'a, ()>;
 
+    /// Gives an account the password, and the rights of another one (`model`): for two accounts that take
+    /// turns. One that is there already gets what it lacks of its model's rights on the whole server; if
+    /// it may do there what its model may not, it is refused: it is nobody's second account.
+    fn imitate<'a>(
+        &'a self,
+        model: &'a str,
+        name: &'a str,
+        password: &'a SecretString,
+    ) -> Answer<'a, ()> {
+        let _ = (model, name, password);
+        Box::pin(async {
+            let text = "accounts are not made after others there";
+            Err(DatabaseError::new(FailureKind::Unsupported, text))
+        })
+    }
+
     /// Removes an account with all it owns and may, by the operator's statements or in the default
     /// way. An account that is not there is no error.
     fn remove<'a>(&'a self, name: &'a str, statements: &'a [String]) -> Answer<'a, ()>;

@@ -155,10 +155,15 @@ impl Certificate {
     /// Does the owner of `issuer` stand behind it: by name, key identifier, right to sign, and
     /// signature?
     pub fn is_issued_by(&self, issuer: &Self) -> bool {
+        self.names_issuer(issuer) && self.is_signed_by(&issuer.spki)
+    }
+
+    /// Is all but the signature as if `issuer` stood behind it?
+    pub(super) fn names_issuer(&self, issuer: &Self) -> bool {
         let ids = (self.authority_key_id(), issuer.subject_key_id());
         let same_key = !matches!(ids, (Some(a), Some(b)) if a != b);
         let may_sign = issuer.key_usage().is_none_or(|usage| usage.has(KeyUsage::CERT_SIGN));
-        self.issuer == issuer.subject && same_key && may_sign && self.is_signed_by(&issuer.spki)
+        self.issuer == issuer.subject && same_key && may_sign
     }
 
     /// Is its signature one of this key?

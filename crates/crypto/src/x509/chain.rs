@@ -55,6 +55,10 @@ pub struct Purpose<'a> {
     pub usage: &'a str,
 }
 
+/// Is the first certificate's signature one of the second one's key? [`Certificate::is_signed_by`] says so, or
+/// somebody who has asked it before.
+pub type IsSigned<'a> = &'a dyn Fn(&Certificate, &Certificate) -> bool;
+
 /// A chain, from the certificate that is presented to the one that is trusted.
 pub type Chain<'c> = Vec<&'c Certificate>;
 
@@ -77,6 +81,7 @@ impl Purpose<'_> {
         leaf: &'c Certificate,
         between: &'c [Certificate],
         anchors: &[&'c Certificate],
+        is_signed: IsSigned<'_>,
     ) -> Result<Vec<Chain<'c>>, Distrust> {
         self.check(leaf)?;
         if anchors.is_empty() {
@@ -86,6 +91,7 @@ impl Purpose<'_> {
             purpose: *self,
             between,
             anchors,
+            is_signed,
             signatures: SIGNATURES_MAX,
             comparisons: COMPARISONS_MAX,
             found: Vec::new(),
@@ -99,6 +105,7 @@ struct Search<'a, 'c> {
     purpose: Purpose<'a>,
     between: &'c [Certificate],
     anchors: &'a [&'c Certificate],
+    is_signed: IsSigned<'a>,
     /// Signatures that may still be looked at.
     signatures: usize,
     /// Names that may still be held against constraints.
@@ -157,7 +164,7 @@ impl<'c> Search<'_, 'c> {
             return false;
         }
         self.signatures -= 1;
-        if !last.is_issued_by(authority) {
+        if !last.names_issuer(authority) || !(self.is_signed)(last, authority) {
             return false;
         }
         let mut bound = |(at, below): (usize, &&Certificate)| {
@@ -238,9 +245,13 @@ mod tests {
         make(Some(issuer), Made { name: "client", days: (-1, 1), extensions }).certificate
     }
 
+    fn signed(certificate: &Certificate, by: &Certificate) -> bool {
+        certificate.is_signed_by(&by.spki)
+    }
+
     fn found(leaf: &Certificate, between: &[Certificate], anchor: &Certificate) -> Option<usize> {
         let purpose = Purpose { now: NOW, usage: usages::CLIENT };
-        purpose.chains(leaf, between, &[anchor]).ok().map(|chains| chains[0].len())
+        purpose.chains(leaf, between, &[anchor], &signed).ok().map(|chains| chains[0].len())
     }
 
     #[test]
@@ -302,7 +313,7 @@ mod tests {
         ] {
             let made = Made { name: "c", days, extensions: vec![extension] };
             let leaf = make(Some(&root), made).certificate;
-            let got = purpose.chains(&leaf, &[], &[&root.certificate]);
+            let got = purpose.chains(&leaf, &[], &[&root.certificate], &signed);
             assert_eq!(got.err(), expect);
         }
         // What an authority may not, those below it may not either; and when its time is over,

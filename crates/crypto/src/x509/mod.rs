@@ -27,7 +27,7 @@ mod told;
 
 pub use algorithm::SignatureAlgorithm;
 pub use certificate::{Certificate, Template};
-pub use chain::{Chain, Distrust, Purpose};
+pub use chain::{Chain, Distrust, IsSigned, Purpose};
 pub use crl::{Crl, CrlEntry, CrlTemplate};
 pub use extension::{Extension, KeyUsage, Policy, extended_usage_oid, ids};
 pub use general_name::GeneralName;

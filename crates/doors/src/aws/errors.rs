@@ -43,24 +43,34 @@ fn of_kind(service: &str, kind: ErrorKind) -> (&'static str, StatusCode) {
         },
         // The mount of the region does not serve this: it is of another kind or version.
         ErrorKind::NoRoute | ErrorKind::Unsupported => ("UnknownOperationException", wrong),
-        ErrorKind::RateLimited => ("ThrottlingException", wrong),
-        // A 5xx and not a throttling: clients then try again without being told to slow down for good.
+        // By its name clients slow down. AWS answers it with 400, which its caching clients take for an answer
+        // about the secret, and so throw away a value that they have; by its status they keep that.
+        ErrorKind::RateLimited => match service {
+            "sts" => ("Throttling", StatusCode::SERVICE_UNAVAILABLE),
+            _ => ("ThrottlingException", StatusCode::SERVICE_UNAVAILABLE),
+        },
+        // Failures of the server by the names that the models know, so that clients have a class for them.
         ErrorKind::PreconditionFailed
         | ErrorKind::Sealed
         | ErrorKind::Standby
         | ErrorKind::Unavailable => match service {
+            "kms" => ("DependencyTimeoutException", StatusCode::SERVICE_UNAVAILABLE),
             "sts" => ("ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE),
-            _ => ("ServiceUnavailableException", StatusCode::SERVICE_UNAVAILABLE),
+            service => (of_server(service), StatusCode::SERVICE_UNAVAILABLE),
         },
         ErrorKind::Conflict | ErrorKind::Upstream | ErrorKind::Internal => {
-            let code = match service {
-                "kms" => "KMSInternalException",
-                "ssm" => "InternalServerError",
-                "sts" => "InternalFailure",
-                _ => "InternalServiceError",
-            };
-            (code, StatusCode::INTERNAL_SERVER_ERROR)
+            (of_server(service), StatusCode::INTERNAL_SERVER_ERROR)
         }
+    }
+}
+
+/// What each service calls a failure of its own.
+fn of_server(service: &str) -> &'static str {
+    match service {
+        "kms" => "KMSInternalException",
+        "ssm" => "InternalServerError",
+        "sts" => "InternalFailure",
+        _ => "InternalServiceError",
     }
 }
 

@@ -36,7 +36,7 @@ use strongroom_base::{Error, Json, JsonMap, Result};
 pub use errors::code_of;
 pub use reply::{failure, render};
 pub use request::{
-    Answering, BODY_BYTES_MAX, Form, Prepared, Received, Refusal, form_of, is_for_us,
+    Answering, BODY_BYTES_MAX, Form, Prepared, Received, Refusal, form_of, is_for_us, refused,
 };
 pub use scope::{Arn, Place, REGION_SLOT, Regions, Scope, is_region};
 
@@ -136,6 +136,15 @@ pub const SERVICES: &[Service] = &[
     Service { name: "secretsmanager", target: "secretsmanager", operations: secrets::OPERATIONS },
     Service { name: "ssm", target: "AmazonSSM", operations: parameters::OPERATIONS },
 ];
+
+/// Every operation of every service, by the service's name: tests of clients are held to it.
+pub fn operations() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let named = |service: &'static Service| {
+        service.operations.iter().map(|operation| (service.name, operation.name))
+    };
+    let sts = sts::OPERATIONS.iter().map(|operation| ("sts", operation.name));
+    SERVICES.iter().flat_map(named).chain(sts)
+}
 
 /// The service and operation of a target (`secretsmanager.GetSecretValue`).
 fn find(target: &str) -> Option<(&'static Service, Option<&'static Operation>)> {

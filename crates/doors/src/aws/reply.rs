@@ -13,6 +13,10 @@ const XML: &str = "text/xml";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 /// Seconds after which a client may try again what could not be served.
 const RETRY_SECONDS: u16 = 1;
+/// The same in milliseconds, for clients that know this header: each is told another time between these, so
+/// that they do not all come back at once.
+const RETRY_AFTER_MILLIS: HeaderName = HeaderName::from_static("x-amz-retry-after");
+const RETRY_MILLIS: std::ops::Range<u64> = 250..2_000;
 
 /// The response for an answer.
 pub fn render(answering: Answering, answer: Answer) -> Response<Bytes> {
@@ -34,14 +38,9 @@ pub fn render(answering: Answering, answer: Answer) -> Response<Bytes> {
         (Err(error), _) => error,
     };
     let error = match error {
-        // The token that came in place of a signature was refused by the method that knows it.
-        error
-            if answer.of_inline_login
-                && matches!(error.kind, ErrorKind::BadRequest | ErrorKind::PermissionDenied) =>
-        {
-            let text = "The web identity token that was passed is not valid for this role.";
-            Error::bad_request(text).called("InvalidIdentityToken")
-        }
+        // What the method says to which the role sends the token is no stranger's to know: with a role that is
+        // not there it would not have been asked.
+        error if answer.of_inline_login => of_web_identity(error),
         error if error.kind == ErrorKind::PermissionDenied && error.code.is_none() => {
             let principal = answer.access.as_ref().map(|access| access.principal().to_owned());
             not_authorized(principal.as_deref(), &asked)
@@ -49,6 +48,33 @@ pub fn render(answering: Answering, answer: Answer) -> Response<Bytes> {
         error => error,
     };
     failed(form, &error, id)
+}
+
+/// What a stranger is told whose token did not come through: the same as where there is no such role. That
+/// the server cannot tell now, he is told.
+fn of_web_identity(error: Error) -> Error {
+    match error.kind {
+        ErrorKind::Upstream => {
+            Error::bad_request("The identity provider could not be reached. Try again.")
+                .called("IDPCommunicationError")
+        }
+        ErrorKind::RateLimited
+        | ErrorKind::PreconditionFailed
+        | ErrorKind::Sealed
+        | ErrorKind::Standby
+        | ErrorKind::Unavailable
+        | ErrorKind::Conflict
+        | ErrorKind::Internal => error,
+        ErrorKind::BadRequest
+        | ErrorKind::TooLarge
+        | ErrorKind::PermissionDenied
+        | ErrorKind::NotFound
+        | ErrorKind::NoRoute
+        | ErrorKind::Unsupported => {
+            let text = "Not authorized to perform sts:AssumeRoleWithWebIdentity";
+            Error::new(ErrorKind::PermissionDenied, text).called("AccessDenied")
+        }
+    }
 }
 
 /// AWS's text for what policy does not allow.
@@ -99,9 +125,18 @@ fn failed(form: Form, error: &Error, id: &str) -> Response<Bytes> {
         }
     };
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
+        headers.insert(RETRY_AFTER_MILLIS, HeaderValue::from(retry_millis(id)));
     }
     response
+}
+
+/// When to try again, spread by the request's random id.
+fn retry_millis(id: &str) -> u64 {
+    let digits = id.bytes().filter_map(|b| char::from(b).to_digit(16)).take(8);
+    let spread = digits.fold(0_u64, |all, digit| all * 16 + u64::from(digit));
+    RETRY_MILLIS.start + spread % (RETRY_MILLIS.end - RETRY_MILLIS.start)
 }
 
 fn body(status: StatusCode, kind: &'static str, bytes: Vec<u8>, id: &str) -> Response<Bytes> {

@@ -12,7 +12,7 @@ use http::Method;
 use http::request::Parts;
 use strongroom_base::json::{self, Json};
 use strongroom_base::limits::HEADER_BYTES_MAX;
-use strongroom_base::{Error, JsonMap, RequestPath, Result, SecretString};
+use strongroom_base::{Error, JsonMap, RawFields, RequestPath, Result, SecretString};
 use strongroom_cloudwire::sigv4::{self, Presigned};
 use strongroom_kernel::pipeline::{Bounds, Call};
 use strongroom_kernel::plug::{Asked, Credential, Peer, Proof, Protocol, Verb};
@@ -67,6 +67,38 @@ pub struct Answering {
 
 /// A refusal before anybody was asked, and in which form it goes.
 pub type Refusal = (Form, Error);
+
+/// What stands in the audit log for a request that is refused before anybody was asked: who sent it, and
+/// that it was for this door.
+pub fn refused(regions: &Regions, peer: Peer) -> Result<Call> {
+    let path = RequestPath::parse(&format!("{}{REFUSED}", regions.auth)).map_err(|_| bad_name())?;
+    Ok(blank(regions.namespace.clone(), path, peer))
+}
+
+/// The operation of the auth mount that stands for what cannot be carried out.
+const REFUSED: &str = "aws/refused";
+
+/// A call of this door that says nothing yet.
+fn blank(namespace: String, path: RequestPath, peer: Peer) -> Call {
+    Call {
+        namespace,
+        path,
+        verb: Verb::Write,
+        protocol: Protocol::Aws,
+        head: false,
+        token: None,
+        inline: None,
+        credential: None,
+        body: Bytes::new(),
+        fields: None,
+        upload: None,
+        query: Vec::new(),
+        wrap_ttl: None,
+        headers: Vec::new(),
+        peer,
+        bounds: Bounds::default(),
+    }
+}
 
 /// What is asked, before the region and the caller are known.
 enum Target {
@@ -240,7 +272,7 @@ impl Received<'_> {
         };
         let refused = |operation: &str| {
             let fields = [("operation".to_owned(), Json::from(operation))].into_iter().collect();
-            Planned::new(format!("{auth}aws/refused"), fields, |_, json| json)
+            Planned::new(format!("{auth}{REFUSED}"), fields, |_, json| json)
         };
         let checked = planned.and_then(|planned| {
             let path = RequestPath::parse(&planned.path).map_err(|_| bad_name())?;
@@ -264,26 +296,12 @@ impl Received<'_> {
             one("aws:RequestedRegion", scope.region.clone());
         }
         let asked = Asked { action, resource: planned.resource, account: account.to_owned(), keys };
-        let credential = Credential { mount: auth.to_owned(), proof, asked };
-        let mut body = Json::Object(planned.body);
-        let bytes = Bytes::from(body.to_string());
-        json::wipe(&mut body);
+        let credential = Credential { mount: auth.to_owned(), proof, asked: Arc::new(asked) };
         let call = Call {
-            namespace: namespace.to_owned(),
-            path,
-            verb: Verb::Write,
-            protocol: Protocol::Aws,
-            head: false,
-            token: None,
-            inline: None,
             credential: Some(Box::new(credential)),
-            body: bytes,
-            upload: None,
-            query: Vec::new(),
-            wrap_ttl: None,
-            headers: Vec::new(),
-            peer: self.peer,
+            fields: Some(RawFields::from_map(planned.body)),
             bounds: self.bounds,
+            ..blank(namespace.to_owned(), path, self.peer)
         };
         Ok(Prepared { call, answer })
     }

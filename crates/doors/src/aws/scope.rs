@@ -31,7 +31,7 @@ pub struct Regions {
     /// The namespace of all mounts; empty is the root.
     pub namespace: String,
     /// Regions by name.
-    pub places: BTreeMap<String, Place>,
+    pub places: BTreeMap<String, Arc<Place>>,
     /// The place of all others, with `{region}` in its paths.
     pub others: Option<Place>,
 }
@@ -44,11 +44,11 @@ impl Regions {
             None => {
                 let others = self.others.as_ref().filter(|_| is_region(region))?;
                 let own = |text: &str| text.replace(REGION_SLOT, region);
-                Place {
+                Arc::new(Place {
                     mount: own(&others.mount),
                     prefix: own(&others.prefix),
                     transit: own(&others.transit),
-                }
+                })
             }
         };
         Some(Scope { region: region.to_owned(), place, regions: self.clone() })
@@ -69,7 +69,7 @@ pub struct Scope {
     /// Its name.
     pub region: String,
     /// Where its things lie.
-    pub place: Place,
+    pub place: Arc<Place>,
     regions: Arc<Regions>,
 }
 
@@ -195,7 +195,7 @@ pub(super) mod tests {
             account: "123456789012".to_owned(),
             auth: "auth/aws-door/".to_owned(),
             namespace: String::new(),
-            places: BTreeMap::from([("us-east-1".to_owned(), place(""))]),
+            places: BTreeMap::from([("us-east-1".to_owned(), Arc::new(place("")))]),
             others: Some(place("regions/{region}/")),
         })
     }

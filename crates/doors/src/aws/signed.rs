@@ -148,7 +148,7 @@ impl Received<'_> {
 
     /// The headers as text, `host` among them. Those that say what is asked, or on whose behalf, must be
     /// signed: else a captured signature could be moved to another operation.
-    fn headers(&self, authorization: &Authorization<'_>) -> Result<Vec<(String, String)>> {
+    fn headers(&self, authorization: &Authorization<'_>) -> Result<Vec<(&str, &str)>> {
         if !authorization.signs("host") {
             return Err(unsigned("host"));
         }
@@ -162,13 +162,13 @@ impl Received<'_> {
             if signs {
                 // Bytes that are no ASCII are signed as they are sent, mostly UTF-8.
                 let value = std::str::from_utf8(value.as_bytes()).map_err(|_| incomplete())?;
-                all.push((name.to_owned(), value.to_owned()));
+                all.push((name, value));
             }
         }
         // HTTP/2 sends the host as part of the address.
         if !self.parts.headers.contains_key("host") {
             let host = self.parts.uri.authority().ok_or_else(incomplete)?;
-            all.push(("host".to_owned(), host.to_string()));
+            all.push(("host", host.as_str()));
         }
         Ok(all)
     }

@@ -7,7 +7,7 @@ use http::Request;
 use serde_json::{Value, json};
 use strongroom_base::{RequestPath, Result, SecretString, Timestamp, fields};
 use strongroom_cloudwire::sigv4::{self, Credentials, hash_of};
-use strongroom_kernel::pipeline::{Bounds, handle};
+use strongroom_kernel::pipeline::{Bounds, handle, refuse};
 use strongroom_kernel::plug::{Class, EngineSpec, Peer, Protocol, Query, ReadCx, Reply, Spec, ops};
 use strongroom_testkit::TestNode;
 
@@ -151,7 +151,13 @@ impl Room {
                 let answer = handle(&self.node.node, prepared.call).await;
                 render(prepared.answer, answer)
             }
-            Err((form, error)) => super::failure(form, &error, "none"),
+            Err((form, error)) => {
+                let peer = Peer { ip: Some("10.1.2.3".parse().unwrap()), ..Peer::default() };
+                let call = super::refused(&self.regions, peer).unwrap();
+                let answer = refuse(&self.node.node, call, error).await;
+                let error = answer.result.err().unwrap();
+                super::failure(form, &error, "none")
+            }
         };
         let body = String::from_utf8(response.body().to_vec()).unwrap();
         Some((response.status().as_u16(), body))
@@ -495,6 +501,43 @@ async fn every_outcome_is_recorded_without_its_secrets() {
     for secret in [&key.secret, &session.secret, session.token.as_ref().unwrap()] {
         assert!(!log.contains(secret.as_str()));
     }
+}
+
+#[tokio::test]
+async fn what_nobody_signed_is_recorded_within_bounds() {
+    let room = Room::new().await;
+    room.role("ci", json!({})).await;
+    let key = room.key("ci").await;
+    let log = || String::from_utf8_lossy(&room.node.audit.contents()).into_owned();
+    let lines = || {
+        let log = log();
+        let refused = log.lines().filter(|line| line.contains("auth/aws-door/aws/refused"));
+        refused.filter(|line| line.contains(r#""type":"response""#)).count()
+    };
+    let by = |service: &str| Wire::form(WHO).signed(&key, "us-east-1", service, room.now());
+    let mut malformed = by("sts");
+    malformed.set("authorization", "AWS4-HMAC-SHA256 canary");
+    let mut unsigned = by("sts");
+    unsigned.set("x-amz-more", "canary");
+    for (count, wire) in [Wire::form(WHO), malformed, unsigned, by("s3")].iter().enumerate() {
+        assert_eq!(room.send(wire).await.0, 403);
+        assert_eq!(lines(), count + 1);
+    }
+    let seen = log();
+    assert!(seen.contains("10.1.2.3") && seen.contains("Request is missing Authentication Token"));
+    for secret in [&key.secret, "canary"] {
+        assert!(!seen.contains(secret));
+    }
+    // A flood is counted, and leaves room for what else there is to record.
+    for _ in 0..300 {
+        assert_eq!(room.send(&Wire::form(WHO)).await.0, 403);
+    }
+    let written = lines();
+    assert!((100..200).contains(&written), "{written}");
+    room.node.clock.advance(60);
+    assert_eq!(room.send(&Wire::form(WHO)).await.0, 403);
+    assert_eq!(lines(), written + 1);
+    assert!(log().contains(r#""refusals_left_out":"#), "the next line says how many");
 }
 
 /// An engine that does not ask for documents itself.

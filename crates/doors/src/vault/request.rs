@@ -54,6 +54,7 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
         inline: super::inline::read(headers)?.map(Box::new),
         credential: None,
         body: Bytes::new(),
+        fields: None,
         query: query.into_iter().filter(|(name, _)| name != "list" && name != "scan").collect(),
         upload: None,
         wrap_ttl,

@@ -6,6 +6,7 @@ use strongroom_base::{Error, Json, JsonMap, Result, SecretBytes, fields};
 use strongroom_kernel::plug::{Command, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx};
 use strongroom_kernel::record::ReadView;
 
+use super::aws::accessed::Accessed;
 use super::secret::{Head, Representation, Select};
 use super::store::{self, Config, NewValue, Secret};
 use super::value::{ObjectText, from_object, merge, to_object};
@@ -73,6 +74,9 @@ impl Op for DeleteData {
     const VERB: Verb = Verb::Delete;
 }
 
+/// The member under which a value is answered as it is.
+const VALUE: &str = "data";
+
 /// The version that a wire number means: 0 and below is the current one.
 pub(super) fn select(number: Option<i64>) -> Select<'static> {
     match number.and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0) {
@@ -82,13 +86,14 @@ pub(super) fn select(number: Option<i64>) -> Select<'static> {
 }
 
 /// The value of a version as an object with the version's metadata, under `member`; 404 with the
-/// metadata alone where the version is deleted or destroyed.
+/// metadata alone where the version is deleted or destroyed. `accessed` notes that it was read.
 pub(super) async fn read(
     cx: &ReadCx<'_>,
     path: &str,
     version: Option<i64>,
     member: &str,
     show: impl FnOnce(&mut Json),
+    accessed: Option<&Accessed>,
 ) -> Result<Reply<Json>> {
     let view = cx.view();
     let secret = store::find(&view, path).await?.ok_or_else(Error::not_found)?;
@@ -98,7 +103,13 @@ pub(super) async fn read(
         Some(row) => {
             let bytes = store::value(&view, row).await?;
             let mut value = to_object(version.representation, bytes.expose_secret())?;
+            if member == VALUE {
+                super::aws::rotation::note_reader(cx, &secret.head, version.id);
+            }
             show(&mut value);
+            if let Some(accessed) = accessed {
+                accessed.note(secret.row, cx.now());
+            }
             (value, None)
         }
         None => (Json::Null, Some(404)),
@@ -159,7 +170,7 @@ async fn write(
 
 impl Query<ReadData> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadData) -> Result<Reply<Json>> {
-        read(cx, &op.path, op.version, "data", |_| ()).await
+        read(cx, &op.path, op.version, VALUE, |_| (), Some(&self.accessed)).await
     }
 }
 

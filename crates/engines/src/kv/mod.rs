@@ -37,11 +37,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use strongroom_base::{Error, Json, JsonMap, Result, Timestamp};
+use strongroom_connectors::database::Databases;
 use strongroom_connectors::web::Web;
 use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Class, EngineSpec, ReadCx, Reconcile, Spec, WriteCx};
 
-use aws::rotation::functions;
+use aws::accessed::Accessed;
+use aws::rotation::{databases, functions};
 use secret::Version;
 
 /// Seconds between two looks at what is due.
@@ -49,29 +51,33 @@ const RECONCILE_SECONDS: i64 = 5;
 
 /// The engine of a mount. What it knows is in the mount's records.
 pub struct Kv {
-    /// The way to rotation functions, if there is one.
-    web: Option<Arc<dyn Web>>,
+    outside: Option<Outside>,
+    /// Reads that are not stored yet.
+    accessed: Accessed,
 }
 
-impl Kv {
-    fn web(&self) -> Option<Arc<dyn Web>> {
-        self.web.clone()
-    }
+/// What rotations reach for.
+#[derive(Clone)]
+pub struct Outside {
+    /// The way to rotation functions.
+    pub web: Arc<dyn Web>,
+    /// The databases of those that are built in.
+    pub databases: Arc<dyn Databases>,
 }
 
-/// The surface of `kv` without a way to rotation functions.
+/// The surface of `kv` that rotates nothing, for want of a way.
 pub fn spec() -> Spec {
     spec_of(None)
 }
 
-/// The surface of `kv`, which calls rotation functions by `web`.
-pub fn spec_with(web: Arc<dyn Web>) -> Spec {
-    spec_of(Some(web))
+/// The surface of `kv`, which rotates secrets outside.
+pub fn spec_with(outside: Outside) -> Spec {
+    spec_of(Some(outside))
 }
 
 /// The surface of `kv`: version 1, or with the option `version=2` version 2.
-fn spec_of(web: Option<Arc<dyn Web>>) -> Spec {
-    let own = web.clone();
+fn spec_of(outside: Option<Outside>) -> Spec {
+    let own = outside.clone();
     EngineSpec::new("kv", Class::Secret, move |mount| open(mount, &own))
         .query::<v1::ReadTop>("")
         .query::<v1::Read>("{path..}")
@@ -81,17 +87,20 @@ fn spec_of(web: Option<Arc<dyn Web>>) -> Spec {
         .query::<v1::List>("{path..}")
         .query::<v1::Scan>("{path..}")
         .docs("Keeps plain secrets: a write replaces what was there.")
-        .variant("version", "2", versioned(web))
+        .variant("version", "2", versioned(outside))
         .build()
 }
 
-fn versioned(web: Option<Arc<dyn Web>>) -> Spec {
-    let spec = EngineSpec::new("kv", Class::Secret, move |mount| open(mount, &web))
+fn versioned(outside: Option<Outside>) -> Spec {
+    let spec = EngineSpec::new("kv", Class::Secret, move |mount| open(mount, &outside))
         .query::<config::ReadConfig>("config")
         .command::<config::WriteConfig>("config")
         .query::<functions::ReadFunctions>("config/rotation-functions")
         .command::<functions::WriteFunctions>("config/rotation-functions")
         .command::<functions::DeleteFunctions>("config/rotation-functions")
+        .query::<databases::ReadDatabases>("config/rotation-databases")
+        .command::<databases::WriteDatabases>("config/rotation-databases")
+        .command::<databases::DeleteDatabases>("config/rotation-databases")
         .query::<data::ReadData>("data/{path..}")
         .command::<data::WriteData>("data/{path..}")
         .exists::<data::WriteData>("data/{path..}")
@@ -125,21 +134,26 @@ fn versioned(web: Option<Arc<dyn Web>>) -> Spec {
         .query::<hints::List>("{path..}")
         .query::<hints::Scan>("{path..}")
         .reconciles(RECONCILE_SECONDS)
+        .rotates()
         .docs("Keeps secrets with their versions, settings and labels.");
     aws::parameters::operations(aws::operations(spec)).build()
 }
 
-fn open(mount: &Mount, web: &Option<Arc<dyn Web>>) -> Result<Kv> {
+fn open(mount: &Mount, outside: &Option<Outside>) -> Result<Kv> {
     match mount.options.get("version").map(String::as_str) {
-        None | Some("" | "1" | "2") => Ok(Kv { web: web.clone() }),
+        None | Some("" | "1" | "2") => {
+            Ok(Kv { outside: outside.clone(), accessed: Accessed::default() })
+        }
         Some(_) => Err(Error::bad_request("the option version of kv must be 1 or 2")),
     }
 }
 
 impl Reconcile for Kv {
     async fn reconcile(&self, cx: &mut WriteCx<'_>) -> Result<bool> {
-        let rotated = aws::rotation::run_due(self, cx).await?;
-        Ok(store::purge_due(&cx.edit(), cx.now(), limits::PURGES_MAX).await? || rotated)
+        let edit = cx.edit();
+        let noted = self.accessed.store(&edit).await?;
+        let left = store::purge_due(&edit, cx.now(), limits::PURGES_MAX).await?;
+        Ok(left || noted)
     }
 }
 

@@ -295,9 +295,9 @@ async fn run(cx: &mut WriteCx<'_>, plan: Plan) -> Result<Reply<Json>> {
     })))
 }
 
-/// A function knows a secret by its name.
+/// Whatever rotates a secret knows it by its name.
 fn is_rotated() -> Error {
-    Error::bad_request("a secret that is rotated by a function cannot move: cancel its rotation")
+    Error::bad_request("a secret that is rotated cannot move: cancel its rotation")
 }
 
 async fn take_secret(
@@ -313,7 +313,7 @@ async fn take_secret(
         return Err(Error::bad_request("there is a secret at the destination already"));
     }
     check_head(asked, from, to, &secret.head, cx)?;
-    if plan.moves && rotation::is_rotated(&sides.from, secret.row).await? {
+    if plan.moves && rotation::is_rotated(&sides.from, from.path).await? {
         return Err(is_rotated());
     }
     if plan.moves && sides.within_one_mount() {
@@ -323,7 +323,7 @@ async fn take_secret(
     let mut bytes = 0;
     carry(cx, sides, asked, (from, to), &secret, &mut bytes).await?;
     if plan.moves {
-        store::purge(&sides.from, from.path, &secret).await?;
+        store::purge(&sides.from, from.path, &secret, cx.now()).await?;
     }
     Ok(())
 }
@@ -355,7 +355,7 @@ async fn take_folder(
     if tree::folder(&sides.to, &plan.to).await?.is_some() {
         return Err(Error::bad_request("there is a folder at the destination already"));
     }
-    if plan.moves && rotation::is_any_rotated(&sides.from, &pairs).await? {
+    if plan.moves && rotation::is_any_rotated(&sides.from, &plan.from).await? {
         return Err(is_rotated());
     }
     let mut bytes = 0;
@@ -384,7 +384,7 @@ async fn take_folder(
         if !one_row {
             carry(cx, sides, asked, (from, to), &secret, &mut bytes).await?;
             if plan.moves {
-                store::purge(&sides.from, from.path, &secret).await?;
+                store::purge(&sides.from, from.path, &secret, cx.now()).await?;
             }
         }
     }

@@ -504,7 +504,7 @@ impl Head {
     }
 
     /// Of `rows`, those that no version names.
-    fn unreferenced(&self, mut rows: Vec<Id>) -> Vec<Id> {
+    pub fn unreferenced(&self, mut rows: Vec<Id>) -> Vec<Id> {
         rows.retain(|row| !self.versions.iter().any(|v| v.value == Some(*row)));
         rows.sort_unstable();
         rows.dedup();

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_base::{Error, Result, SecretBytes, Timestamp};
 use strongroom_kernel::record::{Id, ReadView, Record, WriteView, rows};
 
+use super::aws::rotation;
 use super::secret::{Head, NewVersion, Representation, Select, VersionExtra};
 use super::tree;
 
@@ -194,30 +195,29 @@ pub fn forget(edit: &WriteView<'_>, values: &[Id]) {
     }
 }
 
-/// A secret that goes is rotated no more.
-fn forget_rotation(edit: &WriteView<'_>, row: Id, head: &Head) {
-    if head.of_aws.as_ref().is_some_and(|a| a.rotation.is_some()) {
-        super::aws::rotation::forget(edit, row);
-    }
-}
-
 /// Removes a secret with all its versions: for good, unless it sets a recovery window.
 pub async fn delete(edit: &WriteView<'_>, path: &str, now: Timestamp) -> Result<()> {
     let Some(secret) = find(edit, path).await? else { return Ok(()) };
     match secret.head.settings.recovery_seconds {
-        0 => purge(edit, path, &secret).await,
+        0 => purge(edit, path, &secret, now).await,
         seconds => schedule_deletion(edit, path, secret, seconds, now).await,
     }
 }
 
 /// Removes a secret with all its versions for good.
-pub async fn purge(edit: &WriteView<'_>, path: &str, secret: &Secret) -> Result<()> {
+pub async fn purge(
+    edit: &WriteView<'_>,
+    path: &str,
+    secret: &Secret,
+    now: Timestamp,
+) -> Result<()> {
     forget(edit, &secret.head.rows());
     edit.delete_row(rows::HEADS, secret.row);
     if secret.head.deletion.is_some() {
         edit.delete_named::<Scheduled>(tree::TOP, &secret.row.to_string());
     }
-    forget_rotation(edit, secret.row, &secret.head);
+    rotation::end(edit, secret.row, &secret.head, now).await?;
+    super::aws::accessed::forget(edit, secret.row).await?;
     tree::remove(edit, path).await
 }
 
@@ -230,6 +230,7 @@ pub async fn schedule_deletion(
     now: Timestamp,
 ) -> Result<()> {
     let due = now.plus_seconds(seconds);
+    rotation::hold_up(edit, &secret.head, now).await?;
     secret.head.deletion = Some(super::secret::ScheduledDeletion { requested: now, due });
     edit.put_row(rows::HEADS, secret.row, &secret.head)?;
     let (folder, name) = tree::split(path);
@@ -239,12 +240,13 @@ pub async fn schedule_deletion(
 }
 
 /// Takes a scheduled deletion back; false where there is none.
-pub async fn restore(edit: &WriteView<'_>, path: &str) -> Result<bool> {
+pub async fn restore(edit: &WriteView<'_>, path: &str, now: Timestamp) -> Result<bool> {
     let Some(mut secret) = find_any(edit, path).await? else { return Ok(false) };
     if secret.head.deletion.take().is_none() {
         return Ok(false);
     }
     edit.delete_named::<Scheduled>(tree::TOP, &secret.row.to_string());
+    rotation::go_on(edit, &secret.head, now).await?;
     edit.put_row(rows::HEADS, secret.row, &secret.head)?;
     Ok(true)
 }
@@ -264,7 +266,8 @@ pub async fn purge_due(edit: &WriteView<'_>, now: Timestamp, most: usize) -> Res
         let Ok(row) = key.parse::<Id>() else { continue };
         let Some(head) = edit.row::<Head>(rows::HEADS, row).await? else { continue };
         forget(edit, &head.rows());
-        forget_rotation(edit, row, &head);
+        rotation::end(edit, row, &head, now).await?;
+        super::aws::accessed::forget(edit, row).await?;
         edit.delete_row(rows::HEADS, row);
         tree::remove_at(edit, scheduled.parent, &scheduled.name).await?;
     }

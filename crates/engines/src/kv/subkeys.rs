@@ -26,6 +26,7 @@ impl Op for ReadSubkeys {
 impl Query<ReadSubkeys> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadSubkeys) -> Result<Reply<Json>> {
         let depth = op.depth.and_then(|d| u64::try_from(d).ok()).unwrap_or(0);
-        data::read(cx, &op.path, op.version, "subkeys", |value| without_values(value, depth)).await
+        let show = |value: &mut _| without_values(value, depth);
+        data::read(cx, &op.path, op.version, "subkeys", show, None).await
     }
 }

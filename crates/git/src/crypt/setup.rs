@@ -1,9 +1,10 @@
 //! A working copy with the key and the filters, or without.
 
 use std::collections::HashMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -66,10 +67,11 @@ pub fn unlock(repository: &Repository, key: &Key, program: &Path) -> Result<usiz
 /// something fails before, it can be done again.
 pub fn lock(repository: &Repository, force: bool) -> Result<usize> {
     key(repository)?;
+    let files = encrypted_files(repository)?;
     if !force {
+        settle(repository, &files)?;
         clean(repository)?;
     }
-    let files = encrypted_files(repository)?;
     pass_through(repository)?;
     repository.check_out(&files)?;
     if let Some(plain) = still_plain(repository, &files)? {
@@ -86,6 +88,38 @@ pub fn lock(repository: &Repository, force: bool) -> Result<usize> {
         ))),
         false => Ok(files.len()),
     }
+}
+
+/// Tells Git of files that are in the working tree as they are in the repository. A lock that ended half
+/// way leaves such files, and Git takes them for changed: by their size, without a look into them.
+fn settle(repository: &Repository, files: &[OsString]) -> Result<()> {
+    let mut same = Vec::new();
+    for (name, blob) in repository.tracked()? {
+        let path = repository.top().join(&name);
+        if !files.contains(&name) || !begins_encrypted(&path) {
+            continue;
+        }
+        let words = [OsStr::new("hash-object"), OsStr::new("--no-filters"), path.as_os_str()];
+        let found = repository.git(&words)?;
+        if found.trim_ascii() == blob.as_bytes() {
+            same.extend_from_slice(name.as_bytes());
+            same.push(0);
+        }
+    }
+    if same.is_empty() {
+        return Ok(());
+    }
+    repository.git_with(&["update-index", "-z", "--stdin"], Some(&same)).map(drop)
+}
+
+fn begins_encrypted(path: &Path) -> bool {
+    if !fs::symlink_metadata(path).is_ok_and(|it| it.is_file()) {
+        return false;
+    }
+    let mut begin = Vec::new();
+    let file = fs::File::open(path);
+    let read = file.and_then(|file| file.take(HEADER_BYTES as u64).read_to_end(&mut begin));
+    read.is_ok() && is_encrypted(&begin)
 }
 
 /// A file whose blob is encrypted and that is plain in the working tree.

@@ -279,7 +279,7 @@ async fn revoke_in(
     };
     let Some(revoke) = &spec.revoke_lease else { return Ok(Vec::new()) };
     let request = background(&*services.store.rng, entry, &lease.path, now);
-    let read = ReadCx { tx, services, request: &request };
+    let read = ReadCx::new(tx, services, &request);
     let mut cx = WriteCx::new(read);
     revoke(&**engine, &mut cx, &lease.internal()?).await?;
     Ok(cx.after)

@@ -183,7 +183,7 @@ impl Authenticated {
         let request = super::execute::request_of(self, entry);
         let services = &self.admitted.services;
         let tx = services.store.begin();
-        let cx = ReadCx { tx: &tx, services, request: &request };
+        let cx = ReadCx::new(&tx, services, &request);
         role(&**engine, &cx, FieldSource::new(captures, fields, route.fields)).await
     }
 
@@ -197,7 +197,7 @@ impl Authenticated {
         let request = super::execute::request_of(self, entry);
         let services = &self.admitted.services;
         let tx = services.store.begin();
-        let cx = ReadCx { tx: &tx, services, request: &request };
+        let cx = ReadCx::new(&tx, services, &request);
         exists(&**engine, &cx, captures).await.unwrap_or(true)
     }
 }

@@ -11,7 +11,8 @@ impl Authenticated {
     pub(super) async fn authorise(
         mut self: Box<Self>,
     ) -> Result<Box<Authorised>, (Box<Self>, Refused)> {
-        match self.judge().await {
+        let given = self.admitted.call.fields.take();
+        match self.judge(given).await {
             Ok((granting, fields, rights)) => match self.limit_by_role(&fields).await {
                 Ok(()) => Ok(Box::new(Authorised { caller: self, granting, fields, rights })),
                 Err(error) => Err((self, error.into())),
@@ -30,7 +31,10 @@ impl Authenticated {
         verdict.refused.map_or(Ok(()), Err)
     }
 
-    async fn judge(&self) -> Result<(Vec<String>, RawFields, Option<Rights>), Refused> {
+    async fn judge(
+        &self,
+        given: Option<RawFields>,
+    ) -> Result<(Vec<String>, RawFields, Option<Rights>), Refused> {
         let admitted = &self.admitted;
         let route = match &self.target {
             Target::Route { index, .. } => admitted.route(*index),
@@ -42,7 +46,7 @@ impl Authenticated {
             return Err(error.into());
         }
         if rule == Rule::Open || self.token.is_some() && admitted.call.wants_help() {
-            return Ok((Vec::new(), self.fields()?, None));
+            return Ok((Vec::new(), self.fields(given)?, None));
         }
         let Some(token) = &self.token else { return Err(Error::denied().into()) };
         let acl = rights(&admitted.services, token, self.entity.as_deref()).await?;
@@ -53,7 +57,7 @@ impl Authenticated {
         let wrap_ttl = admitted.call.wrap_ttl;
         let mut held = Rights { acl: acl.clone(), prefix, wrap_ttl, filtered: None };
         if rule == Rule::Needs {
-            let (granting, fields) = self.judge_needs(&held, &path)?;
+            let (granting, fields) = self.judge_needs(&held, &path, given)?;
             return Ok((granting, fields, Some(held)));
         }
         let capability = self.capability().await;
@@ -90,7 +94,7 @@ impl Authenticated {
                 return Err(denied_by_policy(&acl, &named).into());
             }
         }
-        let mut fields = self.fields()?;
+        let mut fields = self.fields(given)?;
         ask.fields = Some(&fields.map.0);
         let decision = acl.decide_parameters(decision, &ask);
         if !decision.allowed {
@@ -120,6 +124,7 @@ impl Authenticated {
         &self,
         rights: &Rights,
         path: &str,
+        given: Option<RawFields>,
     ) -> Result<(Vec<String>, RawFields), Refused> {
         let admitted = &self.admitted;
         let (Target::Route { index, captures }, Some(entry)) = (&self.target, &admitted.entry)
@@ -132,7 +137,7 @@ impl Authenticated {
         if acl.decide_path(&own).denial == Some(Denial::Deny) {
             return Err(denied_by_policy(acl, &own).into());
         }
-        let fields = self.fields()?;
+        let fields = self.fields(given)?;
         let mut granting: Vec<String> = Vec::new();
         for need in needs(&entry.mount, captures, &fields)? {
             let path = format!("{}{}", rights.prefix, need.path);
@@ -151,8 +156,11 @@ impl Authenticated {
         Ok((granting, fields))
     }
 
-    /// The body and query, as the route takes them.
-    fn fields(&self) -> Result<RawFields> {
+    /// The fields that the door has read, or the body and query, as the route takes them.
+    fn fields(&self, given: Option<RawFields>) -> Result<RawFields> {
+        if let Some(fields) = given {
+            return Ok(fields);
+        }
         let call = &self.admitted.call;
         let route = match &self.target {
             Target::Route { index, .. } => self.admitted.route(*index),

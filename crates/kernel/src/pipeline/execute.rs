@@ -78,11 +78,14 @@ impl Authorised {
         let tx = services.store.begin();
         let source = FieldSource::new(captures, &self.fields, route.fields);
         let unknown = unknown_fields(route, &source);
-        let read = ReadCx { tx: &tx, services, request: &request };
+        let read = ReadCx::new(&tx, services, &request);
         let carried_out = async {
             Ok(match &route.handler {
                 Handler::Query(run) => {
-                    let reply = within(deadline, run(&**engine, &read, source)).await?;
+                    let mut reply = within(deadline, run(&**engine, &read, source)).await?;
+                    if let Some(told) = read.note_held().await? {
+                        reply = reply.beyond(Beyond::Told(Told::new(services.clone(), told)));
+                    }
                     (reply, Vec::new(), None, None, None)
                 }
                 Handler::Command(run) => {

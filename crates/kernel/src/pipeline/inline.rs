@@ -45,6 +45,7 @@ pub(super) fn log_in(request: &Admitted, login: InlineLogin) -> BoxFuture<'_, Re
             inline: None,
             credential: None,
             body: login.body,
+            fields: None,
             upload: None,
             query: Vec::new(),
             wrap_ttl: None,

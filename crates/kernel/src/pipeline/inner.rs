@@ -13,8 +13,13 @@ pub(crate) fn background(
     path: &str,
     now: Timestamp,
 ) -> Request {
+    background_of(rng.uuid(), entry, path, now)
+}
+
+/// The same within a request that has an id already.
+pub(super) fn background_of(id: String, entry: &MountEntry, path: &str, now: Timestamp) -> Request {
     Request {
-        id: rng.uuid(),
+        id,
         now,
         namespace: entry.namespace.clone(),
         mount: entry.mount.clone(),
@@ -54,7 +59,7 @@ pub async fn read_path(
     let Handler::Query(run) = &route.handler else { return Ok(None) };
     let raw = RawFields::default();
     let source = FieldSource::new(&captures, &raw, route.fields);
-    let read = ReadCx { tx: cx.kernel_tx(), services: cx.kernel(), request: &request };
+    let read = ReadCx::new(cx.kernel_tx(), cx.kernel(), &request);
     run(&**engine, &read, source).await.map(Some)
 }
 
@@ -79,7 +84,7 @@ pub async fn renew_login(
         peer: cx.request.peer.clone(),
         ..background(&*services.store.rng, entry, &token.path, cx.now())
     };
-    let read = ReadCx { tx: cx.kernel_tx(), services: &services, request: &request };
+    let read = ReadCx::new(cx.kernel_tx(), &services, &request);
     let mut inner = WriteCx::new(read);
     let params = renew(&**engine, &mut inner, token).await?;
     let (after, groups) = (inner.after, inner.groups);

@@ -20,7 +20,7 @@ use crate::plug::{AfterCommit, AuthBlock, Grant, Reply, Request, WriteCx};
 use crate::policy::DeniedTrace;
 use crate::record::Tx;
 use crate::tokens::{
-    Bounds, Created, Grounds, NewToken, Token, lifetime, normalise_policies, suffix,
+    Bounds, Created, Grounds, Lifetime, NewToken, Token, lifetime, normalise_policies, suffix,
 };
 
 /// What Vault's clients look for in the answer of a login that waits.
@@ -229,8 +229,29 @@ fn mint(
     grant: Grant,
     who: LoggedIn,
 ) -> Result<Minted> {
-    let Place { namespace, mount, path, now, inline } = *place;
     let warnings = grant.warnings.clone();
+    let identity_policies = who.policies();
+    let (new, life) = token_of(services, place, grant, who.id)?;
+    let mut alone = None;
+    let created = if place.inline {
+        let token = services.tokens.inline(new, place.now);
+        alone = Some(Arc::new(token.clone()));
+        Created { text: String::new().into(), accessor: token.accessor.clone(), token }
+    } else {
+        services.tokens.create(tx, new, &suffix(place.namespace), place.now)?
+    };
+    let reply = Reply::auth(auth_block(created, identity_policies));
+    Ok((reply.warnings(warnings).warnings(life.warnings), alone))
+}
+
+/// What the token of a login is to be, and how long it lives.
+fn token_of(
+    services: &Services,
+    place: &Place<'_>,
+    grant: Grant,
+    entity_id: String,
+) -> Result<(NewToken, Lifetime)> {
+    let Place { namespace, mount, path, now, .. } = *place;
     let (mount_ttl, mount_max_ttl) = services.config.mount_ttls(mount);
     let bounds = Bounds {
         asked: 0,
@@ -260,37 +281,26 @@ fn mint(
     new.namespace = namespace.scope;
     new.mount = mount.scope;
     new.path = path.to_owned();
-    let identity_policies = who.policies();
-    new.entity_id = who.id;
+    new.entity_id = entity_id;
     let prefix = mount.path.trim_start_matches("auth/").trim_end_matches('/').replace('/', "-");
     new.display_name = match new.display_name.as_str() {
         "" => prefix,
         name => format!("{prefix}-{name}"),
     };
-    let mut alone = None;
-    let created = if inline {
-        let token = services.tokens.inline(new, now);
-        alone = Some(Arc::new(token.clone()));
-        Created { text: String::new().into(), accessor: token.accessor.clone(), token }
-    } else {
-        services.tokens.create(tx, new, &suffix(namespace), now)?
-    };
-    let reply = Reply::auth(auth_block(created, identity_policies));
-    Ok((reply.warnings(warnings).warnings(life.warnings), alone))
+    Ok((new, life))
 }
 
 /// The token of a caller that was verified with its request, and that nothing but the request has.
 pub(super) fn token_for_request(
     services: &Services,
-    tx: &Tx,
     request: &Request,
     grant: Grant,
     who: LoggedIn,
 ) -> Result<Arc<Token>> {
     let Request { namespace, mount, full_path: path, now, .. } = request;
     let place = Place { namespace, mount, path, now: *now, inline: true };
-    let (_, token) = mint(services, tx, &place, grant, who)?;
-    token.ok_or_else(|| Error::internal("a token for one request was not made"))
+    let (new, _) = token_of(services, &place, grant, who.id)?;
+    Ok(Arc::new(services.tokens.inline(new, *now)))
 }
 
 /// Does a role with this `token_type`, in a mount with that one, give batch tokens?

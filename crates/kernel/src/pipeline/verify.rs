@@ -9,7 +9,8 @@
 
 use strongroom_base::{Error, Result};
 
-use super::{Authenticated, InlineLogin, Refused, background};
+use super::inner::background_of;
+use super::{Authenticated, InlineLogin, Refused};
 use crate::identity::LoggedIn;
 use crate::mfa::Subject;
 use crate::plug::{Credential, Grant, ReadCx, Request, Verb, Verified};
@@ -29,12 +30,11 @@ impl Authenticated {
         };
         let path = credential.mount.as_str();
         let request = Request {
-            id: admitted.id.clone(),
             peer: admitted.call.peer.clone(),
-            ..background(&*services.store.rng, &entry, path, admitted.started)
+            ..background_of(admitted.id.clone(), &entry, path, admitted.started)
         };
         let tx = services.store.begin();
-        let cx = ReadCx { tx: &tx, services: &services, request: &request };
+        let cx = ReadCx::new(&tx, &services, &request);
         match verify(&**engine, &cx, credential).await? {
             Verified::Caller { grant, access } => {
                 let token = self.token_of(&tx, &request, *grant).await?;
@@ -69,7 +69,7 @@ impl Authenticated {
         if !services.mfa.required(tx, table, &subject).await?.is_empty() {
             return Err(Error::denied());
         }
-        super::login::token_for_request(services, tx, request, grant, who)
+        super::login::token_for_request(services, request, grant, who)
     }
 }
 

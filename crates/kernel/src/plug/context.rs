@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use strongroom_base::{Error, JsonMap, Result, Rng, SecretString, Timestamp};
 use strongroom_storage::StorageError;
 
+use super::rotation::Held;
 use super::{Access, NewLease, Rights, Uploading, Verb};
 use crate::identity::{Directory, EntityState, GrantAlias};
 use crate::leases::Intent;
@@ -110,9 +112,15 @@ pub struct ReadCx<'a> {
     pub(crate) services: &'a Arc<Services>,
     /// The request.
     pub request: &'a Request,
+    /// Versions of rotated credentials that the answer has.
+    pub(crate) held: Mutex<Vec<Held>>,
 }
 
 impl<'a> ReadCx<'a> {
+    pub(crate) fn new(tx: &'a Tx, services: &'a Arc<Services>, request: &'a Request) -> Self {
+        Self { tx, services, request, held: Mutex::default() }
+    }
+
     /// The mount's records.
     pub fn view(&self) -> ReadView<'a> {
         self.tx.read(self.request.mount.scope)

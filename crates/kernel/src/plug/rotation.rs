@@ -2,12 +2,20 @@
 
 use std::future::Future;
 
-use strongroom_base::{Error, Json, Result};
+use strongroom_base::{Error, Json, Result, Timestamp};
 use strongroom_storage::BoxFuture;
 
 use super::handler::AnyEngine;
-use super::{Beyond, ReadCx, WriteCx};
-use crate::rotation::{Cause, RotationPlan, RotationStatus};
+use super::{AfterCommit, Beyond, ReadCx, WriteCx};
+use crate::record::{ReadView, WriteView};
+use crate::rotation::{Cause, Moves, Reads, RotationPlan, RotationStatus, Rotations};
+
+/// A version of a subject's credential that a query answers.
+pub(crate) struct Held {
+    subject: String,
+    version: u64,
+    reads: Reads,
+}
 
 /// What a plug-in does with credentials that are rotated.
 ///
@@ -93,15 +101,117 @@ impl ReadCx<'_> {
         let rotations = &self.services.rotations;
         rotations.status(self.tx, self.request.mount.scope, subject).await
     }
+
+    /// As [`WriteCx::hold`], for queries: what they say here is noted with their answer.
+    pub fn holds(&self, subject: &str, version: u64) {
+        self.held_as(subject, version, Reads::Published);
+    }
+
+    /// As [`ReadCx::holds`], of a version that the caller named: one that is taken back is nobody's.
+    pub fn holds_named(&self, subject: &str, version: u64) {
+        self.held_as(subject, version, Reads::Named);
+    }
+
+    fn held_as(&self, subject: &str, version: u64, reads: Reads) {
+        self.held.lock().push(Held { subject: subject.to_owned(), version, reads });
+    }
+
+    /// Notes what a query says it answers, in its transaction. Answers what counts once the caller has
+    /// the answer.
+    pub(crate) async fn note_held(&self) -> Result<Option<AfterCommit>> {
+        let held = std::mem::take(&mut *self.held.lock());
+        let mut moved = Vec::new();
+        for Held { subject, version, reads } in held {
+            let (tx, services, request) = (self.tx, self.services, self.request);
+            let rotations = &services.rotations;
+            moved.extend(rotations.hold(services, tx, request, &subject, version, reads).await?);
+        }
+        let scope = self.request.mount.scope;
+        let told = move |moved: Vec<Moves>| -> AfterCommit {
+            Box::new(move |services| {
+                for moves in moved {
+                    services.rotations.told(services, scope, moves);
+                }
+            })
+        };
+        Ok((!moved.is_empty()).then(|| told(moved)))
+    }
+}
+
+impl ReadView<'_> {
+    /// Is there a subject of this name?
+    pub async fn has_rotation(&self, subject: &str) -> Result<bool> {
+        Rotations::is_any(self.tx, self.scope(), subject).await
+    }
+
+    /// Is anything rotated whose subject's name begins so?
+    pub async fn has_rotations(&self, prefix: &str) -> Result<bool> {
+        Rotations::any_below(self.tx, self.scope(), prefix).await
+    }
+}
+
+impl WriteView<'_> {
+    /// Changes how a subject is rotated, if it is there.
+    pub async fn change_rotation(
+        &self,
+        subject: &str,
+        plan: &RotationPlan,
+        now: Timestamp,
+    ) -> Result<()> {
+        let place = (self.scope(), subject);
+        Rotations::change_plan(self.tx, place, plan, now).await.map(|_| ())
+    }
+
+    /// Removes a subject. The engine's records of it may go in the same transaction: a rotation that is
+    /// under way ends by itself, and the name is free again once it has.
+    pub async fn remove_rotation(&self, subject: &str, now: Timestamp) -> Result<()> {
+        Rotations::remove(self.tx, self.scope(), subject, now).await
+    }
+
+    /// Calls off a subject's rotation as long as it is not published; where there is none under way this
+    /// does nothing.
+    pub async fn call_rotation_off(
+        &self,
+        subject: &str,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<()> {
+        Rotations::call_off_unpublished(self.tx, self.scope(), subject, reason, now).await
+    }
 }
 
 impl WriteCx<'_> {
     /// Makes a subject, or changes how it is rotated. A new one is rotated when the plan says, or
     /// by [`WriteCx::rotate_first`] in the same command.
     pub async fn put_rotation(&mut self, subject: &str, plan: &RotationPlan) -> Result<()> {
+        let scope = self.read.request.mount.scope;
+        Rotations::put(self.read.tx, (scope, subject), plan, false, self.now()).await
+    }
+
+    /// As [`WriteCx::put_rotation`], of something that has a credential already. A new subject has it as
+    /// version 1; with two accounts it is good until the deadline of the first rotation, since nobody
+    /// knows who has read it.
+    pub async fn adopt_rotation(&mut self, subject: &str, plan: &RotationPlan) -> Result<()> {
+        let scope = self.read.request.mount.scope;
+        Rotations::put(self.read.tx, (scope, subject), plan, true, self.now()).await
+    }
+
+    /// Rotates a subject as soon as this is durable. Nobody waits for it.
+    pub async fn rotate_soon(&mut self, subject: &str) -> Result<()> {
+        self.soon(subject, Cause::Request).await
+    }
+
+    /// As [`WriteCx::rotate_first`]; nobody waits for it.
+    pub async fn rotate_first_soon(&mut self, subject: &str) -> Result<()> {
+        self.soon(subject, Cause::First).await
+    }
+
+    async fn soon(&mut self, subject: &str, cause: Cause) -> Result<()> {
         let rotations = &self.read.services.rotations;
         let scope = self.read.request.mount.scope;
-        rotations.put(self.read.tx, scope, subject, plan, self.now()).await
+        let after = rotations.rotate_soon(self.read.tx, scope, subject, cause, self.now()).await?;
+        self.after.push(after);
+        Ok(())
     }
 
     /// Rotates a subject now. What this answers goes into the reply ([`super::Reply::beyond`]): the
@@ -126,9 +236,7 @@ impl WriteCx<'_> {
     /// Removes a subject. The engine's records of it may go in the same command: a rotation that is
     /// under way ends by itself, and the name is free again once it has.
     pub async fn remove_rotation(&mut self, subject: &str) -> Result<()> {
-        let rotations = &self.read.services.rotations;
-        let scope = self.read.request.mount.scope;
-        rotations.remove(self.read.tx, scope, subject, self.now()).await
+        self.edit().remove_rotation(subject, self.now()).await
     }
 
     /// Notes that the caller of this request gets this version of a subject's credential: to be
@@ -139,7 +247,9 @@ impl WriteCx<'_> {
     pub async fn hold(&mut self, subject: &str, version: u64) -> Result<()> {
         let services = self.read.services;
         let (tx, request) = (self.read.tx, self.read.request);
-        let moves = services.rotations.hold(services, tx, request, subject, version).await?;
+        let rotations = &services.rotations;
+        let moves =
+            rotations.hold(services, tx, request, subject, version, Reads::Published).await?;
         if let Some(moves) = moves {
             let scope = request.mount.scope;
             self.told =

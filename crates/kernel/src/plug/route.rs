@@ -10,6 +10,8 @@ pub struct Route {
     /// The pattern as `spec()` wrote it: `roles/{name}`, `data/{path..}`.
     pub pattern: &'static str,
     segments: Vec<Segment>,
+    /// What every path of it begins with: the pattern up to its first capture.
+    beginning: &'static str,
     /// The verb.
     pub verb: Verb,
     /// The protocol that reaches it.
@@ -62,6 +64,7 @@ impl Route {
         Self {
             pattern,
             segments,
+            beginning: pattern.split('{').next().unwrap_or_default().trim_end_matches('/'),
             verb: O::VERB,
             protocol: Protocol::Vault,
             judges_access: false,
@@ -87,9 +90,7 @@ impl Route {
     /// else takes one.
     pub(super) fn matches(&self, path: &str) -> Option<(Captures, u64)> {
         // Most of an engine's routes part here, before anything is built.
-        if let Some(Segment::Literal(first)) = self.segments.first()
-            && !path.starts_with(first)
-        {
+        if !path.starts_with(self.beginning) {
             return None;
         }
         let mut captures = Captures::new();

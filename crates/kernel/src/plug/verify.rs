@@ -21,7 +21,7 @@ pub struct Credential {
     /// The proof.
     pub proof: Proof,
     /// What is asked, as the credential's protocol calls it.
-    pub asked: Asked,
+    pub asked: Arc<Asked>,
 }
 
 /// How a caller proves who it is.
@@ -115,10 +115,14 @@ pub struct About<'a> {
     pub action: Option<&'a str>,
     /// The resource's full name (an ARN).
     pub resource: Option<&'a str>,
+    /// What a refusal calls the resource, where its full name tells more than the request knew.
+    pub called: Option<&'a str>,
     /// The policy attached to the resource.
     pub policy: Option<&'a str>,
     /// Does the resource itself name the caller as trusted?
     pub trusted: bool,
+    /// Is the resource's policy alone asked whether it denies, the caller's own having been asked before?
+    pub policy_alone: bool,
     /// The resource's tags.
     pub tags: &'a [(String, String)],
     /// What conditions see besides, in place of what the door said of it.

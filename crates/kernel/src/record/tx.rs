@@ -470,6 +470,17 @@ impl<'a> ReadView<'a> {
         self.tx.store.folders.names(self, T::KIND, parent).await
     }
 
+    /// What `build` makes of all records of type `T` below `parent`, made once and then shared until one of
+    /// them changes: another order of a list. It says how many they are. One type of records has one such
+    /// thing, which holds no secrets.
+    pub async fn built_of<T: Record, V: Send + Sync + 'static>(
+        &self,
+        parent: Id,
+        build: impl AsyncFnOnce() -> Result<(V, usize)>,
+    ) -> Result<Arc<V>> {
+        self.tx.store.folders.built(self, T::KIND, parent, build).await
+    }
+
     /// All records of type `T` below `parent`, by name, sorted. For tables of a bounded size.
     pub async fn all<T: Record>(&self, parent: Id) -> Result<Vec<(String, T)>> {
         let mut out = Vec::new();

@@ -28,6 +28,8 @@ pub const FANS_OUT: &str = "strongroom_fans_out";
 /// The key of a token's metadata under which an auth method says which pod logged in.
 pub const POD_UID: &str = "pod_uid";
 
+/// The end of a login with each request is noted anew when this part of its life has gone by.
+const RENEWED_PART: i64 = 4;
 /// Tokens below one login that are kept of a holder.
 const READERS_MAX: usize = 16;
 /// Bytes of what a consumer is told from others by.
@@ -42,6 +44,18 @@ struct Consumer {
     batch: Option<BatchLogin>,
     narrowed: Narrowed,
     fans_out: Option<FansOut>,
+    /// Does it log in with each request?
+    inline: bool,
+}
+
+impl Consumer {
+    /// Lives it notably longer than what is noted of it says? Each request of one that logs in with it is a
+    /// login of its own.
+    fn renews(&self, known: &Holding) -> bool {
+        let (Some(new), Some(known)) = (&self.batch, &known.batch) else { return false };
+        let life = new.created.seconds_until(new.expires);
+        self.inline && known.expires.seconds_until(new.expires) > life / RENEWED_PART
+    }
 }
 
 /// A consumer that has not moved on.
@@ -135,6 +149,15 @@ pub(crate) struct Moves {
     name: String,
 }
 
+/// Which version somebody reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reads {
+    /// The one that is published: it may not be another by now.
+    Published,
+    /// One that was named, whatever has become of it.
+    Named,
+}
+
 /// Whose acknowledgement it is.
 pub enum Acknowledged {
     /// The caller's, from where it calls.
@@ -147,7 +170,8 @@ pub enum Acknowledged {
 
 impl Rotations {
     /// Notes that the caller of `request` gets this version of a subject's credential, in the
-    /// transaction of its answer. What was noted already costs nothing but a look.
+    /// transaction of its answer. What was noted already costs nothing but a look; what was read by
+    /// name of a version that is taken back is nobody's holding.
     pub(crate) async fn hold(
         &self,
         services: &Services,
@@ -155,10 +179,14 @@ impl Rotations {
         request: &Request,
         name: &str,
         version: u64,
+        reads: Reads,
     ) -> Result<Option<Moves>> {
         let scope = request.mount.scope;
         let subject = tx.read(scope).cached::<Subject>(0, name).await?;
-        let subject = subject.ok_or_else(|| Error::internal("no such subject is rotated"))?;
+        let subject = match subject {
+            None if reads == Reads::Named => return Ok(None),
+            subject => subject.ok_or_else(|| Error::internal("no such subject is rotated"))?,
+        };
         if !subject.plan.two_accounts {
             return Ok(None);
         }
@@ -167,6 +195,7 @@ impl Rotations {
         let holders = match old {
             _ if version == subject.version => subject.holders,
             Some(old) if old.version == version => old.holders,
+            _ if reads == Reads::Named => return Ok(None),
             // A rotation came between what the engine read and this.
             _ => return Err(Error::new(ErrorKind::Conflict, "the credential was rotated")),
         };
@@ -226,10 +255,14 @@ impl Rotations {
         let holding = match known {
             Some(known) => {
                 let noted = !below || known.crowded || known.readers.contains(&consumer.reader);
-                if noted && (known.fans_out.is_some() || consumer.fans_out.is_none()) {
+                let renews = consumer.renews(&known);
+                if noted && !renews && (known.fans_out.is_some() || consumer.fans_out.is_none()) {
                     return Ok(());
                 }
                 let mut holding = (*known).clone();
+                if renews {
+                    holding.batch = consumer.batch.clone();
+                }
                 holding.fans_out = holding.fans_out.or(consumer.fans_out);
                 match holding.readers.len() {
                     _ if noted => {}
@@ -376,7 +409,8 @@ impl Rotations {
         let name =
             if fans_out == Some(FansOut::Wrapped) { format!("{name} wrapped") } else { name };
         let reader = if token.batch && !login.batch { token.parent } else { token.id };
-        Ok(Consumer { name, login: login.id, reader, batch, narrowed, fans_out })
+        let inline = login.inline;
+        Ok(Consumer { name, login: login.id, reader, batch, narrowed, fans_out, inline })
     }
 }
 

@@ -15,7 +15,7 @@ use crate::node::Services;
 use crate::record::{Id, Scope, indexes, prefix_end, storage_error};
 
 /// Subjects of one mount that are worked on at a time.
-pub const PER_MOUNT_MAX: usize = 4;
+pub const PER_MOUNT_MAX: usize = 8;
 /// Subjects of all mounts that are worked on at a time.
 pub const WORKERS_MAX: usize = 64;
 /// Subjects of one mount that wait in memory.

@@ -261,7 +261,7 @@ impl Rotations {
         let (kind, engine) = job.served()?;
         let tx = self.store.begin();
         let request = job.request();
-        let cx = ReadCx { tx: &tx, services: job.services, request: &request };
+        let cx = ReadCx::new(&tx, job.services, &request);
         let (subject, credential) = (job.kept.name.as_str(), &credential.0);
         let asked = async {
             match what {
@@ -286,7 +286,7 @@ impl Rotations {
         for _ in 0..CONFLICT_RETRIES_MAX {
             let tx = self.store.begin();
             let Some(mut kept) = job.again(&tx).await? else { return Ok(Step::More) };
-            let cx = ReadCx { tx: &tx, services: job.services, request: &request };
+            let cx = ReadCx::new(&tx, job.services, &request);
             let mut cx = WriteCx::new(cx);
             let subject = job.kept.name.as_str();
             let asked = async {

@@ -1,10 +1,12 @@
 //! When a subject is rotated, and how.
 
 use serde::{Deserialize, Serialize};
-use strongroom_base::{Cron, Error, Result, Timestamp};
+use strongroom_base::{Cron, Error, Recurrence, Result, Timestamp};
 
 /// The shortest window of a schedule, in seconds (Vault's).
 pub const WINDOW_SECONDS_MIN: i64 = 3_600;
+/// What a window of AWS's schedules is counted in.
+const SECONDS_PER_HOUR: i64 = 3_600;
 /// The longest drain, in seconds.
 pub const DRAIN_SECONDS_MAX: i64 = 366 * 24 * 3_600;
 
@@ -21,6 +23,13 @@ pub enum Schedule {
         text: String,
         /// Seconds after a time of the schedule within which the rotation must come off; else it
         /// waits for the next. 0 is without end.
+        window: i64,
+    },
+    /// By `rate(…)` or `cron(…)` as AWS has them.
+    Recurrence {
+        /// The expression.
+        text: String,
+        /// As of [`Schedule::Cron`].
         window: i64,
     },
 }
@@ -65,6 +74,15 @@ impl RotationPlan {
                     return Err(Error::bad_request("the rotation schedule never comes about"));
                 }
             }
+            Schedule::Recurrence { text, window } => {
+                let recurrence = Recurrence::parse(text)?;
+                if *window != 0 {
+                    recurrence.check_window(*window / SECONDS_PER_HOUR)?;
+                }
+                if recurrence.next(Timestamp::ZERO, Timestamp::ZERO, 0).is_none() {
+                    return Err(Error::bad_request("the rotation schedule never comes about"));
+                }
+            }
             _ => {}
         }
         if !(0..=DRAIN_SECONDS_MAX).contains(&self.drain_seconds) {
@@ -87,13 +105,20 @@ impl RotationPlan {
                 let next = Cron::parse(text).ok().and_then(|cron| cron.next(now));
                 next.unwrap_or(Timestamp::MAX)
             }
+            Schedule::Recurrence { text, window } => {
+                let recurrence = Recurrence::parse(text).ok();
+                let next = recurrence.and_then(|recurrence| recurrence.next(rotated, now, *window));
+                next.unwrap_or(Timestamp::MAX)
+            }
         }
     }
 
     /// Is the window of a rotation that was due at `due` over?
     pub fn is_missed(&self, due: Timestamp, now: Timestamp) -> bool {
         match self.schedule {
-            Schedule::Cron { window, .. } if window > 0 => now >= due.plus_seconds(window),
+            Schedule::Cron { window, .. } | Schedule::Recurrence { window, .. } if window > 0 => {
+                now >= due.plus_seconds(window)
+            }
             _ => false,
         }
     }
@@ -107,6 +132,10 @@ mod tests {
         Schedule::Cron { text: text.to_owned(), window }
     }
 
+    fn recurrence(text: &str, window: i64) -> Schedule {
+        Schedule::Recurrence { text: text.to_owned(), window }
+    }
+
     #[test]
     fn what_cannot_be_kept_is_refused() {
         for (schedule, drain, fine) in [
@@ -118,6 +147,11 @@ mod tests {
             (cron("0 0 * * *", WINDOW_SECONDS_MIN - 1), 60, false),
             (cron("0 0 30 2 *", 0), 60, false),
             (cron("nonsense", 0), 60, false),
+            (recurrence("rate(1 day)", 0), 60, true),
+            (recurrence("rate(1 day)", 7_200), 60, true),
+            (recurrence("rate(4 hours)", 18_000), 60, false),
+            (recurrence("cron(0 0 30 2 ? *)", 0), 60, false),
+            (recurrence("nonsense", 0), 60, false),
             (Schedule::Never, DRAIN_SECONDS_MAX, true),
             (Schedule::Never, DRAIN_SECONDS_MAX + 1, false),
             (Schedule::Never, -1, false),
@@ -137,6 +171,10 @@ mod tests {
             (Schedule::Every(3_600), Timestamp::ZERO, at("2026-01-01T06:00:00Z")),
             (cron("0 6 * * *", 0), rotated, at("2026-01-01T06:00:00Z")),
             (cron("0 4 * * *", 0), rotated, at("2026-01-02T04:00:00Z")),
+            (recurrence("rate(2 days)", 0), rotated, at("2026-01-03T00:00:00Z")),
+            (recurrence("rate(4 hours)", 0), rotated, at("2026-01-01T04:00:00Z")),
+            (recurrence("rate(4 hours)", 3_600), rotated, at("2026-01-01T06:00:00Z")),
+            (recurrence("cron(0 6 * * ? *)", 0), rotated, at("2026-01-01T06:00:00Z")),
         ] {
             assert_eq!(RotationPlan::one_account(schedule).next(rotated, now), next);
         }
@@ -145,6 +183,8 @@ mod tests {
             (cron("0 6 * * *", 0), 1_000_000, false),
             (cron("0 6 * * *", 3_600), 3_599, false),
             (cron("0 6 * * *", 3_600), 3_600, true),
+            (recurrence("rate(1 day)", 0), 1_000_000, false),
+            (recurrence("rate(1 day)", 3_600), 3_600, true),
         ] {
             let plan = RotationPlan::one_account(schedule);
             assert_eq!(plan.is_missed(now, now.plus_seconds(late)), missed, "{plan:?} {late}");

@@ -20,6 +20,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use strongroom_base::RequestPath;
 use strongroom_doors::aws::{Place, REGION_SLOT, Regions, is_region};
@@ -113,6 +114,7 @@ fn read_aws(stanza: &Stanza<'_>) -> AwsDoor {
         others = Some(suffixed(REGION_SLOT));
     }
     refuse_overlaps(stanza, &places, others.as_ref());
+    let places = places.into_iter().map(|(name, place)| (name, Arc::new(place))).collect();
     AwsDoor { regions: Regions { account, auth, namespace, places, others }, listener }
 }
 
@@ -239,7 +241,7 @@ mod tests {
         assert!(door.listener.is_none());
         assert_eq!(door.regions.places.keys().collect::<Vec<_>>(), [REGION]);
         let regions = std::sync::Arc::new(door.regions.clone());
-        let place = |region: &str| regions.scope(region).unwrap().place;
+        let place = |region: &str| (*regions.scope(region).unwrap().place).clone();
         assert_eq!((place(REGION), place("eu-west-1")), (plain(), suffixed("eu-west-1")));
         assert_eq!(place("eu-west-1").mount, "secret-eu-west-1/");
         assert_eq!(

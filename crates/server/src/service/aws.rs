@@ -8,7 +8,8 @@ use http::Response;
 use http::request::Parts;
 use strongroom_base::Error;
 use strongroom_doors::aws;
-use strongroom_kernel::pipeline::{Bounds, handle};
+use strongroom_kernel::pipeline::{Bounds, handle, refuse};
+use strongroom_kernel::plug::Beyond;
 use tokio::time::Instant;
 
 use super::{Doors, kernel_peer};
@@ -47,12 +48,14 @@ impl Doors {
         parts: &Parts,
         body: RequestBody,
         peer: &Peer,
-    ) -> Response<Bytes> {
+    ) -> (Response<Bytes>, Option<Beyond>) {
         let rules = &peer.listener.rules;
-        let refuse = |form, error: &Error| aws::failure(form, error, &self.node.rng.uuid());
         let held = match body.at_most(aws::BODY_BYTES_MAX).read(Standing::Stranger).await {
             Ok(held) => held,
-            Err(error) => return refuse(aws::form_of(parts), &error.into()),
+            Err(error) => {
+                let form = aws::form_of(parts);
+                return (self.refuse_aws(regions, peer, form, error.into()).await, None);
+            }
         };
         let limit = rules.max_request_duration.unwrap_or(self.settings.max_request_duration);
         let deadline = Instant::now() + limit;
@@ -66,18 +69,38 @@ impl Doors {
         let work = pin!(async {
             match received.prepare(regions) {
                 Ok(aws::Prepared { call, answer: answering }) => {
-                    let answer = handle(&self.node, call).await;
-                    aws::render(answering, answer)
+                    let mut answer = handle(&self.node, call).await;
+                    let beyond = answer.result.as_mut().ok().and_then(|reply| reply.beyond.take());
+                    (aws::render(answering, answer), beyond.map(|beyond| *beyond))
                 }
-                Err((form, error)) => refuse(form, &error),
+                Err((form, error)) => (self.refuse_aws(regions, peer, form, error).await, None),
             }
         });
         match self.gate.run(&peer.flow, work).await {
             Ok(response) => response,
             Err(Crowded) => {
+                // The log is not to be written for what there is no time for.
                 let crowded = Error::unavailable("Too many requests wait. Try again.");
-                refuse(aws::form_of(parts), &crowded)
+                let form = aws::form_of(parts);
+                (aws::failure(form, &crowded, &self.node.rng.uuid()), None)
             }
         }
+    }
+
+    /// Refuses a request of which nobody knows who sent it, once that is recorded.
+    async fn refuse_aws(
+        &self,
+        regions: &aws::Regions,
+        peer: &Peer,
+        form: aws::Form,
+        error: Error,
+    ) -> Response<Bytes> {
+        let call = match aws::refused(regions, kernel_peer(peer)) {
+            Ok(call) => call,
+            Err(error) => return aws::failure(form, &error, &self.node.rng.uuid()),
+        };
+        let answer = refuse(&self.node, call, error).await;
+        let error = answer.result.err().unwrap_or_else(Error::denied);
+        aws::failure(form, &error, &answer.request_id)
     }
 }

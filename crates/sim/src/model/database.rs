@@ -41,8 +41,8 @@ pub(super) struct Lease {
     token: Option<u64>,
     /// The end of the batch token that asked for it: no renewal passes it.
     within: i64,
-    /// All of its role were revoked and some could not be: whether this one is gone already, or
-    /// goes later, nobody was told.
+    /// All of its role were revoked, and some could not be, or this one was made at that moment: whether
+    /// it is gone already, goes later, or stays, nobody was told.
     doubtful: bool,
 }
 
@@ -59,7 +59,8 @@ impl Model {
         }
     }
 
-    fn doubts(&self, number: u64) -> bool {
+    /// Is it unknown whether the lease is there?
+    pub fn doubts(&self, number: u64) -> bool {
         self.leases.get(&number).is_some_and(|lease| lease.doubtful)
     }
 
@@ -182,12 +183,9 @@ impl Model {
                 expires = expires.min(within);
             }
         }
-        // What is issued at that very time may be among what is revoked: nothing is known of it.
-        if database.swept.get(role) == Some(&now) {
-            return (200, json!((expires - now) / NANOS_PER_SECOND));
-        }
-        let lease =
-            Lease { issued: now, expires, mount, role, max, token, within, doubtful: false };
+        // What is issued at that very time may be among what is revoked, or not.
+        let doubtful = database.swept.get(role) == Some(&now);
+        let lease = Lease { issued: now, expires, mount, role, max, token, within, doubtful };
         self.leases.insert(number, lease);
         (200, json!((expires - now) / NANOS_PER_SECOND))
     }

@@ -28,7 +28,7 @@ pub(super) struct Accounts {
     told: BTreeMap<String, Account>,
     /// Requests for accounts, by role.
     asked: BTreeMap<&'static str, BTreeSet<u64>>,
-    /// Leases that somebody asked to revoke, with whatever answer.
+    /// Leases that somebody asked to revoke, with whatever answer, or that may be among them.
     given_up: BTreeSet<u64>,
     /// The first request of those that were sent last.
     begun: u64,
@@ -56,6 +56,11 @@ impl Accounts {
                 _ => {}
             }
         }
+    }
+
+    /// The account of this lease may go at any time.
+    pub(super) fn give_up(&mut self, lease: u64) {
+        self.given_up.insert(lease);
     }
 
     /// Nobody knows what came of this.

@@ -100,6 +100,9 @@ impl Run {
             if let (Op::RevokePrefix { role, .. }, Outcome::Unknown(_)) = (&asked.op, outcome) {
                 self.worlds.iter_mut().for_each(|world| world.doubt(role));
             }
+            if self.worlds.iter().any(|world| world.doubts(asked.number)) {
+                self.accounts.give_up(asked.number);
+            }
         }
         self.taken_back(&before)?;
         if let Some(crash) = crash {

@@ -4,9 +4,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use data_encoding::BASE32;
 use strongroom_age::{Identity, SharedUi, Ui, files, identities, recipients};
 use strongroom_base::{SecretBytes, SecretString};
 
+use super::agent::{self, Question};
 use super::{Failure, Machine, MasterKey, Person, process};
 use crate::metadata::AgeKey;
 
@@ -53,24 +55,53 @@ fn failure(error: strongroom_age::Error) -> Failure {
 }
 
 /// The person of the machine, as the crate of age files asks for it.
-struct Asked(Arc<dyn Person>);
+struct Asked {
+    person: Arc<dyn Person>,
+    agent: agent::Place,
+}
 
 impl Ui for Asked {
     fn secret(&self, prompt: &str) -> std::io::Result<SecretString> {
-        self.0.secret(prompt).ok_or_else(nobody)
+        self.person.secret(prompt).ok_or_else(nobody)
+    }
+
+    fn file_passphrase(&self, name: &str, contents: &[u8]) -> std::io::Result<SecretString> {
+        let words = format!("Enter passphrase for identity '{name}':");
+        let Some(mut agent) = self.agent.agent() else { return self.secret(&words) };
+        let remembered = remembered(contents);
+        let question = Question { name: &remembered, description: &words };
+        let passphrase = agent.passphrase(&question).map_err(|failure| {
+            std::io::Error::other(format!("gpg-agent passphrase request errored: {failure}"))
+        })?;
+        if passphrase.expose_secret().is_empty() {
+            agent.forget(&remembered);
+        }
+        Ok(passphrase)
+    }
+
+    fn wrong_file_passphrase(&self, contents: &[u8]) {
+        if let Some(mut agent) = self.agent.agent() {
+            agent.forget(&remembered(contents));
+        }
     }
 
     fn line(&self, prompt: &str) -> std::io::Result<String> {
-        self.0.line(prompt).ok_or_else(nobody)
+        self.person.line(prompt).ok_or_else(nobody)
     }
 
     fn say(&self, text: &str) {
-        self.0.tell(text);
+        self.person.tell(text);
     }
 
     fn warn(&self, text: &str) {
-        self.0.tell(text);
+        self.person.tell(text);
     }
+}
+
+/// The name under which the agent keeps the passphrase of a file, as SOPS has it.
+fn remembered(contents: &[u8]) -> String {
+    let hash = strongroom_crypto::sha256(contents);
+    format!("SopsAge{}", BASE32.encode(hash.get(..25).unwrap_or_default()))
 }
 
 fn nobody() -> std::io::Error {
@@ -78,7 +109,7 @@ fn nobody() -> std::io::Error {
 }
 
 fn ui(machine: &Machine) -> SharedUi {
-    Arc::new(Asked(machine.person.clone()))
+    Arc::new(Asked { person: machine.person.clone(), agent: agent::Place::of(machine) })
 }
 
 /// What was found, what was not, and what went wrong.

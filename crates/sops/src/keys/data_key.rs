@@ -12,6 +12,7 @@ use strongroom_crypto::shamir;
 
 use super::{Failure, Keys};
 use crate::error::{Error, Exit, Result};
+use crate::metadata::version::{CONTEXTS_SINCE, is_newer};
 use crate::metadata::{KeyEntry, KeyGroup, Metadata};
 
 /// Bytes of a data key.
@@ -117,11 +118,11 @@ fn part_of(group: &KeyGroup, metadata: &Metadata, keys: &Keys) -> Result<SecretB
     Err(tried)
 }
 
-/// Before version 3.3.0, an encryption context with several values was sent with one of them under all
+/// Before [`CONTEXTS_SINCE`], an encryption context with several values was sent with one of them under all
 /// names: the record as it may have been wrapped, for each of the values.
 fn in_other_contexts(key: &KeyEntry, version: &str) -> Vec<KeyEntry> {
     let KeyEntry::Kms(key) = key else { return Vec::new() };
-    if !is_before_3_3(version) {
+    if !is_newer(CONTEXTS_SINCE, version).unwrap_or(false) {
         return Vec::new();
     }
     let mut values: Vec<&String> = key.context.iter().map(|(_, value)| value).collect();
@@ -137,15 +138,6 @@ fn in_other_contexts(key: &KeyEntry, version: &str) -> Vec<KeyEntry> {
         KeyEntry::Kms(key)
     };
     values.iter().map(with).collect()
-}
-
-fn is_before_3_3(version: &str) -> bool {
-    let mut parts = version.trim_start_matches('v').split(['.', '-', '+']);
-    let mut next = || parts.next().and_then(|part| part.parse::<u32>().ok());
-    match (next(), next()) {
-        (Some(major), Some(minor)) => (major, minor) < (3, 3),
-        _ => false,
-    }
 }
 
 /// Wraps `data_key` by all keys of `groups` anew, and gives the threshold that holds then. The records

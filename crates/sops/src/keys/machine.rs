@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use strongroom_base::{Clock, Rng, SecretString, Timestamp};
 use strongroom_web::{Answer, Call, Trust, Web};
+use tokio::runtime::Runtime;
 
-use super::Failure;
+use super::{Failure, huawei};
 
 /// Whoever sits before the terminal.
 pub trait Person: Send + Sync {
@@ -48,6 +49,10 @@ const VARIABLES: &[&str] = &[
     "SOPS_AGE_SSH_PRIVATE_KEY_CMD",
     "SOPS_GPG_EXEC",
     "GNUPGHOME",
+    "GPG_AGENT_INFO",
+    "XDG_RUNTIME_DIR",
+    "DISPLAY",
+    "TERM",
     "AWS_ACCESS_KEY_ID",
     "AWS_ACCESS_KEY",
     "AWS_SECRET_ACCESS_KEY",
@@ -93,6 +98,12 @@ const VARIABLES: &[&str] = &[
     "IDENTITY_HEADER",
     "AZURE_POD_IDENTITY_AUTHORITY_HOST",
     "SOPS_HC_VAULT_ALLOWLIST",
+    "HUAWEICLOUD_SDK_AK",
+    "HUAWEICLOUD_SDK_SK",
+    "HUAWEICLOUD_SDK_SECURITY_TOKEN",
+    "HUAWEICLOUD_SDK_PROJECT_ID",
+    "HUAWEICLOUD_SDK_CREDENTIALS_FILE",
+    "HUAWEICLOUD_SDK_IAM_ENDPOINT",
 ];
 
 /// The variables of Vault's clients, without their prefix.
@@ -132,7 +143,8 @@ pub struct Machine {
     /// Whoever can be asked.
     pub person: Arc<dyn Person>,
     unattended: bool,
-    runtime: tokio::runtime::Runtime,
+    /// Made when something is waited for: most files need no network.
+    runtime: OnceLock<Runtime>,
 }
 
 impl fmt::Debug for Machine {
@@ -149,17 +161,16 @@ impl Machine {
         rng: Arc<dyn Rng>,
         web: Arc<dyn Web>,
         person: Arc<dyn Person>,
-    ) -> std::io::Result<Self> {
+    ) -> Self {
         let vault = ["STRONGROOM_", "BAO_", "VAULT_"];
         let vault = vault
             .iter()
             .flat_map(|prefix| VAULT_VARIABLES.iter().map(move |name| format!("{prefix}{name}")));
-        let names = VARIABLES.iter().map(|name| (*name).to_owned()).chain(vault);
+        let regions = huawei::REGIONS.iter().map(|region| huawei::variable(region));
+        let names = VARIABLES.iter().map(|name| (*name).to_owned()).chain(vault).chain(regions);
         let variables =
             names.filter_map(|name| Some((name.clone(), SecretString::new(env(&name)?)))).collect();
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-        Ok(Self {
+        Self {
             variables,
             trust: Trust::default(),
             clock,
@@ -167,8 +178,8 @@ impl Machine {
             web,
             person,
             unattended: false,
-            runtime,
-        })
+            runtime: OnceLock::new(),
+        }
     }
 
     /// A variable, empty ones included.
@@ -226,16 +237,22 @@ impl Machine {
     /// Makes a call and waits for its answer.
     pub fn call(&self, call: Call) -> Result<Answer, Failure> {
         let call = if call.ca.is_empty() { call.trusting(&self.trust) } else { call };
-        Ok(self.wait(self.web.call(call))?)
+        Ok(self.wait(self.web.call(call))??)
     }
 
     /// Waits for what others do. Never called by a task of this machine's runtime.
-    pub fn wait<F: Future>(&self, future: F) -> F::Output {
-        self.runtime.block_on(future)
+    pub fn wait<F: Future>(&self, future: F) -> Result<F::Output, Failure> {
+        Ok(self.runtime()?.block_on(future))
     }
 
     /// Runs tasks beside.
-    pub(super) fn runtime(&self) -> &tokio::runtime::Handle {
-        self.runtime.handle()
+    pub(super) fn runtime(&self) -> Result<&Runtime, Failure> {
+        if let Some(runtime) = self.runtime.get() {
+            return Ok(runtime);
+        }
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        let made = builder.worker_threads(1).enable_all().build();
+        let made = made.map_err(|error| Failure::new(error.to_string()))?;
+        Ok(self.runtime.get_or_init(|| made))
     }
 }

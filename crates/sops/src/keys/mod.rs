@@ -13,10 +13,12 @@
 //!   to another (see `azure` and `vault`).
 
 pub mod age;
+mod agent;
 pub mod aws;
 pub mod azure;
 pub mod data_key;
 pub mod gcp;
+mod huawei;
 pub mod keyservice;
 pub mod machine;
 pub mod named;
@@ -31,7 +33,7 @@ pub use data_key::DataKey;
 pub use machine::{Machine, Person};
 pub use services::{Keys, Order, Service};
 
-use crate::metadata::{HcKmsKey, KeyEntry};
+use crate::metadata::KeyEntry;
 
 /// Bytes of a wrapped data key, at most: an armoured message to one recipient has some 3 KiB.
 pub const WRAPPED_BYTES_MAX: usize = 64 * 1024;
@@ -102,25 +104,6 @@ impl KeyEntry {
     pub fn is_same_key(&self, other: &Self) -> bool {
         self.shown() == other.shown()
     }
-}
-
-/// Records of Huawei's service are kept; nothing here speaks to it.
-impl MasterKey for HcKmsKey {
-    fn shown(&self) -> String {
-        self.key_id.clone()
-    }
-
-    fn encrypt(&self, _: &SecretBytes, _: &Machine) -> Result<String, Failure> {
-        Err(unserved())
-    }
-
-    fn decrypt(&self, _: &str, _: &Machine) -> Result<SecretBytes, Failure> {
-        Err(unserved())
-    }
-}
-
-fn unserved() -> Failure {
-    Failure::new("keys of Huawei Cloud KMS are not served; a key service can do it (--keyservice)")
 }
 
 #[cfg(test)]

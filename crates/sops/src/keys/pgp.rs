@@ -1,21 +1,24 @@
-//! OpenPGP: the `gpg` program, which has the keys, the agent and the cards. Only it ever sees a private
-//! key.
+//! OpenPGP: the `gpg` program, which has the keys, the agent and the cards.
 //!
-//! Where its home still has a ring in the format of before GnuPG 2.1 (`pubring.gpg`), the data key is
-//! encrypted by our own hands to the key in there, as SOPS does it.
+//! Where its home still has rings in the format of before GnuPG 2.1, the data key is encrypted by our
+//! own hands to a key in `pubring.gpg`, and decrypted by one in `secring.gpg`, as SOPS does it: the
+//! program need not be there.
 
 use std::io::Read;
 
-use strongroom_base::SecretBytes;
+use strongroom_base::{SecretBytes, SecretString};
 use strongroom_crypto::pgp::{self, Recipient};
+use strongroom_crypto::pgp_ring;
+use zeroize::Zeroizing;
 
+use super::agent::{Place, Question};
 use super::process::{Ended, run};
 use super::{Failure, Machine, MasterKey};
 use crate::metadata::PgpKey;
 
 /// Digits of a fingerprint that GnuPG takes for a key's id.
 const ID_DIGITS: usize = 16;
-/// Bytes of an old ring of public keys, at most.
+/// Bytes of an old ring, at most.
 const RING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 impl MasterKey for PgpKey {
@@ -33,6 +36,9 @@ impl MasterKey for PgpKey {
     }
 
     fn decrypt(&self, enc: &str, machine: &Machine) -> Result<SecretBytes, Failure> {
+        if let Some(opened) = by_old_ring(enc, machine) {
+            return Ok(opened);
+        }
         let ended = gpg(&["-d"], enc.as_bytes(), machine)?;
         let failed =
             |why: &str| Failure::new(format!("failed to decrypt sops data key with pgp: {why}"));
@@ -98,12 +104,33 @@ fn last_digits(fingerprint: &str) -> &str {
 
 /// The key in `pubring.gpg`, if that is there and has it.
 fn in_old_ring(fingerprint: &str, machine: &Machine) -> Option<Recipient> {
+    pgp::in_ring(&old_ring("pubring.gpg", machine)?, fingerprint, machine.now())
+}
+
+/// The message, opened by a key of `secring.gpg`.
+fn by_old_ring(message: &str, machine: &Machine) -> Option<SecretBytes> {
+    let ring = old_ring("secring.gpg", machine)?;
+    pgp_ring::open(&ring, message, &mut |id| passphrase(id, machine))
+}
+
+fn old_ring(name: &str, machine: &Machine) -> Option<Zeroizing<Vec<u8>>> {
     let home = machine.filled("GNUPGHOME").map(std::path::PathBuf::from);
     let home = home.or_else(|| Some(machine.home()?.join(".gnupg")))?;
-    let mut ring = Vec::new();
-    let file = std::fs::File::open(home.join("pubring.gpg")).ok()?;
+    let file = std::fs::File::open(home.join(name)).ok()?;
+    let size = file.metadata().ok()?.len().min(RING_BYTES_MAX);
+    // With room for all: what grows leaves copies behind.
+    let mut ring = Zeroizing::new(Vec::with_capacity(usize::try_from(size).ok()? + 1));
     file.take(RING_BYTES_MAX).read_to_end(&mut ring).ok()?;
-    pgp::in_ring(&ring, fingerprint, machine.now())
+    Some(ring)
+}
+
+/// The passphrase of a key: from the agent, or else from the terminal.
+fn passphrase(id: &str, machine: &Machine) -> Option<SecretString> {
+    let Some(mut agent) = Place::of(machine).agent() else {
+        return machine.person.secret("Enter PGP key passphrase:");
+    };
+    let description = format!("Unlock key {id} to decrypt sops's key");
+    agent.passphrase(&Question { name: id, description: &description }).ok()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use strongroom_base::Secret;
 
 use super::*;
-use crate::keys::testing::machine;
+use crate::keys::testing::{Says, machine};
 
 const PART: &[u8] = b"a data key of thirty-two bytes!!";
 
@@ -106,4 +106,45 @@ fn keys_are_trusted_by_the_end_of_their_fingerprint() {
     assert_eq!(last_digits(fp), "BC17301B491B3F21");
     assert_eq!(last_digits(&format!("{fp}!")), "BC17301B491B3F21!");
     assert_eq!(last_digits("491B3F21"), "491B3F21");
+}
+
+#[test]
+fn an_old_ring_of_secret_keys_needs_no_program() {
+    let home = Home::new();
+    let key = PgpKey { fp: home.fingerprint(), ..PgpKey::default() };
+    let folder = home.path().display().to_string();
+    let by_gpg = machine(&[("GNUPGHOME", &folder)]).build();
+    let enc = key.encrypt(&Secret::new(PART.to_vec()), &by_gpg).unwrap();
+    let old = tempfile::tempdir().unwrap();
+    let place = old.path().display().to_string();
+    let without = [("GNUPGHOME", place.as_str()), ("SOPS_GPG_EXEC", "/no/such/gpg")];
+    assert!(key.decrypt(&enc, &machine(&without).build()).is_err());
+    std::fs::write(old.path().join("secring.gpg"), home.gpg(&["--export-secret-keys"])).unwrap();
+    let opened = key.decrypt(&enc, &machine(&without).build()).unwrap();
+    assert_eq!(opened.expose_secret(), PART);
+    // A key with a passphrase: it is asked for on the terminal, where no agent runs.
+    let args = ["--passphrase", "hunter2", "--quick-gen-key", "b <b@example.com>", "rsa2048"];
+    home.gpg(&[&args[..], &["default", "never"]].concat());
+    let listed = String::from_utf8(home.gpg(&["--with-colons", "--list-keys", "b@example.com"]));
+    let listed = listed.unwrap();
+    let fp = listed.lines().find(|line| line.starts_with("fpr:")).unwrap();
+    let locked = PgpKey { fp: fp.split(':').nth(9).unwrap().to_owned(), ..PgpKey::default() };
+    // It is made to sign only: a subkey encrypts.
+    home.gpg(&[
+        "--passphrase",
+        "hunter2",
+        "--quick-add-key",
+        &locked.fp,
+        "rsa2048",
+        "encr",
+        "never",
+    ]);
+    let enc = locked.encrypt(&Secret::new(PART.to_vec()), &by_gpg).unwrap();
+    let args = ["--passphrase", "hunter2", "--export-secret-keys"];
+    std::fs::write(old.path().join("secring.gpg"), home.gpg(&args)).unwrap();
+    for (said, good) in [("hunter2", true), ("hunter3", false)] {
+        let machine = machine(&without).person(Says::new(vec![said])).build();
+        let opened = locked.decrypt(&enc, &machine);
+        assert_eq!(opened.is_ok_and(|opened| opened.expose_secret() == PART), good, "{said}");
+    }
 }

@@ -125,6 +125,6 @@ impl Made {
     pub fn build(self) -> Arc<Machine> {
         let env = |name: &str| self.variables.get(name).cloned();
         let rng = Arc::new(Counting(Mutex::new(1)));
-        Arc::new(Machine::new(&env, Arc::new(Standing), rng, self.web, self.person).unwrap())
+        Arc::new(Machine::new(&env, Arc::new(Standing), rng, self.web, self.person))
     }
 }

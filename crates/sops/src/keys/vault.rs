@@ -82,7 +82,7 @@ impl HcVaultKey {
         }
         let client = client(Some(&self.vault_address), machine)?;
         let request = Request::put(path, body.take());
-        let reply = machine.wait(client.send(request)).and_then(strongroom_client::Reply::written);
+        let reply = machine.wait(client.send(request))?.and_then(strongroom_client::Reply::written);
         let envelope = reply.map_err(|error| Failure::new(error.to_string()))?;
         let data = envelope.and_then(|envelope| envelope.data);
         data.ok_or_else(|| Failure::new("transit backend is empty"))

@@ -5,6 +5,7 @@
 //! additional data of the MAC.
 
 pub mod file;
+pub mod version;
 
 /// The version that files say they were written by, and what `sops --version` names.
 pub const VERSION: &str = "3.13.3";
@@ -63,7 +64,7 @@ pub enum KeyEntry {
     Kms(KmsKey),
     /// Google Cloud KMS.
     GcpKms(GcpKmsKey),
-    /// Huawei Cloud KMS: kept as it is, and not served.
+    /// Huawei Cloud KMS.
     HcKms(HcKmsKey),
     /// Azure Key Vault.
     AzureKv(AzureKvKey),

@@ -29,6 +29,7 @@ mod operator;
 pub mod output;
 mod policy;
 mod rotation;
+mod rotator;
 mod secrets;
 mod serve;
 mod sops;
@@ -63,6 +64,7 @@ pub fn commands() -> Vec<&'static Command> {
         token::COMMANDS,
         lease::COMMANDS,
         rotation::COMMANDS,
+        rotator::COMMANDS,
         ssh::COMMANDS,
         transit::COMMANDS,
         audit::COMMANDS,

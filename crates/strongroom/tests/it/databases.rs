@@ -18,17 +18,23 @@ pub struct Room {
 
 impl Room {
     pub fn new() -> Self {
+        let room = Self::with(json!({}));
+        room.ok(&["secrets", "enable", "database"]);
+        room
+    }
+
+    /// One with these settings besides, and no mount.
+    pub fn with(more: Json) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = product::settings(folder.path());
+        settings.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         settings["seal"] =
             json!({"static": {"current_key_id": "1", "current_key": "5a".repeat(32)}});
         let server = Server::start(folder.path(), &settings);
         let plan = json!({"recovery_shares": 1, "recovery_threshold": 1});
         let made = server.must("PUT", "sys/init", "", &plan);
         let root = made["root_token"].as_str().unwrap().to_owned();
-        let room = Self { server: Some(server), folder, settings, root };
-        room.ok(&["secrets", "enable", "database"]);
-        room
+        Self { server: Some(server), folder, settings, root }
     }
 
     pub fn server(&self) -> &Server {

@@ -304,3 +304,32 @@ fn an_api_server_that_is_not_there_or_not_the_one_is_a_clear_failure() {
     let server = cluster.room.server.as_mut().unwrap();
     server.await_line("the API server refuses the reviewer");
 }
+
+/// Manifests in a repository: `kubectl` gets them decrypted, and their keys stay readable.
+#[test]
+fn an_encrypted_manifest_is_applied() {
+    let plane = ControlPlane::shared();
+    plane.account("manifests", "default-sa");
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let mut ours = std::process::Command::new(env!("CARGO_BIN_EXE_strongroom"));
+        ours.current_dir(folder.path()).env("HOME", folder.path());
+        let done = ours.env("SOPS_AGE_KEY_FILE", "key").args(args).output().unwrap();
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        text(&done.stdout)
+    };
+    run(&["age", "keygen", "-o", "key"]);
+    let recipient = run(&["age", "keygen", "-y", "key"]);
+    let rule = "encrypted_regex: ^(data|stringData)$";
+    let config = format!("creation_rules:\n  - {rule}\n    age: {}\n", recipient.trim());
+    std::fs::write(folder.path().join(".sops.yaml"), config).unwrap();
+    let manifest = "apiVersion: v1\nkind: Secret\nmetadata:\n    name: db\n    namespace: \
+                    manifests\nstringData:\n    password: hunter2\n";
+    std::fs::write(folder.path().join("db.yaml"), manifest).unwrap();
+    run(&["sops", "encrypt", "-i", "db.yaml"]);
+    let kept = std::fs::read_to_string(folder.path().join("db.yaml")).unwrap();
+    assert!(kept.contains("name: db\n") && !kept.contains("hunter2"), "{kept}");
+    plane.kubectl(&["apply", "-f", "-"], &run(&["sops", "decrypt", "db.yaml"])).unwrap();
+    let args = ["get", "secret", "db", "-n", "manifests", "-o", "jsonpath={.data.password}"];
+    assert_eq!(plane.ok(&args), "aHVudGVyMg==");
+}

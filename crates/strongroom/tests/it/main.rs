@@ -5,8 +5,13 @@
 mod acme;
 mod age;
 mod aws;
+mod aws_every;
+mod aws_founding;
 mod aws_kms;
+mod aws_ready;
+mod aws_rotation;
 mod aws_secrets;
+mod aws_sops;
 mod certs;
 mod cli;
 mod clouds;

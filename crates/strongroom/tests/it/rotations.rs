@@ -19,19 +19,19 @@ use crate::product::Wire;
 
 /// Connections to the database at a time: the test's server takes 60.
 const SESSIONS: usize = 40;
-const SUBJECT: &str = "sys/rotation/subjects/database/static-roles/pair";
+const SUBJECT: &str = "database/static-roles/pair";
 
 /// How often a rotation's state is looked at before it counts as stuck: two minutes, at the least.
 const LOOKS_MAX: u32 = 2_400;
 
 /// A number from the environment: how large the test is.
 #[allow(clippy::disallowed_methods)]
-fn number(name: &str, default: u64) -> u64 {
+pub fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// A generator of its own for each client (xorshift): what differs between runs is time anyway.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
     fn roll(&mut self, end: u64) -> u64 {
@@ -42,8 +42,13 @@ impl Dice {
     }
 }
 
+/// How a client of this number reads what it uses, at this address: account and password; nothing while
+/// the server is away.
+pub type Read = dyn Fn(&str, u64) -> Option<(String, String)> + Send + Sync;
+
 /// What all clients share.
-struct World {
+pub struct World {
+    read: Box<Read>,
     /// Where the server is now.
     address: Mutex<String>,
     /// Is it over?
@@ -58,18 +63,55 @@ struct World {
 }
 
 impl World {
-    /// What a client reads: account and password; nothing while the server is away.
-    fn creds(&self, token: &str) -> Option<(String, String)> {
+    /// Clients of a database on this port, which find the server at `address` first.
+    pub fn new(port: u16, address: &str, read: Box<Read>) -> Arc<Self> {
+        Arc::new(Self {
+            read,
+            address: Mutex::new(address.to_owned()),
+            over: Mutex::new(false),
+            ends: Condvar::new(),
+            port,
+            runtime: tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .enable_all()
+                .build()
+                .unwrap(),
+            slots: Semaphore::new(SESSIONS),
+            logins: AtomicU64::new(0),
+            refused: Mutex::default(),
+        })
+    }
+
+    /// What a client reads.
+    pub fn creds(&self, client: u64) -> Option<(String, String)> {
         let address = self.address.lock().unwrap().clone();
-        let mut wire = Wire::open(&address).ok()?;
-        let path = "database/static-creds/pair";
-        let answer = wire.ask("GET", path, token, &Json::Null).ok()?;
-        let text = |name: &str| Some(answer.body["data"][name].as_str()?.to_owned());
-        text("username").zip(text("password"))
+        (self.read)(&address, client)
+    }
+
+    /// The clients' threads.
+    pub fn start(self: &Arc<Self>, clients: u64) -> Vec<std::thread::JoinHandle<()>> {
+        (0..clients)
+            .map(|number| {
+                let world = self.clone();
+                std::thread::spawn(move || world.client(number))
+            })
+            .collect()
+    }
+
+    /// Ends all of them.
+    pub fn end(&self, threads: Vec<std::thread::JoinHandle<()>>) {
+        *self.over.lock().unwrap() = true;
+        self.ends.notify_all();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+    }
+
+    /// Logins so far, and those that were refused.
+    pub fn outcome(&self) -> (u64, Vec<String>) {
+        (self.logins.load(Ordering::Relaxed), self.refused.lock().unwrap().clone())
     }
 
     /// Logs in, reads and writes.
-    fn uses(&self, client: u64, (name, password): &(String, String)) {
+    pub fn uses(&self, client: u64, (name, password): &(String, String)) {
         let used = self.runtime.block_on(async {
             let _slot = self.slots.acquire().await.unwrap();
             let mut config = tokio_postgres::Config::new();
@@ -91,13 +133,13 @@ impl World {
     }
 
     /// Polls at random times, and uses what it has.
-    fn client(&self, number: u64, token: &str) {
+    fn client(&self, number: u64) {
         let mut dice =
             Dice(0x9e37_79b9_7f4a_7c15 ^ (number + 1).wrapping_mul(0x1234_5678_9abc_def1));
         let mut held = None;
         let mut over = false;
         while !over {
-            let read = self.creds(token);
+            let read = self.creds(number);
             let is_new = read.is_some() && read != held;
             held = read.or(held);
             if let Some(creds) = held.as_ref().filter(|_| is_new || dice.roll(8) == 0) {
@@ -110,14 +152,15 @@ impl World {
     }
 }
 
-/// The subject's status.
-fn status(room: &Room) -> Json {
-    room.server().must("GET", SUBJECT, &room.root, &Json::Null)["data"].clone()
+/// A subject's status.
+pub fn status(room: &Room, subject: &str) -> Json {
+    let path = format!("sys/rotation/subjects/{subject}");
+    room.server().must("GET", &path, &room.root, &Json::Null)["data"].clone()
 }
 
-/// A token that is a login of its own, with a name.
-fn login(room: &Room, name: &str) -> String {
-    let body = json!({ "policies": ["pair"], "no_parent": true, "display_name": name });
+/// A token that is a login of its own, with a policy and a name.
+pub fn login(room: &Room, policy: &str, name: &str) -> String {
+    let body = json!({ "policies": [policy], "no_parent": true, "display_name": name });
     let made = room.server().must("POST", "auth/token/create", &room.root, &body);
     made["auth"]["client_token"].as_str().unwrap().to_owned()
 }
@@ -128,17 +171,23 @@ fn kill(room: &mut Room, world: &World) {
     *world.address.lock().unwrap() = room.server().address().to_owned();
 }
 
-/// Waits for the end of the rotation to this version; the server dies now and then meanwhile.
-fn rotate(room: &mut Room, world: &World, version: u64, dice: &mut Dice) {
+/// Asks for a rotation of a subject until it comes to this version, and waits for its end; the server dies
+/// now and then meanwhile.
+pub fn rotate(
+    room: &mut Room,
+    world: &World,
+    (subject, version): (&str, u64),
+    dice: &mut Dice,
+    ask: &mut dyn FnMut(&Room),
+) {
     let mut kills = dice.roll(3);
     for _ in 0..LOOKS_MAX {
-        let seen = status(room);
+        let seen = status(room, subject);
         match (seen["version"].as_u64(), seen["state"].as_str()) {
             (Some(v), Some("idle")) if v >= version => return,
             (Some(v), _) if v < version => {
                 // It may be under way, or fail while the database's answer is cut off.
-                let path = "database/rotate-role/pair";
-                room.server().ask("POST", path, &room.root, &json!({}));
+                ask(room);
             }
             _ => {
                 // Its log meanwhile; a moment where it says nothing.
@@ -150,7 +199,7 @@ fn rotate(room: &mut Room, world: &World, version: u64, dice: &mut Dice) {
             kill(room, world);
         }
     }
-    panic!("it does not end: {}", status(room));
+    panic!("it does not end: {}", status(room, subject));
 }
 
 #[test]
@@ -176,65 +225,65 @@ fn two_accounts_take_turns_under_clients_and_kills_and_nobody_is_refused() {
     must(&room, "database/static-roles/pair", role);
     let policy = r#"path "database/static-creds/pair" { capabilities = ["read"] }"#;
     must(&room, "sys/policies/acl/pair", json!({ "policy": policy }));
-    let world = Arc::new(World {
-        address: Mutex::new(room.server().address().to_owned()),
-        over: Mutex::new(false),
-        ends: Condvar::new(),
-        port: database.port(),
-        runtime: tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .unwrap(),
-        slots: Semaphore::new(SESSIONS),
-        logins: AtomicU64::new(0),
-        refused: Mutex::default(),
-    });
-    let threads: Vec<_> = (0..clients)
-        .map(|number| {
-            let (world, token) = (world.clone(), login(&room, &format!("client-{number}")));
-            std::thread::spawn(move || world.client(number, &token))
-        })
-        .collect();
+    let mut tokens: Vec<String> =
+        (0..clients).map(|number| login(&room, "pair", &format!("client-{number}"))).collect();
+    tokens.push(login(&room, "pair", "frozen"));
+    let read = move |address: &str, client: u64| {
+        let mut wire = Wire::open(address).ok()?;
+        let token = &tokens[usize::try_from(client).unwrap()];
+        let answer = wire.ask("GET", "database/static-creds/pair", token, &Json::Null).ok()?;
+        let text = |name: &str| Some(answer.body["data"][name].as_str()?.to_owned());
+        text("username").zip(text("password"))
+    };
+    let world = World::new(database.port(), room.server().address(), Box::new(read));
+    let threads = world.start(clients);
+    let mut ask = |room: &Room| {
+        room.server().ask("POST", "database/rotate-role/pair", &room.root, &json!({}));
+    };
     let mut dice = Dice(42);
     for version in 2..2 + rotations {
-        rotate(&mut room, &world, version, &mut dice);
-        assert_eq!(*world.refused.lock().unwrap(), Vec::<String>::new(), "version {version}");
+        rotate(&mut room, &world, (SUBJECT, version), &mut dice, &mut ask);
+        assert_eq!(world.outcome().1, Vec::<String>::new(), "version {version}");
     }
 
     // One that reads once and never again.
-    let frozen = world.creds(&login(&room, "frozen")).unwrap();
+    let frozen = world.creds(clients).unwrap();
     must(&room, "database/static-roles/pair", json!({ "drain_deadline": "6s" }));
     must(&room, "database/rotate-role/pair", json!({}));
+    froze(&mut room, &world, SUBJECT, "token-frozen", &frozen);
+    world.end(threads);
+    assert_eq!(world.outcome().1, Vec::<String>::new());
+    world.uses(u64::MAX >> 1, &frozen);
+    assert_eq!(world.outcome().1.len(), 1, "the frozen one is refused in the end");
+    println!(
+        "{clients} clients, {rotations} rotations: {} logins, none refused",
+        world.outcome().0
+    );
+}
+
+/// A rotation is under way, and one that has `held` never reads again: it is named, and waited for until
+/// the deadline.
+pub fn froze(room: &mut Room, world: &World, subject: &str, name: &str, held: &(String, String)) {
+    let path = format!("sys/rotation/subjects/{subject}");
     let is_named = |seen: &Json| {
         let consumers = &seen["rotation"]["consumers"];
         let left = consumers["holding"].as_array().into_iter().flatten();
         let names: Vec<_> = left.filter_map(|c| c["display_name"].as_str()).collect();
-        seen["state"] == "draining" && names == ["token-frozen"]
+        seen["state"] == "draining" && names == [name]
     };
-    let subject = room.root.clone();
+    let root = room.root.clone();
     let server = room.server.as_mut().unwrap();
     server.until("the frozen client's name", |server| {
-        let seen = server.must("GET", SUBJECT, &subject, &Json::Null);
+        let seen = server.must("GET", &path, &root, &Json::Null);
         is_named(&seen["data"]).then_some(())
     });
-    world.uses(u64::MAX >> 1, &frozen);
-    assert_eq!(*world.refused.lock().unwrap(), Vec::<String>::new(), "it is waited for");
+    world.uses(u64::MAX >> 1, held);
+    assert_eq!(world.outcome().1, Vec::<String>::new(), "it is waited for");
     server.until("the deadline", |server| {
-        let seen = server.must("GET", SUBJECT, &subject, &Json::Null);
+        let seen = server.must("GET", &path, &root, &Json::Null);
         (seen["data"]["state"] == "idle").then_some(())
     });
-    let last = status(&room)["last_outcomes"].as_array().unwrap()[0].clone();
+    let last = status(room, subject)["last_outcomes"].as_array().unwrap()[0].clone();
     assert_eq!(last["consumers_left"], 1, "{last}");
-    assert!(last["left"].to_string().contains("token-frozen"), "{last}");
-    *world.over.lock().unwrap() = true;
-    world.ends.notify_all();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
-    assert_eq!(*world.refused.lock().unwrap(), Vec::<String>::new());
-    world.uses(u64::MAX >> 1, &frozen);
-    assert_eq!(world.refused.lock().unwrap().len(), 1, "the frozen one is refused in the end");
-    println!(
-        "{clients} clients, {rotations} rotations: {} logins, none refused",
-        world.logins.load(Ordering::Relaxed)
-    );
+    assert!(last["left"].to_string().contains(name), "{last}");
 }

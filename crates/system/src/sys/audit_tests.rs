@@ -104,6 +104,7 @@ async fn with_headers(node: &TestNode, path: &str, headers: &[(&str, &str)], bod
         credential: None,
         body: body.to_owned().into(),
         query: Vec::new(),
+        fields: None,
         upload: None,
         wrap_ttl: None,
         headers: headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect(),

@@ -349,7 +349,8 @@ impl SubjectView {
         match status.plan.schedule {
             Schedule::Never => {}
             Schedule::Every(seconds) => period = Some(seconds),
-            Schedule::Cron { text, window: seconds } => {
+            Schedule::Cron { text, window: seconds }
+            | Schedule::Recurrence { text, window: seconds } => {
                 (schedule, window) = (Some(text), Some(seconds).filter(|seconds| *seconds > 0));
             }
         }

@@ -95,6 +95,15 @@ async fn who_shows_nothing_good_stays_outside() {
     room.node.peer.lock().certificates = Arc::new(vec![b"no certificate".to_vec()]);
     let got = room.node.call("WRITE", "auth/cert/login", "", json!({})).await;
     assert_eq!(got.errors(), INVALID);
+    // Who was let in is let in again, and nobody instead of him.
+    for _ in 0..2 {
+        assert_eq!(room.login(&[&plain]).await.status, 200);
+        assert_eq!(room.login(&[&stranger]).await.status, 400);
+    }
+    room.ok("certs/web", json!({ "certificate": twin.pem() })).await;
+    assert_eq!(room.login(&[&plain]).await.status, 400);
+    assert_eq!(room.login(&[&stranger]).await.status, 200);
+    room.trust(json!({})).await;
     // Its time ends while it is trusted.
     assert_eq!(room.login(&[&plain]).await.status, 200);
     room.node.clock.advance(31 * 86_400);

@@ -11,6 +11,9 @@
 //! values stand in them by [`super::statements`].
 
 mod failure;
+mod grants;
+mod imitation;
+mod roles;
 mod tls;
 mod url;
 
@@ -470,6 +473,15 @@ impl Database for MysqlDatabase {
             let texts = if statements.is_empty() { &own } else { statements };
             self.run_texts(texts, &values, &[password]).await
         })
+    }
+
+    fn imitate<'a>(
+        &'a self,
+        model: &'a str,
+        name: &'a str,
+        password: &'a SecretString,
+    ) -> Answer<'a, ()> {
+        Box::pin(self.make_like(model, name, password))
     }
 
     fn remove<'a>(&'a self, name: &'a str, statements: &'a [String]) -> Answer<'a, ()> {

@@ -12,6 +12,8 @@ use super::failure::message;
 use super::*;
 use crate::database::TlsMaterial;
 
+mod imitation;
+
 const URL: &str = "{{username}}:{{password}}@tcp(127.0.0.1:PORT)/";
 const CREATE: &str = "CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'";
 const GRANT: &str = "GRANT SELECT ON *.* TO '{{name}}'@'%'";

@@ -10,6 +10,7 @@
 //! * what PostgreSQL says passes [`PostgresqlDatabase::said`] before it becomes a text of ours.
 
 mod failure;
+mod imitation;
 mod libpq;
 mod removal;
 mod session;
@@ -227,6 +228,15 @@ impl Database for PostgresqlDatabase {
         statements: &'a [String],
     ) -> Answer<'a, ()> {
         Box::pin(self.change(name, credential, statements))
+    }
+
+    fn imitate<'a>(
+        &'a self,
+        model: &'a str,
+        name: &'a str,
+        password: &'a SecretString,
+    ) -> Answer<'a, ()> {
+        Box::pin(self.make_like(model, name, password))
     }
 
     fn remove<'a>(&'a self, name: &'a str, statements: &'a [String]) -> Answer<'a, ()> {

@@ -13,6 +13,8 @@ use super::session::run;
 use super::*;
 use crate::database::{FailureKind, TlsMaterial};
 
+mod imitation;
+
 const YEAR_2100: i64 = 4_102_444_800;
 const CREATE: &str = "CREATE ROLE \"{{name}}\" WITH LOGIN PASSWORD '{{password}}' \
                       VALID UNTIL '{{expiration}}';";

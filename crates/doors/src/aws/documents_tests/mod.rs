@@ -5,6 +5,7 @@ mod members;
 mod parameters;
 mod roles;
 mod secrets;
+mod strangers;
 
 use serde_json::{Value, json};
 use strongroom_kernel::mounts::{create, new_record};
@@ -59,6 +60,15 @@ impl World {
     }
 
     async fn ask_as(&self, key: &Key, target: &str, body: Value) -> Result<Value, String> {
+        let (status, body) = self.raw(key, target, body).await;
+        match status {
+            200 => Ok(serde_json::from_str(&body).unwrap()),
+            _ => Err(code(&body)),
+        }
+    }
+
+    /// The answer as it is.
+    async fn raw(&self, key: &Key, target: &str, body: Value) -> (u16, String) {
         let service = match target.split_once('.').unwrap().0 {
             "TrentService" => "kms",
             "AmazonSSM" => "ssm",
@@ -66,11 +76,7 @@ impl World {
         };
         let wire = Wire::json(target, &body.to_string());
         let wire = wire.signed(key, "us-east-1", service, self.room.now());
-        let (status, body) = self.room.send(&wire).await;
-        match status {
-            200 => Ok(serde_json::from_str(&body).unwrap()),
-            _ => Err(code(&body)),
-        }
+        self.room.send(&wire).await
     }
 
     async fn ask(&self, target: &str, body: Value) -> Result<Value, String> {

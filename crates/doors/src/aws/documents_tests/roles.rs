@@ -99,3 +99,89 @@ async fn an_entity_that_is_gone_is_no_way_out_of_its_policies() {
     tx.commit().await.unwrap();
     assert_eq!(world.sts(&world.key, who).await, Err("AccessDenied".to_owned()));
 }
+
+#[tokio::test]
+async fn a_chain_of_sessions_ends_with_each_of_its_links() {
+    let world = World::new().await;
+    for role in ["one", "two", "three"] {
+        world.room.role(role, json!({"trusted_roles": "*", "max_session_ttl": "12h"})).await;
+    }
+    let who = "Action=GetCallerIdentity&Version=2011-06-15";
+    let room = &world.room;
+    let gone = || Err("InvalidClientTokenId".to_owned());
+    let take = async |key: &Key, form: &str| keys_of(&room.must(key, form).await);
+    let chain = async || {
+        let first = take(&world.key, &assume("one", "&DurationSeconds=7200")).await;
+        let second = take(&first, &assume("two", "")).await;
+        take(&second, &assume("three", "")).await
+    };
+    // AWS's hour, and no longer than the session that asks.
+    let first = take(&world.key, &assume("one", "&DurationSeconds=7200")).await;
+    let long = world.sts(&first, &assume("two", "&DurationSeconds=3601")).await;
+    assert_eq!(long, Err("ValidationError".to_owned()));
+    let short = room.must(&world.key, &assume("one", "&DurationSeconds=900")).await;
+    let end = short["end"].clone();
+    let chained = room.must(&keys_of(&short), &assume("two", "&DurationSeconds=3600")).await;
+    assert_eq!(chained["end"], end);
+    // A session of GetSessionToken is its user's own: that is no chain of roles.
+    let own = take(&world.key, "Action=GetSessionToken").await;
+    assert_eq!(world.sts(&own, &assume("one", "&DurationSeconds=7200")).await, Ok(()));
+    let of_own = take(&own, &assume("one", "")).await;
+    // Each link, but the last one's own role, in the middle and at the beginning.
+    for role in ["one", "two"] {
+        let last = chain().await;
+        assert_eq!(world.sts(&last, who).await, Ok(()));
+        let path = format!("auth/aws-door/role/{role}/revoke-sessions");
+        room.node.root("WRITE", &path, json!({})).await;
+        assert_eq!(world.sts(&last, who).await, gone(), "{role} revoked");
+        room.node.clock.advance(1);
+        let last = chain().await;
+        room.role(role, json!({"disabled": true})).await;
+        assert_eq!(world.sts(&last, who).await, gone(), "{role} disabled");
+        room.role(role, json!({"disabled": false})).await;
+        assert_eq!(world.sts(&last, who).await, Ok(()));
+        room.node.root("DELETE", &format!("auth/aws-door/role/{role}"), Value::Null).await;
+        let again = json!({"trusted_roles": "*", "max_session_ttl": "12h"});
+        room.role(role, again).await;
+        assert_eq!(world.sts(&last, who).await, gone(), "{role} made anew");
+    }
+    room.node.root("WRITE", "auth/aws-door/role/ci/revoke-sessions", json!({})).await;
+    assert_eq!(world.sts(&of_own, who).await, gone(), "of a session of the user");
+    // Nobody goes on for ever.
+    room.node.clock.advance(1);
+    let mut key = take(&world.key, &assume("one", "")).await;
+    for _ in 0..7 {
+        key = take(&key, &assume("one", "")).await;
+    }
+    assert_eq!(world.sts(&key, &assume("one", "")).await, Ok(()));
+    let key = take(&key, &assume("one", "")).await;
+    assert_eq!(world.sts(&key, &assume("one", "")).await, Err("ValidationError".to_owned()));
+}
+
+#[tokio::test]
+async fn strangers_do_not_learn_which_roles_trust_web_identities() {
+    let world = World::new().await;
+    let room = &world.room;
+    let web = json!({"web_identity_mount": "nowhere", "web_identity_role": "x"});
+    room.role("web", web).await;
+    let ask = async |role: &str, token: &str| {
+        let form = format!(
+            "Action=AssumeRoleWithWebIdentity&RoleSessionName=run&WebIdentityToken={token}\
+             &RoleArn=arn:aws:iam::{ACCOUNT}:role/{role}"
+        );
+        let (status, body) = room.send(&Wire::form(&form)).await;
+        (status, body.split_once("<RequestId>").unwrap().0.to_owned())
+    };
+    // `{}` as a header, which is all that the form of a token asks.
+    let token = "e30.e30.e30";
+    let (status, body) = ask("missing", token).await;
+    assert_eq!((status, code(&body).as_str()), (403, "AccessDenied"));
+    for role in ["web", "ci", "WEB"] {
+        assert_eq!(ask(role, token).await, (status, body.clone()), "{role}");
+    }
+    let (status, body) = ask("missing", "x.y.z").await;
+    assert_eq!((status, code(&body).as_str()), (400, "InvalidIdentityToken"));
+    for (role, token) in [("web", "x.y.z"), ("ci", "x"), ("web", "e30.e30")] {
+        assert_eq!(ask(role, token).await, (status, body.clone()), "{role} {token}");
+    }
+}

@@ -59,12 +59,13 @@ fn on_one(
     scope: &Scope,
     named: &Named,
     operation: &str,
-    body: JsonMap,
+    mut body: JsonMap,
     shape: Shape,
 ) -> Result<Planned> {
     if named.reference || named.selector.is_some() {
         return Err(names::not_found());
     }
+    put(&mut body, "secret_arn", Some(named.secret_arn.as_str()));
     let planned = Planned::new(scope.kv(operation, &named.path), body, shape);
     Ok(planned.about(named.arn.clone()))
 }
@@ -74,6 +75,7 @@ fn put_parameter(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let named = names::to_make(scope, &name(&mut input, "Name")?)?;
     let mut body = JsonMap::new();
     put(&mut body, "rooted", named.rooted.then_some(true));
+    put(&mut body, "secret_arn", Some(named.secret_arn));
     put(&mut body, "value", Some(required(input.text("Value")?, "Value")?));
     put(&mut body, "type", input.one_of("Type", &["String", "StringList", "SecureString"])?);
     let overwrite = input.boolean("Overwrite")?;
@@ -104,53 +106,67 @@ fn get_parameter(scope: &Scope, input: JsonMap) -> Result<Planned> {
     put(&mut body, "decrypt", input.boolean("WithDecryption")?);
     put(&mut body, "selector", named.selector);
     put(&mut body, "reference", named.reference.then_some(true));
-    put(&mut body, "secret_arn", named.secret_arn);
+    put(&mut body, "secret_arn", Some(named.secret_arn));
     let planned = Planned::new(scope.kv("get-parameter", &named.path), body, answers::one);
     Ok(planned.about(named.arn))
 }
 
-/// The parameters that a request names, and the ARN of the only one.
-fn several(scope: &Scope, input: &mut Input) -> Result<(Vec<Json>, String)> {
+/// What a request with several names is about.
+struct Several {
+    /// The parameters, as the engine takes them.
+    parameters: Vec<Json>,
+    /// Names that mean none: the others are not their fault.
+    invalid: Vec<String>,
+    /// The ARN of the only one.
+    about: String,
+}
+
+/// The parameters that a request names.
+fn several(scope: &Scope, input: &mut Input) -> Result<Several> {
     let names = required(input.texts("Names")?, "Names")?;
     if !(1..=10).contains(&names.len()) {
         return Err(super::input::invalid("Names", "have length between 1 and 10"));
     }
-    let mut about = "*".to_owned();
-    let mut all = Vec::with_capacity(names.len());
+    let mut several =
+        Several { parameters: Vec::new(), invalid: Vec::new(), about: "*".to_owned() };
     for name in &names {
-        let named = names::to_read(scope, name.trim_matches(' '))?;
+        let Ok(named) = names::to_read(scope, name.trim_matches(' ')) else {
+            several.invalid.push(name.clone());
+            continue;
+        };
         let mut entry = JsonMap::new();
         put(&mut entry, "path", Some(named.path));
         put(&mut entry, "selector", named.selector);
         put(&mut entry, "reference", named.reference.then_some(true));
-        put(&mut entry, "secret_arn", named.secret_arn);
+        put(&mut entry, "secret_arn", Some(named.secret_arn));
         put(&mut entry, "arn", Some(named.arn.as_str()));
         put(&mut entry, "name", Some(name.as_str()));
-        all.push(Json::Object(entry));
+        several.parameters.push(Json::Object(entry));
         if names.len() == 1 {
-            about = named.arn;
+            several.about = named.arn;
         }
     }
-    Ok((all, about))
+    Ok(several)
 }
 
 fn get_parameters(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let mut input = Input::new(input);
     let mut body = JsonMap::new();
     put(&mut body, "decrypt", input.boolean("WithDecryption")?);
-    let (parameters, about) = several(scope, &mut input)?;
+    let Several { parameters, invalid, about } = several(scope, &mut input)?;
     put(&mut body, "parameters", Some(parameters));
+    put(&mut body, "invalid", (!invalid.is_empty()).then_some(invalid));
     Ok(Planned::new(scope.kv("get-parameters", ""), body, answers::several).about(about))
 }
 
 fn delete_parameters(scope: &Scope, input: JsonMap) -> Result<Planned> {
-    let (parameters, about) = several(scope, &mut Input::new(input))?;
+    let Several { parameters, mut invalid, about } = several(scope, &mut Input::new(input))?;
     // Neither a version nor a secret of Secrets Manager can be removed as a parameter.
     let whole = |p: &Json| p.get("selector").is_none() && p.get("reference").is_none();
     let (parameters, others): (Vec<Json>, Vec<Json>) = parameters.into_iter().partition(whole);
     let mut body = JsonMap::new();
     put(&mut body, "parameters", Some(parameters));
-    let invalid: Vec<String> = others.iter().map(|other| text_of(other, "name")).collect();
+    invalid.extend(others.iter().map(|other| text_of(other, "name")));
     put(&mut body, "invalid", (!invalid.is_empty()).then_some(invalid));
     Ok(Planned::new(scope.kv("delete-parameters", ""), body, answers::deleted).about(about))
 }
@@ -180,6 +196,7 @@ fn get_parameters_by_path(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let mut body = JsonMap::new();
     let recursive = input.boolean("Recursive")?;
     put(&mut body, "recursive", recursive);
+    put(&mut body, "secret_arn", Some(folder.secret_arn));
     put(&mut body, "decrypt", input.boolean("WithDecryption")?);
     put(&mut body, "filters", filters(&mut input)?);
     page(&mut input, 10, &mut body)?;

@@ -1,6 +1,6 @@
 //! Names of parameters: their rules, and where the parameters lie.
 
-use strongroom_base::{Error, Result};
+use strongroom_base::{Error, RequestPath, Result};
 
 use super::super::{Arn, Scope, names};
 
@@ -29,8 +29,9 @@ pub struct Named {
     pub selector: Option<String>,
     /// Is it a secret of Secrets Manager?
     pub reference: bool,
-    /// That secret's ARN without its six characters.
-    pub secret_arn: Option<String>,
+    /// Its ARN as a secret of Secrets Manager, without the six characters; of a folder, what stands before
+    /// the names in it.
+    pub secret_arn: String,
 }
 
 /// There is no such parameter.
@@ -81,14 +82,22 @@ pub fn to_read(scope: &Scope, text: &str) -> Result<Named> {
     if let Some(secret) = reference {
         let path = scope.kv_path(secret).map_err(|_| not_found())?;
         let arn = arn(scope, name.strip_prefix('/').unwrap_or(name));
-        let secret_arn = Some(scope.secret_arn(secret, None));
+        let secret_arn = scope.secret_arn(secret, None);
         return Ok(Named { path, arn, rooted: true, selector, reference: true, secret_arn });
     }
     let bare = name.strip_prefix('/').unwrap_or(name);
     let path = path(scope, bare).ok_or_else(not_found)?;
+    if RequestPath::parse(&path).is_err() {
+        return Err(not_found());
+    }
     let rooted = name.starts_with('/') && !bare.contains('/');
-    let arn = arn(scope, bare);
-    Ok(Named { path, arn, rooted, selector, reference: false, secret_arn: None })
+    let (arn, secret_arn) = (arn(scope, bare), as_secret(scope, &path));
+    Ok(Named { path, arn, rooted, selector, reference: false, secret_arn })
+}
+
+/// What Secrets Manager calls the secret at `path`.
+fn as_secret(scope: &Scope, path: &str) -> String {
+    scope.secret_arn(&scope.name_of(path).unwrap_or_default(), None)
 }
 
 /// The parameter that a request wants to make or overwrite.
@@ -136,20 +145,16 @@ pub fn folder(scope: &Scope, name: &str) -> Result<Named> {
     };
     let name = name.strip_suffix('/').unwrap_or(name);
     if name.is_empty() {
-        let arn = arn(scope, "");
-        return Ok(Named {
-            path: top(scope),
-            arn,
-            rooted: true,
-            selector: None,
-            reference: false,
-            secret_arn: None,
-        });
+        let (arn, path) = (arn(scope, ""), top(scope));
+        let secret_arn = format!("{}/", as_secret(scope, &path));
+        let (rooted, reference, selector) = (true, false, None);
+        return Ok(Named { path, arn, rooted, selector, reference, secret_arn });
     }
     if !name.starts_with('/') || name.contains(':') {
         return Err(wrong());
     }
-    let named = to_read(scope, name).map_err(|_| wrong())?;
+    let mut named = to_read(scope, name).map_err(|_| wrong())?;
+    named.secret_arn.push('/');
     if named.reference { Err(wrong()) } else { Ok(named) }
 }
 

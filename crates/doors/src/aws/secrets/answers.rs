@@ -20,9 +20,11 @@ fn name(field: &str) -> String {
     }
     let mut out = String::with_capacity(field.len());
     for word in field.split('_') {
-        let mut chars = word.chars();
-        out.extend(chars.next().map(|c| c.to_ascii_uppercase()));
-        out.push_str(chars.as_str());
+        let at = out.len();
+        out.push_str(word);
+        if let Some(first) = out.get_mut(at..at + 1) {
+            first.make_ascii_uppercase();
+        }
     }
     out
 }

@@ -136,12 +136,19 @@ fn objects(value: Json, members: &[(&str, &str, bool)]) -> Result<Json> {
 pub(super) fn secret_id(input: &mut JsonMap) -> Result<String> {
     match input.swap_remove("SecretId") {
         None | Some(Json::Null) => Err(missing("SecretId")),
-        Some(Json::String(id)) if (1..=SECRET_ID_CHARS_MAX).contains(&id.chars().count()) => Ok(id),
-        Some(Json::String(_)) => Err(Error::bad_request(format!(
-            "1 validation error detected: Value at 'secretId' failed to satisfy constraint: Member must \
-             have length between 1 and {SECRET_ID_CHARS_MAX}"
-        ))
-        .called("ValidationException")),
+        Some(Json::String(id)) => check_secret_id(&id).map(|()| id),
         Some(_) => Err(wrong()),
     }
+}
+
+/// Refuses what is too long for a `SecretId`, or nothing.
+pub(super) fn check_secret_id(id: &str) -> Result<()> {
+    if (1..=SECRET_ID_CHARS_MAX).contains(&id.chars().count()) {
+        return Ok(());
+    }
+    Err(Error::bad_request(format!(
+        "1 validation error detected: Value at 'secretId' failed to satisfy constraint: Member must \
+         have length between 1 and {SECRET_ID_CHARS_MAX}"
+    ))
+    .called("ValidationException"))
 }

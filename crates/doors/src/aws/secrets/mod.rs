@@ -33,6 +33,9 @@ const GET_VALUE: &str = "get-secret-value";
 /// The one that rotates: its function is called in the secret's region.
 const ROTATE: &str = "rotate-secret";
 
+/// The one that copies to other regions than the secret's own.
+const REPLICATE: &str = "replicate-secret-to-regions";
+
 const TOKEN: Member = Member::new("ClientRequestToken", "client_request_token", Kind::Text);
 const DESCRIPTION: Member = Member::new("Description", "description", Kind::Text);
 const KMS_KEY: Member = Member::new("KmsKeyId", "kms_key_id", Kind::Text);
@@ -45,6 +48,9 @@ const MAX_RESULTS: Member = Member::new("MaxResults", "max_results", Kind::Integ
 const NEXT_TOKEN: Member = Member::new("NextToken", "next_token", Kind::Text);
 const FILTERS: Member = Member::new("Filters", "filters", Kind::Filters);
 const POLICY: Member = Member::new("ResourcePolicy", "resource_policy", Kind::Text);
+const POLICY_NAME: Member = Member::new("PolicyName", "policy_name", Kind::Text);
+const REPLICA: Member =
+    Member::new("CrossAccountReplicaARN", "cross_account_replica_arn", Kind::Text);
 const REPLICAS: Member = Member::new("AddReplicaRegions", "add_replica_regions", Kind::Objects);
 const OVERWRITE: Member =
     Member::new("ForceOverwriteReplicaSecret", "force_overwrite_replica_secret", Kind::Boolean);
@@ -81,10 +87,12 @@ const ON_SECRETS: &[Operation] = on_secrets! {
     ], nothing;
     "PutResourcePolicy", "put-resource-policy", &[
         POLICY.required(),
+        POLICY_NAME,
         Member::new("BlockPublicPolicy", "block_public_policy", Kind::Boolean),
     ], secret;
-    "GetResourcePolicy", "get-resource-policy", &[], secret;
-    "DeleteResourcePolicy", "delete-resource-policy", &[], secret;
+    "GetResourcePolicy", "get-resource-policy", &[POLICY_NAME], secret;
+    "ListResourcePolicies", "list-resource-policies", &[MAX_RESULTS, NEXT_TOKEN], secret;
+    "DeleteResourcePolicy", "delete-resource-policy", &[POLICY_NAME], secret;
     "RotateSecret", ROTATE, &[
         TOKEN,
         Member::new("RotationLambdaARN", "rotation_lambda_arn", Kind::Text),
@@ -92,11 +100,14 @@ const ON_SECRETS: &[Operation] = on_secrets! {
         Member::new("RotateImmediately", "rotate_immediately", Kind::Boolean),
     ], secret;
     "CancelRotateSecret", "cancel-rotate-secret", &[], secret;
-    "ReplicateSecretToRegions", "replicate-secret-to-regions", &[REPLICAS.required(), OVERWRITE],
+    "ReplicateSecretToRegions", REPLICATE, &[REPLICAS.required(), OVERWRITE],
         secret;
     "RemoveRegionsFromReplication", "remove-regions-from-replication", &[
         Member::new("RemoveReplicaRegions", "remove_replica_regions", Kind::Texts).required(),
     ], secret;
+    "AssociateCrossAccountReplica", "associate-cross-account-replica", &[REPLICA.required()], secret;
+    "DisassociateCrossAccountReplica", "disassociate-cross-account-replica",
+        &[REPLICA.required()], secret;
     "StopReplicationToReplica", "stop-replication-to-replica", &[], secret;
 };
 
@@ -139,7 +150,7 @@ fn on_secret(
     {
         keys.push(("secretsmanager:VersionStage".to_owned(), vec!["AWSCURRENT".to_owned()]));
     }
-    if operation == ROTATE {
+    if [ROTATE, REPLICATE].contains(&operation) {
         body.insert("region".to_owned(), scope.region.as_str().into());
     }
     let path = scope.kv(operation, &target.path);
@@ -205,6 +216,7 @@ fn create(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
     let keys = conditions(&body);
     let arn = scope.secret_arn(&name, None);
     body.insert("arn".to_owned(), arn.as_str().into());
+    body.insert("region".to_owned(), scope.region.as_str().into());
     let mut planned = Planned::new(scope.kv("create-secret", &path), body, secret).about(arn);
     planned.keys = keys;
     Ok(planned)
@@ -215,16 +227,30 @@ fn folder(scope: &Scope) -> &str {
     scope.place.prefix.trim_end_matches('/')
 }
 
+/// One secret of a list; of an id that is none, what the answer says of it: the others are not its fault.
+fn one_of_batch(scope: &Scope, id: &str) -> JsonMap {
+    let mut entry = JsonMap::from_iter([("id".to_owned(), id.into())]);
+    match named(scope, id) {
+        Ok(target) => {
+            entry.insert("path".to_owned(), target.path.as_str().into());
+            about(&mut entry, target);
+        }
+        Err(error) => {
+            let (code, _) = super::code_of("secretsmanager", &error);
+            entry.insert("error_code".to_owned(), code.into());
+            entry.insert("message".to_owned(), super::errors::text_of(&error).into());
+        }
+    }
+    entry
+}
+
 fn batch_get(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
     const IDS: Member = Member::new("SecretIdList", "ids", Kind::Texts);
     let mut body = take(&[IDS, FILTERS, MAX_RESULTS, NEXT_TOKEN], &mut input)?;
     if let Some(Json::Array(ids)) = body.shift_remove("ids") {
         let secrets = ids.iter().filter_map(Json::as_str).map(|id| {
-            let mut entry = JsonMap::from_iter([("id".to_owned(), id.into())]);
-            let target = named(scope, id)?;
-            entry.insert("path".to_owned(), target.path.as_str().into());
-            about(&mut entry, target);
-            Ok(Json::Object(entry))
+            members::check_secret_id(id)?;
+            Ok(Json::Object(one_of_batch(scope, id)))
         });
         body.insert("secrets".to_owned(), Json::Array(secrets.collect::<Result<_>>()?));
     }

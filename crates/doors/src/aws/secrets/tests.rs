@@ -24,15 +24,18 @@ fn all_operations_are_there_once() {
     assert_eq!(
         names,
         [
+            "AssociateCrossAccountReplica",
             "BatchGetSecretValue",
             "CancelRotateSecret",
             "CreateSecret",
             "DeleteResourcePolicy",
             "DeleteSecret",
             "DescribeSecret",
+            "DisassociateCrossAccountReplica",
             "GetRandomPassword",
             "GetResourcePolicy",
             "GetSecretValue",
+            "ListResourcePolicies",
             "ListSecretVersionIds",
             "ListSecrets",
             "PutResourcePolicy",
@@ -100,7 +103,7 @@ fn what_is_no_request_of_the_model_is_refused() {
             "SerializationException",
         ),
         ("RotateSecret", json!({"SecretId": "a", "RotationRules": []}), "SerializationException"),
-        ("BatchGetSecretValue", json!({"SecretIdList": ["a", " "]}), "ValidationException"),
+        ("BatchGetSecretValue", json!({"SecretIdList": ["a", ""]}), "ValidationException"),
     ] {
         let said = plan("us-east-1", name, input.clone()).map(|p| p.path);
         assert_eq!(said, Err(code), "{name} {input}");
@@ -147,7 +150,7 @@ fn requests_become_operations_of_the_engine() {
             json!({"Name": "a", "SecretBinary": "aGk=", "Tags": [{"Key": "k", "Value": "v", "X": 1}]}),
             "secret/aws/create-secret/a",
             json!({"name": "a", "secret_binary": "aGk=", "tags": [{"key": "k", "value": "v"}],
-                "arn": arn("a")}),
+                "arn": arn("a"), "region": "us-east-1"}),
         ),
         (
             "RotateSecret",

@@ -20,7 +20,7 @@ fields! {
         /// What stands before a name in an ARN.
         arn: Option<String>,
         /// The secrets: a list of `id` (as the answer names it in an error), `path`, `suffix`, `whole`
-        /// and `arn`.
+        /// and `arn`; of one that is none, `error_code` and `message` in place of the path.
         secrets: Option<Json>,
         /// Filters: a list of a key and values each.
         filters: Option<Json>,
@@ -47,8 +47,19 @@ pub(super) fn needs(
     }
 }
 
+/// A secret that a request names, or why that names none.
+struct Named {
+    id: String,
+    target: Result<Target, Json>,
+}
+
+/// What the answer says of an id that names no secret.
+fn unfit(id: &str, code: &str, text: &str) -> Json {
+    serde_json::json!({ "secret_id": id, "error_code": code, "message": text })
+}
+
 /// The secrets that a request names.
-fn named(list: &Json) -> Result<Vec<(String, Target)>> {
+fn named(list: &Json) -> Result<Vec<Named>> {
     let wrong = || refusals::invalid_parameter("SecretIdList is no list of secrets.");
     let list = list.as_array().ok_or_else(wrong)?;
     if list.len() > BATCH_MAX {
@@ -57,10 +68,19 @@ fn named(list: &Json) -> Result<Vec<(String, Target)>> {
     let mut out = Vec::with_capacity(list.len());
     for entry in list {
         let text = |name: &str| entry.get(name).and_then(Json::as_str).map(str::to_owned);
-        let path = target::path(&text("path").ok_or_else(wrong)?)?;
-        let target =
-            Target { path, suffix: text("suffix"), whole: text("whole"), arn: text("arn") };
-        out.push((text("id").ok_or_else(wrong)?, target));
+        let id = text("id").ok_or_else(wrong)?;
+        if let Some(code) = text("error_code") {
+            let target = Err(unfit(&id, &code, &text("message").unwrap_or_default()));
+            out.push(Named { id, target });
+            continue;
+        }
+        let target = match target::path(&text("path").ok_or_else(wrong)?) {
+            Ok(path) => {
+                Ok(Target { path, suffix: text("suffix"), whole: text("whole"), arn: text("arn") })
+            }
+            Err(e) => Err(unfit(&id, e.code.unwrap_or("ValidationException"), &e.public.join(" "))),
+        };
+        out.push(Named { id, target });
     }
     Ok(out)
 }
@@ -92,7 +112,7 @@ impl Query<BatchGet> for Kv {
                 "Either 'SecretIdList' or 'Filters' must be provided, but not both.",
             ));
         }
-        let Some(named) = named else { return by_filters(cx, op).await };
+        let Some(named) = named else { return by_filters(self, cx, op).await };
         if op.max_results.is_some() {
             return Err(refusals::invalid_parameter(
                 "'Filters' not specified. 'Filters' must also be specified when 'MaxResults' is \
@@ -100,8 +120,15 @@ impl Query<BatchGet> for Kv {
             ));
         }
         let (mut values, mut errors) = (Vec::new(), Vec::new());
-        for (id, target) in named {
-            match one(cx, &target, &id).await {
+        for Named { id, target } in named {
+            let target = match target {
+                Ok(target) => target,
+                Err(said) => {
+                    errors.push(said);
+                    continue;
+                }
+            };
+            match one(self, cx, &target, &id).await {
                 Ok(value) => values.push(value),
                 Err(e) => errors.push(said(id, e)?),
             }
@@ -110,7 +137,7 @@ impl Query<BatchGet> for Kv {
     }
 }
 
-async fn one(cx: &ReadCx<'_>, target: &Target, id: &str) -> Result<Json> {
+async fn one(kv: &Kv, cx: &ReadCx<'_>, target: &Target, id: &str) -> Result<Json> {
     let read = ReadAs { id, selector: None };
     let found = target.find_for(cx, value::RIGHTS, Some(&read)).await?;
     let found = found.ok_or_else(refusals::no_secret)?;
@@ -119,10 +146,12 @@ async fn one(cx: &ReadCx<'_>, target: &Target, id: &str) -> Result<Json> {
             "You tried to perform the operation on a secret that's currently marked deleted.",
         ));
     }
-    value::show(cx, &found, None, None).await
+    let shown = value::show(cx, &found, None, None).await?;
+    kv.accessed.note(found.secret.row, cx.now());
+    Ok(shown)
 }
 
-async fn by_filters(cx: &ReadCx<'_>, op: BatchGet) -> Result<Reply<Json>> {
+async fn by_filters(kv: &Kv, cx: &ReadCx<'_>, op: BatchGet) -> Result<Reply<Json>> {
     let listing = Listing {
         operation: "BatchGetSecretValue",
         folder: op.path.unwrap_or_default(),
@@ -132,7 +161,7 @@ async fn by_filters(cx: &ReadCx<'_>, op: BatchGet) -> Result<Reply<Json>> {
         descending: false,
         most: list::page_size(op.max_results, BATCH_MAX)?,
     };
-    let Page { entries, next } = listing.page(cx, op.next_token.as_deref()).await?;
+    let Page { entries, next } = listing.page(kv, cx, op.next_token.as_deref()).await?;
     let (mut values, mut errors) = (Vec::new(), Vec::new());
     for entry in entries {
         let arn = op.arn.as_ref().map(|before| format!("{before}{}", entry.name));
@@ -141,15 +170,18 @@ async fn by_filters(cx: &ReadCx<'_>, op: BatchGet) -> Result<Reply<Json>> {
         // The request names none: its ARN is all that it can be called by.
         let id = found.shown();
         let asked = ReadAs { id: &id, selector: None };
-        let allowed = target::require(cx, &found.path, value::RIGHTS).and_then(|()| {
-            target::judge(cx, Some(&asked), found.arn.as_deref(), Some(&found.secret.head))
-        });
+        let about = target::Named { arn: found.arn.as_deref(), called: None };
+        let allowed = target::require(cx, &found.path, value::RIGHTS)
+            .and_then(|()| about.judge(cx, Some(&asked), &found.secret.head));
         let read = match allowed {
             Ok(()) => value::show(cx, &found, None, None).await,
             Err(e) => Err(e),
         };
         match read {
-            Ok(value) => values.push(value),
+            Ok(value) => {
+                kv.accessed.note(found.secret.row, cx.now());
+                values.push(value);
+            }
             Err(e) => {
                 // The door makes the caller's name of it.
                 let mut said = said(String::new(), e)?;

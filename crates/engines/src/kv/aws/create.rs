@@ -7,9 +7,9 @@ use strongroom_kernel::policy::Capability;
 
 use super::given::{self, Given};
 use super::limits::VERSIONS_KEPT;
-use super::put::{Put, shown_id};
+use super::put::{Put, Written, shown_id};
 use super::stored::OfAws;
-use super::target::{self, Found, Right, Target};
+use super::target::{self, Found, Target};
 use super::{ids, refusals, tags};
 use crate::kv::secret::{Head, Settings, Version};
 use crate::kv::store::{self, Secret};
@@ -35,30 +35,20 @@ fields! {
         tags: Option<Json>,
         /// Other regions, which are refused.
         add_replica_regions: Option<Json>,
+        /// The secret's own region.
+        region: Option<String>,
     }
 }
 
 ops! { Create Json, Write, Needs; }
-
-/// A value is written as by `data/`; what describes the secret, or a secret without value, as by
-/// `metadata/`.
-fn rights(value: bool, described: bool) -> &'static [Right] {
-    match (value, described) {
-        (true, false) => &[("data", Capability::Create)],
-        (true, true) => &[("data", Capability::Create), ("metadata", Capability::Create)],
-        (false, _) => &[("metadata", Capability::Create)],
-    }
-}
 
 pub(super) fn needs(
     mount: &Mount,
     captures: &[(&'static str, String)],
     raw: &RawFields,
 ) -> Result<Vec<Need>> {
-    let has = |names: &[&str]| names.iter().any(|n| raw.get(n).is_some_and(|v| !v.is_null()));
-    let value = has(&["secret_string", "secret_binary"]);
-    let described = has(&["description", "kms_key_id", "tags"]);
-    Ok(target::needs(mount, captures, raw, rights(value, described)))
+    let rights = Written::of(raw).rights(Capability::Create);
+    Ok(target::needs(mount, captures, raw, &rights))
 }
 
 impl Command<Create> for Kv {
@@ -69,16 +59,13 @@ impl Command<Create> for Kv {
         given::check_texts(op.description.as_deref(), op.kms_key_id.as_deref())?;
         let given = Given::take(op.secret_string, op.secret_binary)?;
         let tags = op.tags.as_ref().map(tags::read).transpose()?.unwrap_or_default();
-        if op
-            .add_replica_regions
-            .as_ref()
-            .is_some_and(|r| r.as_array().is_some_and(|r| !r.is_empty()))
-        {
-            return Err(super::replicas::refused());
+        if let Some(regions) = &op.add_replica_regions {
+            return Err(super::replicas::refused(regions, op.region.as_deref()));
         }
         let path = op.target.path.clone();
         cx.queue(&path).await;
-        target::require(cx, &path, rights(given.is_some(), described))?;
+        let written = Written { value: given.is_some(), described };
+        target::require(cx, &path, &written.rights(Capability::Create))?;
         if let Some(secret) = store::find_any(&cx.view(), &path).await? {
             let found = Found { path, arn: op.target.arn, secret };
             return again(cx, Again { found, given, token: sent, name: op.name }).await;

@@ -7,7 +7,7 @@ use strongroom_kernel::policy::Capability;
 
 use super::limits::{RECOVERY_DAYS_MAX, RECOVERY_DAYS_MIN};
 use super::target::{self, Found, Right, Target};
-use super::{refusals, shown_time};
+use super::{refusals, rotation, shown_time};
 use crate::kv::Kv;
 use crate::kv::store;
 use crate::kv::tree;
@@ -89,7 +89,7 @@ impl Command<Delete> for Kv {
             (None, Some(_)) => return Err(refusals::no_secret()),
             (Some(found), None) => {
                 let view = found.view();
-                store::purge(&edit, &found.path, &found.secret).await?;
+                store::purge(&edit, &found.path, &found.secret, now).await?;
                 (view, now)
             }
             (Some(found), Some(_)) if found.secret.head.deletion.is_some() => {
@@ -116,6 +116,7 @@ impl Command<Restore> for Kv {
         if found.secret.head.deletion.take().is_some() {
             let edit = cx.edit();
             edit.delete_named::<store::Scheduled>(tree::TOP, &found.secret.row.to_string());
+            rotation::go_on(&edit, &found.secret.head, cx.now()).await?;
             found.secret.head.updated = cx.now();
             store::save(&edit, &found.path, &found.secret, false).await?;
         }

@@ -1,6 +1,6 @@
 //! DescribeSecret, and what lists tell of each secret.
 
-use strongroom_base::{Json, JsonMap, RawFields, Result, fields};
+use strongroom_base::{Json, JsonMap, RawFields, Result, Timestamp, fields};
 use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
 use strongroom_kernel::policy::Capability;
@@ -31,7 +31,7 @@ pub(super) fn needs(
 }
 
 /// What AWS tells of a secret. What was never said of it is left out.
-pub(super) fn view(path: &str, head: &Head) -> JsonMap {
+pub(super) fn view(path: &str, head: &Head, accessed: Option<Timestamp>) -> JsonMap {
     let mut view = target::view_of(path, head);
     let mut put = |name: &str, value: Json| {
         view.insert(name.to_owned(), value);
@@ -57,6 +57,9 @@ pub(super) fn view(path: &str, head: &Head) -> JsonMap {
         }
     }
     put("last_changed_date", shown_time(head.updated));
+    if let Some(accessed) = accessed {
+        put("last_accessed_date", shown_time(accessed));
+    }
     put("created_date", shown_time(head.created));
     if let Some(deletion) = head.deletion {
         put("deleted_date", shown_time(deletion.requested));
@@ -97,6 +100,7 @@ impl Query<Describe> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: Describe) -> Result<Reply<Json>> {
         // One whose deletion is scheduled is told of as well.
         let found = op.target.find_any(cx, RIGHTS).await?.ok_or_else(refusals::no_secret)?;
-        Ok(Reply::data(Json::Object(view(&found.path, &found.secret.head))))
+        let accessed = self.accessed.of(&cx.view(), found.secret.row).await?;
+        Ok(Reply::data(Json::Object(view(&found.path, &found.secret.head, accessed))))
     }
 }

@@ -7,7 +7,7 @@
 use strongroom_base::{Error, Json, Result};
 
 use super::limits::{FILTER_VALUE_CHARS_MAX, FILTER_VALUES_MAX, FILTERS_MAX};
-use super::refusals::{invalid_parameter, too_long};
+use super::refusals::{constraint, invalid_parameter, too_long};
 
 /// What separates words.
 const SEPARATORS: &[char] = &['/', '-', '_', '+', '=', '.', '@', ' '];
@@ -99,6 +99,12 @@ fn one(index: usize, filter: &Json) -> Result<Filter> {
             value.as_str().ok_or_else(|| invalid_parameter("A filter's value is no text."))?;
         if text.chars().count() > FILTER_VALUE_CHARS_MAX {
             return Err(too_long("filters.member.values.member", FILTER_VALUE_CHARS_MAX));
+        }
+        if !text.bytes().all(|b| b.is_ascii_alphanumeric() || b" :_@/+=.-!".contains(&b)) {
+            return Err(constraint(
+                "filters.member.values.member",
+                "satisfy regular expression pattern: ^\\!?[a-zA-Z0-9 :_@\\/\\+\\=\\.\\-\\!]*$",
+            ));
         }
         let rest = text.strip_prefix('!');
         Ok(Pattern { text: rest.unwrap_or(text).to_owned(), negated: rest.is_some() })
@@ -281,6 +287,13 @@ mod tests {
                 "1 validation error detected: Value 'no' at 'filters.2.member.key' failed to satisfy \
                  constraint: Member must satisfy enum value set: [all, name, tag-key, description, \
                  tag-value]",
+            ),
+            (
+                json!([{"key": "name", "values": ["a*"]}]),
+                "ValidationException",
+                "1 validation error detected: Value at 'filters.member.values.member' failed to satisfy \
+                 constraint: Member must satisfy regular expression pattern: \
+                 ^\\!?[a-zA-Z0-9 :_@\\/\\+\\=\\.\\-\\!]*$",
             ),
             (
                 many,

@@ -9,7 +9,8 @@ const SUFFIX_CHARS: usize = 6;
 
 /// The six characters at the end of the ARN of the secret `id`: other ones after it was made anew.
 pub(super) fn suffix(id: u128) -> String {
-    let mut rest = id;
+    // All that six digits can tell; what is left is small enough for the processor's own division.
+    let mut rest = (id % 62_u128.pow(SUFFIX_CHARS as u32)) as u64;
     let mut next = || {
         let sign = SIGNS.get((rest % 62) as usize).copied().unwrap_or(b'A');
         rest /= 62;

@@ -40,10 +40,19 @@ pub const FILTERS_MAX: usize = 10;
 pub const FILTER_VALUES_MAX: usize = 10;
 /// Characters of a filter's value.
 pub const FILTER_VALUE_CHARS_MAX: usize = 512;
-/// Names that one list sorts.
-pub const LISTED_MAX: usize = 500_000;
-/// Heads that one page of a list reads; with more, the page ends early and the next goes on.
-pub const LIST_READS_MAX: usize = 20_000;
+/// Folders that one list looks at.
+pub const FOLDERS_MAX: usize = 100_000;
+/// Heads that one page of a list reads; with more, the page ends early and the next goes on. A list that is
+/// sorted by a time that a secret has itself is no longer than that. Tests come to it sooner.
+pub const LIST_READS_MAX: usize = if cfg!(test) { 200 } else { 20_000 };
+/// Names that one page of a list compares with its filters.
+pub const LIST_STEPS_MAX: usize = 200_000;
+/// Secrets whose reading is noted and not yet stored; with more, some are stored another time.
+pub const ACCESSED_PENDING_MAX: usize = 10_000;
+/// Secrets of which it is remembered that their reading is noted for today.
+pub const ACCESSED_KNOWN_MAX: usize = 100_000;
+/// Notes that one run of the reconciler stores.
+pub const ACCESSED_STORED_MAX: usize = 500;
 /// Bytes of a `NextToken`.
 pub const NEXT_TOKEN_BYTES_MAX: usize = 4_096;
 /// Characters of a random password where nothing is said.

@@ -1,17 +1,14 @@
 //! ListSecrets, and the search that BatchGetSecretValue makes of it.
 //!
-//! A head's row is drawn from the counter of commits, so the order of rows is that of creation: no
-//! index is kept. A page takes the names below the folder, sorted views that memory holds (about one
-//! microsecond a name), sorts the rows, and reads the heads of those that it shows and of those that
-//! filters of more than the name look at; no value is read.
+//! A page costs a look at each folder ([`super::order`]), and one read of the head of each secret that it
+//! shows or that filters of more than the name look at; no value is read. An order by a time that a secret
+//! has itself needs all heads of the list, and so is refused for long ones.
 //!
 //! It shows what the caller may list, and tells of each secret what he may read of its metadata; of
 //! the rest neither names nor numbers. Filters see no more than the caller.
 
-use std::collections::VecDeque;
-
-use serde::{Deserialize, Serialize};
-use strongroom_base::{Error, Json, JsonMap, RawFields, Result, fields};
+use serde::Serialize;
+use strongroom_base::{Json, JsonMap, RawFields, Result, Timestamp, fields};
 use strongroom_cloudwire::aws_names;
 use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
@@ -19,12 +16,12 @@ use strongroom_kernel::policy::Capability;
 use strongroom_kernel::record::{Id, rows};
 
 use super::filters::{self, Filter, Seen};
-use super::limits::{LIST_READS_MAX, LISTED_MAX, PAGE_MAX};
+use super::limits::{LIST_READS_MAX, LIST_STEPS_MAX, PAGE_MAX};
+use super::order::{Candidate, Folders, Key, Way};
 use super::{describe, page, refusals, target};
 use crate::kv::Kv;
 use crate::kv::list::folder_path;
 use crate::kv::secret::Head;
-use crate::kv::tree::{self, Entry};
 
 fields! {
     /// Lists secrets.
@@ -74,6 +71,7 @@ fn start(folder: &str, filters: &[Filter]) -> String {
 pub(super) enum Sort {
     Created,
     Changed,
+    Accessed,
     Name,
 }
 
@@ -107,6 +105,8 @@ pub(super) struct Listed {
     pub head: Head,
     /// May the caller know more of it than its name?
     pub known: bool,
+    /// The day on which it was read last, if he may.
+    pub accessed: Option<Timestamp>,
 }
 
 /// A page.
@@ -115,21 +115,6 @@ pub(super) struct Page {
     pub entries: Vec<Listed>,
     /// The token of the next.
     pub next: Option<String>,
-}
-
-/// Where a secret stands in the order of a list.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct Place {
-    name: String,
-    time: i64,
-    row: Id,
-}
-
-struct Candidate {
-    path: String,
-    name: String,
-    row: Id,
-    head: Option<Head>,
 }
 
 /// The size of a page.
@@ -148,117 +133,122 @@ pub(super) fn page_size(asked: Option<i64>, most: usize) -> Result<usize> {
 }
 
 impl Listing {
-    /// All secrets that the caller may list and whose names match.
-    async fn candidates(&self, cx: &ReadCx<'_>) -> Result<Vec<Candidate>> {
-        let rights = cx.request.rights.as_ref().ok_or_else(Error::denied)?;
-        let view = cx.view();
-        let top = folder_path(&self.folder);
-        let first = start(&top, &self.filters);
-        let asked = JsonMap::from_iter([("limit".to_owned(), Json::from(self.most))]);
-        let Some(id) = tree::folder(&view, &first).await? else { return Ok(Vec::new()) };
-        let mut open = VecDeque::from([(first, id)]);
-        let mut out = Vec::new();
-        let by_name: Vec<&Filter> = self.filters.iter().filter(|f| f.is_of_names()).collect();
-        while let Some((folder, id)) = open.pop_front() {
-            let judged = format!("{}metadata/{folder}", cx.request.mount.path);
-            let right = rights.list(&judged, Capability::List, Some(&asked));
-            // What may not be listed is not there for this caller.
-            let Some(right) = right else { continue };
-            for name in view.names::<Entry>(id).await?.iter() {
-                if !right.may_show(name) {
-                    continue;
-                }
-                let Some(entry) = view.cached::<Entry>(id, name).await? else { continue };
-                let path = format!("{folder}{name}");
-                if name.ends_with('/') {
-                    open.push_back((path, entry.id));
-                    continue;
-                }
-                let below = path.get(top.len()..).unwrap_or_default();
-                let name = aws_names::to_name(below);
-                let seen = Seen { name: &name, ..Seen::default() };
-                if by_name.iter().all(|f| f.lets_through(&seen)) {
-                    out.push(Candidate { path, name, row: entry.id, head: None });
-                }
-                if out.len() + open.len() > LISTED_MAX {
-                    return Err(refusals::invalid_request(format!(
-                        "There are more than {LISTED_MAX} secrets: name a folder in a filter."
-                    )));
-                }
-            }
-        }
-        Ok(out)
-    }
-
-    async fn head(&self, cx: &ReadCx<'_>, row: Id) -> Result<Head> {
-        let head = cx.view().row::<Head>(rows::HEADS, row).await?;
-        head.ok_or_else(|| Error::internal("a secret's head is missing"))
-    }
-
     /// The page behind the one that `token` ended.
-    pub async fn page(&self, cx: &ReadCx<'_>, token: Option<&str>) -> Result<Page> {
+    pub async fn page(&self, kv: &Kv, cx: &ReadCx<'_>, token: Option<&str>) -> Result<Page> {
         let view = cx.view();
         let filters = format!("{:?}", self.filters);
         let context =
             (self.operation, &self.folder, filters, self.planned, self.sort, self.descending);
-        let after = token.map(|t| page::open::<_, Place>(&view, &context, t)).transpose()?;
-        let mut candidates = self.candidates(cx).await?;
-        if self.sort == Sort::Changed {
-            for candidate in &mut candidates {
-                candidate.head = Some(self.head(cx, candidate.row).await?);
+        let after = token.map(|t| page::open::<_, Key>(&view, &context, t)).transpose()?;
+        let first = start(&folder_path(&self.folder), &self.filters);
+        let folders = Folders::below(cx, first, self.most).await?;
+        let (entries, last) = match self.sort {
+            Sort::Created | Sort::Name => {
+                let by_path = self.sort == Sort::Name;
+                let (descending, after) = (self.descending, after.as_ref());
+                let walk = folders.walk(Way { by_path, descending, after });
+                self.take(kv, cx, walk).await?
             }
-        }
-        let mut sorted: Vec<(Place, Candidate)> =
-            candidates.into_iter().map(|c| (self.place(&c), c)).collect();
-        sorted.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        if self.descending {
-            sorted.reverse();
-        }
-        let is_behind = |place: &Place| match &after {
-            None => true,
-            Some(after) if self.descending => place < after,
-            Some(after) => place > after,
+            Sort::Changed | Sort::Accessed => {
+                let sorted = self.by_time(kv, cx, &folders, after.as_ref()).await?;
+                self.take(kv, cx, sorted.into_iter()).await?
+            }
         };
-        let (mut entries, mut last, mut reads, mut more) = (Vec::new(), None, 0, false);
-        for (place, candidate) in sorted.into_iter().filter(|(place, _)| is_behind(place)) {
-            if entries.len() >= self.most || reads >= LIST_READS_MAX {
-                more = true;
-                break;
-            }
-            reads += 1;
-            if let Some(listed) = self.look_at(cx, candidate).await? {
-                entries.push(listed);
-            }
-            last = Some(place);
-        }
-        let next = match last.filter(|_| more) {
-            Some(place) => Some(page::seal(&view, &context, &place)?),
-            None => None,
-        };
+        let next = last.map(|place| page::seal(&view, &context, &place)).transpose()?;
         Ok(Page { entries, next })
     }
 
-    fn place(&self, candidate: &Candidate) -> Place {
-        let changed = candidate.head.as_ref().map_or(0, |h| h.updated.0);
-        Place {
-            name: if self.sort == Sort::Name { candidate.name.clone() } else { String::new() },
-            time: if self.sort == Sort::Changed { changed } else { 0 },
-            row: candidate.row,
+    /// The entries of a page, and where it ends if there are more.
+    async fn take(
+        &self,
+        kv: &Kv,
+        cx: &ReadCx<'_>,
+        walk: impl Iterator<Item = (Key, Option<Candidate>)>,
+    ) -> Result<(Vec<Listed>, Option<Key>)> {
+        let (mut entries, mut last, mut reads, mut steps) = (Vec::new(), None, 0, 0);
+        for (place, candidate) in walk {
+            // No place is told that the caller may not see.
+            let Some(candidate) = candidate else { continue };
+            if entries.len() >= self.most || reads >= LIST_READS_MAX || steps >= LIST_STEPS_MAX {
+                return Ok((entries, last));
+            }
+            steps += 1;
+            let name = self.name(&candidate.path);
+            if self.names_match(&name) {
+                reads += 1;
+                entries.extend(self.look_at(kv, cx, candidate, name).await?);
+            }
+            last = Some(place);
         }
+        Ok((entries, None))
+    }
+
+    /// A secret's name at AWS's door.
+    fn name(&self, path: &str) -> String {
+        let top = folder_path(&self.folder).len();
+        aws_names::to_name(path.get(top..).unwrap_or_default())
+    }
+
+    fn names_match(&self, name: &str) -> bool {
+        let seen = Seen { name, ..Seen::default() };
+        self.filters.iter().filter(|f| f.is_of_names()).all(|f| f.lets_through(&seen))
+    }
+
+    /// The list behind `after`, in the order of a time.
+    async fn by_time(
+        &self,
+        kv: &Kv,
+        cx: &ReadCx<'_>,
+        folders: &Folders<'_>,
+        after: Option<&Key>,
+    ) -> Result<Vec<(Key, Option<Candidate>)>> {
+        let mut all = Vec::new();
+        let way = Way { by_path: false, descending: false, after: None };
+        for candidate in folders.walk(way).filter_map(|(_, candidate)| candidate) {
+            if !self.names_match(&self.name(&candidate.path)) {
+                continue;
+            }
+            if all.len() >= LIST_READS_MAX {
+                return Err(refusals::invalid_parameter(format!(
+                    "There are more than {LIST_READS_MAX} secrets: sort them by created-date or by name, \
+                     or name a folder in a filter."
+                )));
+            }
+            let time = match self.sort {
+                Sort::Accessed => kv.accessed.of(&cx.view(), candidate.row).await?,
+                _ => head(cx, candidate.row).await?.map(|head| head.updated),
+            };
+            let place = Key::Time(time.unwrap_or(Timestamp::ZERO).0, candidate.row);
+            all.push((place, Some(candidate)));
+        }
+        all.retain(|(place, _)| match after {
+            None => true,
+            Some(after) if self.descending => place < after,
+            Some(after) => place > after,
+        });
+        all.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        if self.descending {
+            all.reverse();
+        }
+        Ok(all)
     }
 
     /// The secret as it is listed, if it is.
-    async fn look_at(&self, cx: &ReadCx<'_>, candidate: Candidate) -> Result<Option<Listed>> {
-        let mut candidate = candidate;
-        let head = match candidate.head.take() {
-            Some(head) => head,
-            None => self.head(cx, candidate.row).await?,
-        };
+    async fn look_at(
+        &self,
+        kv: &Kv,
+        cx: &ReadCx<'_>,
+        candidate: Candidate,
+        name: String,
+    ) -> Result<Option<Listed>> {
+        let Candidate { path, row } = candidate;
+        // One that went meanwhile is no more listed.
+        let Some(head) = head(cx, row).await? else { return Ok(None) };
         if head.deletion.is_some() && !self.planned {
             return Ok(None);
         }
-        let known = target::require(cx, &candidate.path, describe::RIGHTS).is_ok();
-        let mut seen = Seen { name: &candidate.name, ..Seen::default() };
+        let known = target::require(cx, &path, describe::RIGHTS).is_ok();
+        let mut seen = Seen { name: &name, ..Seen::default() };
         if known {
             seen.description = &head.description;
             seen.tags = head.labels.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
@@ -266,15 +256,19 @@ impl Listing {
         if !self.filters.iter().all(|f| f.lets_through(&seen)) {
             return Ok(None);
         }
-        let Candidate { path, name, row, .. } = candidate;
-        Ok(Some(Listed { path, name, row, head, known }))
+        let accessed = if known { kv.accessed.of(&cx.view(), row).await? } else { None };
+        Ok(Some(Listed { path, name, row, head, known, accessed }))
     }
+}
+
+async fn head(cx: &ReadCx<'_>, row: Id) -> Result<Option<Head>> {
+    cx.view().row::<Head>(rows::HEADS, row).await
 }
 
 fn sort_of(by: Option<&str>) -> Result<Sort> {
     match by {
-        // When a secret was last read is not kept.
-        None | Some("created-date" | "last-accessed-date") => Ok(Sort::Created),
+        None | Some("created-date") => Ok(Sort::Created),
+        Some("last-accessed-date") => Ok(Sort::Accessed),
         Some("last-changed-date") => Ok(Sort::Changed),
         Some("name") => Ok(Sort::Name),
         Some(_) => Err(refusals::constraint(
@@ -305,10 +299,10 @@ impl Query<List> for Kv {
             descending,
             most: page_size(op.max_results, PAGE_MAX)?,
         };
-        let Page { entries, next } = listing.page(cx, op.next_token.as_deref()).await?;
+        let Page { entries, next } = listing.page(self, cx, op.next_token.as_deref()).await?;
         let shown = entries.into_iter().map(|listed| {
             Json::Object(match listed.known {
-                true => describe::view(&listed.path, &listed.head),
+                true => describe::view(&listed.path, &listed.head, listed.accessed),
                 false => target::view_of(&listed.path, &listed.head),
             })
         });

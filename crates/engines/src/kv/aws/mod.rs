@@ -11,6 +11,20 @@
 //!
 //! It knows no ARN, region or account: the door hands in the text of an ARN where a message needs it.
 
+/// Adds operations that AWS's protocol alone reaches: `query` or `command`, the operation, its path, what it
+/// needs, and `judges_access` where it asks the caller's documents itself.
+macro_rules! of_aws {
+    ($spec:expr; $($kind:ident $op:ty, $pattern:literal, $needs:path $(, $judges:ident)?;)+) => {
+        $spec$(
+            .$kind::<$op>($pattern)
+                .only_for(strongroom_kernel::plug::Protocol::Aws)
+                $(.$judges())?
+                .needs($pattern, $needs)
+        )+
+    };
+}
+
+pub mod accessed;
 mod batch;
 mod create;
 mod delete;
@@ -20,6 +34,7 @@ mod given;
 mod ids;
 pub mod limits;
 mod list;
+mod order;
 mod page;
 pub mod parameters;
 mod password;
@@ -37,19 +52,12 @@ mod value;
 mod versions;
 
 use strongroom_base::{Json, Timestamp};
-use strongroom_kernel::plug::{EngineSpec, Protocol};
+use strongroom_kernel::plug::EngineSpec;
 
 use super::Kv;
 
 /// Adds the operations of Secrets Manager.
 pub(super) fn operations(spec: EngineSpec<Kv>) -> EngineSpec<Kv> {
-    macro_rules! of_aws {
-        ($spec:expr; $($kind:ident $op:ty, $pattern:literal, $needs:path $(, $judges:ident)?;)+) => {
-            $spec$(
-                .$kind::<$op>($pattern).only_for(Protocol::Aws)$(.$judges())?.needs($pattern, $needs)
-            )+
-        };
-    }
     of_aws! { spec;
         command create::Create, "aws/create-secret/{path..}", create::needs;
         query value::GetValue, "aws/get-secret-value/{path..}", value::needs, judges_access;
@@ -68,12 +76,15 @@ pub(super) fn operations(spec: EngineSpec<Kv>) -> EngineSpec<Kv> {
         command tags::Untag, "aws/untag-resource/{path..}", tags::needs, judges_access;
         command policy::PutPolicy, "aws/put-resource-policy/{path..}", policy::needs, judges_access;
         query policy::GetPolicy, "aws/get-resource-policy/{path..}", policy::needs_of_get, judges_access;
+        query policy::ListPolicies, "aws/list-resource-policies/{path..}", policy::needs_of_get, judges_access;
         command policy::DeletePolicy, "aws/delete-resource-policy/{path..}", policy::needs, judges_access;
         query policy::ValidatePolicy, "aws/validate-resource-policy", policy::needs_of_check;
         query policy::ValidatePolicy, "aws/validate-resource-policy/{path..}", policy::needs_of_check;
         command rotation::Rotate, "aws/rotate-secret/{path..}", rotation::needs, judges_access;
         command rotation::Cancel, "aws/cancel-rotate-secret/{path..}", rotation::needs, judges_access;
         query replicas::Replicate, "aws/replicate-secret-to-regions/{path..}", replicas::needs, judges_access;
+        query replicas::Replicate, "aws/associate-cross-account-replica/{path..}", replicas::needs, judges_access;
+        query replicas::Replicate, "aws/disassociate-cross-account-replica/{path..}", replicas::needs, judges_access;
         query replicas::Remove, "aws/remove-regions-from-replication/{path..}", replicas::needs, judges_access;
         query replicas::Stop, "aws/stop-replication-to-replica/{path..}", replicas::needs, judges_access;
         query password::RandomPassword, "aws/get-random-password", password::needs;

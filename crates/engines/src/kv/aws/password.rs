@@ -80,6 +80,22 @@ fn kinds(op: &RandomPassword) -> Vec<Vec<u8>> {
     .collect()
 }
 
+/// A password as AWS's rotation functions draw it: without the signs that databases' addresses cannot
+/// have.
+pub(super) fn for_databases(rng: &dyn Rng) -> Result<SecretString> {
+    let op = RandomPassword {
+        password_length: None,
+        exclude_characters: Some("/@\"'\\:`".to_owned()),
+        exclude_numbers: None,
+        exclude_punctuation: None,
+        exclude_uppercase: None,
+        exclude_lowercase: None,
+        include_space: None,
+        require_each_included_type: None,
+    };
+    draw(&op, rng)
+}
+
 fn draw(op: &RandomPassword, rng: &dyn Rng) -> Result<SecretString> {
     let length = op.password_length.unwrap_or(PASSWORD_CHARS_DEFAULT as i64);
     if !(PASSWORD_CHARS_MIN..=PASSWORD_CHARS_MAX).contains(&length) {

@@ -7,9 +7,9 @@ use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Command, Need, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
-use super::limits::POLICY_CHARS_MAX;
+use super::limits::{PAGE_MAX, POLICY_CHARS_MAX};
 use super::target::{self, Right, Target};
-use super::{describe, refusals};
+use super::{describe, list, refusals};
 use crate::kv::Kv;
 use crate::kv::secret::Head;
 use crate::kv::store;
@@ -18,6 +18,8 @@ fields! {
     /// Attaches a policy to a secret, in place of the one before.
     pub struct PutPolicy {
         ..target: Target;
+        /// Its name.
+        policy_name: Option<String>,
         /// The document.
         resource_policy: String,
         /// Refuse one that allows something to everybody?
@@ -29,6 +31,19 @@ fields! {
     /// Reads a secret's policy.
     pub struct GetPolicy {
         ..target: Target;
+        /// Its name.
+        policy_name: Option<String>,
+    }
+}
+
+fields! {
+    /// Lists the names of a secret's policies.
+    pub struct ListPolicies {
+        ..target: Target;
+        /// At most so many.
+        max_results: Option<i64>,
+        /// Where to go on.
+        next_token: Option<String>,
     }
 }
 
@@ -36,6 +51,8 @@ fields! {
     /// Takes a secret's policy away.
     pub struct DeletePolicy {
         ..target: Target;
+        /// Its name.
+        policy_name: Option<String>,
     }
 }
 
@@ -52,9 +69,13 @@ fields! {
 ops! {
     PutPolicy Json, Write, Needs;
     GetPolicy Json, Write, Needs;
+    ListPolicies Json, Write, Needs;
     DeletePolicy Json, Write, Needs;
     ValidatePolicy Json, Write, Needs;
 }
+
+/// The one policy that a secret can have.
+const DEFAULT: &str = "default";
 
 /// A policy decides who gets at the secret at AWS's door, as its removal does at every door.
 const RIGHTS: &[Right] = &[("metadata", Capability::Update), ("metadata", Capability::Delete)];
@@ -101,8 +122,19 @@ fn set(head: &mut Head, text: String) {
     }
 }
 
+/// Another policy than the one can neither be attached nor taken away.
+fn only_default(name: Option<&str>) -> Result<()> {
+    match name {
+        None | Some(DEFAULT) => Ok(()),
+        Some(_) => {
+            Err(refusals::invalid_parameter("Only the policy named default can be changed."))
+        }
+    }
+}
+
 impl Command<PutPolicy> for Kv {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutPolicy) -> Result<Reply<Json>> {
+        only_default(op.policy_name.as_deref())?;
         let document = read(&op.resource_policy)?;
         if op.block_public_policy.unwrap_or(false) && document.is_public() {
             return Err(Error::bad_request(
@@ -116,6 +148,7 @@ impl Command<PutPolicy> for Kv {
 
 impl Command<DeletePolicy> for Kv {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DeletePolicy) -> Result<Reply<Json>> {
+        only_default(op.policy_name.as_deref())?;
         change(cx, &op.target, String::new()).await
     }
 }
@@ -126,18 +159,38 @@ async fn change(cx: &mut WriteCx<'_>, target: &Target, text: String) -> Result<R
     set(&mut found.secret.head, text);
     found.secret.head.updated = cx.now();
     store::save(&cx.edit(), &found.path, &found.secret, false).await?;
-    Ok(Reply::data(Json::Object(found.view())))
+    let mut view = found.view();
+    view.insert("policy_name".to_owned(), DEFAULT.into());
+    Ok(Reply::data(Json::Object(view)))
 }
 
 impl Query<GetPolicy> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: GetPolicy) -> Result<Reply<Json>> {
         let found = op.target.find(cx, describe::RIGHTS).await?;
+        if op.policy_name.is_some_and(|name| name != DEFAULT) {
+            return Err(refusals::missing("Secrets Manager can't find the resource policy."));
+        }
         let mut view = found.view();
-        let of_aws = found.secret.head.of_aws.as_ref();
-        if let Some(policy) = of_aws.map(|a| a.policy.as_str()).filter(|p| !p.is_empty()) {
+        if let Some(policy) = target::policy(&found.secret.head) {
             view.insert("resource_policy".to_owned(), policy.into());
         }
+        view.insert("policy_name".to_owned(), DEFAULT.into());
         Ok(Reply::data(Json::Object(view)))
+    }
+}
+
+impl Query<ListPolicies> for Kv {
+    async fn query(&self, cx: &ReadCx<'_>, op: ListPolicies) -> Result<Reply<Json>> {
+        let found = op.target.find(cx, describe::RIGHTS).await?;
+        // One page has them all.
+        list::page_size(op.max_results, PAGE_MAX)?;
+        if op.next_token.is_some() {
+            return Err(refusals::bad_next_token());
+        }
+        let names = target::policy(&found.secret.head).map(|_| DEFAULT);
+        let names = names.iter().map(|name| serde_json::json!({ "policy_name": name }));
+        let names = ("resource_policies".to_owned(), names.collect::<Vec<_>>().into());
+        Ok(Reply::data(Json::Object(JsonMap::from_iter([names]))))
     }
 }
 

@@ -42,6 +42,32 @@ pub(super) fn needs(
     Ok(target::needs(mount, captures, raw, RIGHTS))
 }
 
+/// What a request writes: a value as by `data/`; what describes the secret, or a secret without value, as by
+/// `metadata/`.
+#[derive(Clone, Copy)]
+pub(super) struct Written {
+    /// A value?
+    pub value: bool,
+    /// A description, a key or tags?
+    pub described: bool,
+}
+
+impl Written {
+    /// As the fields of a request say.
+    pub fn of(raw: &RawFields) -> Self {
+        let has = |names: &[&str]| names.iter().any(|n| raw.get(n).is_some_and(|v| !v.is_null()));
+        let value = has(&["secret_string", "secret_binary"]);
+        Self { value, described: has(&["description", "kms_key_id", "tags"]) }
+    }
+
+    /// What that needs, of a secret that is made or changed.
+    pub fn rights(self, capability: Capability) -> Vec<Right> {
+        let value = self.value.then_some(("data", capability));
+        let described = (self.described || !self.value).then_some(("metadata", capability));
+        value.into_iter().chain(described).collect()
+    }
+}
+
 /// Refuses to publish where the secret wants its current version named, which AWS's requests cannot.
 pub(super) fn check_cas(config: &Config, head: &Head) -> Result<()> {
     if config.cas_required || head.settings.cas_required {

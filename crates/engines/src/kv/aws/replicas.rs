@@ -1,4 +1,4 @@
-//! Replication to other regions, which is not there: clients are told so, and nothing pretends.
+//! Replication to other regions and accounts, which is not there: clients are told so, and nothing pretends.
 
 use strongroom_base::{Error, Json, RawFields, Result, fields};
 use strongroom_kernel::mounts::Mount;
@@ -10,11 +10,15 @@ use super::target::{self, Right, Target};
 use crate::kv::Kv;
 
 fields! {
-    /// Copies a secret to other regions.
+    /// Copies a secret to other regions, or to another account.
     pub struct Replicate {
         ..target: Target;
-        /// The regions.
+        /// The regions: a list of objects with `Region`.
         add_replica_regions: Option<Json>,
+        /// The secret's own region.
+        region: Option<String>,
+        /// The secret of another account that is a copy.
+        cross_account_replica_arn: Option<String>,
         /// Secrets of that name there are replaced.
         force_overwrite_replica_secret: Option<bool>,
     }
@@ -52,14 +56,34 @@ pub(super) fn needs(
     Ok(target::needs(mount, captures, raw, RIGHTS))
 }
 
-pub(super) fn refused() -> Error {
-    refusals::invalid_request("This server does not replicate secrets to other regions.")
+/// Why the regions that a request names get no copy.
+pub(super) fn refused(regions: &Json, own: Option<&str>) -> Error {
+    let regions = regions.as_array().map_or(&[][..], Vec::as_slice);
+    let is_own =
+        |region: &Json| own.is_some() && region.get("Region").and_then(Json::as_str) == own;
+    if regions.is_empty() {
+        return refusals::constraint("addReplicaRegions", "have length greater than or equal to 1");
+    }
+    if regions.iter().any(is_own) {
+        return refusals::invalid_parameter("Invalid replica region.");
+    }
+    not_here()
+}
+
+fn not_here() -> Error {
+    refusals::invalid_request(
+        "This server does not replicate secrets to other regions or accounts.",
+    )
 }
 
 impl Query<Replicate> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: Replicate) -> Result<Reply<Json>> {
         op.target.find(cx, RIGHTS).await?;
-        Err(refused())
+        if op.cross_account_replica_arn.is_some() {
+            return Err(not_here());
+        }
+        let none = Json::Null;
+        Err(refused(op.add_replica_regions.as_ref().unwrap_or(&none), op.region.as_deref()))
     }
 }
 

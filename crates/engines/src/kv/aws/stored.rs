@@ -27,10 +27,10 @@ pub struct OfAws {
     pub parameter: Option<Box<Parameter>>,
 }
 
-/// How a secret is rotated by a function.
+/// How a secret is rotated.
 #[derive(Clone, Default, Serialize, Deserialize)]
 pub struct Rotation {
-    /// The function.
+    /// The function, as it was named.
     pub function: String,
     /// Days between rotations; 0 for none.
     pub days: i64,
@@ -44,10 +44,46 @@ pub struct Rotation {
     pub last: Timestamp,
     /// When it will be.
     pub next: Timestamp,
+    /// The built-in rotator in place of a function; empty for none.
+    #[serde(default)]
+    pub rotator: String,
+    /// What the kernel's rotations call it.
+    #[serde(default)]
+    pub subject: String,
+    /// Its ARN, for functions.
+    #[serde(default)]
+    pub arn: String,
+    /// Its region.
+    #[serde(default)]
+    pub region: String,
+    /// The id of the version in the making, until that is the current one; empty for none.
+    #[serde(default)]
+    pub token: String,
+    /// The id of a version that is made to try a function; empty for none.
+    #[serde(default)]
+    pub probe: String,
+    /// For how many seconds the account of before stays good at most, where two take turns.
+    #[serde(default)]
+    pub drain: i64,
+    /// What was published last, where two accounts take turns.
+    #[serde(default)]
+    pub published: Option<Published>,
+    /// What was published before that.
+    #[serde(default)]
+    pub previous: Option<Published>,
+}
+
+/// A version as the kernel's rotations count it.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Published {
+    /// Its number there.
+    pub version: u64,
+    /// Its id.
+    pub id: u128,
 }
 
 impl OfAws {
-    /// Is it rotated by a function?
+    /// Is it rotated?
     pub fn is_rotated(&self) -> bool {
         self.rotation.as_ref().is_some_and(|r| r.enabled)
     }

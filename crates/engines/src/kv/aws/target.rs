@@ -2,7 +2,10 @@
 //!
 //! An ARN ends in the name and six characters; but a name may end so, too. The door hands in both
 //! readings; each counts only where the caller has the right to it, so that neither tells of the
-//! other.
+//! other. Of two secrets, the one counts whose name is written out.
+//!
+//! Invariant: whom nothing would allow what he asks of a secret that is not there, is told the very same of
+//! one that is.
 
 use strongroom_base::{Error, JsonMap, RawFields, RequestPath, Result, fields};
 use strongroom_kernel::mounts::Mount;
@@ -92,18 +95,30 @@ struct Reading {
     arn: Option<String>,
 }
 
+/// What came of a reading.
+enum Read {
+    Found(Found),
+    /// Nothing is there, and the caller may know that.
+    Missing,
+    /// It is not for the caller, who may know that it is there: or else he would have been told that it is not.
+    Known(Error),
+    /// It is not for the caller, whether it is there or not.
+    Unknown(Error),
+}
+
 impl Target {
-    /// The readings, the likelier first.
+    /// The readings. The whole name comes first: it is that of a secret as it is written, where the other is
+    /// what is left of it.
     fn readings(&self) -> Vec<Reading> {
-        let first =
-            Reading { path: self.path.clone(), suffix: self.suffix.clone(), arn: self.arn.clone() };
-        let mut readings = vec![first];
+        let mut readings = Vec::with_capacity(2);
         if let (Some(suffix), Some(path)) = (&self.suffix, &self.whole)
             && RequestPath::parse(path).is_ok_and(|p| p.as_str() == path)
         {
             let arn = self.arn.as_ref().map(|arn| format!("{arn}-{suffix}"));
             readings.push(Reading { path: path.clone(), suffix: None, arn });
         }
+        let (path, suffix) = (self.path.clone(), self.suffix.clone());
+        readings.push(Reading { path, suffix, arn: self.arn.clone() });
         readings
     }
 
@@ -123,24 +138,48 @@ impl Target {
         rights: &[Right],
         read: Option<&ReadAs<'_>>,
     ) -> Result<Option<Found>> {
-        let (mut allowed, mut refused) = (false, None);
-        for Reading { path, suffix, arn } in self.readings() {
-            if let Err(e) = require(cx, &path, rights) {
-                refused = refused.or(Some(e));
-                continue;
-            }
-            allowed = true;
-            let Some(secret) = store::find_any(&cx.view(), &path).await? else { continue };
-            if suffix.is_none_or(|suffix| suffix == ids::suffix(secret.head.id)) {
-                judge(cx, read, arn.as_deref(), Some(&secret.head))?;
-                return Ok(Some(Found { path, arn, secret }));
+        let (mut missing, mut known, mut unknown) = (false, None, None);
+        for reading in self.readings() {
+            match self.read(cx, reading, rights, read).await? {
+                Read::Found(found) => return Ok(Some(found)),
+                Read::Missing => missing = true,
+                Read::Known(error) => known = Some(error),
+                Read::Unknown(error) => unknown = Some(error),
             }
         }
-        if let Some(refused) = refused.filter(|_| !allowed) {
-            return Err(refused);
+        match known.or_else(|| unknown.filter(|_| !missing)) {
+            Some(error) => Err(error),
+            None => Ok(None),
         }
-        judge(cx, read, self.arn.as_deref(), None)?;
-        Ok(None)
+    }
+
+    async fn read(
+        &self,
+        cx: &ReadCx<'_>,
+        reading: Reading,
+        rights: &[Right],
+        read: Option<&ReadAs<'_>>,
+    ) -> Result<Read> {
+        let Reading { path, suffix, arn } = reading;
+        if let Err(error) = require(cx, &path, rights) {
+            return Ok(Read::Unknown(error));
+        }
+        let about = Named { arn: arn.as_deref(), called: self.arn.as_deref() };
+        let secret = store::find_any(&cx.view(), &path).await?;
+        let is_meant = |secret: &Secret| {
+            suffix.as_ref().is_none_or(|suffix| *suffix == ids::suffix(secret.head.id))
+        };
+        let Some(secret) = secret.filter(is_meant) else {
+            let judged = about.judge_missing(cx, read);
+            return Ok(judged.map_or_else(Read::Unknown, |()| Read::Missing));
+        };
+        Ok(match about.judge(cx, read, &secret.head) {
+            Ok(()) => Read::Found(Found { path, arn, secret }),
+            Err(error) => match about.judge_missing(cx, read) {
+                Ok(()) => Read::Known(error),
+                Err(error) => Read::Unknown(error),
+            },
+        })
     }
 
     /// The secret, refused where it is not there or its deletion is scheduled.
@@ -153,32 +192,49 @@ impl Target {
     }
 }
 
-/// Asks the IAM documents of the caller and of the secret, where the caller has such. `arn` is that of
-/// the secret without its six characters; of one that is not there, only the caller's documents speak.
-pub(super) fn judge(
-    cx: &ReadCx<'_>,
-    read: Option<&ReadAs<'_>>,
-    arn: Option<&str>,
-    head: Option<&Head>,
-) -> Result<()> {
-    let Some(access) = &cx.request.access else { return Ok(()) };
-    let action = read.map(|_| ReadAs::ACTION);
-    let keys = read.map(|read| read.keys(head));
-    let keys = keys.as_ref().map_or(&[][..], |keys| keys.as_slice());
-    let Some(head) = head else {
-        return access.judge(&About { action, resource: arn, keys, ..About::default() });
-    };
-    let arn = arn.map(|arn| format!("{arn}-{}", ids::suffix(head.id)));
-    let tags: Vec<(String, String)> =
-        head.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
-    access.judge(&About {
-        action,
-        resource: arn.as_deref(),
-        policy: policy(head),
-        tags: &tags,
-        keys,
-        ..About::default()
-    })
+/// A secret by the names that documents and refusals call it.
+#[derive(Clone, Copy)]
+pub(super) struct Named<'a> {
+    /// Its ARN without the six characters.
+    pub arn: Option<&'a str>,
+    /// What a refusal calls it; its whole ARN where nothing is said.
+    pub called: Option<&'a str>,
+}
+
+impl Named<'_> {
+    /// Asks the IAM documents of the caller and of the secret, where the caller has such.
+    pub fn judge(self, cx: &ReadCx<'_>, read: Option<&ReadAs<'_>>, head: &Head) -> Result<()> {
+        let Some(access) = &cx.request.access else { return Ok(()) };
+        let keys = read.map(|read| read.keys(Some(head)));
+        let arn = self.arn.map(|arn| format!("{arn}-{}", ids::suffix(head.id)));
+        access.judge(&About {
+            action: read.map(|_| ReadAs::ACTION),
+            resource: arn.as_deref(),
+            called: self.called,
+            policy: policy(head),
+            tags: &tags(head),
+            keys: keys.as_ref().map_or(&[][..], |keys| keys.as_slice()),
+            ..About::default()
+        })
+    }
+
+    /// Asks about one that is not there: only the caller's documents speak of it.
+    pub fn judge_missing(self, cx: &ReadCx<'_>, read: Option<&ReadAs<'_>>) -> Result<()> {
+        let Some(access) = &cx.request.access else { return Ok(()) };
+        let keys = read.map(|read| read.keys(None));
+        access.judge(&About {
+            action: read.map(|_| ReadAs::ACTION),
+            resource: self.arn,
+            called: self.called,
+            keys: keys.as_ref().map_or(&[][..], |keys| keys.as_slice()),
+            ..About::default()
+        })
+    }
+}
+
+/// A secret's tags, as documents see them.
+pub(super) fn tags(head: &Head) -> Vec<(String, String)> {
+    head.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// The policy attached to a secret.

@@ -6,8 +6,8 @@ use strongroom_kernel::plug::{Command, Need, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::given::{self, Given};
-use super::put::{Put, shown_id};
-use super::target::{self, Right, Target};
+use super::put::{Put, Written, shown_id};
+use super::target::{self, Target};
 use super::{ids, tags};
 use crate::kv::Kv;
 use crate::kv::store;
@@ -31,23 +31,13 @@ fields! {
 
 ops! { Update Json, Write, Needs; }
 
-fn rights(value: bool, described: bool) -> &'static [Right] {
-    match (value, described) {
-        (true, false) => &[("data", Capability::Update)],
-        (true, true) => &[("data", Capability::Update), ("metadata", Capability::Update)],
-        (false, _) => &[("metadata", Capability::Update)],
-    }
-}
-
 pub(super) fn needs(
     mount: &Mount,
     captures: &[(&'static str, String)],
     raw: &RawFields,
 ) -> Result<Vec<Need>> {
-    let has = |names: &[&str]| names.iter().any(|n| raw.get(n).is_some_and(|v| !v.is_null()));
-    let value = has(&["secret_string", "secret_binary"]);
-    let described = has(&["description", "kms_key_id"]);
-    Ok(target::needs(mount, captures, raw, rights(value, described)))
+    let rights = Written::of(raw).rights(Capability::Update);
+    Ok(target::needs(mount, captures, raw, &rights))
 }
 
 impl Command<Update> for Kv {
@@ -57,7 +47,8 @@ impl Command<Update> for Kv {
         let given = Given::take(op.secret_string, op.secret_binary)?;
         let described = op.description.is_some() || op.kms_key_id.is_some();
         cx.queue(&op.target.path).await;
-        let mut found = op.target.find(cx, rights(given.is_some(), described)).await?;
+        let written = Written { value: given.is_some(), described };
+        let mut found = op.target.find(cx, &written.rights(Capability::Update)).await?;
         let mut view = found.view();
         if let Some(given) = &given {
             let is_new = ids::find(&found.secret.head, &token).is_none();

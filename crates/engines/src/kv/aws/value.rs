@@ -8,7 +8,7 @@ use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::target::{self, Found, Right, Target};
-use super::{ids, refusals, shown_time};
+use super::{ids, refusals, rotation, shown_time};
 use crate::kv::Kv;
 use crate::kv::secret::{AWS_CURRENT, Head, Representation, Select, Version};
 use crate::kv::store;
@@ -106,6 +106,7 @@ pub(super) async fn show(
         None => no_value("staging label", stage.unwrap_or(AWS_CURRENT)),
     })?;
     let bytes = store::value(&cx.view(), row).await?;
+    rotation::note_reader(cx, head, version.id);
     let mut view = found.view();
     view.insert("version_id".to_owned(), ids::version_id(version).into());
     let (member, text) = match version.representation {
@@ -126,6 +127,8 @@ impl Query<GetValue> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: GetValue) -> Result<Reply<Json>> {
         let found = op.target.find(cx, RIGHTS).await?;
         let (id, stage) = (op.version_id.as_deref(), op.version_stage.as_deref());
-        show(cx, &found, id, stage).await.map(Reply::data)
+        let shown = show(cx, &found, id, stage).await?;
+        self.accessed.note(found.secret.row, cx.now());
+        Ok(Reply::data(shown))
     }
 }

@@ -1,6 +1,15 @@
 //! AWS's lists: secrets, batches, versions.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use strongroom_kernel::record::Record;
+use strongroom_storage::{Change, Key};
+
 use super::*;
+use crate::kv::aws::accessed::LastAccess;
+use crate::kv::aws::limits::LIST_READS_MAX;
+use crate::kv::secret::Head;
+use crate::kv::store;
 
 impl Room {
     async fn made(&self, names: &[&str]) {
@@ -240,9 +249,16 @@ async fn a_batch_says_of_each_secret_what_is_wrong() {
     let said = room.aws("batch-get-secret-value", "", json!({"secrets": many})).await.unwrap_err();
     assert_eq!(said.0, "ValidationException");
     // threat CVE-2026-3605
-    let odd = json!({"secrets": [{"id": "x", "path": "x/../a"}]});
-    let said = room.aws("batch-get-secret-value", "", odd).await.unwrap_err();
-    assert_eq!(said.0, "InvalidParameterException");
+    let odd = json!({"secrets": [
+        {"id": "x", "path": "x/../a"},
+        {"id": "?", "error_code": "ValidationException", "message": "Invalid name."},
+        {"id": "a", "path": "a"},
+    ]});
+    let data = room.aws("batch-get-secret-value", "", odd).await.unwrap();
+    assert_eq!(paths(&data["secret_values"]), ["a"], "one bad name is no other's fault");
+    let codes: Vec<&Value> =
+        data["errors"].as_array().unwrap().iter().map(|e| &e["error_code"]).collect();
+    assert_eq!(codes, ["InvalidParameterException", "ValidationException"]);
 
     // By filters, in pages.
     let filters = json!([{"key": "name", "values": ["!x"]}]);
@@ -297,4 +313,122 @@ async fn versions_are_listed_each_once() {
         }
     }
     assert_eq!(pages, all);
+}
+
+/// Heads without values, many of them in one commit.
+async fn many(room: &Room, count: u64, path: impl Fn(u64) -> String) {
+    let services = room.node.services();
+    let table = services.router.table().await.unwrap();
+    let scope = table.at(Scope::ROOT, "secret/").unwrap().mount.scope;
+    let tx = services.store.begin();
+    let edit = tx.write(scope);
+    for n in 0..count {
+        let head = Head::new(u128::from(n) + 1, services.store.now());
+        let secret = store::Secret { row: edit.new_id(), head };
+        store::save(&edit, &path(n), &secret, true).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn orders_by_times_are_bounded_and_others_are_not() {
+    let room = Room::new().await;
+    let most = LIST_READS_MAX as u64;
+    many(&room, most + 1, |n| format!("f{}/s{n:05}", n % 5)).await;
+    for by in ["last-changed-date", "last-accessed-date"] {
+        let said = room.aws("list-secrets", "", json!({"sort_by": by})).await.unwrap_err();
+        assert_eq!(said.0, "InvalidParameterException", "{by}");
+        let folder = json!([{"key": "name", "values": ["f3/s"]}]);
+        let body = json!({"sort_by": by, "filters": folder, "sort_order": "desc"});
+        let data = room.aws("list-secrets", "", body).await.unwrap();
+        assert_eq!(data["secrets"].as_array().unwrap().len(), 40, "{by}");
+    }
+    for (by, order, first, last) in [
+        ("created-date", "asc", "f0/s00000", "f4/s00099"),
+        ("created-date", "desc", "f0/s00200", "f1/s00101"),
+        ("name", "asc", "f0/s00000", "f2/s00092"),
+        ("name", "desc", "f4/s00199", "f2/s00102"),
+    ] {
+        let data = room.aws("list-secrets", "", json!({"sort_by": by, "sort_order": order})).await;
+        let paths = paths(&data.unwrap()["secrets"]);
+        let ends = (paths[0].as_str(), paths[99].as_str());
+        assert_eq!(ends, (first, last), "{by} {order}");
+    }
+    // A search that finds little ends early, and goes on.
+    let words = json!([{"key": "description", "values": ["word"]}]);
+    let data = room.aws("list-secrets", "", json!({"filters": words})).await.unwrap();
+    assert_eq!(data["secrets"], json!([]));
+    let body = json!({"filters": words, "next_token": data["next_token"]});
+    let data = room.aws("list-secrets", "", body).await.unwrap();
+    assert_eq!((&data["secrets"], data.get("next_token")), (&json!([]), None));
+    // What is made, moved or removed is seen at once, though the orders are remembered.
+    room.ok("WRITE", "secret/move/f0/s00000", json!({"to": "f1/s00000"})).await;
+    room.ok("DELETE", "secret/metadata/f1/s00001", Value::Null).await;
+    let body = json!({"client_request_token": null, "secret_string": "x"});
+    room.aws("create-secret", "f1/s00001", body).await.unwrap();
+    let paths_of =
+        async |body: Value| paths(&room.aws("list-secrets", "", body).await.unwrap()["secrets"]);
+    assert_eq!(paths_of(json!({"max_results": 2})).await, ["f1/s00000", "f2/s00002"]);
+    assert_eq!(paths_of(json!({"max_results": 1, "sort_order": "desc"})).await, ["f1/s00001"]);
+}
+
+#[tokio::test]
+async fn the_day_of_the_last_read_is_kept_and_costs_one_write() {
+    const DAY: i64 = 86_400;
+    let room = Room::new().await;
+    room.made(&["a", "b", "c"]).await;
+    let shown = async |path: &str| {
+        room.aws("describe-secret", path, json!({})).await.unwrap()["last_accessed_date"].clone()
+    };
+    assert_eq!(shown("a").await, Value::Null, "a write is no read");
+    // The records of days are of this kind.
+    let services = room.node.services();
+    let table = services.router.table().await.unwrap();
+    let scope = table.at(Scope::ROOT, "secret/").unwrap().mount.scope;
+    let prefix: Vec<u8> = scope.0.to_be_bytes().into_iter().chain([LastAccess::KIND]).collect();
+    let written = Arc::new(AtomicUsize::new(0));
+    let counter = written.clone();
+    services.store.derived.listen(move |change| {
+        if let Change::Put(Key::Index(_, key), _) = change
+            && key.starts_with(&prefix)
+        {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let writes = || written.load(Ordering::Relaxed);
+    let reconcile = async || {
+        room.node.clock.advance(6);
+        strongroom_kernel::reconcile::run_due(&room.node.services()).await;
+    };
+    let revision = || services.store.storage.revision();
+    reconcile().await;
+    let before = revision();
+    for _ in 0..3 {
+        room.aws("get-secret-value", "a", json!({})).await.unwrap();
+        room.get("b").await.unwrap();
+    }
+    assert_eq!(revision(), before, "a read writes nothing");
+    let today = json!(1_767_225_600.0);
+    assert_eq!((shown("a").await, shown("b").await), (today.clone(), today.clone()));
+    assert_eq!(shown("c").await, Value::Null);
+    reconcile().await;
+    assert_eq!(writes(), 2);
+    for _ in 0..3 {
+        room.aws("get-secret-value", "a", json!({})).await.unwrap();
+        reconcile().await;
+    }
+    assert_eq!(writes(), 2, "once a day");
+    assert_eq!(shown("a").await, today);
+    room.node.clock.advance(DAY);
+    room.aws("get-secret-value", "a", json!({})).await.unwrap();
+    assert_eq!(shown("a").await, json!(1_767_225_600.0 + DAY as f64));
+    assert_eq!(shown("b").await, today);
+    let by = json!({"sort_by": "last-accessed-date"});
+    assert_eq!(room.listed(by).await, ["c", "b", "a"]);
+    // Made anew, it is another secret.
+    let gone = json!({"force_delete_without_recovery": true});
+    room.aws("delete-secret", "a", gone).await.unwrap();
+    room.made(&["a"]).await;
+    reconcile().await;
+    assert_eq!(shown("a").await, Value::Null);
 }

@@ -19,6 +19,7 @@ fn cases() -> Vec<(&'static str, &'static str, Value)> {
     let described = json!({"tags": [{"key": "a", "value": "b"}]});
     let both = json!({"secret_string": "x", "description": "d"});
     vec![
+        ("AssociateCrossAccountReplica", "", json!({})),
         (
             "BatchGetSecretValue",
             "by `SecretIdList`, of each",
@@ -32,9 +33,11 @@ fn cases() -> Vec<(&'static str, &'static str, Value)> {
         ("DeleteResourcePolicy", "", json!({})),
         ("DeleteSecret", "", json!({})),
         ("DescribeSecret", "", json!({})),
+        ("DisassociateCrossAccountReplica", "", json!({})),
         ("GetRandomPassword", "", json!({})),
         ("GetResourcePolicy", "", json!({})),
         ("GetSecretValue", "", json!({})),
+        ("ListResourcePolicies", "", json!({})),
         ("ListSecretVersionIds", "", json!({})),
         ("ListSecrets", "", json!({})),
         (
@@ -138,7 +141,7 @@ async fn each_right_is_enough_and_none_is_too_much() {
             let kept = needs.iter().enumerate().filter(|(i, _)| Some(*i) != left_out);
             kept.map(|(_, (path, capability))| (path.as_str(), capability.as_str())).collect()
         };
-        let listing = name.starts_with("List") && name != "ListSecretVersionIds";
+        let listing = name == "ListSecrets";
         let alone = matches!(name, "GetRandomPassword" | "ValidateResourcePolicy");
         let path = if listing || alone { "" } else { "PATH" };
         let call = async |rights: Vec<(&str, &str)>| {
@@ -183,4 +186,38 @@ async fn what_a_policy_forbids_holds_here_too() {
     let body = json!({"secret_string": "x"});
     let said = room.aws_as(&token, "put-secret-value", "a", body).await.unwrap_err();
     assert_eq!(said.0, "403");
+}
+
+#[tokio::test]
+async fn a_secret_has_one_policy_and_it_has_a_name() {
+    let room = Room::new().await;
+    room.put("a", json!({"k": 1})).await;
+    let ask = async |operation: &str, body: Value| {
+        room.aws(operation, "a", body).await.map_err(|(code, _)| code)
+    };
+    let listed = async || ask("list-resource-policies", json!({})).await.unwrap();
+    assert_eq!(listed().await, json!({"resource_policies": []}));
+    let text = r#"{"Version":"2012-10-17","Statement":{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*"}}"#;
+    for (operation, code) in [
+        ("put-resource-policy", "InvalidParameterException"),
+        ("delete-resource-policy", "InvalidParameterException"),
+        ("get-resource-policy", "ResourceNotFoundException"),
+    ] {
+        let body = json!({"resource_policy": text, "policy_name": "other"});
+        assert_eq!(ask(operation, body).await, Err(code.to_owned()), "{operation}");
+    }
+    for name in [Value::Null, json!("default")] {
+        let body = json!({"resource_policy": text, "policy_name": name});
+        assert_eq!(ask("put-resource-policy", body).await.unwrap()["policy_name"], "default");
+        let got = ask("get-resource-policy", json!({"policy_name": name})).await.unwrap();
+        assert_eq!(
+            (&got["policy_name"], &got["resource_policy"]),
+            (&json!("default"), &json!(text))
+        );
+    }
+    assert_eq!(listed().await, json!({"resource_policies": [{"policy_name": "default"}]}));
+    let forged = ask("list-resource-policies", json!({"next_token": "x"})).await;
+    assert_eq!(forged, Err("InvalidNextTokenException".to_owned()));
+    ask("delete-resource-policy", json!({})).await.unwrap();
+    assert_eq!(listed().await, json!({"resource_policies": []}));
 }

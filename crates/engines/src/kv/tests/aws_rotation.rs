@@ -1,9 +1,14 @@
 //! Rotation by functions: the engine asks a stand-in of the Lambda API, which calls back as functions do.
 
+use std::pin::Pin;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use strongroom_connectors::web::{self, Answer, Answering, Call, Web};
+use strongroom_testkit::databases::SimServers;
+
+use strongroom_kernel::rotation::RotationStatus;
 
 use super::*;
 
@@ -20,7 +25,14 @@ struct Lambda {
     calls: Mutex<Vec<(Call, Value)>>,
     /// The step that fails, and how: a status, or 0 for a failure of the function.
     fails: Mutex<Option<(&'static str, u16)>>,
+    /// What happens to the secret while this step is done.
+    meddles: Mutex<Option<(&'static str, Meddling)>>,
+    /// The secret called `slow` waits for this one's release.
+    slow: Arc<tokio::sync::Mutex<()>>,
+    waiting: AtomicU64,
 }
+
+type Meddling = fn(Arc<TestNode>, &'static str) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 impl std::fmt::Debug for Lambda {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -37,8 +49,14 @@ impl Lambda {
 
     async fn step(&self, body: &Value) {
         let node = self.node.get().unwrap();
+        let arn = body["SecretId"].as_str().unwrap();
+        let path = if arn.contains(":slow-") { "slow" } else { "app/db" };
+        if path == "slow" && body["Step"] == "createSecret" {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
+            drop(self.slow.lock().await);
+        }
         let call = async |operation: &str, body: Value| {
-            node.root("AWS", &format!("secret/aws/{operation}/app/db"), body).await
+            node.root("AWS", &format!("secret/aws/{operation}/{path}"), body).await
         };
         let token = &body["ClientRequestToken"];
         match body["Step"].as_str().unwrap() {
@@ -80,7 +98,13 @@ impl Web for Lambda {
                 }
                 Some((_, 1)) => return Err(web::Failure::new("timed out")),
                 Some((_, status)) => answer.status = status,
-                None => self.step(&body).await,
+                None => {
+                    self.step(&body).await;
+                    let meddles = *self.meddles.lock();
+                    if let Some((at, meddle)) = meddles.filter(|(at, _)| step == *at) {
+                        meddle(self.node.get().unwrap().clone(), at).await;
+                    }
+                }
             }
             Ok(answer)
         })
@@ -89,7 +113,9 @@ impl Web for Lambda {
 
 async fn room() -> (Room, Arc<Lambda>) {
     let lambda = Arc::new(Lambda::default());
-    let room = Room::of(crate::kv::spec_with(lambda.clone())).await;
+    let databases = SimServers::default().databases();
+    let outside = crate::kv::Outside { web: lambda.clone(), databases };
+    let room = Room::of(crate::kv::spec_with(outside)).await;
     lambda.node.set(room.node.clone()).ok().unwrap();
     let body = json!({"client_request_token": V1, "secret_string": "first"});
     room.aws("create-secret", "app/db", body).await.unwrap();
@@ -110,11 +136,30 @@ impl Room {
         self.aws("rotate-secret", "app/db", body).await
     }
 
-    async fn reconcile(&self) {
-        strongroom_kernel::reconcile::run_due(&self.node.services()).await;
+    /// Has what is due done, to its end.
+    pub(super) async fn reconcile(&self) {
+        let services = self.node.services();
+        strongroom_kernel::reconcile::run_due(&services).await;
+        services.rotations.idle().await;
     }
 
-    async fn described(&self) -> Value {
+    /// Seconds go by, and what falls due is done.
+    pub(super) async fn later(&self, seconds: i64) {
+        self.node.clock.advance(seconds);
+        self.reconcile().await;
+    }
+
+    /// The rotation of `app/db`, as the kernel has it.
+    pub(super) async fn status(&self) -> RotationStatus {
+        let services = self.node.services();
+        let tx = services.store.begin();
+        let table = services.router.table().await.unwrap();
+        let scope = table.at(Scope::ROOT, "secret/").unwrap().mount.scope;
+        let status = services.rotations.status(&tx, scope, "data/app/db").await.unwrap();
+        status.unwrap()
+    }
+
+    pub(super) async fn described(&self) -> Value {
         self.aws("describe-secret", "app/db", json!({})).await.unwrap()
     }
 }
@@ -124,6 +169,7 @@ async fn a_function_rotates_a_secret_in_four_steps() {
     let (room, lambda) = room().await;
     room.functions().await;
     let rules = json!({"rotation_lambda_arn": FUNCTION, "automatically_after_days": 10});
+    *lambda.fails.lock() = Some(("createSecret", 0));
     let begun = room.rotate(V2, rules).await.unwrap();
     assert_eq!(begun["version_id"], V2);
     // It is there at once, without a value; and the function finds rotation enabled.
@@ -136,8 +182,9 @@ async fn a_function_rotates_a_secret_in_four_steps() {
     let said = room.rotate(V3, json!({})).await.unwrap_err();
     assert_eq!(said.0, "InvalidRequestException", "one run at a time");
     room.rotate(V2, json!({})).await.unwrap();
-
-    room.reconcile().await;
+    *lambda.fails.lock() = None;
+    lambda.calls.lock().clear();
+    room.later(20).await;
     {
         let calls = lambda.calls.lock();
         let (call, body) = &calls[0];
@@ -162,17 +209,15 @@ async fn a_function_rotates_a_secret_in_four_steps() {
         described["version_ids_to_stages"],
         json!({V1: ["AWSPREVIOUS"], V2: ["AWSPENDING", "AWSCURRENT"]})
     );
-    assert_eq!(described["last_rotated_date"], json!(1_767_225_600.0));
+    assert_eq!(described["last_rotated_date"], json!(1_767_225_600.0 + 20.0));
     assert_eq!(described["next_rotation_date"], json!(1_767_225_600.0 + 10.0 * 86_400.0));
     assert_eq!(described["rotation_rules"], json!({"automatically_after_days": 10}));
     assert_eq!(room.get("app/db").await, Ok(json!({"value": "rotated"})));
     // The same request again finds it done.
     room.rotate(V2, json!({})).await.unwrap();
-    room.node.clock.advance(10 * 86_400 - 1);
-    room.reconcile().await;
+    room.later(10 * 86_400 - 25).await;
     assert_eq!(lambda.steps(), Vec::<String>::new());
-    room.node.clock.advance(5);
-    room.reconcile().await;
+    room.later(10).await;
     assert_eq!(lambda.steps(), ["createSecret", "setSecret", "testSecret", "finishSecret"]);
     // Its ARN is what the function knows it by.
     for to in ["app/other", "elsewhere/db"] {
@@ -186,23 +231,21 @@ async fn a_function_rotates_a_secret_in_four_steps() {
     assert_eq!(described["rotation_enabled"], false);
     assert_eq!(described["rotation_lambda_arn"], FUNCTION);
     assert!(described.get("next_rotation_date").is_none());
-    room.node.clock.advance(100 * 86_400);
-    room.reconcile().await;
+    room.later(100 * 86_400).await;
     assert_eq!(lambda.steps(), Vec::<String>::new());
     // The function of before is taken up again.
     room.rotate(V3, json!({})).await.unwrap();
-    room.node.clock.advance(5);
     room.reconcile().await;
     assert_eq!(lambda.steps().len(), 4);
 }
 
 #[tokio::test]
-async fn a_run_that_fails_leaves_the_secret_as_it_was() {
-    for (step, how, asked) in [
-        ("createSecret", 0, 1),
-        ("setSecret", 500, 2),
-        ("testSecret", 1, 3),
-        ("finishSecret", 302, 4),
+async fn a_run_that_fails_leaves_the_secret_as_it_was_and_is_tried_again() {
+    for (step, how, asked, again) in [
+        ("createSecret", 0, 1, 4),
+        ("setSecret", 500, 2, 4),
+        ("testSecret", 1, 3, 2),
+        ("finishSecret", 302, 4, 2),
     ] {
         let (room, lambda) = room().await;
         room.functions().await;
@@ -210,7 +253,7 @@ async fn a_run_that_fails_leaves_the_secret_as_it_was() {
         room.rotate(V2, json!({"rotation_lambda_arn": FUNCTION})).await.unwrap();
         room.reconcile().await;
         room.reconcile().await;
-        assert_eq!(lambda.steps().len(), asked, "{step}: it is not made again by itself");
+        assert_eq!(lambda.steps().len(), asked, "{step}: once, for now");
         let described = room.described().await;
         assert!(described.get("last_rotated_date").is_none(), "{step}");
         assert_eq!(
@@ -218,15 +261,94 @@ async fn a_run_that_fails_leaves_the_secret_as_it_was() {
             json!({V1: ["AWSCURRENT"], V2: ["AWSPENDING"]}),
             "{step}"
         );
-        // The next takes it up, or begins anew.
+        let status = room.status().await;
+        assert_eq!(status.attempts, 1, "{step}");
+        assert!(status.error.starts_with(&format!("{step}: ")), "{}", status.error);
+        let said = room.rotate(V3, json!({})).await.unwrap_err();
+        assert_eq!(said.0, "InvalidRequestException", "{step}: one run at a time");
+        // It is tried again by itself, or at once by who asks again.
         *lambda.fails.lock() = None;
-        let token = if asked % 2 == 0 { V2 } else { V3 };
-        room.rotate(token, json!({})).await.unwrap();
-        room.node.clock.advance(5);
-        room.reconcile().await;
-        assert_eq!(lambda.steps().len(), 4, "{step}");
+        if asked % 2 == 0 {
+            room.rotate(V2, json!({})).await.unwrap();
+            room.reconcile().await;
+        } else {
+            room.later(20).await;
+        }
+        assert_eq!(lambda.steps().len(), again, "{step}");
         assert_eq!(room.get("app/db").await, Ok(json!({"value": "rotated"})));
+        assert_eq!(room.status().await.outcomes.len(), 1);
     }
+}
+
+#[tokio::test]
+async fn a_run_looks_at_its_secret_before_each_step() {
+    async fn aws(node: &TestNode, operation: &str, body: Value) {
+        let got = node.root("AWS", &format!("secret/aws/{operation}/app/db"), body).await;
+        assert_eq!(got.status, 200, "{got:?}");
+    }
+    let deleted: Meddling =
+        |node, _| Box::pin(async move { aws(&node, "delete-secret", json!({})).await });
+    let purged: Meddling = |node, _| {
+        let force = json!({"force_delete_without_recovery": true});
+        Box::pin(async move { aws(&node, "delete-secret", force).await })
+    };
+    let cancelled: Meddling =
+        |node, _| Box::pin(async move { aws(&node, "cancel-rotate-secret", json!({})).await });
+    let relabelled: Meddling = |node, _| {
+        let off = json!({"version_stage": "AWSPENDING", "remove_from_version_id": V2});
+        Box::pin(async move { aws(&node, "update-secret-version-stage", off).await })
+    };
+    for (name, meddle) in [
+        ("deleted", deleted),
+        ("purged", purged),
+        ("cancelled", cancelled),
+        ("relabelled", relabelled),
+    ] {
+        for (step, asked) in [("createSecret", 1), ("setSecret", 2), ("testSecret", 3)] {
+            let (room, lambda) = room().await;
+            room.functions().await;
+            *lambda.meddles.lock() = Some((step, meddle));
+            room.rotate(V2, json!({"rotation_lambda_arn": FUNCTION})).await.unwrap();
+            room.reconcile().await;
+            assert_eq!(lambda.steps().len(), asked, "{name} in {step}");
+            let current = room.get("app/db").await;
+            match name {
+                "deleted" | "purged" => assert_eq!(current, Err(404)),
+                _ => assert_eq!(current, Ok(json!({"value": "first"}))),
+            }
+        }
+    }
+}
+
+/// A function that hangs holds up neither other secrets nor other mounts' work, and is called once.
+#[tokio::test]
+async fn a_slow_function_holds_up_nobody() {
+    let (room, lambda) = room().await;
+    room.functions().await;
+    let body = json!({"client_request_token": V1, "secret_string": "first"});
+    room.aws("create-secret", "slow", body).await.unwrap();
+    let turn = lambda.slow.clone().lock_owned().await;
+    let body = json!({"client_request_token": V2, "rotation_lambda_arn": FUNCTION,
+        "region": "us-east-1", "arn": "arn:aws:secretsmanager:us-east-1:1:secret:slow"});
+    room.aws("rotate-secret", "slow", body.clone()).await.unwrap();
+    while lambda.waiting.load(Ordering::Relaxed) == 0 {
+        tokio::task::yield_now().await;
+    }
+    room.rotate(V2, json!({"rotation_lambda_arn": FUNCTION})).await.unwrap();
+    room.aws("rotate-secret", "slow", body).await.unwrap();
+    // The mount's own work goes on.
+    let services = room.node.services();
+    strongroom_kernel::reconcile::run_due(&services).await;
+    while room.get("app/db").await != Ok(json!({"value": "rotated"})) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(lambda.waiting.load(Ordering::Relaxed), 1, "one call for one step");
+    drop(turn);
+    room.reconcile().await;
+    let of_slow = |(_, body): &&(Call, Value)| body["SecretId"].as_str().unwrap().contains("slow");
+    let calls = lambda.calls.lock().iter().filter(of_slow).count();
+    assert_eq!(calls, 4);
+    assert_eq!(room.get("slow").await, Ok(json!({"value": "rotated"})));
 }
 
 #[tokio::test]
@@ -247,9 +369,14 @@ async fn not_now_tries_the_function_alone() {
         json!({"schedule_expression": "rate(1 day)", "duration": "2h"})
     );
     assert!(described.get("last_rotated_date").is_none());
-    room.node.clock.advance(86_400);
-    room.reconcile().await;
+    room.later(86_400).await;
     assert_eq!(lambda.steps().len(), 4);
+    // A trial that fails leaves nothing behind either.
+    *lambda.fails.lock() = Some(("testSecret", 0));
+    room.rotate(V3, json!({"rotate_immediately": false})).await.unwrap();
+    room.reconcile().await;
+    assert_eq!(lambda.steps(), ["testSecret"]);
+    assert!(room.described().await["version_ids_to_stages"].get(V3).is_none());
 }
 
 #[tokio::test]
@@ -289,6 +416,7 @@ async fn calls_go_where_an_operator_says_and_nowhere_else() {
     // Another endpoint does not get the key of the one before.
     let other = json!({"endpoint": "http://other.test"});
     room.ok("WRITE", "secret/config/rotation-functions", other).await;
+    lambda.calls.lock().clear();
     rotate(FUNCTION).await.unwrap();
     room.reconcile().await;
     assert!(!lambda.calls.lock()[0].0.headers.contains_key("authorization"));
@@ -306,17 +434,26 @@ async fn a_secret_that_goes_is_rotated_no_more() {
     room.reconcile().await;
     assert_eq!(lambda.steps().len(), 4);
     room.aws("delete-secret", "app/db", json!({})).await.unwrap();
-    room.node.clock.advance(2 * 86_400);
-    room.reconcile().await;
+    room.later(2 * 86_400).await;
     assert_eq!(lambda.steps().len(), 0, "a deletion that is scheduled holds it up");
     room.aws("restore-secret", "app/db", json!({})).await.unwrap();
-    room.node.clock.advance(86_400);
+    room.later(5).await;
+    assert_eq!(lambda.steps().len(), 4, "its time had come");
+    let force = json!({"force_delete_without_recovery": true});
+    room.aws("delete-secret", "app/db", force).await.unwrap();
+    room.later(2 * 86_400).await;
+    assert_eq!(lambda.steps().len(), 0);
+    // One of the same name is another secret.
+    let body = json!({"client_request_token": V1, "secret_string": "first"});
+    room.aws("create-secret", "app/db", body).await.unwrap();
+    assert!(room.described().await.get("rotation_enabled").is_none());
+    room.rotate(V2, json!({"rotation_lambda_arn": FUNCTION})).await.unwrap();
     room.reconcile().await;
     assert_eq!(lambda.steps().len(), 4);
-    room.aws("delete-secret", "app/db", json!({"force_delete_without_recovery": true}))
-        .await
-        .unwrap();
-    room.node.clock.advance(2 * 86_400);
-    room.reconcile().await;
+    // The end of the time for taking it back is the end of its rotation, too.
+    room.aws("delete-secret", "app/db", json!({})).await.unwrap();
+    room.later(31 * 86_400).await;
+    let mut names = room.call("LIST", "secret/metadata/app", Value::Null).await;
+    assert_eq!((names.status, std::mem::take(&mut names.body)["data"].take()), (404, Value::Null));
     assert_eq!(lambda.steps().len(), 0);
 }

@@ -5,6 +5,7 @@ mod aws_lists;
 mod aws_model;
 mod aws_rights;
 mod aws_rotation;
+mod aws_rotators;
 mod model;
 mod plain;
 mod relocation;

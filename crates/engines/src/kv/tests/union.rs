@@ -203,7 +203,7 @@ async fn a_scheduled_deletion_hides_the_secret_and_then_takes_it() {
     let restored = on_records(&room, async |tx, scope| {
         let edit = tx.write(scope);
         assert!(!store::purge_due(&edit, now(), 10).await.unwrap());
-        store::restore(&edit, "c").await.unwrap()
+        store::restore(&edit, "c", now()).await.unwrap()
     })
     .await;
     assert!(restored);

@@ -160,7 +160,9 @@ pub async fn judge(cx: &ReadCx<'_>, name: &str, action: Option<&str>, seen: &Key
     });
     let (arn, keys) = (arn.transpose()?, lent(seen));
     let (resource, tags) = (arn.as_deref(), about.tags.as_slice());
-    access.judge(&About { action, resource, tags, keys: &keys, ..About::default() })
+    // Which key an alias means is not told to who may not use it.
+    let called = Some(access.resource());
+    access.judge(&About { action, resource, called, tags, keys: &keys, ..About::default() })
 }
 
 /// Asks them about what the request itself names.
@@ -196,7 +198,11 @@ pub async fn find_seen(
         judge_request(cx, right.action, seen)?;
         return Ok(None);
     };
-    judge(cx, &name, right.action, seen).await?;
+    if let Err(refused) = judge(cx, &name, right.action, seen).await {
+        // Whom nothing would allow it of a key that is not there, is told the same.
+        judge_request(cx, right.action, seen)?;
+        return Err(refused);
+    }
     let ring = Ring::find(&view, &name).await?.filter(|ring| ring.key.is_kms(cx.now()));
     Ok(ring.map(|ring| Found { name, ring }))
 }

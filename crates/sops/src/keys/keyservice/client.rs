@@ -85,7 +85,7 @@ impl Client {
                 Err(_) => Err(unavailable("it did not answer in time")),
             }
         };
-        let answer = machine.wait(call).map_err(|status| Failure::new(status.to_string()))?;
+        let answer = machine.wait(call)?.map_err(|status| Failure::new(status.to_string()))?;
         let reply = Reply::decode(answer.as_slice());
         let reply = reply.map_err(|_| Failure::new("the key service's answer is no message"))?;
         Ok(Secret::new(reply.bytes))

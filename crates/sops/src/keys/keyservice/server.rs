@@ -82,10 +82,10 @@ impl Listener {
     pub fn bind(network: &str, address: &str, machine: &Machine) -> Result<Self, Failure> {
         let failed =
             |error: std::io::Error| Failure::new(format!("listen {network} {address}: {error}"));
-        let _entered = machine.runtime().enter();
+        let _entered = machine.runtime()?.enter();
         match network {
             "tcp" | "tcp4" | "tcp6" => {
-                let bound = machine.wait(TcpListener::bind(address)).map_err(failed)?;
+                let bound = machine.wait(TcpListener::bind(address))?.map_err(failed)?;
                 let shown = bound.local_addr().map_err(failed)?;
                 Ok(Self { socket: Socket::Tcp(bound), shown: format!("{network}://{shown}") })
             }
@@ -129,15 +129,20 @@ struct Server {
     asking: Mutex<()>,
 }
 
-/// Serves until `stop` comes.
-pub fn serve<F: Future>(machine: &Arc<Machine>, listener: &Listener, prompt: bool, stop: F) {
+/// Serves until `stop` comes. Fails where it cannot begin.
+pub fn serve<F: Future>(
+    machine: &Arc<Machine>,
+    listener: &Listener,
+    prompt: bool,
+    stop: F,
+) -> Result<(), Failure> {
     let server = Arc::new(Server { machine: machine.clone(), prompt, asking: Mutex::new(()) });
     machine.wait(async {
         tokio::select! {
             () = accept(server, listener) => {}
             _ = stop => {}
         }
-    });
+    })
 }
 
 async fn accept(server: Arc<Server>, listener: &Listener) {
@@ -336,12 +341,13 @@ mod tests {
         let machine = machine(&[]).build();
         let server = Server { machine: machine.clone(), prompt: false, asking: Mutex::new(()) };
         let (mut client, stream) = tokio::io::duplex(4_096);
-        machine.wait(async {
+        let waited = machine.wait(async {
             connection(Arc::new(server), stream, Duration::from_millis(1)).await;
             let mut rest = Vec::new();
             // What was said to it, and an end.
             client.read_to_end(&mut rest).await.unwrap();
         });
+        waited.unwrap();
     }
 
     #[test]

@@ -19,7 +19,7 @@ fn beside(server: &Arc<Machine>, network: &str, prompt: bool, work: impl FnOnce(
     let listener = Listener::bind(network, address, server).unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     std::thread::scope(|scope| {
-        scope.spawn(|| serve(server, &listener, prompt, stopped));
+        scope.spawn(|| serve(server, &listener, prompt, stopped).unwrap());
         work(&listener.shown);
         drop(stop);
     });

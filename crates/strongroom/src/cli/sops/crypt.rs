@@ -6,6 +6,7 @@ use strongroom_base::Rng;
 use strongroom_sops::cipher::{Cipher, DATA_KEY_BYTES, Nonces};
 use strongroom_sops::config::CreationRule;
 use strongroom_sops::keys::{DataKey, Keys, data_key};
+use strongroom_sops::metadata::version::{CONTEXTS_SINCE, is_newer};
 use strongroom_sops::path::{self, Step};
 use strongroom_sops::stores::Store;
 use strongroom_sops::{Branch, Error, Exit, Result, Tree, Value, update, walk};
@@ -140,6 +141,8 @@ impl Run<'_, '_> {
         let bytes = self.read_input(file)?;
         let mut tree = store.load_encrypted(&bytes)?;
         drop(bytes);
+        // Of what is no version it cannot be known how its data key was wrapped.
+        is_newer(CONTEXTS_SINCE, &tree.metadata.version).map_err(Error::general)?;
         let key = data_key::recover(&tree.metadata, keys)?;
         let key_bytes = bytes_of(&key)?;
         let mut cipher = Cipher::new(&key_bytes, &*keys.machine.rng);

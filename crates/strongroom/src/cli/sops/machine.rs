@@ -27,16 +27,16 @@ impl Person for OnTerminal {
 }
 
 /// The machine of this command line.
-pub fn machine(world: &World<'_>) -> std::io::Result<Arc<Machine>> {
-    made(world).map(Arc::new)
+pub fn machine(world: &World<'_>) -> Arc<Machine> {
+    Arc::new(made(world))
 }
 
 /// The same for a command that Git calls by itself.
-pub fn unattended(world: &World<'_>) -> std::io::Result<Arc<Machine>> {
-    made(world).map(|machine| Arc::new(machine.unattended()))
+pub fn unattended(world: &World<'_>) -> Arc<Machine> {
+    Arc::new(made(world).unattended())
 }
 
-fn made(world: &World<'_>) -> std::io::Result<Machine> {
+fn made(world: &World<'_>) -> Machine {
     let person = Arc::new(OnTerminal(world.terminal.clone()));
     let network = Arc::new(Network::through_proxies());
     let clock = Arc::new(RealClock::new());

@@ -8,7 +8,7 @@ use super::{Outcome, Run, fail, files, machine};
 /// `keyservice`
 pub fn keyservice(run: &mut Run<'_, '_>) -> Outcome {
     let failed = |text: String| fail(Exit::General, text);
-    let machine = machine::machine(run.world).map_err(|error| failed(error.to_string()))?;
+    let machine = machine::machine(run.world);
     let (network, address) =
         (run.own.text("network").to_owned(), run.own.text("address").to_owned());
     let listener = Listener::bind(&network, &address, &machine);
@@ -33,8 +33,7 @@ pub fn keyservice(run: &mut Run<'_, '_>) -> Outcome {
             Err(_) => drop(tokio::signal::ctrl_c().await),
         }
     };
-    serve(&machine, &listener, run.own.is("prompt"), stop);
-    Ok(())
+    serve(&machine, &listener, run.own.is("prompt"), stop).map_err(|failure| failed(failure.0))
 }
 
 /// `filestatus`

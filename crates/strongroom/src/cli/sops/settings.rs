@@ -100,7 +100,6 @@ impl Run<'_, '_> {
             true => machine::unattended(self.world),
             false => machine::machine(self.world),
         };
-        let machine = machine.map_err(|error| Error::general(error.to_string()))?;
         let local = self.own.is_not_off("enable-local-keyservice");
         let uris = self.own.list("keyservice").to_vec();
         let (keys, wrong) = Keys::with_services(machine, order, local, &uris);

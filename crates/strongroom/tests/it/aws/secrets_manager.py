@@ -373,7 +373,9 @@ def rotation():
     assert path == f"/2015-03-31/functions/{urllib.parse.quote(arn, safe='')}/invocations", path
     assert "/us-east-1/lambda/aws4_request" in signed, signed
     assert described["VersionIdsToStages"][begun["VersionId"]] == ["AWSPENDING", "AWSCURRENT"]
-    assert (described["NextRotationDate"] - described["LastRotatedDate"]).days == 30
+    # At midnight of that day.
+    until = described["NextRotationDate"] - described["LastRotatedDate"]
+    assert 29 <= until.total_seconds() / 86400 <= 30, until
     assert client.get_secret_value(SecretId="turning")["SecretString"] == "rotated"
     client.cancel_rotate_secret(SecretId="turning")
     assert client.describe_secret(SecretId="turning")["RotationEnabled"] is False

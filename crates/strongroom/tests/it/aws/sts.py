@@ -199,12 +199,16 @@ def vouched(token, role=web, **more):
     )
 
 
+fails("no token at all", "InvalidIdentityToken", vouched, token="x.y.z")
+# A stranger reads the same whether there is such a role or none.
+nowhere = web.replace("role/web", "role/nowhere")
 for what, call in [
     ("a fork", {"token": given["fork"]}),
     ("expired", {"token": given["expired"]}),
-    ("no token at all", {"token": "x.y.z"}),
+    ("a fork, nowhere", {"token": given["fork"], "role": nowhere}),
+    ("a good token, nowhere", {"token": given["token"], "role": nowhere}),
 ]:
-    fails(what, "InvalidIdentityToken", vouched, **call)
+    fails(what, "AccessDenied", vouched, **call)
 fails("a role that trusts none", "AccessDenied", vouched, token=given["token"], role=ci)
 fails("too long", "ValidationError", vouched, token=given["token"], DurationSeconds=7_200)
 made = vouched(given["token"])

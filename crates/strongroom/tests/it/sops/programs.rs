@@ -80,3 +80,49 @@ fn completion_knows_the_commands() {
     let help = bench.good(Who::Ours, &["decrypt", "--help"]);
     assert!(help.contains("--ignore-mac") && help.contains("SOPS_DECRYPTION_ORDER"));
 }
+
+/// What `helm secrets` runs: the old spellings, with the error output in the same place, so that nothing
+/// but the document may be said.
+#[test]
+fn helm_s_plugin_gets_what_it_expects() {
+    let bench = Bench::new();
+    bench.write(".sops.yaml", format!("creation_rules:\n  - age: {}\n", bench.recipient));
+    let typed = |mode, kind| [mode, "--input-type", kind, "--output-type", kind];
+    for (one, other) in [(Who::Ours, Who::Original), (Who::Original, Who::Ours)] {
+        let whole = |who, args: &[&str], input: &str| {
+            bench.write("input", input);
+            let mut command = bench.command(who, args);
+            command.stdin(std::fs::File::open(bench.path("input")).unwrap());
+            let output = command.output().unwrap();
+            assert!(output.status.success(), "{who:?} {args:?} {}", said(&output));
+            let both = [output.stdout, output.stderr].concat();
+            String::from_utf8(both).unwrap()
+        };
+        let plain = "db:\n    password: hunter2\n";
+        bench.write("secrets.yaml", plain);
+        let encrypt = [&typed("--encrypt", "yaml")[..], &["secrets.yaml"]].concat();
+        let sealed = whole(one, &encrypt, "");
+        // By this it knows that a file is encrypted, and as what.
+        assert!(sealed.lines().any(|line| line.contains("mac") && line.contains(",type:str]")));
+        assert!(sealed.lines().any(|line| line == "sops:"));
+        bench.write("secrets.enc.yaml", &sealed);
+        let decrypt = [&typed("--decrypt", "yaml")[..], &["secrets.enc.yaml"]].concat();
+        assert_eq!(whole(other, &decrypt, ""), plain);
+        let out = bench.path("out.yaml").display().to_string();
+        let to_file =
+            [&typed("--decrypt", "yaml")[..], &["--output", &out, "secrets.enc.yaml"]].concat();
+        assert_eq!(whole(other, &to_file, ""), "");
+        assert_eq!(bench.read("out.yaml"), plain);
+        let in_place = [&typed("--encrypt", "yaml")[..], &["--in-place", &out]].concat();
+        assert_eq!(whole(one, &in_place, ""), "");
+        let in_place = [&typed("--decrypt", "yaml")[..], &["--in-place", &out]].concat();
+        assert_eq!(whole(other, &in_place, ""), "");
+        assert_eq!(bench.read("out.yaml"), plain);
+        // A value of the command line, which comes by the standard input under its name.
+        bench.write("value.json", "{\"a\": 1}");
+        let encrypt = [&typed("--encrypt", "json")[..], &["value.json"]].concat();
+        let sealed = whole(one, &encrypt, "");
+        let decrypt = [&typed("--decrypt", "json")[..], &["/dev/stdin"]].concat();
+        assert_eq!(whole(other, &decrypt, &sealed), "{\n\t\"a\": 1\n}\n");
+    }
+}

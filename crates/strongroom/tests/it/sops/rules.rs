@@ -187,6 +187,40 @@ fn failures_have_the_same_exit_codes() {
 }
 
 #[test]
+fn versions_of_files_are_read_as_the_original_reads_them() {
+    let bench = Bench::new();
+    bench.write("enc.yaml", "a: 1\n");
+    bench.encrypt(Who::Original, "enc.yaml", &[]);
+    let enc = bench.read("enc.yaml");
+    let (before, version) = enc.rsplit_once("version: ").unwrap();
+    assert_eq!(version, "3.13.3\n");
+    for (version, code) in [
+        ("3.2.0", 0),
+        ("v3.7.1", 0),
+        ("1.14", 0),
+        ("99.0.0", 0),
+        ("3.13.3-rc.1+build", 0),
+        ("3.13", 1),
+        ("\"\"", 1),
+        ("latest", 1),
+        ("3.013.0", 1),
+    ] {
+        bench.write("enc.yaml", format!("{before}version: {version}\n"));
+        for args in [
+            &["decrypt", "enc.yaml"][..],
+            &["-d", "enc.yaml"],
+            &["set", "enc.yaml", "[\"a\"]", "2"],
+            &["unset", "enc.yaml", "[\"a\"]"],
+            &["exec-env", "enc.yaml", "true"],
+            &["rotate", "-i", "enc.yaml"],
+        ] {
+            assert_eq!(bench.same(args), code, "{version} {args:?}");
+        }
+        assert_eq!(bench.same(&["filestatus", "enc.yaml"]), 0, "{version}");
+    }
+}
+
+#[test]
 fn the_version_is_the_one_that_is_followed() {
     let bench = Bench::new();
     let first =

@@ -1,6 +1,8 @@
 //! The master keys of `sops` beside the original: what one wrapped, the other unwraps.
 
 mod clouds;
+mod commands;
+mod generated;
 mod groups;
 mod local;
 mod service;

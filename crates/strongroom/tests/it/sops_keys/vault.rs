@@ -4,7 +4,7 @@ use super::{Desk, PLAIN, Whose};
 use crate::live::Dev;
 
 /// A server with a key, and a desk whose token may use it.
-fn with_key() -> (Dev, Desk, String) {
+pub fn with_key() -> (Dev, Desk, String) {
     let dev = Dev::start();
     dev.ok(&["secrets", "enable", "transit"]);
     dev.ok(&["write", "-f", "transit/keys/sops"]);

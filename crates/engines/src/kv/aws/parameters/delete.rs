@@ -9,15 +9,15 @@ use strongroom_kernel::plug::{Command, Need, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::super::target;
-use super::find::{self, judge, judged, missing};
-use super::named::{self, Named};
+use super::find::{self, judged, missing};
+use super::judge::{Of, One, ask_of_none, deeds};
+use super::named::{self, All};
 use crate::kv::{Kv, store};
 
 fields! {
     /// Removes a parameter.
     pub struct DeleteOne {
-        /// The parameter's path.
-        path: String,
+        ..one: One;
     }
 }
 fields! {
@@ -35,7 +35,8 @@ ops! {
     DeleteMany Json, Write, Needs;
 }
 
-const RIGHTS: &[target::Right] = &[("metadata", Capability::Delete)];
+const RIGHT: target::Right = ("metadata", Capability::Delete);
+const RIGHTS: &[target::Right] = &[RIGHT];
 
 pub(super) fn needs_of_one(
     mount: &Mount,
@@ -50,52 +51,44 @@ pub(super) fn needs_of_many(
     _: &[(&'static str, String)],
     raw: &RawFields,
 ) -> Result<Vec<Need>> {
-    let need = |named: &Named<'_>| {
-        Need::new(format!("{}metadata/{}", mount.path, named.path), Capability::Delete)
-    };
-    match named::read(raw.get("parameters")) {
-        Ok(parameters) => Ok(parameters.iter().map(need).collect()),
-        // What names none is told so to those who may delete any.
-        Err(_) => Ok(vec![Need::new(format!("{}metadata/", mount.path), Capability::Delete)]),
-    }
+    Ok(named::needs(mount, raw, RIGHT))
 }
 
 /// Removes a parameter; false where there is none.
-async fn delete(cx: &WriteCx<'_>, path: &str, arn: Option<&str>) -> Result<bool> {
-    target::require(cx, path, RIGHTS)?;
-    if judged(cx, path, arn).await?.is_none() {
+async fn delete(cx: &WriteCx<'_>, of: &Of<'_>) -> Result<bool> {
+    if judged(cx, of, RIGHTS).await?.is_none() {
         return Ok(false);
     }
-    store::delete(&cx.edit(), path, cx.now()).await?;
+    store::delete(&cx.edit(), of.path, cx.now()).await?;
     Ok(true)
 }
 
 impl Command<DeleteOne> for Kv {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteOne) -> Result<Reply<()>> {
-        cx.queue(&op.path).await;
-        if delete(cx, &op.path, None).await? { Ok(Reply::none()) } else { Err(missing()) }
+        cx.queue(&op.one.path).await;
+        if delete(cx, &op.one.of(deeds::DELETE)).await? {
+            Ok(Reply::none())
+        } else {
+            Err(missing())
+        }
     }
 }
 
 impl Command<DeleteMany> for Kv {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteMany) -> Result<Reply<Json>> {
-        let unfit = op.invalid.as_ref().and_then(Json::as_array);
-        let unfit = unfit.into_iter().flatten().filter_map(Json::as_str);
-        let (mut deleted, mut invalid) = (Vec::new(), unfit.collect::<Vec<_>>());
-        let named = match op.parameters.as_ref().and_then(Json::as_array) {
-            Some(none) if none.is_empty() && !invalid.is_empty() => {
-                judge(cx, None, None)?;
-                Vec::new()
-            }
-            _ => named::read(op.parameters.as_ref())?,
-        };
+        let All { parameters, mut invalid } =
+            named::read(op.parameters.as_ref(), op.invalid.as_ref())?;
+        if parameters.is_empty() {
+            ask_of_none(cx)?;
+        }
         // A secret of Secrets Manager and a version are no parameters: only their readers know them.
-        if named.iter().any(|named| named.reference || named.selector.is_some()) {
+        if parameters.iter().any(|named| named.reference || named.selector.is_some()) {
             return Err(missing());
         }
-        for Named { path, arn, name, .. } in named {
-            let done = delete(cx, path, arn).await?;
-            if done { &mut deleted } else { &mut invalid }.push(name);
+        let mut deleted = Vec::new();
+        for named in parameters {
+            let done = delete(cx, &named.of(deeds::DELETE)).await?;
+            if done { &mut deleted } else { &mut invalid }.push(named.name);
         }
         Ok(Reply::data(json!({ "deleted": deleted, "invalid": invalid })))
     }

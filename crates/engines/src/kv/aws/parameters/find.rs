@@ -5,14 +5,16 @@ use base64::engine::general_purpose::STANDARD;
 use strongroom_base::{Error, Json, JsonMap, Result, SecretBytes};
 use strongroom_crypto::cipher::{Cipher, CipherKey};
 use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{About, Need, ReadCx};
+use strongroom_kernel::plug::{Need, ReadCx};
 use strongroom_kernel::record::ReadView;
 
+use super::super::rotation;
 use super::super::shown_time;
 use super::super::target::{self, Right};
+use super::judge::Of;
 use super::stored::{Kind, of_version, parameter};
 use crate::kv::secret::{Head, Representation, Select, Version};
-use crate::kv::store;
+use crate::kv::store::{self, Secret};
 
 /// What an operation on the parameter at the captured path needs.
 pub(super) fn needs(
@@ -66,37 +68,22 @@ pub(super) fn no_version() -> Error {
 }
 
 /// The parameter at `path`; one whose deletion is scheduled is not there.
-pub(super) async fn head(cx: &ReadCx<'_>, path: &str) -> Result<Option<Head>> {
+pub(super) async fn find(cx: &ReadCx<'_>, path: &str) -> Result<Option<Secret>> {
     let secret = store::find(&cx.view(), path).await?;
-    Ok(secret.map(|secret| secret.head).filter(|head| head.current > 0))
+    Ok(secret.filter(|secret| secret.head.current > 0))
 }
 
-/// The same for an operation that asks the IAM documents of its caller itself: they see the parameter's
-/// tags. `arn` is the parameter's where the request names several.
-pub(super) async fn judged(cx: &ReadCx<'_>, path: &str, arn: Option<&str>) -> Result<Option<Head>> {
-    let head = head(cx, path).await?;
-    judge(cx, arn, head.as_ref())?;
-    Ok(head)
-}
-
-/// Asks the IAM documents of the caller and of the parameter, where there are such.
-pub(super) fn judge(cx: &ReadCx<'_>, arn: Option<&str>, head: Option<&Head>) -> Result<()> {
-    let Some(access) = &cx.request.access else { return Ok(()) };
-    let labels = head.into_iter().flat_map(|head| head.labels.iter());
-    let tags: Vec<(String, String)> = labels.map(|(k, v)| (k.clone(), v.clone())).collect();
-    let policy = head.and_then(target::policy);
-    access.judge(&About { resource: arn, policy, tags: &tags, ..About::default() })
-}
-
-/// Asks what the policy of one of several parameters says of a request that names none of them, and
-/// whose own rights were asked before.
-pub(super) fn judge_policy(cx: &ReadCx<'_>, head: &Head) -> Result<()> {
-    match (&cx.request.access, target::policy(head)) {
-        (Some(access), Some(policy)) => {
-            access.judge(&About { policy: Some(policy), ..About::default() })
-        }
-        _ => Ok(()),
-    }
+/// The parameter of an operation that asks for the rights to it itself: policy with its constraints, the IAM
+/// documents of the caller, which see the parameter's tags, and the secret's own policy.
+pub(super) async fn judged(
+    cx: &ReadCx<'_>,
+    of: &Of<'_>,
+    rights: &[Right],
+) -> Result<Option<Secret>> {
+    target::require(cx, of.path, rights)?;
+    let secret = find(cx, of.path).await?;
+    of.judge(cx, secret.as_ref().map(|secret| &secret.head))?;
+    Ok(secret)
 }
 
 /// The version that is meant. What another door deleted, disabled or destroyed is not there.
@@ -116,6 +103,7 @@ async fn value(cx: &ReadCx<'_>, head: &Head, version: &Version, plain: bool) -> 
     if parameter(head).kind == Kind::SecureString && !plain {
         return ciphertext(&cx.view(), head, version, &bytes);
     }
+    rotation::note_reader(cx, head, version.id);
     match version.representation {
         Representation::Binary => Ok(STANDARD.encode(bytes.expose_secret())),
         Representation::Object | Representation::Text => {

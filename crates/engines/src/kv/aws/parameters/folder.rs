@@ -7,19 +7,23 @@
 use serde::Serialize;
 use serde_json::json;
 use strongroom_base::limits::LIST_ENTRIES_MAX;
-use strongroom_base::{Error, Json, RawFields, Result, fields};
+use strongroom_base::{Error, Json, JsonMap, RawFields, Result, fields};
+use strongroom_cloudwire::aws_names;
 use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
 use strongroom_kernel::policy::Capability;
+use strongroom_kernel::record::Id;
 
 use super::super::refusals::constraint;
 use super::super::{page, target};
 use super::filters::{self, Attribute, Filter, Seen};
-use super::find::{Which, details, head, judge_policy, renamed, shown, version, view};
+use super::find::{Which, details, find, renamed, shown, version, view};
+use super::judge::{Of, deeds};
 use super::limits::{BY_PATH_MAX, LIST_READS_MAX, PAGE_MAX};
 use crate::kv::Kv;
 use crate::kv::list::folder_path;
 use crate::kv::secret::Head;
+use crate::kv::store::Secret;
 use crate::kv::tree::{self, Entry};
 
 fields! {
@@ -27,6 +31,8 @@ fields! {
     pub struct ByPath {
         /// The folder's path; the whole mount's without.
         path: Option<String>,
+        /// What stands before a parameter's name below the folder in its ARN as a secret.
+        secret_arn: Option<String>,
         /// All below it, too?
         recursive: Option<bool>,
         /// Filters: a list of objects with key, option and values.
@@ -80,7 +86,9 @@ pub(super) fn most(asked: Option<i64>, usual: i64) -> Result<usize> {
 }
 
 /// The paths below a folder that the caller may list, relative to it and sorted.
-async fn listed(cx: &ReadCx<'_>, folder: &str, recursive: bool) -> Result<Vec<String>> {
+async fn listed(cx: &ReadCx<'_>, listing: &Listing<'_>) -> Result<Vec<String>> {
+    let Listing { folder, recursive, most, .. } = listing;
+    let asked = JsonMap::from_iter([("limit".to_owned(), Json::from(*most))]);
     let view = cx.view();
     let mount = &cx.request.mount.path;
     let rights = cx.request.rights.as_ref().ok_or_else(Error::denied)?;
@@ -89,12 +97,12 @@ async fn listed(cx: &ReadCx<'_>, folder: &str, recursive: bool) -> Result<Vec<St
     let mut open = vec![(String::new(), top)];
     while let Some((below, id)) = open.pop() {
         let path = format!("{mount}metadata/{folder}{below}");
-        let Some(right) = rights.list(&path, Capability::List, None) else { continue };
+        let Some(right) = rights.list(&path, Capability::List, Some(&asked)) else { continue };
         for name in view.names::<Entry>(id).await?.iter().filter(|name| right.may_show(name)) {
             let full = format!("{below}{name}");
             if !name.ends_with('/') {
                 out.push(full);
-            } else if recursive && let Some(entry) = view.named::<Entry>(id, name).await? {
+            } else if *recursive && let Some(entry) = view.named::<Entry>(id, name).await? {
                 open.push((full, entry.id));
             }
             if out.len() + open.len() > LIST_ENTRIES_MAX {
@@ -129,6 +137,7 @@ struct Context<'a> {
 /// One parameter of a page.
 struct Found {
     path: String,
+    row: Id,
     head: Head,
     /// The number of the version that is shown.
     number: u64,
@@ -166,19 +175,19 @@ impl Listing<'_> {
             .map(|token| page::open(&view, &context, token))
             .transpose()
             .map_err(renamed)?;
-        let names = listed(cx, folder, *recursive).await?;
+        let names = listed(cx, self).await?;
         let from = after.map_or(0, |after| names.partition_point(|name| *name <= after));
         let (mut found, mut last) = (Vec::new(), None);
         for (reads, name) in names.iter().skip(from).enumerate() {
             let path = format!("{folder}{name}");
             if known(&path)
-                && let Some(head) = head(cx, &path).await?
+                && let Some(Secret { row, head }) = find(cx, &path).await?
                 && let Some(number) = self.shown(cx, name, &head)
             {
                 if found.len() == self.most {
                     return Ok((found, last.map(|l| page::seal(&view, &context, l)).transpose()?));
                 }
-                found.push(Found { path, head, number });
+                found.push(Found { path, row, head, number });
             }
             last = Some(name);
             if reads == LIST_READS_MAX {
@@ -200,11 +209,18 @@ impl Query<ByPath> for Kv {
         };
         let (found, next) = listing.page(cx, "parameters by path", |_| true).await?;
         let mut out = Vec::with_capacity(found.len());
-        for Found { path, head, number } in &found {
+        for Found { path, row, head, number } in &found {
             target::require(cx, path, &[("data", Capability::Read)])?;
-            judge_policy(cx, head)?;
+            let below = path.get(listing.folder.len()..).unwrap_or_default();
+            let before = op.secret_arn.as_ref();
+            let secret_arn = before.map(|arn| format!("{arn}{}", aws_names::to_name(below)));
+            let secret_arn = secret_arn.as_deref();
+            let of = Of { path, arn: None, secret_arn, deed: deeds::READ };
+            of.judge(cx, Some(head))?;
             let number = number.to_string();
             let version = version(cx, head, Which::Selected(&number))?;
+            of.judge_value(cx, head, version)?;
+            self.accessed.note(*row, cx.now());
             let decrypt = op.decrypt.unwrap_or(false);
             out.push(Json::Object(shown(cx, path, head, version, decrypt).await?));
         }
@@ -224,7 +240,7 @@ impl Query<Describe> for Kv {
         let known =
             |path: &str| target::require(cx, path, &[("metadata", Capability::Read)]).is_ok();
         let (found, next) = listing.page(cx, "parameters", known).await?;
-        let described = found.iter().filter_map(|Found { path, head, number }| {
+        let described = found.iter().filter_map(|Found { path, head, number, .. }| {
             let number = number.to_string();
             let version = version(cx, head, Which::Selected(&number)).ok()?;
             let mut shown = view(path, head, version);

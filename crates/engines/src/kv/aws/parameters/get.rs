@@ -8,21 +8,19 @@ use strongroom_kernel::policy::Capability;
 
 use super::super::target;
 use super::super::value::{self as secret_value, ReadAs};
-use super::find::{self, Which, judge, judged, missing, shown, version};
-use super::named::{self, Named};
+use super::find::{self, Which, judged, missing, shown, version};
+use super::judge::{One, ask_of_none, deeds};
+use super::named::{self, All, Named};
 use crate::kv::Kv;
 
 fields! {
     /// Reads a parameter.
     pub struct GetOne {
-        /// The parameter's path.
-        path: String,
+        ..one: One;
         /// A version's number or label.
         selector: Option<String>,
         /// Is it a secret of Secrets Manager?
         reference: Option<bool>,
-        /// That secret's ARN without its six characters.
-        secret_arn: Option<String>,
         /// Are secrets shown in plain?
         decrypt: Option<bool>,
     }
@@ -33,6 +31,8 @@ fields! {
         /// A list of objects with path, selector, reference, secret_arn, arn, and name, which comes back
         /// where there is none.
         parameters: Option<Json>,
+        /// Names that mean no parameter: they come back as such.
+        invalid: Option<Json>,
         /// Are secrets shown in plain?
         decrypt: Option<bool>,
     }
@@ -43,7 +43,8 @@ ops! {
     GetMany Json, Write, Needs;
 }
 
-const RIGHTS: &[target::Right] = &[("data", Capability::Read)];
+const RIGHT: target::Right = ("data", Capability::Read);
+const RIGHTS: &[target::Right] = &[RIGHT];
 
 pub(super) fn needs_of_one(
     mount: &Mount,
@@ -58,19 +59,12 @@ pub(super) fn needs_of_many(
     _: &[(&'static str, String)],
     raw: &RawFields,
 ) -> Result<Vec<Need>> {
-    // What names none is told so to those who may read any.
-    let Ok(parameters) = named::read(raw.get("parameters")) else {
-        return Ok(vec![Need::new(format!("{}data/", mount.path), Capability::Read)]);
-    };
-    let need = |named: &Named<'_>| {
-        Need::new(format!("{}data/{}", mount.path, named.path), Capability::Read)
-    };
-    Ok(parameters.iter().map(need).collect())
+    Ok(named::needs(mount, raw, RIGHT))
 }
 
 /// A secret of Secrets Manager as a parameter; a selector is a version's id or one of its labels.
-async fn referenced(cx: &ReadCx<'_>, named: &Named<'_>, decrypt: bool) -> Result<JsonMap> {
-    judge(cx, named.arn, None)?;
+async fn referenced(kv: &Kv, cx: &ReadCx<'_>, named: &Named<'_>, decrypt: bool) -> Result<JsonMap> {
+    named.of(deeds::READ).judge(cx, None)?;
     if !decrypt {
         return Err(Error::bad_request(
             "WithDecryption flag must be True for retrieving a Secret Manager secret.",
@@ -88,6 +82,7 @@ async fn referenced(cx: &ReadCx<'_>, named: &Named<'_>, decrypt: bool) -> Result
     let (id, stage) = asked.which(Some(&found.secret.head));
     let shown = secret_value::show(cx, &found, id, stage).await;
     let Ok(Json::Object(secret)) = shown else { return Err(missing()) };
+    kv.accessed.note(found.secret.row, cx.now());
     let value = secret.get("secret_string").or_else(|| secret.get("secret_binary"));
     let mut out = JsonMap::from_iter([
         ("path".to_owned(), path.into()),
@@ -102,14 +97,16 @@ async fn referenced(cx: &ReadCx<'_>, named: &Named<'_>, decrypt: bool) -> Result
     Ok(out)
 }
 
-async fn read(cx: &ReadCx<'_>, named: &Named<'_>, decrypt: bool) -> Result<Json> {
+async fn read(kv: &Kv, cx: &ReadCx<'_>, named: &Named<'_>, decrypt: bool) -> Result<Json> {
     let mut out = if named.reference {
-        referenced(cx, named, decrypt).await?
+        referenced(kv, cx, named, decrypt).await?
     } else {
-        target::require(cx, named.path, RIGHTS)?;
-        let head = judged(cx, named.path, named.arn).await?.ok_or_else(missing)?;
-        let version = version(cx, &head, Which::of(named.selector))?;
-        shown(cx, named.path, &head, version, decrypt).await?
+        let of = named.of(deeds::READ);
+        let secret = judged(cx, &of, RIGHTS).await?.ok_or_else(missing)?;
+        let version = version(cx, &secret.head, Which::of(named.selector))?;
+        of.judge_value(cx, &secret.head, version)?;
+        kv.accessed.note(secret.row, cx.now());
+        shown(cx, named.path, &secret.head, version, decrypt).await?
     };
     if let Some(selector) = named.selector {
         out.insert("selector".to_owned(), format!(":{selector}").into());
@@ -120,23 +117,28 @@ async fn read(cx: &ReadCx<'_>, named: &Named<'_>, decrypt: bool) -> Result<Json>
 impl Query<GetOne> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: GetOne) -> Result<Reply<Json>> {
         let named = Named {
-            path: &op.path,
+            path: &op.one.path,
             selector: op.selector.as_deref(),
             reference: op.reference.unwrap_or(false),
-            secret_arn: op.secret_arn.as_deref(),
+            secret_arn: op.one.secret_arn.as_deref(),
             arn: None,
             name: "",
         };
-        read(cx, &named, op.decrypt.unwrap_or(false)).await.map(Reply::data)
+        read(self, cx, &named, op.decrypt.unwrap_or(false)).await.map(Reply::data)
     }
 }
 
 impl Query<GetMany> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: GetMany) -> Result<Reply<Json>> {
         let decrypt = op.decrypt.unwrap_or(false);
-        let (mut found, mut invalid) = (Vec::new(), Vec::new());
-        for named in named::read(op.parameters.as_ref())? {
-            match read(cx, &named, decrypt).await {
+        let All { parameters, mut invalid } =
+            named::read(op.parameters.as_ref(), op.invalid.as_ref())?;
+        if parameters.is_empty() {
+            ask_of_none(cx)?;
+        }
+        let mut found = Vec::new();
+        for named in parameters {
+            match read(self, cx, &named, decrypt).await {
                 Ok(shown) => found.push(shown),
                 Err(e)
                     if matches!(e.code, Some("ParameterNotFound" | "ParameterVersionNotFound")) =>

@@ -9,14 +9,14 @@ use strongroom_kernel::policy::Capability;
 use super::super::{page, target};
 use super::find::{self, details, judged, labels, missing, renamed, shown};
 use super::folder::most;
+use super::judge::{One, deeds};
 use super::limits::PAGE_MAX;
 use crate::kv::Kv;
 
 fields! {
     /// Lists a parameter's versions with their values, oldest first.
     pub struct History {
-        /// The parameter's path.
-        path: String,
+        ..one: One;
         /// Are secrets shown in plain?
         decrypt: Option<bool>,
         /// How many at most.
@@ -28,12 +28,13 @@ fields! {
 
 ops! { History Json, Write, Needs; }
 
+const RIGHTS: &[target::Right] = &[("data", Capability::Read), ("metadata", Capability::Read)];
+
 pub(super) fn needs(
     mount: &Mount,
     captures: &[(&'static str, String)],
     _: &RawFields,
 ) -> Result<Vec<Need>> {
-    const RIGHTS: &[target::Right] = &[("data", Capability::Read), ("metadata", Capability::Read)];
     Ok(find::needs(mount, captures, RIGHTS))
 }
 
@@ -41,8 +42,10 @@ impl Query<History> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: History) -> Result<Reply<Json>> {
         let view = cx.view();
         let most = most(op.max_results, PAGE_MAX)?;
-        let head = judged(cx, &op.path, None).await?.ok_or_else(missing)?;
-        let context = ("parameter history", &op.path);
+        let (path, of) = (op.one.path.as_str(), op.one.of(deeds::READ));
+        let secret = judged(cx, &of, RIGHTS).await?.ok_or_else(missing)?;
+        let head = &secret.head;
+        let context = ("parameter history", path);
         let after: u64 = match &op.next_token {
             Some(token) => page::open(&view, &context, token).map_err(renamed)?,
             None => 0,
@@ -55,13 +58,15 @@ impl Query<History> for Kv {
                 next = Some(page::seal(&view, &context, &last)?);
                 break;
             }
+            of.judge_value(cx, head, version)?;
             let decrypt = op.decrypt.unwrap_or(false);
-            let mut entry = shown(cx, &op.path, &head, version, decrypt).await?;
-            details(&head, version, &mut entry);
-            entry.insert("labels".to_owned(), labels(&head, version).into());
+            let mut entry = shown(cx, path, head, version, decrypt).await?;
+            details(head, version, &mut entry);
+            entry.insert("labels".to_owned(), labels(head, version).into());
             all.push(Json::Object(entry));
             last = version.number;
         }
+        self.accessed.note(secret.row, cx.now());
         Ok(Reply::data(json!({ "parameters": all, "next": next })))
     }
 }

@@ -8,16 +8,17 @@ use strongroom_kernel::plug::{Command, Need, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::super::refusals::constraint;
+use super::super::target::Right;
 use super::find::{self, Which, judged, labels, missing, no_version, renamed, version};
+use super::judge::{One, deeds};
 use super::limits::{LABEL_CHARS_MAX, LABELS_MAX};
+use crate::kv::Kv;
 use crate::kv::store::{self, Secret};
-use crate::kv::{Kv, tree};
 
 fields! {
     /// Puts labels on a version.
     pub struct Label {
-        /// The parameter's path.
-        path: String,
+        ..one: One;
         /// The version's number; the current one's where nothing is said.
         version: Option<i64>,
         /// The labels.
@@ -27,8 +28,7 @@ fields! {
 fields! {
     /// Takes labels off a version.
     pub struct Unlabel {
-        /// The parameter's path.
-        path: String,
+        ..one: One;
         /// The version's number.
         version: Option<i64>,
         /// The labels.
@@ -41,12 +41,14 @@ ops! {
     Unlabel Json, Write, Needs;
 }
 
+const RIGHTS: &[Right] = &[("metadata", Capability::Update)];
+
 pub(super) fn needs(
     mount: &Mount,
     captures: &[(&'static str, String)],
     _: &RawFields,
 ) -> Result<Vec<Need>> {
-    Ok(find::needs(mount, captures, &[("metadata", Capability::Update)]))
+    Ok(find::needs(mount, captures, RIGHTS))
 }
 
 /// Is it what a label may be called? The others are told back.
@@ -72,19 +74,18 @@ fn check(labels: &[String]) -> Result<()> {
 }
 
 /// The parameter, and the number of the version that is meant.
-async fn found(cx: &mut WriteCx<'_>, path: &str, asked: Option<i64>) -> Result<(Secret, u64)> {
-    cx.queue(path).await;
-    let edit = cx.edit();
-    let head = judged(cx, path, None).await?.ok_or_else(missing)?;
-    let row = tree::leaf(&edit, path).await?.ok_or_else(missing)?;
+async fn found(cx: &mut WriteCx<'_>, one: &One, asked: Option<i64>) -> Result<(Secret, u64)> {
+    cx.queue(&one.path).await;
+    let secret = judged(cx, &one.of(deeds::LABEL), RIGHTS).await?.ok_or_else(missing)?;
+    let head = &secret.head;
     let number = match asked {
-        None => version(cx, &head, Which::Current)?.number,
+        None => version(cx, head, Which::Current)?.number,
         Some(asked) => {
             let asked = asked.to_string();
-            version(cx, &head, Which::Selected(&asked)).map_err(|_| no_version())?.number
+            version(cx, head, Which::Selected(&asked)).map_err(|_| no_version())?.number
         }
     };
-    Ok((Secret { row, head }, number))
+    Ok((secret, number))
 }
 
 async fn save(cx: &WriteCx<'_>, path: &str, mut secret: Secret) -> Result<()> {
@@ -96,7 +97,7 @@ async fn save(cx: &WriteCx<'_>, path: &str, mut secret: Secret) -> Result<()> {
 impl Command<Label> for Kv {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Label) -> Result<Reply<Json>> {
         check(&op.labels)?;
-        let (mut secret, number) = found(cx, &op.path, op.version).await?;
+        let (mut secret, number) = found(cx, &op.one, op.version).await?;
         super::super::tags::check_cas(cx, &secret.head).await.map_err(renamed)?;
         let head = &mut secret.head;
         let (good, invalid): (Vec<String>, Vec<String>) =
@@ -112,7 +113,7 @@ impl Command<Label> for Kv {
             ))
             .called("ParameterVersionLabelLimitExceeded"));
         }
-        save(cx, &op.path, secret).await?;
+        save(cx, &op.one.path, secret).await?;
         Ok(Reply::data(json!({ "invalid": invalid, "version": number })))
     }
 }
@@ -120,7 +121,7 @@ impl Command<Label> for Kv {
 impl Command<Unlabel> for Kv {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Unlabel) -> Result<Reply<Json>> {
         check(&op.labels)?;
-        let (mut secret, number) = found(cx, &op.path, op.version).await?;
+        let (mut secret, number) = found(cx, &op.one, op.version).await?;
         super::super::tags::check_cas(cx, &secret.head).await.map_err(renamed)?;
         let head = &mut secret.head;
         let known =
@@ -129,7 +130,7 @@ impl Command<Unlabel> for Kv {
         let (removed, invalid): (Vec<String>, Vec<String>) =
             op.labels.into_iter().partition(|label| known.contains(label));
         head.aliases.retain(|(label, _)| !removed.contains(label));
-        save(cx, &op.path, secret).await?;
+        save(cx, &op.one.path, secret).await?;
         Ok(Reply::data(json!({ "removed": removed, "invalid": invalid })))
     }
 }

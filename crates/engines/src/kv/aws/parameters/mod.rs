@@ -17,6 +17,7 @@ mod find;
 mod folder;
 mod get;
 mod history;
+mod judge;
 mod labels;
 mod limits;
 mod named;
@@ -26,19 +27,12 @@ mod tags;
 #[cfg(test)]
 mod tests;
 
-use strongroom_kernel::plug::{EngineSpec, Protocol};
+use strongroom_kernel::plug::EngineSpec;
 
 use crate::kv::Kv;
 
 /// Adds the operations of Parameter Store.
 pub(in crate::kv) fn operations(spec: EngineSpec<Kv>) -> EngineSpec<Kv> {
-    macro_rules! of_aws {
-        ($spec:expr; $($kind:ident $op:ty, $pattern:literal, $needs:path $(, $judges:ident)?;)+) => {
-            $spec$(
-                .$kind::<$op>($pattern).only_for(Protocol::Aws)$(.$judges())?.needs($pattern, $needs)
-            )+
-        };
-    }
     of_aws! { spec;
         command put::Put, "aws/put-parameter/{path..}", put::needs, judges_access;
         query get::GetOne, "aws/get-parameter/{path..}", get::needs_of_one, judges_access;

@@ -9,7 +9,8 @@ use strongroom_kernel::policy::Capability;
 
 use super::super::refusals::{constraint, too_long};
 use super::super::{tags as secret_tags, target};
-use super::find::{self, judge, renamed};
+use super::find::{self, renamed};
+use super::judge::{One, deeds};
 use super::limits::{
     ADVANCED_BYTES_MAX, DESCRIPTION_CHARS_MAX, PATTERN_BYTES_MAX, PATTERN_CHARS_MAX,
     STANDARD_BYTES_MAX, VERSIONS_KEPT,
@@ -22,8 +23,7 @@ use crate::kv::{Kv, new_id, writer};
 fields! {
     /// Makes a parameter, or writes its next version.
     pub struct Put {
-        /// The parameter's path.
-        path: String,
+        ..one: One;
         /// Does its name begin with a slash, and has no other?
         rooted: Option<bool>,
         /// The value.
@@ -214,14 +214,14 @@ fn check_labels(head: &Head, config: &Config) -> Result<()> {
 /// The secret that is written: a new one where there is none. True where it is new.
 async fn secret(cx: &WriteCx<'_>, op: &Put) -> Result<(Secret, bool)> {
     let edit = cx.edit();
-    let known = store::find_any(&edit, &op.path).await?;
+    let known = store::find_any(&edit, &op.one.path).await?;
     let overwrites = op.overwrite == Some(true);
     let capability = match known.is_some() && overwrites {
         true => Capability::Update,
         false => Capability::Create,
     };
-    target::require(cx, &op.path, rights(op.tags.is_some(), capability))?;
-    judge(cx, None, known.as_ref().map(|secret| &secret.head))?;
+    target::require(cx, &op.one.path, rights(op.tags.is_some(), capability))?;
+    op.one.of(deeds::WRITE).judge(cx, known.as_ref().map(|secret| &secret.head))?;
     check(op)?;
     match known {
         Some(secret) if overwrites && secret.head.deletion.is_none() => Ok((secret, false)),
@@ -280,7 +280,7 @@ fn described(op: &Put, head: &Head) -> Result<(Parameter, ParameterVersion)> {
 
 impl Command<Put> for Kv {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Put) -> Result<Reply<Json>> {
-        cx.queue(&op.path).await;
+        cx.queue(&op.one.path).await;
         let (mut secret, new) = secret(cx, &op).await?;
         let config = store::config(&cx.view()).await?;
         super::super::put::check_cas(&config, &secret.head).map_err(renamed)?;
@@ -300,7 +300,7 @@ impl Command<Put> for Kv {
         let form = representation(head, value);
         let tier = about.tier.name();
         let number = publish(cx, &mut secret, (value, form), about, &config)?;
-        store::save(&cx.edit(), &op.path, &secret, new).await?;
+        store::save(&cx.edit(), &op.one.path, &secret, new).await?;
         Ok(Reply::data(json!({ "version": number, "tier": tier })))
     }
 }

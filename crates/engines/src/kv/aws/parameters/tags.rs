@@ -7,17 +7,19 @@ use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Command, Need, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
+use super::super::limits::TAGS_MAX;
 use super::super::tags;
+use super::super::target::Right;
 use super::find::{self, judged, renamed};
+use super::judge::{Of, One, deeds};
+use crate::kv::Kv;
 use crate::kv::secret::Head;
-use crate::kv::store::{self, Secret};
-use crate::kv::{Kv, tree};
+use crate::kv::store;
 
 fields! {
     /// Adds tags to a parameter, or changes their values.
     pub struct Tag {
-        /// The parameter's path.
-        path: String,
+        ..one: One;
         /// Tags: a list of keys and values.
         tags: Option<Json>,
     }
@@ -25,8 +27,7 @@ fields! {
 fields! {
     /// Takes tags off a parameter.
     pub struct Untag {
-        /// The parameter's path.
-        path: String,
+        ..one: One;
         /// Their keys.
         tag_keys: Vec<String>,
     }
@@ -34,8 +35,7 @@ fields! {
 fields! {
     /// Lists a parameter's tags.
     pub struct ListTags {
-        /// The parameter's path.
-        path: String,
+        ..one: One;
     }
 }
 
@@ -45,12 +45,15 @@ ops! {
     ListTags Json, Write, Needs;
 }
 
+const RIGHTS: &[Right] = &[("metadata", Capability::Update)];
+const RIGHTS_OF_LIST: &[Right] = &[("metadata", Capability::Read)];
+
 pub(super) fn needs(
     mount: &Mount,
     captures: &[(&'static str, String)],
     _: &RawFields,
 ) -> Result<Vec<Need>> {
-    Ok(find::needs(mount, captures, &[("metadata", Capability::Update)]))
+    Ok(find::needs(mount, captures, RIGHTS))
 }
 
 pub(super) fn needs_of_list(
@@ -58,7 +61,7 @@ pub(super) fn needs_of_list(
     captures: &[(&'static str, String)],
     _: &RawFields,
 ) -> Result<Vec<Need>> {
-    Ok(find::needs(mount, captures, &[("metadata", Capability::Read)]))
+    Ok(find::needs(mount, captures, RIGHTS_OF_LIST))
 }
 
 /// There is no such parameter, as these operations say it.
@@ -69,20 +72,26 @@ fn no_resource() -> Error {
     .called("InvalidResourceId")
 }
 
+fn too_many() -> Error {
+    Error::bad_request(format!("A parameter can have at most {TAGS_MAX} tags."))
+        .called("TooManyTagsError")
+}
+
 async fn change(
     cx: &mut WriteCx<'_>,
-    path: &str,
+    of: &Of<'_>,
     change: impl FnOnce(&mut Head) -> Result<()>,
 ) -> Result<Reply<()>> {
+    let path = of.path;
     cx.queue(path).await;
     let edit = cx.edit();
-    let mut head = judged(cx, path, None).await?.ok_or_else(no_resource)?;
-    let row = tree::leaf(&edit, path).await?.ok_or_else(no_resource)?;
-    tags::check_cas(cx, &head).await.map_err(renamed)?;
-    change(&mut head).map_err(renamed)?;
+    let mut secret = judged(cx, of, RIGHTS).await?.ok_or_else(no_resource)?;
+    let head = &mut secret.head;
+    tags::check_cas(cx, head).await.map_err(renamed)?;
+    change(head).map_err(renamed)?;
     head.metadata_version += 1;
     head.updated = cx.now();
-    store::save(&edit, path, &Secret { row, head }, false).await?;
+    store::save(&edit, path, &secret, false).await?;
     Ok(Reply::none())
 }
 
@@ -90,13 +99,15 @@ impl Command<Tag> for Kv {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Tag) -> Result<Reply<()>> {
         let new =
             op.tags.as_ref().map(tags::read).transpose().map_err(renamed)?.unwrap_or_default();
-        change(cx, &op.path, |head| tags::add(head, new)).await
+        // What was read can only be too much.
+        let of = op.one.of(deeds::TAG);
+        change(cx, &of, |head| tags::add(head, new).map_err(|_| too_many())).await
     }
 }
 
 impl Command<Untag> for Kv {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Untag) -> Result<Reply<()>> {
-        change(cx, &op.path, |head| {
+        change(cx, &op.one.of(deeds::UNTAG), |head| {
             head.labels.retain(|key, _| !op.tag_keys.contains(key));
             Ok(())
         })
@@ -106,8 +117,9 @@ impl Command<Untag> for Kv {
 
 impl Query<ListTags> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: ListTags) -> Result<Reply<Json>> {
-        let head = judged(cx, &op.path, None).await?.ok_or_else(no_resource)?;
-        let tags = tags::view(&head).unwrap_or_else(|| json!([]));
+        let of = op.one.of(deeds::DESCRIBE);
+        let secret = judged(cx, &of, RIGHTS_OF_LIST).await?.ok_or_else(no_resource)?;
+        let tags = tags::view(&secret.head).unwrap_or_else(|| json!([]));
         Ok(Reply::data(json!({ "tags": tags })))
     }
 }

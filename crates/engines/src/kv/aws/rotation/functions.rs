@@ -1,8 +1,6 @@
 //! Where rotation functions are, and how they are called: the Lambda API's `Invoke` at an endpoint, or a
 //! plain POST to an address of a list.
 
-use std::sync::Arc;
-
 use http::{HeaderName, header};
 use serde::{Deserialize, Serialize};
 use strongroom_base::{Error, Json, Result, SecretString, Timestamp, fields};
@@ -12,7 +10,7 @@ use strongroom_kernel::plug::{Command, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::{ReadView, Record};
 use zeroize::Zeroize;
 
-use super::Job;
+use super::journal::Run;
 use crate::kv::Kv;
 use crate::kv::tree::TOP;
 
@@ -189,18 +187,17 @@ impl Functions {
 
 /// Calls a function for one step, and waits for its answer.
 pub async fn invoke(
-    web: Option<Arc<dyn Web>>,
+    web: &dyn Web,
     functions: &Functions,
-    job: &Job,
+    run: &Run,
     step: &str,
     now: Timestamp,
 ) -> Result<(), Failure> {
-    let web = web.ok_or_else(|| Failure::new("there is no way to functions"))?;
     let (url, of_lambda) = functions
-        .url(&job.function)
+        .url(&run.function)
         .ok_or_else(|| Failure::new("the settings name no such function"))?;
     let body = serde_json::json!({
-        "Step": step, "SecretId": job.arn, "ClientRequestToken": job.token,
+        "Step": step, "SecretId": run.arn, "ClientRequestToken": run.token,
     });
     let body = body.to_string().into_bytes();
     let mut call = Call::post(url.clone(), "application/json", body.clone())
@@ -210,7 +207,7 @@ pub async fn invoke(
         const KIND: HeaderName = HeaderName::from_static("x-amz-invocation-type");
         call = call.header(KIND, "RequestResponse")?;
         if !functions.access_key.is_empty() {
-            for (name, value) in functions.signature(&url, &body, &job.region, now) {
+            for (name, value) in functions.signature(&url, &body, &run.region, now) {
                 let name = HeaderName::from_bytes(name.to_ascii_lowercase().as_bytes());
                 let name = name.map_err(|_| Failure::new("a header has no name"))?;
                 call = call.header(name, &value)?;

@@ -1,84 +1,121 @@
-//! Rotation by functions: what AWS runs as Lambda functions runs here wherever the operator says, asked by
-//! the Lambda API (Secrets Manager's guide, "Rotation by Lambda function").
+//! Rotation of secrets, on the kernel's rotation machine (`strongroom_kernel::rotation`): by functions,
+//! as AWS runs Lambda functions (Secrets Manager's guide, "Rotation by Lambda function"), and by rotators
+//! that are built in and need no function.
 //!
-//! A run is four calls in order, each made by the reconciler and each followed by one commit:
+//! * [`functions`] says where functions are and how they are called, [`databases`] which databases the
+//!   built-in ones may reach;
+//! * [`rotators`] says which of them a secret's `RotationLambdaARN` means;
+//! * [`run`] is what the machine asks for: [`called`] does it by a function, [`accounts`] in a database;
+//! * [`ops`] are RotateSecret and CancelRotateSecret, [`rules`] when it happens.
 //!
 //! ```text
-//! createSecret → setSecret → testSecret → finishSecret → waiting for its next time
+//!            create              set                        test                     promote
+//! function   AWSPENDING, empty   createSecret, setSecret    testSecret, finishSecret it is AWSCURRENT
+//! built in   AWSPENDING, filled  the account's password     it logs in               it becomes AWSCURRENT
 //! ```
 //!
-//! The function calls back as any client does. What it does is its own; here is only what a run leaves in
-//! the secret's head.
+//! With two accounts that take turns comes `draining`: the account of AWSPREVIOUS keeps its password until
+//! everybody who read it has read the next version, or until the deadline.
 //!
 //! Invariants:
-//! * a secret has one run at a time, and its [`Job`] says how far it is: whoever crashed makes the call
-//!   again, which a function must take, as it must at AWS;
-//! * a run that fails ends: AWSCURRENT stays where it is, the version in the making keeps its label;
-//! * a run is a success only when its version became AWSCURRENT;
-//! * calls go where an operator's settings say, to no other address.
+//! * a secret has one run at a time; each step looks first whether the secret still wants it: it is there,
+//!   it is rotated, and AWSPENDING is on the version of this run;
+//! * a run that fails leaves AWSCURRENT where it is, and the version in the making keeps its label; it is
+//!   tried again with the same version;
+//! * calls go where an operator's settings say, to no other address;
+//! * who gets a value whose account drains is noted before the answer.
 
+mod accounts;
+mod called;
+pub mod databases;
 pub mod functions;
+mod journal;
 mod ops;
-pub mod rules;
+mod rotators;
+mod rules;
+mod run;
+mod structure;
 
-use serde::{Deserialize, Serialize};
-use strongroom_base::{Result, Timestamp};
-use strongroom_kernel::plug::WriteCx;
-use strongroom_kernel::record::{Id, ReadView, Record, WriteView, rows};
+use strongroom_base::{Error, Result, Timestamp};
+use strongroom_kernel::plug::{ReadCx, WriteCx};
+use strongroom_kernel::record::{Id, ReadView, WriteView};
+use strongroom_kernel::rotation::{RotationPlan, Schedule};
 
 use super::ids;
 use super::stored::Rotation;
+use crate::kv::new_id;
 use crate::kv::secret::{AWS_CURRENT, AWS_PENDING, Head};
-use crate::kv::store::{self, Secret};
-use crate::kv::tree::{Entry, TOP};
-use crate::kv::{Kv, new_id};
+use crate::kv::tree;
 
 pub(super) use ops::{Cancel, Rotate, needs};
 
-/// The calls of a run.
-const STEPS: [&str; 4] = ["createSecret", "setSecret", "testSecret", "finishSecret"];
-/// The step of a secret that waits.
-const WAITING: u8 = STEPS.len() as u8;
-/// The step that is made to try a function.
-const TEST: u8 = 2;
-/// Seconds until a secret whose deletion is scheduled is looked at again.
-const LATER_SECONDS: i64 = 3_600;
-
-/// How far the rotation of a secret is, by its head's row in decimal.
-#[derive(Clone, Serialize, Deserialize)]
-pub struct Job {
-    /// The secret's folder.
-    pub parent: Id,
-    /// Its name there. It may not move while it has a job.
-    pub name: String,
-    /// Its ARN.
-    pub arn: String,
-    /// Its region.
-    pub region: String,
-    /// The function.
-    pub function: String,
-    /// The id of the version in the making.
-    pub token: String,
-    /// The next call, or [`WAITING`].
-    step: u8,
-    /// Is the function only tried?
-    probe: bool,
-    /// When it goes on.
-    due: Timestamp,
+/// What the kernel calls the rotation of the secret at a path: as policies call its value.
+fn subject(path: &str) -> String {
+    format!("data/{path}")
 }
 
-impl Record for Job {
-    const KIND: u8 = 6;
+/// What it calls the trial of a function for that secret.
+fn probe_of(path: &str) -> String {
+    format!("probe/{path}")
 }
 
-/// Is the secret of this head's row rotated by a function? Its ARN may not change then.
-pub async fn is_rotated(view: &ReadView<'_>, row: Id) -> Result<bool> {
-    Ok(view.named::<Job>(TOP, &row.to_string()).await?.is_some())
+/// The rotation of a secret, if it has one.
+fn of(head: &Head) -> Option<&Rotation> {
+    head.of_aws.as_ref()?.rotation.as_ref()
 }
 
-/// Forgets the rotation of a secret that goes.
-pub fn forget(edit: &WriteView<'_>, row: Id) {
-    edit.delete_named::<Job>(TOP, &row.to_string());
+fn of_mut(head: &mut Head) -> Option<&mut Rotation> {
+    head.of_aws.as_mut()?.rotation.as_mut()
+}
+
+/// Is the secret at this path rotated? Its name may not change then.
+pub async fn is_rotated(view: &ReadView<'_>, path: &str) -> Result<bool> {
+    let (rotated, tried) = (subject(path), probe_of(path));
+    Ok(view.has_rotation(&rotated).await? || view.has_rotation(&tried).await?)
+}
+
+/// Is any secret of this folder rotated? Its name ends in a slash.
+pub async fn is_any_rotated(view: &ReadView<'_>, folder: &str) -> Result<bool> {
+    let (rotated, tried) = (subject(folder), probe_of(folder));
+    Ok(view.has_rotations(&rotated).await? || view.has_rotations(&tried).await?)
+}
+
+/// Ends the rotation of a secret that goes: of the one with this head's row. One that was moved after its
+/// rotation had ended keeps the name of then, which may be another's by now.
+pub async fn end(edit: &WriteView<'_>, row: Id, head: &Head, now: Timestamp) -> Result<()> {
+    let path = of(head).and_then(|rotation| rotation.subject.strip_prefix("data/"));
+    let Some(path) = path else { return Ok(()) };
+    if tree::leaf(edit, path).await? != Some(row) {
+        return Ok(());
+    }
+    edit.remove_rotation(&subject(path), now).await?;
+    edit.remove_rotation(&probe_of(path), now).await
+}
+
+/// Holds up the rotation of a secret whose deletion can still be taken back.
+pub async fn hold_up(edit: &WriteView<'_>, head: &Head, now: Timestamp) -> Result<()> {
+    let Some(rotation) = of(head).filter(|rotation| rotation.enabled) else { return Ok(()) };
+    edit.call_rotation_off(&rotation.subject, "its secret is to be deleted", now).await?;
+    let plan = RotationPlan { schedule: Schedule::Never, ..rotation.plan()? };
+    edit.change_rotation(&rotation.subject, &plan, now).await
+}
+
+/// Goes on with the rotation of a secret that was restored.
+pub async fn go_on(edit: &WriteView<'_>, head: &Head, now: Timestamp) -> Result<()> {
+    let Some(rotation) = of(head).filter(|rotation| rotation.enabled) else { return Ok(()) };
+    edit.change_rotation(&rotation.subject, &rotation.plan()?, now).await
+}
+
+/// Notes that the caller reads this version of a secret: as long as its account may drain, that counts.
+pub fn note_reader(cx: &ReadCx<'_>, head: &Head, id: u128) {
+    let Some(rotation) = of(head) else { return };
+    let current = head.staged(AWS_CURRENT) == Some(id);
+    match (rotation.published, rotation.previous) {
+        (_, Some(before)) if before.id == id => cx.holds_named(&rotation.subject, before.version),
+        (Some(now), _) if current && rotation.enabled => cx.holds(&rotation.subject, now.version),
+        (Some(now), _) if current => cx.holds_named(&rotation.subject, now.version),
+        _ => {}
+    }
 }
 
 /// Makes a version that waits for its value, under AWSPENDING, unless the one of this token is there.
@@ -92,124 +129,39 @@ fn begin(cx: &WriteCx<'_>, head: &mut Head, token: &str, keep: u64) -> Vec<Id> {
     head.add_awaited(id, extra, AWS_PENDING, now, keep)
 }
 
-/// Goes on with one rotation that is due; true where there may be more.
-pub(in crate::kv) async fn run_due(kv: &Kv, cx: &mut WriteCx<'_>) -> Result<bool> {
-    let (now, edit) = (cx.now(), cx.edit());
-    let jobs = edit.all::<Job>(TOP).await?;
-    let Some((key, mut job)) = jobs.into_iter().find(|(_, job)| job.due <= now) else {
-        return Ok(false);
-    };
-    let Ok(row) = key.parse::<Id>() else { return Ok(false) };
-    let step = STEPS.get(usize::from(job.step));
-    match step {
-        Some(step) => {
-            let functions = functions::settings(&edit).await?;
-            let call = functions::invoke(kv.web(), &functions, &job, step, now);
-            let done = cx.outside(call).await;
-            // A failed call is the operator's to know; its text tells nothing of the secret.
-            if let Err(why) = &done {
-                tracing::warn!(step, error = %why, "a rotation function failed; the run is over");
-            }
-            advance(cx, &mut job, row, done.is_ok()).await?;
-        }
-        None => start(cx, &mut job, row).await?,
-    }
-    Ok(true)
-}
-
-/// The secret of a job, if it is still there.
-async fn secret_of(edit: &WriteView<'_>, job: &Job, row: Id) -> Result<Option<Secret>> {
-    let entry = edit.named::<Entry>(job.parent, &job.name).await?;
-    if entry.is_none_or(|entry| entry.id != row) {
-        return Ok(None);
-    }
-    let head = edit.row::<Head>(rows::HEADS, row).await?;
-    Ok(head.map(|head| Secret { row, head }))
-}
-
-fn put(edit: &WriteView<'_>, job: &Job, row: Id) -> Result<()> {
-    edit.put_named(TOP, &row.to_string(), job)
-}
-
-/// The time of a secret that waits has come.
-async fn start(cx: &mut WriteCx<'_>, job: &mut Job, row: Id) -> Result<()> {
-    let edit = cx.edit();
-    let Some(mut secret) = secret_of(&edit, job, row).await? else {
-        forget(&edit, row);
-        return Ok(());
-    };
-    if secret.head.deletion.is_some() {
-        job.due = cx.now().plus_seconds(LATER_SECONDS);
-        return put(&edit, job, row);
-    }
-    job.token = cx.rng().uuid();
-    (job.step, job.due) = (0, cx.now());
-    let config = store::config(&edit).await?;
-    let keep = secret.head.keep(config.max_versions);
-    let freed = begin(cx, &mut secret.head, &job.token, keep);
-    store::forget(&edit, &freed);
-    edit.put_row(rows::HEADS, row, &secret.head)?;
-    let name = job.name.clone();
-    cx.effect("rotate", name);
-    put(&edit, job, row)
-}
-
-/// A call is over.
-async fn advance(cx: &mut WriteCx<'_>, job: &mut Job, row: Id, done: bool) -> Result<()> {
-    let edit = cx.edit();
-    if done && !job.probe && job.step + 1 < WAITING {
-        job.step += 1;
-        return put(&edit, job, row);
-    }
-    let Some(mut secret) = secret_of(&edit, job, row).await? else {
-        forget(&edit, row);
-        return Ok(());
-    };
-    let head = &mut secret.head;
-    let version = ids::find(head, &job.token).map(|v| (v.id, v.is_awaited()));
-    let current = version.is_some_and(|(id, _)| head.staged(AWS_CURRENT) == Some(id));
-    match version {
-        // What was made to try the function goes.
-        Some((id, true)) if job.probe => head.drop_awaited(id),
-        // AWSPENDING stays on no version that did not become the current one.
-        _ if done && current && head.staged(AWS_PENDING) != version.map(|(id, _)| id) => {
-            head.set_stage(AWS_PENDING, None);
-        }
-        _ => {}
-    }
-    let next = match head.of_aws.as_mut().and_then(|a| a.rotation.as_mut()) {
-        Some(rotation) if rotation.enabled => {
-            if done && current && !job.probe {
-                rotation.last = cx.now();
-            }
-            rotation.next = rotation.next_after(cx.now());
-            rotation.next
-        }
-        _ => {
-            forget(&edit, row);
-            Timestamp::ZERO
-        }
-    };
-    edit.put_row(rows::HEADS, row, &secret.head)?;
-    if next.is_zero() && !secret.head.of_aws.as_ref().is_some_and(|a| a.is_rotated()) {
-        return Ok(());
-    }
-    (job.step, job.probe) = (WAITING, false);
-    job.due = if next.is_zero() { Timestamp::MAX } else { next };
-    put(&edit, job, row)
-}
-
 impl Rotation {
-    /// When the next run is, after a time; zero where nothing says.
-    pub fn next_after(&self, now: Timestamp) -> Timestamp {
-        let rules = rules::Rules::read(self.days, &self.schedule).ok().flatten();
-        rules.and_then(|rules| rules.next(now)).unwrap_or(Timestamp::ZERO)
+    /// Do two accounts take turns?
+    fn alternates(&self) -> bool {
+        rotators::BuiltIn::of(&self.rotator).is_some_and(|rotator| rotator.alternates)
+    }
+
+    /// How the kernel rotates it.
+    fn plan(&self) -> Result<RotationPlan> {
+        let schedule = rules::schedule(self.days, &self.schedule, &self.duration)?;
+        Ok(match self.alternates() {
+            true => RotationPlan::two_accounts(schedule, self.drain),
+            false => RotationPlan::one_account(schedule),
+        })
+    }
+
+    /// When the next run is, after one at `last`; zero where nothing says.
+    fn next_after(&self, last: Timestamp, now: Timestamp) -> Result<Timestamp> {
+        let next = self.plan()?.next(last, now);
+        Ok(if next == Timestamp::MAX { Timestamp::ZERO } else { next })
+    }
+
+    /// Is this version the one that it is about to make?
+    fn is_making(&self, head: &Head, token: &str) -> bool {
+        let version = ids::find(head, token).map(|version| version.id);
+        self.enabled
+            && self.token == token
+            && head.deletion.is_none()
+            && version.is_some()
+            && head.staged(AWS_PENDING) == version
     }
 }
 
-/// Is any of these secrets (their rows stand last) rotated by a function?
-pub async fn is_any_rotated(view: &ReadView<'_>, of: &[(String, String, Id)]) -> Result<bool> {
-    let jobs = view.all::<Job>(TOP).await?;
-    let rows: Vec<Id> = jobs.iter().filter_map(|(key, _)| key.parse().ok()).collect();
-    Ok(of.iter().any(|(_, _, row)| rows.contains(row)))
+/// What is stored is damaged.
+fn damaged() -> Error {
+    Error::internal("a rotation's journal is damaged")
 }

@@ -1,37 +1,37 @@
 //! RotateSecret and CancelRotateSecret.
 
-use strongroom_base::{Json, RawFields, Result, Timestamp, fields};
+use strongroom_base::{Error, Json, RawFields, Result, Timestamp, fields};
 use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Command, Need, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
+use strongroom_kernel::rotation::{RotationPlan, RotationStatus, Schedule, State};
 
-use super::rules::Rules;
-use super::{Job, TEST, WAITING, begin, forget, functions, put};
+use super::rotators::{self, Rotator};
+use super::{begin, databases, end, rules};
 use crate::kv::Kv;
 use crate::kv::aws::limits::FUNCTION_CHARS_MAX;
 use crate::kv::aws::refusals::{self, invalid_parameter, invalid_request};
-use crate::kv::aws::stored::Rotation;
+use crate::kv::aws::stored::{Published, Rotation};
 use crate::kv::aws::target::{self, Right, Target};
 use crate::kv::aws::{given, ids};
-use crate::kv::secret::AWS_CURRENT;
+use crate::kv::secret::{AWS_CURRENT, AWS_PENDING};
 use crate::kv::store;
-use crate::kv::tree::{self, TOP};
 
 fields! {
-    /// Rotates a secret by a function, now and by rules.
+    /// Rotates a secret, now and by rules.
     pub struct Rotate {
         ..target: Target;
         /// The secret's region.
         region: Option<String>,
         /// The id of the version that the rotation makes.
         client_request_token: Option<String>,
-        /// The function; that of before where nothing is said.
+        /// The function, or the built-in rotator; that of before where nothing is said.
         rotation_lambda_arn: Option<String>,
         /// Days between rotations.
         automatically_after_days: Option<i64>,
         /// `rate(…)` or `cron(…)`.
         schedule_expression: Option<String>,
-        /// How long after its time a rotation may begin: hours, as `3h`.
+        /// Within how many hours of its time a rotation must come off, as `3h`.
         duration: Option<String>,
         /// Now, and not only at the next time?
         rotate_immediately: Option<bool>,
@@ -69,13 +69,9 @@ fn check(op: &Rotate) -> Result<()> {
             "RotationRules.AutomaticallyAfterDays must be within 1-1000.",
         ));
     }
-    let schedule = op.schedule_expression.as_deref().unwrap_or_default();
-    Rules::read(op.automatically_after_days.unwrap_or(0), schedule)?;
-    let hours = |d: &str| d.strip_suffix('h').and_then(|n| n.parse::<u8>().ok());
-    if op.duration.as_deref().is_some_and(|d| !hours(d).is_some_and(|n| (1..=24).contains(&n))) {
-        return Err(invalid_parameter("RotationRules.Duration must be hours, as 3h."));
-    }
-    Ok(())
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let days = op.automatically_after_days.unwrap_or(0);
+    rules::schedule(days, &text(&op.schedule_expression), &text(&op.duration)).map(|_| ())
 }
 
 /// The rotation as it is to be: what the request says over what was said before.
@@ -92,6 +88,49 @@ fn merged(before: Option<Rotation>, op: &Rotate) -> Rotation {
     rotation
 }
 
+/// A rotation that has not come to its end.
+fn is_incomplete() -> Error {
+    invalid_request("A previous rotation isn't complete. That rotation will be reattempted.")
+}
+
+/// Refuses to begin a run beside another one. The one of this token and function goes on.
+fn check_free(
+    running: Option<&RotationStatus>,
+    function: Option<&str>,
+    rotation: &Rotation,
+    token: &str,
+) -> Result<()> {
+    let Some(status) = running else { return Ok(()) };
+    match status.running.as_ref().map(|running| running.state) {
+        None if !status.removed => Ok(()),
+        Some(State::Create | State::Set | State::Test | State::Promote)
+            if rotation.token == token
+                && function == Some(&rotation.function)
+                && !status.removed =>
+        {
+            Ok(())
+        }
+        _ => Err(is_incomplete()),
+    }
+}
+
+/// Who rotates by this function; an error where nobody does.
+async fn rotator_of(cx: &WriteCx<'_>, can: bool, rotation: &Rotation) -> Result<Rotator> {
+    if rotation.function.is_empty() {
+        return Err(invalid_request(
+            "No Lambda rotation function ARN is associated with this secret.",
+        ));
+    }
+    let rotator = rotators::choose(&cx.edit(), &rotation.function).await?.filter(|_| can);
+    rotator.ok_or_else(|| {
+        invalid_request(
+            "This server knows no such rotation function: an operator has to name its endpoint \
+             (config/rotation-functions), or the databases of those that are built in \
+             (config/rotation-databases). The secret was not changed.",
+        )
+    })
+}
+
 impl Command<Rotate> for Kv {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Rotate) -> Result<Reply<Json>> {
         let token = given::token(cx, op.client_request_token.clone())?;
@@ -100,58 +139,63 @@ impl Command<Rotate> for Kv {
         let mut found = op.target.find(cx, RIGHTS).await?;
         let (edit, now) = (cx.edit(), cx.now());
         let head = &mut found.secret.head;
-        let mut rotation = merged(head.of_aws.as_ref().and_then(|a| a.rotation.clone()), &op);
-        if rotation.function.is_empty() {
-            return Err(invalid_request(
-                "No Lambda rotation function ARN is associated with this secret.",
-            ));
-        }
-        if self.web().is_none() || !functions::settings(&edit).await?.serve(&rotation.function) {
-            return Err(invalid_request(
-                "This server knows no such rotation function: an operator has to name its endpoint \
-                 (config/rotation-functions). The secret was not changed.",
-            ));
-        }
+        let before = head.of_aws.as_ref().and_then(|a| a.rotation.clone());
+        let was_enabled = before.as_ref().is_some_and(|rotation| rotation.enabled);
+        let function = before.as_ref().map(|rotation| rotation.function.clone());
+        let mut rotation = merged(before, &op);
+        let rotator = rotator_of(cx, self.outside.is_some(), &rotation).await?;
         let mut view = found.view();
-        let arn = found.shown();
+        rotation.arn = found.shown();
         let head = &mut found.secret.head;
         view.insert("version_id".to_owned(), token.as_str().into());
-        let known = ids::find(head, &token);
-        if known.is_some_and(|v| head.staged(AWS_CURRENT) == Some(v.id)) {
+        // A version that has its value, and that nobody is making, is what this very request has made.
+        let is_done = ids::find(head, &token).is_some_and(|version| {
+            let is = |stage| head.staged(stage) == Some(version.id);
+            is(AWS_CURRENT) || rotation.token != token && !version.is_awaited() && !is(AWS_PENDING)
+        });
+        if is_done && op.rotate_immediately != Some(false) {
             return Ok(Reply::data(Json::Object(view)));
         }
-        let row = found.secret.row;
-        let job = edit.named::<Job>(TOP, &row.to_string()).await?;
-        if job.is_some_and(|job| job.step < WAITING && job.token != token) {
-            return Err(invalid_request(
-                "A previous rotation isn't complete. That rotation will be reattempted.",
-            ));
+        let subject = super::subject(&found.path);
+        let status = cx.rotation(&subject).await?;
+        check_free(status.as_ref(), function.as_deref(), &rotation, &token)?;
+        rotation.rotator = match rotator {
+            Rotator::Function => String::new(),
+            Rotator::BuiltIn(built_in) => built_in.name.to_owned(),
+        };
+        rotation.drain = databases::settings(&edit).await?.map_or(0, |found| found.drain);
+        rotation.region = op.region.unwrap_or_default();
+        (rotation.enabled, rotation.subject) = (true, subject.clone());
+        rotation.next = rotation.next_after(rotation.last, now)?;
+        cx.adopt_rotation(&subject, &rotation.plan()?).await?;
+        if !was_enabled || rotation.alternates() != rotation.published.is_some() {
+            let version = cx.rotation(&subject).await?.map_or(0, |status| status.version);
+            let id = head.staged(AWS_CURRENT).filter(|_| rotation.alternates());
+            (rotation.published, rotation.previous) =
+                (id.map(|id| Published { version, id }), None);
         }
-        rotation.enabled = true;
-        rotation.next = rotation.next_after(now);
-        let probe = op.rotate_immediately == Some(false);
-        let config = store::config(&edit).await?;
-        let keep = head.keep(config.max_versions);
-        let freed = begin(cx, head, &token, keep);
-        store::forget(&edit, &freed);
-        let function = rotation.function.clone();
+        let now_or_never = op.rotate_immediately != Some(false);
+        if now_or_never {
+            rotation.token.clone_from(&token);
+            let config = store::config(&edit).await?;
+            let keep = head.keep(config.max_versions);
+            let freed = begin(cx, head, &token, keep);
+            store::forget(&edit, &freed);
+        } else if rotator == Rotator::Function {
+            rotation.probe.clone_from(&token);
+        }
+        let tries = !now_or_never && rotator == Rotator::Function;
         head.of_aws.get_or_insert_default().rotation = Some(rotation);
         head.updated = now;
         store::save(&edit, &found.path, &found.secret, false).await?;
-        let (folder, name) = tree::split(&found.path);
-        let parent = tree::folder(&edit, folder).await?.ok_or_else(refusals::no_secret)?;
-        let job = Job {
-            parent,
-            name: name.to_owned(),
-            arn,
-            region: op.region.unwrap_or_default(),
-            function,
-            token,
-            step: if probe { TEST } else { 0 },
-            probe,
-            due: now,
-        };
-        put(&edit, &job, row)?;
+        if now_or_never {
+            cx.rotate_soon(&subject).await?;
+        }
+        if tries {
+            let probe = super::probe_of(&found.path);
+            cx.put_rotation(&probe, &RotationPlan::one_account(Schedule::Never)).await?;
+            cx.rotate_first_soon(&probe).await?;
+        }
         Ok(Reply::data(Json::Object(view)))
     }
 }
@@ -160,15 +204,18 @@ impl Command<Cancel> for Kv {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Cancel) -> Result<Reply<Json>> {
         cx.queue(&op.target.path).await;
         let mut found = op.target.find(cx, RIGHTS).await?;
+        let (edit, now) = (cx.edit(), cx.now());
         let head = &mut found.secret.head;
-        let Some(rotation) = head.of_aws.as_mut().and_then(|a| a.rotation.as_mut()) else {
+        if super::of(head).is_none() {
             return Err(invalid_request("Rotation was never enabled for this secret."));
-        };
-        rotation.enabled = false;
-        rotation.next = Timestamp::ZERO;
-        head.updated = cx.now();
-        let edit = cx.edit();
-        forget(&edit, found.secret.row);
+        }
+        end(&edit, found.secret.row, head, now).await?;
+        if let Some(rotation) = super::of_mut(head) {
+            rotation.enabled = false;
+            rotation.next = Timestamp::ZERO;
+            rotation.token.clear();
+        }
+        head.updated = now;
         store::save(&edit, &found.path, &found.secret, false).await?;
         Ok(Reply::data(Json::Object(found.view())))
     }

@@ -181,6 +181,13 @@ async fn an_arn_means_one_secret() {
     // A name that ends as an ARN does.
     room.secret("app/db-AAAAAA", V1, "other").await;
     assert_eq!(get("app/db", "AAAAAA", "app/db-AAAAAA").await.unwrap(), "other");
+    // The whole name wins over what is left of it.
+    let shadow = format!("app/db-{suffix}");
+    room.secret(&shadow, V1, "whole").await;
+    assert_eq!(get("app/db", suffix, &shadow).await.unwrap(), "whole");
+    let gone = json!({"force_delete_without_recovery": true});
+    room.aws("delete-secret", &shadow, gone).await.unwrap();
+    assert_eq!(get("app/db", suffix, &shadow).await.unwrap(), "db");
     // threat CVE-2026-3605
     for whole in ["app/../app/db-AAAAAA", "/app/db-AAAAAA", ""] {
         assert_eq!(code(get("app/db", "AAAAAA", whole).await), "ResourceNotFoundException");

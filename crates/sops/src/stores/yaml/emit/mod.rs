@@ -40,7 +40,6 @@ struct Beside {
     head: String,
     line: String,
     foot: String,
-    tail: String,
 }
 
 /// What is to be written.
@@ -195,50 +194,49 @@ impl Emitter {
     fn child(&mut self, value: Of<'_>, beside: Beside, place: Place) {
         match value {
             Of::Map(branch) => {
-                let around = pairs(branch);
-                let empty = around.items.is_empty();
-                wait(&mut self.head, beside.head);
-                wait(&mut self.head, around.head);
-                wait(&mut self.tail, beside.tail);
-                self.start(place, true);
-                self.write_line(false);
-                self.write_foot();
-                self.mapping(around.items, place);
-                // These wait for what comes next: a mapping's end writes nothing.
-                wait(&mut self.line, beside.line);
-                wait(&mut self.foot, beside.foot);
-                if empty {
-                    self.write_line(false);
-                    self.write_foot();
-                }
+                let Around { head, items } = pairs(branch);
+                let empty = items.is_empty();
+                self.collection(beside, head, place, empty, |own| own.mapping(items, place));
             }
             Of::List(list) => {
-                let around = elements(list);
-                let empty = around.items.is_empty();
-                wait(&mut self.head, beside.head);
-                wait(&mut self.head, around.head);
-                wait(&mut self.tail, beside.tail);
-                self.start(place, true);
-                self.write_line(false);
-                self.write_foot();
-                self.sequence(around.items, place);
-                wait(&mut self.line, beside.line);
-                wait(&mut self.foot, beside.foot);
-                if empty {
-                    self.write_line(false);
-                    self.write_foot();
-                }
+                let Around { head, items } = elements(list);
+                let empty = items.is_empty();
+                self.collection(beside, head, place, empty, |own| own.sequence(items, place));
             }
             Of::Leaf(value) => {
                 wait(&mut self.head, beside.head);
                 wait(&mut self.line, beside.line);
                 wait(&mut self.foot, beside.foot);
-                wait(&mut self.tail, beside.tail);
                 self.start(place, false);
                 self.scalar(&scalar(value), place, false);
                 self.write_line(false);
                 self.write_foot();
             }
+        }
+    }
+
+    /// A mapping or a list, of which `body` writes the elements, with the comments beside it and `head`,
+    /// which stands before all of them.
+    fn collection(
+        &mut self,
+        beside: Beside,
+        head: String,
+        place: Place,
+        empty: bool,
+        body: impl FnOnce(&mut Self),
+    ) {
+        wait(&mut self.head, beside.head);
+        wait(&mut self.head, head);
+        self.start(place, true);
+        self.write_line(false);
+        self.write_foot();
+        body(self);
+        // These wait for what comes next: the end of a collection writes nothing.
+        wait(&mut self.line, beside.line);
+        wait(&mut self.foot, beside.foot);
+        if empty {
+            self.write_line(false);
+            self.write_foot();
         }
     }
 

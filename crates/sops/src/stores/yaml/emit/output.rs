@@ -42,27 +42,41 @@ impl Emitter {
     }
 
     pub(super) fn comment(&mut self, text: &str) {
-        let (mut broken, mut marked) = (false, false);
-        for letter in text.chars() {
-            if is_break(letter) {
-                self.put_break_as(letter);
-                (broken, marked) = (true, false);
-                continue;
+        let broken = self.lines(text, false, |own, letter, starts| {
+            if starts && letter != '#' {
+                own.put_text("# ");
             }
-            if std::mem::take(&mut broken) {
-                self.write_indent();
-            }
-            if !marked && letter != '#' {
-                self.put_text("# ");
-            }
-            marked = true;
-            self.put(letter);
-            self.indention = false;
-        }
+            own.put(letter);
+        });
         if !broken {
             self.put_break();
         }
         self.whitespace = true;
+    }
+
+    /// Writes a text over lines: line ends as they are, what follows one (and the first line, with
+    /// `indents`) indented, and each other letter by `put`, which is told whether a line starts with it.
+    /// Ends it with a line end?
+    pub(super) fn lines(
+        &mut self,
+        text: &str,
+        indents: bool,
+        mut put: impl FnMut(&mut Self, char, bool),
+    ) -> bool {
+        let (mut indents, mut starts) = (indents, true);
+        for letter in text.chars() {
+            if is_break(letter) {
+                self.put_break_as(letter);
+                (indents, starts) = (true, true);
+                continue;
+            }
+            if std::mem::take(&mut indents) {
+                self.write_indent();
+            }
+            put(self, letter, std::mem::take(&mut starts));
+            self.indention = false;
+        }
+        indents && !text.is_empty()
     }
 
     pub(super) fn put(&mut self, letter: char) {

@@ -117,22 +117,12 @@ impl Emitter {
 
     pub(super) fn single(&mut self, text: &str) {
         self.indicator("'", true, false, false);
-        let mut broken = false;
-        for letter in text.chars() {
-            if is_break(letter) {
-                self.put_break_as(letter);
-                broken = true;
-                continue;
-            }
-            if std::mem::take(&mut broken) {
-                self.write_indent();
-            }
+        self.lines(text, false, |own, letter, _| {
             if letter == '\'' {
-                self.put('\'');
+                own.put('\'');
             }
-            self.put(letter);
-            self.indention = false;
-        }
+            own.put(letter);
+        });
         self.indicator("'", false, false, false);
         self.whitespace = false;
         self.indention = false;
@@ -192,18 +182,6 @@ impl Emitter {
         }
         self.write_line(true);
         self.whitespace = true;
-        let mut broken = true;
-        for letter in text.chars() {
-            if is_break(letter) {
-                self.put_break_as(letter);
-                broken = true;
-                continue;
-            }
-            if std::mem::take(&mut broken) {
-                self.write_indent();
-            }
-            self.put(letter);
-            self.indention = false;
-        }
+        self.lines(text, true, |own, letter, _| own.put(letter));
     }
 }

@@ -132,6 +132,7 @@ impl Room {
             credential: None,
             body: body.into(),
             query: Vec::new(),
+            fields: None,
             upload: None,
             wrap_ttl: None,
             headers: headers.iter().map(|v| ("x-vault-mfa".into(), (*v).to_owned())).collect(),

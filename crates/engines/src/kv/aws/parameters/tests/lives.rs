@@ -52,6 +52,10 @@ async fn tags_are_the_secrets_labels() {
     let room = Room::new().await;
     room.put("a", "String", "x").await;
     let tags = json!([{ "key": "team", "value": "red" }, { "key": "app", "value": "" }]);
+    let many: Vec<Value> =
+        (0..51).map(|n| json!({ "key": format!("k{n}"), "value": "" })).collect();
+    let body = json!({ "tags": many });
+    room.refused("add-tags-to-parameter/ssm/a", body, "TooManyTagsError").await;
     room.ok("add-tags-to-parameter/ssm/a", json!({ "tags": tags })).await;
     assert_eq!(room.ok("list-tags-for-parameter/ssm/a", json!({})).await["tags"], tags);
     let shown = room.vault("READ", "metadata/ssm/a", Value::Null).await;

@@ -118,3 +118,44 @@ async fn lists_show_what_may_be_listed() {
     let (got, _) = room.named(&token, "describe-parameters/ssm", json!({})).await;
     assert_eq!(got.data()["parameters"], json!([]));
 }
+
+#[tokio::test]
+async fn constraints_on_parameters_hold_for_every_operation() {
+    let room = Room::new().await;
+    room.put("x", "String", "1").await;
+    let rule = |path: &str, capability: &str, constraint: &str| {
+        format!("path \"secret/{path}\" {{ capabilities = [{capability:?}] {constraint} }}")
+    };
+    let tags = json!([{ "key": "k", "value": "v" }]);
+    let read = [("data/ssm/x", "read"), ("metadata/ssm/x", "read")];
+    for (path, body, rights) in [
+        ("get-parameter-history/ssm/x", json!({}), &read[..]),
+        (
+            "label-parameter-version/ssm/x",
+            json!({ "labels": ["l"] }),
+            &[("metadata/ssm/x", "update")],
+        ),
+        (
+            "unlabel-parameter-version/ssm/x",
+            json!({ "labels": ["l"], "version": 1 }),
+            &[("metadata/ssm/x", "update")],
+        ),
+        ("add-tags-to-parameter/ssm/x", json!({ "tags": tags }), &[("metadata/ssm/x", "update")]),
+        (
+            "remove-tags-from-parameter/ssm/x",
+            json!({ "tag_keys": ["k"] }),
+            &[("metadata/ssm/x", "update")],
+        ),
+        ("list-tags-for-parameter/ssm/x", json!({}), &[("metadata/ssm/x", "read")]),
+    ] {
+        for (constraint, expect) in [("", true), ("required_parameters = [\"options\"]", false)] {
+            let rules: Vec<String> =
+                rights.iter().map(|(path, right)| rule(path, right, constraint)).collect();
+            room.node.policy("constrained", &rules.join("\n")).await;
+            let body_of = json!({ "policies": ["constrained"], "no_default_policy": true });
+            let token = room.node.root("WRITE", "auth/token/create", body_of).await.token();
+            let (got, _) = room.named(&token, path, body.clone()).await;
+            assert_eq!(got.status != 403, expect, "{path} {constraint}: {got:?}");
+        }
+    }
+}

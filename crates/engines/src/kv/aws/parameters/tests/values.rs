@@ -194,6 +194,13 @@ async fn several_at_once() {
             room.refused(path, json!({ "parameters": list }), "ValidationException").await;
         }
     }
+    let asked = json!({ "parameters": [named("b")], "invalid": ["?", "x:"] });
+    let got = room.ok("get-parameters", asked).await;
+    assert_eq!(each(&got["parameters"], "path"), ["ssm/b"], "one bad name is no other's fault");
+    assert_eq!(got["invalid"], json!(["?", "x:"]));
+    let none = json!({ "parameters": [], "invalid": ["?"] });
+    let got = room.ok("get-parameters", none).await;
+    assert_eq!(got, json!({ "parameters": [], "invalid": ["?"] }));
     let asked = json!({ "parameters": [named("none"), named("b")] });
     let gone = room.ok("delete-parameters", asked).await;
     assert_eq!(gone, json!({ "deleted": ["b"], "invalid": ["none"] }));
