@@ -10,6 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde_json::{Value, json};
+
 use crate::{
     crowd,
     http::{Connection, Way},
@@ -31,6 +33,19 @@ pub struct Figure {
     pub p99_micros: f64,
     /// The requests counted.
     pub requests: usize,
+}
+
+/// A measurement, or why there is none, for files.
+pub fn json_of(figure: &Result<Figure, String>) -> Value {
+    match figure {
+        Ok(figure) => json!({
+            "cpu_micros": figure.cpu_micros,
+            "requests_per_second": figure.rate,
+            "p50_micros": figure.p50_micros,
+            "p99_micros": figure.p99_micros,
+        }),
+        Err(why) => json!({ "invalid": why }),
+    }
 }
 
 /// What the threads of a measurement tell each other.

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::{load::Figure, server::Kind, work::Work};
+use crate::{
+    load::{self, Figure},
+    server::Kind,
+    work::Work,
+};
 
 /// One row: a workload on a server of some size.
 pub struct Row {
@@ -99,20 +103,10 @@ impl Report {
             .rows
             .iter()
             .map(|row| {
-                let mut value = json!({
-                    "workload": row.work.name(),
-                    "server": row.kind.name(),
-                    "secrets": row.secrets,
-                });
-                match &row.figure {
-                    Ok(figure) => {
-                        value["cpu_micros"] = json!(figure.cpu_micros);
-                        value["requests_per_second"] = json!(figure.rate);
-                        value["p50_micros"] = json!(figure.p50_micros);
-                        value["p99_micros"] = json!(figure.p99_micros);
-                    }
-                    Err(why) => value["invalid"] = json!(why),
-                }
+                let mut value = load::json_of(&row.figure);
+                value["workload"] = json!(row.work.name());
+                value["server"] = json!(row.kind.name());
+                value["secrets"] = json!(row.secrets);
                 value
             })
             .collect();

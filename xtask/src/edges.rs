@@ -74,6 +74,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "server",
         ],
     ),
+    // In the place of a library of that name.
+    ("chrono-tz", &[]),
     ("xtask", &[]),
 ];
 

@@ -7,15 +7,14 @@
 //! Invariant: checks that need no built product are tests of this package, so `cargo test` alone
 //! runs them too.
 
-mod age;
 mod cache;
 mod dist;
 mod edges;
 mod kubernetes;
 mod licences;
 mod mutants;
+mod originals;
 mod readme;
-mod sops;
 mod stages;
 mod tidy;
 mod tools;
@@ -72,8 +71,8 @@ struct Needed {
 
 fn needed(stages: &mut Stages) -> Result<Needed, String> {
     let mut variables = stages.run("tools for tests", tools::install)?;
-    variables.push(stages.run("age and its test vectors", age::install)?);
-    variables.push(stages.run("the original sops", sops::install)?);
+    variables.push(stages.run("age and its test vectors", || originals::AGE.install())?);
+    variables.push(stages.run("the original sops", || originals::SOPS.install())?);
     let kubernetes = stages.run("the build of Kubernetes begins", kubernetes::Build::begin)?;
     Ok(Needed { variables, kubernetes })
 }

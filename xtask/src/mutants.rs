@@ -91,7 +91,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "holding-forgotten",
-        file: "crates/kernel/src/rotation/consumers.rs",
+        file: "crates/kernel/src/rotation/holdings.rs",
         before: "tx.write(scope).put_named(holders, &consumer.name, &holding)",
         after: "{ let _ = (tx, scope, holders, holding); Ok(()) }",
         caught_by: CaughtBy::Simulator,

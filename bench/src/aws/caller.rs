@@ -34,14 +34,7 @@ impl Caller {
             text("X-Amz-Target", &format!("{target}.{name}")),
         ];
         let payload = hash_of(body.as_bytes());
-        let request = Request {
-            method: "POST",
-            path: "/",
-            query: "",
-            headers: &headers,
-            payload: &payload,
-            normalise: true,
-        };
+        let request = Request::post("/", &headers, &payload);
         let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let now = Timestamp::from_seconds(i64::try_from(seconds).unwrap_or(i64::MAX));
         let signed = sign(request, &self.credentials, REGION, service, now);

@@ -261,15 +261,7 @@ impl Row {
             "rate_of_moto": self.beside_moto().map(|(_, rate)| rate),
         });
         for (name, figure) in self.figures() {
-            row[name] = match figure {
-                Ok(figure) => json!({
-                    "cpu_micros": figure.cpu_micros,
-                    "requests_per_second": figure.rate,
-                    "p50_micros": figure.p50_micros,
-                    "p99_micros": figure.p99_micros,
-                }),
-                Err(why) => json!({ "invalid": why }),
-            };
+            row[name] = load::json_of(figure);
         }
         row
     }

@@ -230,20 +230,11 @@ impl Row {
     }
 
     fn json(&self) -> Value {
-        let shown = |figure: &Result<Figure, String>| match figure {
-            Ok(figure) => json!({
-                "cpu_micros": figure.cpu_micros,
-                "requests_per_second": figure.rate,
-                "p50_micros": figure.p50_micros,
-                "p99_micros": figure.p99_micros,
-            }),
-            Err(why) => json!({ "invalid": why }),
-        };
         json!({
             "workload": self.workload.name,
             "operations": self.workload.operations,
-            "ours": shown(&self.ours),
-            "peer": self.peer.as_ref().map(shown),
+            "ours": load::json_of(&self.ours),
+            "peer": self.peer.as_ref().map(load::json_of),
             "primitive_per_second": self.primitive,
             "times_primitive": self.times_primitive(),
             "share_of_cores": self.share_of_cores(),

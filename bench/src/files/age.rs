@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use super::{Folder, Program, in_turn, keygen, text};
+use super::{Asked, Bed, Program, in_turn, text};
 
 const USAGE: &str = "\
 usage: strongroom-bench age --binary PATH [--peer AGE]... [options]
@@ -16,52 +16,13 @@ usage: strongroom-bench age --binary PATH [--peer AGE]... [options]
   --dir PATH             where files lie (default: the temporary folder)
 aim: the throughput of the originals, with memory that does not grow";
 
-struct Asked {
-    binary: PathBuf,
-    peers: Vec<PathBuf>,
-    mebibytes: Vec<usize>,
-    rounds: usize,
-    dir: PathBuf,
-}
-
 /// Runs it.
 pub fn run(args: &[String]) -> Result<(), String> {
-    measure_all(&parse(args)?)
-}
-
-fn parse(args: &[String]) -> Result<Asked, String> {
-    let usage = || USAGE.to_owned();
-    let mut asked = Asked {
-        binary: PathBuf::new(),
-        peers: Vec::new(),
-        mebibytes: vec![1, 1024],
-        rounds: 5,
-        dir: std::env::temp_dir(),
-    };
-    for pair in args.chunks(2) {
-        let [name, value] = pair else { return Err(usage()) };
-        match name.as_str() {
-            "--binary" => asked.binary = value.into(),
-            "--peer" => asked.peers.push(value.into()),
-            "--mebibytes" => {
-                let sizes: Result<_, _> = value.split(',').map(str::parse).collect();
-                asked.mebibytes = sizes.map_err(|_| usage())?;
-            }
-            "--rounds" => asked.rounds = value.parse().map_err(|_| usage())?,
-            "--dir" => asked.dir = value.into(),
-            _ => return Err(usage()),
-        }
-    }
-    if asked.binary.as_os_str().is_empty() { Err(usage()) } else { Ok(asked) }
+    measure_all(&Asked::new(&[1, 1024], 5).read(args, USAGE, "--mebibytes", &mut [])?)
 }
 
 fn measure_all(asked: &Asked) -> Result<(), String> {
-    let folder = Folder::make(&asked.dir, "age")?;
-    let key = folder.path("key");
-    let recipient = keygen(&asked.binary, &key)?;
-    let ours = folder.path("age");
-    std::os::unix::fs::symlink(&asked.binary, &ours).map_err(text)?;
-    let mut programs = vec![Program { name: "ours".into(), path: ours }];
+    let Bed { folder, key, recipient, mut programs } = Bed::make(asked, "age")?;
     for path in &asked.peers {
         programs.push(Program { name: version(path)?, path: path.clone() });
     }
@@ -69,7 +30,7 @@ fn measure_all(asked: &Asked) -> Result<(), String> {
         "{:>5} {:<8} {:<10} {:>9} {:>8} {:>9} {:>8}  ours/it: throughput",
         "MiB", "work", "program", "ms", "MB/s", "cpu ms", "MB RSS"
     );
-    for mebibytes in &asked.mebibytes {
+    for mebibytes in &asked.sizes {
         let (plain, sealed) = (folder.path("plain"), folder.path("sealed"));
         fill(&plain, *mebibytes)?;
         let mut seal = Command::new(&programs[0].path);

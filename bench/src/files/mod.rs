@@ -8,6 +8,7 @@ pub mod age;
 pub mod sops;
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,6 +16,77 @@ use std::time::{Duration, Instant};
 /// How often a program's memory is looked at, once it is not young any more.
 const LOOK: Duration = Duration::from_millis(2);
 const YOUNG: Duration = Duration::from_millis(100);
+
+/// What both are asked to do.
+struct Asked {
+    binary: PathBuf,
+    peers: Vec<PathBuf>,
+    sizes: Vec<usize>,
+    rounds: usize,
+    dir: PathBuf,
+}
+
+impl Asked {
+    /// Reads pairs of names and values: those that both have, `sizes` among them, and numbers of one's `own`.
+    /// What is not given stays as it is.
+    fn read(
+        mut self,
+        args: &[String],
+        usage: &str,
+        sizes: &str,
+        own: &mut [(&str, &mut usize)],
+    ) -> Result<Self, String> {
+        let usage = || usage.to_owned();
+        for pair in args.chunks(2) {
+            let [name, value] = pair else { return Err(usage()) };
+            let number = |text: &str| text.parse::<usize>().map_err(|_| usage());
+            match name.as_str() {
+                "--binary" => self.binary = value.into(),
+                "--peer" => self.peers.push(value.into()),
+                "--rounds" => self.rounds = number(value)?,
+                "--dir" => self.dir = value.into(),
+                name if name == sizes => {
+                    self.sizes = value.split(',').map(number).collect::<Result<_, _>>()?;
+                }
+                name => {
+                    let slot = own.iter_mut().find(|(own, _)| *own == name).ok_or_else(usage)?;
+                    *slot.1 = number(value)?;
+                }
+            }
+        }
+        if self.binary.as_os_str().is_empty() { Err(usage()) } else { Ok(self) }
+    }
+
+    fn new(sizes: &[usize], rounds: usize) -> Self {
+        Self {
+            binary: PathBuf::new(),
+            peers: Vec::new(),
+            sizes: sizes.to_vec(),
+            rounds,
+            dir: std::env::temp_dir(),
+        }
+    }
+}
+
+/// A folder with a key for age, its recipient, and the programs that are measured, ours first.
+struct Bed {
+    folder: Folder,
+    key: PathBuf,
+    recipient: String,
+    programs: Vec<Program>,
+}
+
+impl Bed {
+    /// Prepares one in which our program is called `name`.
+    fn make(asked: &Asked, name: &str) -> Result<Self, String> {
+        let folder = Folder::make(&asked.dir, name)?;
+        let key = folder.path("key");
+        let recipient = keygen(&asked.binary, &key)?;
+        let path = folder.path(name);
+        symlink(&asked.binary, &path).map_err(text)?;
+        Ok(Self { folder, key, recipient, programs: vec![Program { name: "ours".into(), path }] })
+    }
+}
 
 /// A program that is measured.
 struct Program {

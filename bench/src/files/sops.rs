@@ -1,11 +1,9 @@
 //! Files with encrypted values: from the start to the output of a small one, and large ones.
 
 use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::PathBuf;
 use std::process::Command;
 
-use super::{Folder, Program, in_turn, keygen, text};
+use super::{Asked, Bed, Program, in_turn, text};
 
 const USAGE: &str = "\
 usage: strongroom-bench sops --binary PATH [--peer SOPS] [options]
@@ -18,69 +16,33 @@ usage: strongroom-bench sops --binary PATH [--peer SOPS] [options]
   --dir PATH             where files lie (default: the temporary folder)
 aims: the small file in 5 ms and 15 MB; 20 MB in 5 s and 400 MB";
 
-struct Asked {
-    binary: PathBuf,
-    peer: Option<PathBuf>,
-    megabytes: Vec<usize>,
+/// What is asked of this alone.
+struct Runs {
     peer_max: usize,
-    rounds: usize,
     starts: usize,
-    dir: PathBuf,
 }
 
 /// Runs it.
 pub fn run(args: &[String]) -> Result<(), String> {
-    measure_all(&parse(args)?)
+    let mut runs = Runs { peer_max: usize::MAX, starts: 60 };
+    let own = &mut [("--peer-max", &mut runs.peer_max), ("--starts", &mut runs.starts)];
+    let asked = Asked::new(&[0, 2, 20], 3).read(args, USAGE, "--megabytes", own)?;
+    measure_all(&asked, &runs)
 }
 
-fn parse(args: &[String]) -> Result<Asked, String> {
-    let usage = || USAGE.to_owned();
-    let mut asked = Asked {
-        binary: PathBuf::new(),
-        peer: None,
-        megabytes: vec![0, 2, 20],
-        peer_max: usize::MAX,
-        rounds: 3,
-        starts: 60,
-        dir: std::env::temp_dir(),
-    };
-    for pair in args.chunks(2) {
-        let [name, value] = pair else { return Err(usage()) };
-        let number = || value.parse::<usize>().map_err(|_| usage());
-        match name.as_str() {
-            "--binary" => asked.binary = value.into(),
-            "--peer" => asked.peer = Some(value.into()),
-            "--megabytes" => {
-                let sizes: Result<_, _> = value.split(',').map(str::parse).collect();
-                asked.megabytes = sizes.map_err(|_| usage())?;
-            }
-            "--peer-max" => asked.peer_max = number()?,
-            "--rounds" => asked.rounds = number()?,
-            "--starts" => asked.starts = number()?,
-            "--dir" => asked.dir = value.into(),
-            _ => return Err(usage()),
-        }
-    }
-    if asked.binary.as_os_str().is_empty() { Err(usage()) } else { Ok(asked) }
-}
-
-fn measure_all(asked: &Asked) -> Result<(), String> {
-    let folder = Folder::make(&asked.dir, "sops")?;
-    let key = folder.path("key");
-    let recipient = keygen(&asked.binary, &key)?;
-    let ours = folder.path("sops");
-    symlink(&asked.binary, &ours).map_err(text)?;
-    let mut programs = vec![Program { name: "ours".into(), path: ours }];
-    programs.extend(asked.peer.clone().map(|path| Program { name: "original".into(), path }));
+fn measure_all(asked: &Asked, runs: &Runs) -> Result<(), String> {
+    let Bed { folder, key, recipient, mut programs } = Bed::make(asked, "sops")?;
+    let originals = asked.peers.iter().cloned();
+    programs.extend(originals.map(|path| Program { name: "original".into(), path }));
     println!(
         "{:>4} {:<8} {:<9} {:>9} {:>9} {:>9} {:>8}  original/ours: time, memory",
         "MB", "work", "program", "ms", "least ms", "cpu ms", "MB RSS"
     );
-    for megabytes in &asked.megabytes {
+    for megabytes in &asked.sizes {
         let plain = folder.path("plain.yaml");
         fs::write(&plain, document(*megabytes)).map_err(text)?;
-        let measured = if *megabytes <= asked.peer_max { programs.len() } else { 1 };
-        let rounds = if *megabytes == 0 { asked.starts } else { asked.rounds };
+        let measured = if *megabytes <= runs.peer_max { programs.len() } else { 1 };
+        let rounds = if *megabytes == 0 { runs.starts } else { asked.rounds };
         for work in ["encrypt", "decrypt"] {
             let sealed = |at: usize| folder.path(&format!("sealed{at}.yaml"));
             let command = |at: usize| {

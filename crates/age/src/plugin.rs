@@ -17,6 +17,19 @@ struct PluginUi {
     name: String,
 }
 
+/// What a plugin says, as it may stand on a terminal: without characters that steer it, turn the direction
+/// of a line or are not seen.
+fn visible(text: &str) -> String {
+    let is_hidden = |letter: char| {
+        letter.is_control() && !matches!(letter, '\n' | '\t')
+            || matches!(letter,
+                '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e0fff}')
+    };
+    text.chars().filter(|letter| !is_hidden(*letter)).collect()
+}
+
 impl PluginUi {
     fn asked<T>(&self, answer: std::io::Result<T>) -> Option<T> {
         let failed = |error: &std::io::Error| {
@@ -29,11 +42,12 @@ impl PluginUi {
 
 impl Callbacks for PluginUi {
     fn display_message(&self, message: &str) {
-        self.ui.say(&format!("{} plugin: {message}", self.name));
+        self.ui.say(&format!("{} plugin: {}", self.name, visible(message)));
     }
 
     fn confirm(&self, message: &str, yes: &str, no: Option<&str>) -> Option<bool> {
-        let Some(no) = no else {
+        let (message, yes) = (visible(message), visible(yes));
+        let Some(no) = no.map(visible) else {
             let prompt = format!("{message} (press enter for {yes:?})");
             return self.asked(self.ui.line(&prompt)).map(|_| true);
         };
@@ -51,12 +65,12 @@ impl Callbacks for PluginUi {
     }
 
     fn request_public_string(&self, description: &str) -> Option<String> {
-        let line = self.asked(self.ui.line(description))?;
+        let line = self.asked(self.ui.line(&visible(description)))?;
         Some(line.trim_end_matches(['\r', '\n']).to_owned())
     }
 
     fn request_passphrase(&self, description: &str) -> Option<SecretString> {
-        let secret = self.asked(self.ui.secret(description))?;
+        let secret = self.asked(self.ui.secret(&visible(description)))?;
         Some(SecretString::from(secret.expose_secret().clone()))
     }
 }
@@ -153,5 +167,16 @@ impl age::Recipient for PluginIdentity {
         RecipientPluginV1::new(name, &[], std::slice::from_ref(&self.identity), self.ui())
             .map_err(EncryptError::PluginResolve)?
             .wrap_file_key(file_key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::visible;
+
+    #[test]
+    fn a_plugin_cannot_steer_the_terminal() {
+        let text = "touch\u{1b}[2J \u{202e}yek\u{200b} \u{9b}your\r\ntäst\u{e0041}\u{feff}\u{7}";
+        assert_eq!(visible(text), "touch[2J yek your\ntäst");
     }
 }

@@ -29,4 +29,4 @@ pub mod token_params;
 pub mod turns;
 pub mod userpass;
 
-pub use registry::{Outside, specs};
+pub use registry::{Outside, plugins};

@@ -85,8 +85,7 @@ pub async fn list<R: Role>(
     after: Option<&str>,
     limit: Option<i64>,
 ) -> Result<Reply<Keys>> {
-    let names = cx.view().names::<R>(0).await?;
-    Ok(Reply::data(lists::page(&names, after, limit)?))
+    lists::of_records::<R>(cx, 0, after, limit).await
 }
 
 /// The operations on the roles `$role` of the engine `$engine` that every method has, and `$add`, which
@@ -117,21 +116,11 @@ macro_rules! operations {
             }
         }
 
-        impl strongroom_kernel::plug::Op for PutRole {
-            type Reply = ();
-            const VERB: strongroom_kernel::plug::Verb = strongroom_kernel::plug::Verb::Write;
-        }
-        impl strongroom_kernel::plug::Op for ReadRole {
-            type Reply = strongroom_base::JsonMap;
-            const VERB: strongroom_kernel::plug::Verb = strongroom_kernel::plug::Verb::Read;
-        }
-        impl strongroom_kernel::plug::Op for DeleteRole {
-            type Reply = ();
-            const VERB: strongroom_kernel::plug::Verb = strongroom_kernel::plug::Verb::Delete;
-        }
-        impl strongroom_kernel::plug::Op for ListRoles {
-            type Reply = strongroom_kernel::plug::lists::Keys;
-            const VERB: strongroom_kernel::plug::Verb = strongroom_kernel::plug::Verb::List;
+        strongroom_kernel::plug::ops! {
+            PutRole (), Write;
+            ReadRole strongroom_base::JsonMap, Read;
+            DeleteRole (), Delete;
+            ListRoles strongroom_kernel::plug::lists::Keys, List;
         }
 
         /// Registers the operations on roles.

@@ -154,6 +154,20 @@ pub fn write<T: serde::Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     let _ = serde_json::to_writer(out, value);
 }
 
+/// About as many bytes as [`write`] writes of `value`, which need no more room then if it is mostly plain text.
+pub fn room_for(value: &Json) -> usize {
+    /// Of a number, a mark, quotes and commas.
+    const SIGNS: usize = 24;
+    match value {
+        Json::String(text) => text.len() + text.len() / 8 + SIGNS,
+        Json::Array(items) => items.iter().map(room_for).sum::<usize>() + SIGNS,
+        Json::Object(map) => {
+            map.iter().map(|(name, item)| name.len() + room_for(item)).sum::<usize>() + SIGNS
+        }
+        _ => SIGNS,
+    }
+}
+
 /// Overwrites every string of `value`.
 pub fn wipe(value: &mut Json) {
     match value {

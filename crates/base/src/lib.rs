@@ -23,7 +23,9 @@ pub use clock::{Clock, Rng};
 pub use cron::Cron;
 pub use duration::{Ttl, parse_duration};
 pub use error::{Error, ErrorKind, Foreign, Result};
-pub use fields::{Field, FieldError, FieldKind, FieldSource, FieldSpec, RawBody, RawFields, Rest};
+pub use fields::{
+    Field, FieldError, FieldKind, FieldSource, FieldSpec, RawBody, RawFields, Rest, capture,
+};
 pub use glob::glob;
 pub use json::{Json, JsonMap};
 pub use path::RequestPath;

@@ -11,8 +11,8 @@ pub const JSON_VALUES_MAX: usize = 500_000;
 pub const JSON_OBJECT_MEMBERS_MAX: usize = 10_000;
 /// Elements of one JSON array.
 pub const JSON_ARRAY_ELEMENTS_MAX: usize = 10_000;
-/// Bytes of one string in a JSON body.
-pub const JSON_STRING_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of one string in a JSON body: it may be all of it.
+pub const JSON_STRING_BYTES_MAX: usize = BODY_BYTES_MAX;
 /// Bytes of a request path.
 pub const PATH_BYTES_MAX: usize = 4_096;
 /// Segments of a request path.

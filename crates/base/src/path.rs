@@ -19,6 +19,8 @@ pub enum BadPath {
     Relative,
     /// An empty segment inside the path.
     EmptySegment,
+    /// A slash as `%2f`: it would make two readings of one path.
+    EncodedSlash,
     /// A NUL or another control character, or bytes that are no UTF-8.
     Character,
 }
@@ -29,6 +31,7 @@ impl fmt::Display for BadPath {
             Self::TooLong => "path is too long",
             Self::Relative => "path cannot contain relative segments",
             Self::EmptySegment => "path cannot contain empty segments",
+            Self::EncodedSlash => "path cannot contain an encoded slash",
             Self::Character => "path cannot contain control characters",
         })
     }
@@ -80,7 +83,7 @@ impl RequestPath {
                 let lo = (hex[1] as char).to_digit(16).ok_or(BadPath::Character)?;
                 let byte = (hi * 16 + lo) as u8;
                 if byte == b'/' {
-                    return Err(BadPath::Character);
+                    return Err(BadPath::EncodedSlash);
                 }
                 out.push(byte);
                 i += 3;

@@ -1,8 +1,47 @@
-//! Percent-encoding (RFC 3986 §2.1), undone. What it stands for may be a password: it is wiped.
+//! Percent-encoding (RFC 3986 §2.1), done and undone.
+
+use std::fmt::Write as _;
 
 use zeroize::Zeroizing;
 
-/// Undoes escapes once. None where one is broken, or what comes out is no UTF-8.
+/// What RFC 3986 (§2.3) leaves as it is, beside letters and digits.
+const UNRESERVED: &[u8] = b"-._~";
+
+/// Escapes all but unreserved characters.
+pub fn encode(text: &str) -> String {
+    encode_but(text, UNRESERVED)
+}
+
+/// Escapes all but letters, digits and the characters `kept`.
+pub fn encode_but(text: &str, kept: &[u8]) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // A string takes whatever is written.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+/// Undoes escapes once; what is none stays, and what comes out is taken for UTF-8 as far as it is.
+pub fn decode_lossy(text: &[u8]) -> String {
+    let digit = |byte: Option<&u8>| char::from(*byte?).to_digit(16);
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let [first, more @ ..] = rest {
+        let escaped = digit(more.first()).zip(digit(more.get(1))).filter(|_| *first == b'%');
+        let escaped = escaped.and_then(|(high, low)| u8::try_from(high * 16 + low).ok());
+        out.push(escaped.unwrap_or(*first));
+        rest = more.get(if escaped.is_some() { 2 } else { 0 }..).unwrap_or_default();
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// Undoes escapes once; what they stand for may be a password, so it is wiped. None where one is broken,
+/// or what comes out is no UTF-8.
 pub fn decode(text: &str) -> Option<Zeroizing<String>> {
     decode_with(text, b'+')
 }
@@ -32,6 +71,28 @@ fn decode_with(text: &str, plus: u8) -> Option<Zeroizing<String>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_kept_is_escaped() {
+        assert_eq!(encode("aZ0-._~ /+%ü"), "aZ0-._~%20%2F%2B%25%C3%BC");
+        assert_eq!(encode_but("a@b-c", b"@"), "a@b%2Dc");
+    }
+
+    #[test]
+    fn what_is_no_escape_may_stay() {
+        for (text, plain) in [
+            ("%41+%2b", "A++"),
+            ("%2541", "%41"),
+            ("%", "%"),
+            ("%4", "%4"),
+            ("%zz%4", "%zz%4"),
+            ("%%41", "%A"),
+            ("%C3%BC", "ü"),
+            ("%ff", "\u{fffd}"),
+        ] {
+            assert_eq!(decode_lossy(text.as_bytes()), plain, "{text}");
+        }
+    }
 
     #[test]
     fn escapes_are_undone_once() {

@@ -2,8 +2,9 @@
 //! `rate(N days)`, and `cron(…)` with six fields: minutes, hours, day of month, month, day of week (1 is
 //! Sunday), year. All in UTC.
 //!
-//! A rate begins at the hour, one in days at midnight. Of the two day fields one is `?`. Beyond what that
-//! page allows, minutes and years may be said, and `W` as EventBridge has it.
+//! A rate begins at the hour, one in days at midnight. Of the two day fields one is `?`; steps without a
+//! beginning (`/8`) begin at the field's least value. Beyond what that page allows, minutes and years may be
+//! said, and `W` as EventBridge has it.
 
 use jiff::civil::Date;
 
@@ -135,7 +136,8 @@ fn rate(text: &str) -> Option<Recurrence> {
 
 impl Calendar {
     fn parse(text: &str) -> Result<Self> {
-        let fields: Vec<&str> = text.split_whitespace().collect();
+        let fields: Vec<String> = text.split_whitespace().map(with_beginnings).collect();
+        let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
         let [minutes, hours, day, month, weekday, year] = fields.as_slice() else {
             return Err(Error::bad_request(format!(
                 "cron() has 6 fields (minutes, hours, day of month, month, day of week, year); this has {}",
@@ -220,6 +222,13 @@ impl Calendar {
         let ends = starts.iter().skip(1).copied().chain([HOURS_PER_DAY * 60]);
         starts.iter().zip(ends).all(|(start, next)| start + length <= next)
     }
+}
+
+/// A field whose bare steps say where they begin.
+fn with_beginnings(field: &str) -> String {
+    let begun =
+        |part: &str| if part.starts_with('/') { format!("*{part}") } else { part.to_owned() };
+    field.split(',').map(begun).collect::<Vec<_>>().join(",")
 }
 
 fn unsigned(number: i8) -> u32 {
@@ -365,6 +374,47 @@ mod tests {
         assert_eq!(never("cron(0 8 1 1 ? 2020)"), None);
     }
 
+    /// The tables of the guide's page, each row of them.
+    #[test]
+    fn whatever_the_guide_names_is_read() {
+        let now = at("2026-01-01T10:30:00Z");
+        for (text, next) in [
+            ("cron(0 /8 * * ? *)", "2026-01-01T16:00:00Z"),
+            ("cron(0 8/8 * * ? *)", "2026-01-01T16:00:00Z"),
+            ("cron(0 2/10 * * ? *)", "2026-01-01T12:00:00Z"),
+            ("cron(0 10 * * ? *)", "2026-01-02T10:00:00Z"),
+            ("cron(0 18 ? * SAT *)", "2026-01-03T18:00:00Z"),
+            ("cron(0 8 1 * ? *)", "2026-02-01T08:00:00Z"),
+            ("cron(0 1 ? 1/3 SUN#1 *)", "2026-01-04T01:00:00Z"),
+            ("cron(0 17 L * ? *)", "2026-01-31T17:00:00Z"),
+            ("cron(0 8 ? * MON-FRI *)", "2026-01-02T08:00:00Z"),
+            ("cron(0 16 1,15 * ? *)", "2026-01-01T16:00:00Z"),
+            ("cron(0 0 ? * SUN#1 *)", "2026-01-04T00:00:00Z"),
+            ("cron(0 8 /2 * ? *)", "2026-01-03T08:00:00Z"),
+            ("cron(0 4/12 * * ? *)", "2026-01-01T16:00:00Z"),
+            // What the table of wildcards names.
+            ("cron(0 8 1-15 * ? *)", "2026-01-02T08:00:00Z"),
+            ("cron(0 8 1/2 * ? *)", "2026-01-03T08:00:00Z"),
+            ("cron(0 8 1 JAN,APR,JUL,OCT ? *)", "2026-04-01T08:00:00Z"),
+            ("cron(0 8 1 1-3 ? *)", "2026-02-01T08:00:00Z"),
+            ("cron(0 8 1 1/3 ? *)", "2026-04-01T08:00:00Z"),
+            ("cron(0 8 1 /3 ? *)", "2026-04-01T08:00:00Z"),
+            ("cron(0 8 ? * SUNL *)", "2026-01-25T08:00:00Z"),
+            ("cron(0 8 ? * TUE#3 *)", "2026-01-20T08:00:00Z"),
+            ("cron(0 8 ? * 1,4 *)", "2026-01-04T08:00:00Z"),
+            ("cron(0 8 ? * 1-4 *)", "2026-01-04T08:00:00Z"),
+            ("cron(0 8 ? * 1/2 *)", "2026-01-03T08:00:00Z"),
+            ("cron(0 8 ? * /2 *)", "2026-01-03T08:00:00Z"),
+            ("cron(0 8 ? * L *)", "2026-01-03T08:00:00Z"),
+            ("rate(4 hours)", "2026-01-01T14:00:00Z"),
+            ("rate(1 day)", "2026-01-02T00:00:00Z"),
+            ("rate(10 days)", "2026-01-11T00:00:00Z"),
+        ] {
+            let next_is = Recurrence::parse(text).unwrap().next(now, now, 0);
+            assert_eq!(next_is, Some(at(next)), "{text}");
+        }
+    }
+
     #[test]
     fn a_rate_counts_from_the_last_time_and_waits_for_a_window() {
         let (last, now) = (at("2026-01-01T10:30:00Z"), at("2026-01-05T10:30:00Z"));
@@ -457,6 +507,9 @@ mod tests {
             "cron(0 8 ? * 2#6 *)",
             "cron(0 8 ? * FUNDAY *)",
             "cron(0 8 L,1 * ? *)",
+            "cron(0 / * * ? *)",
+            "cron(0 /0 * * ? *)",
+            "cron(0 //8 * * ? *)",
             "cron(0 24 * * ? *)",
             "cron(0 8 * 13 ? *)",
             "cron(0 8 * * ? 1969)",

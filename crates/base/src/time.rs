@@ -25,7 +25,7 @@ impl Timestamp {
     pub const MAX: Self = Self(i64::MAX);
 
     /// From whole seconds since the epoch, saturating.
-    pub fn from_seconds(seconds: i64) -> Self {
+    pub const fn from_seconds(seconds: i64) -> Self {
         Self(seconds.saturating_mul(NANOS_PER_SECOND))
     }
 
@@ -49,6 +49,20 @@ impl Timestamp {
     pub fn seconds_until(self, later: Self) -> i64 {
         let nanos = later.0.saturating_sub(self.0).max(0);
         nanos / NANOS_PER_SECOND + i64::from(nanos % NANOS_PER_SECOND > 0)
+    }
+
+    /// A date and a time of day, in UTC; `None` where there is no such.
+    pub fn from_civil(
+        [year, month, day]: [u16; 3],
+        [hour, minute, second]: [u8; 3],
+    ) -> Option<Self> {
+        let small = |number: u16| i8::try_from(number).ok();
+        let year = i16::try_from(year).ok()?;
+        let date = jiff::civil::Date::new(year, small(month)?, small(day)?).ok()?;
+        let [hour, minute, second] = [hour, minute, second].map(i8::try_from);
+        let time = jiff::civil::Time::new(hour.ok()?, minute.ok()?, second.ok()?, 0).ok()?;
+        let at = jiff::tz::Offset::UTC.to_timestamp(date.to_datetime(time)).ok()?;
+        Some(Self::from_seconds(at.as_second()))
     }
 
     /// Reads RFC 3339 text, or whole seconds since the epoch.

@@ -289,7 +289,8 @@ impl Client {
             }
             let again = repeatable && attempt < self.config.max_retries && worth_retrying(&sent);
             if !again {
-                let response = sent.map_err(|error| transport(&method, &url, &error))?;
+                let told = |error| refused_body(transport(&method, &url, &error), &request.body);
+                let response = sent.map_err(told)?;
                 return Ok((response, method, url));
             }
             attempt += 1;
@@ -415,6 +416,33 @@ fn pause(
     let mixed = config.jitter.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(attempt);
     let longer = (mixed % limits::RETRY_WAIT_SPREAD) as f64 / 1000.0;
     config.retry_wait.mul_f64(1.0 + longer) * attempt
+}
+
+/// Bodies beyond this may be what a server closes the connection over.
+const LARGE_BYTES: usize = 1 << 20;
+
+/// A connection that broke while a large body was sent: the server has most likely refused it, with an
+/// answer (413) that nobody reads while there is more to send.
+fn refused_body(error: Error, body: &Body) -> Error {
+    let bytes = match body {
+        Body::Json(json) => json.to_string().len(),
+        Body::Bytes(bytes) => bytes.len(),
+        _ => 0,
+    };
+    match error {
+        Error::Transport { method, url, reason }
+            if bytes > LARGE_BYTES
+                && ["Broken pipe", "connection reset by peer"].contains(&reason.as_str()) =>
+        {
+            let reason = format!(
+                "{reason}\n\nThe server closed the connection while {bytes} bytes were sent. It \
+                 answers 413 to what is larger than its listener takes (max_request_size, 32 MiB \
+                 unless it says otherwise)."
+            );
+            Error::Transport { method, url, reason }
+        }
+        other => other,
+    }
 }
 
 /// Go's words for what went wrong, found in the innermost cause.

@@ -50,6 +50,21 @@ impl Script {
     }
 }
 
+#[test]
+fn a_body_that_was_refused_on_the_way_is_told_as_one() {
+    let broken = |reason: &str| Error::Transport {
+        method: "PUT".into(),
+        url: "http://x".into(),
+        reason: reason.into(),
+    };
+    let large = Body::Bytes(vec![0; 2 << 20].into());
+    let told = |error, body: &Body| refused_body(error, body).to_string();
+    assert!(told(broken("Broken pipe"), &large).contains("413"));
+    assert!(told(broken("connection reset by peer"), &large).contains("max_request_size"));
+    assert!(!told(broken("Broken pipe"), &Body::Empty).contains("413"));
+    assert!(!told(broken("EOF"), &large).contains("413"));
+}
+
 fn complete(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     let Some((head, body)) = text.split_once("\r\n\r\n") else { return false };

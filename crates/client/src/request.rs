@@ -1,6 +1,7 @@
 //! A request before it is sent, and the exact form in which it would go out.
 
 use strongroom_base::json::Json;
+use strongroom_base::percent;
 use zeroize::Zeroizing;
 
 /// What a request carries.
@@ -154,24 +155,12 @@ pub fn join_path(parts: &[&str]) -> String {
 
 /// Percent-encodes a path: what a URL's path may hold stays, all else is escaped.
 pub fn escape_path(path: &str) -> String {
-    escape(path, b"-_.~$&+,/:;=@")
+    percent::encode_but(path, b"-_.~$&+,/:;=@")
 }
 
 /// Percent-encodes one part of a query.
 pub(crate) fn escape_query(text: &str) -> String {
-    escape(text, b"-_.~")
-}
-
-fn escape(text: &str, kept: &[u8]) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    percent::encode(text)
 }
 
 #[cfg(test)]

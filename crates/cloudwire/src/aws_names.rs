@@ -1,7 +1,8 @@
 //! AWS's names as paths of the kv engine, and back: each name is one path and each path one name.
 //!
-//! A name is made of `[A-Za-z0-9/_+=.@-]` and may begin or end with a slash, or have several; a path
-//! has no empty segment and no `.` or `..`, but may have other characters.
+//! A name is made of `[A-Za-z0-9/_+=.@-]`, those that AWS's services make of `!`, too (`rds!cluster-…`); it may
+//! begin or end with a slash, or have several. A path has no empty segment and no `.` or `..`, but may have
+//! other characters.
 //!
 //! * A segment that a path cannot have (`""`, `.`, `..`) stands in a path behind a tilde; a path's own
 //!   segment that looks so has one tilde more.
@@ -10,20 +11,32 @@
 //!
 //! Both are shifts by one, so that nothing is ambiguous: `a=20b` is the path `a b`, `a=3D20b` the path
 //! `a=20b`, and `a=3Db` is `a=3Db`.
+//!
+//! The folder `ssm/` of paths is Parameter Store's: no name of Secrets Manager lies in it, or who may not use
+//! the one service would read by the other. A name that begins so stands behind a tilde, too, and by the same
+//! shift: the secret `ssm/x` is the path `~ssm/x`, and `~ssm/x` at another door is the secret `=7Essm/x`.
 
 use std::fmt::Write;
 
 /// Bytes of a secret's name (API page "CreateSecret").
 pub const NAME_BYTES_MAX: usize = 512;
 
+/// The folder of paths that Parameter Store's parameters lie in.
+pub const PARAMETERS: &str = "ssm";
+
 /// May a name have this byte?
 fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"/_+=.@-".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"/_+=.@-!".contains(&byte)
 }
 
 /// Is it a name that AWS allows, whatever path it is?
 pub fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(is_plain)
+}
+
+/// May a secret be made by this name? Those with a `!` are names that only AWS's services give.
+pub fn may_be_made(name: &str) -> bool {
+    is_name(name) && !name.contains('!')
 }
 
 /// The path of a name; `None` where it is no name, or stands for bytes that are no text.
@@ -45,6 +58,33 @@ pub fn to_name(path: &str) -> String {
         return path.to_owned();
     }
     path.split('/').map(segment_to_name).collect::<Vec<_>>().join("/")
+}
+
+/// The path of a secret's name; `None` as of [`to_path`]. It is never below [`PARAMETERS`].
+pub fn to_secret_path(name: &str) -> Option<String> {
+    let path = to_path(name)?;
+    Some(if is_below_parameters(path.trim_start_matches('~')) { format!("~{path}") } else { path })
+}
+
+/// The path, with a slash at its end, of the folder that all secrets lie in whose names begin with `folder`
+/// and a slash.
+pub fn to_secret_folder(folder: &str) -> Option<String> {
+    let mut path = to_secret_path(&format!("{folder}/-"))?;
+    path.pop();
+    Some(path)
+}
+
+/// The name of the secret at a path; `None` where that is a parameter.
+pub fn to_secret_name(path: &str) -> Option<String> {
+    if !is_below_parameters(path.trim_start_matches('~')) {
+        return Some(to_name(path));
+    }
+    path.strip_prefix('~').map(to_name)
+}
+
+/// Is it a path in the folder of parameters?
+fn is_below_parameters(path: &str) -> bool {
+    path.strip_prefix(PARAMETERS).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// Does a segment, without the tildes before it, need one to stand in a path?
@@ -148,6 +188,8 @@ mod tests {
             ("=7E=7E.", "~~~."),
             ("=7Ex", "~x"),
             ("=00", "\0"),
+            ("rds!cluster-1", "rds!cluster-1"),
+            ("a=21", "a=21"),
         ] {
             assert_eq!(to_path(name).as_deref(), Some(path), "{name}");
             assert_eq!(to_name(path), name, "{path}");
@@ -158,9 +200,40 @@ mod tests {
     }
 
     #[test]
+    fn services_names_are_read_and_not_made() {
+        assert!(is_name("rds!cluster-1") && !may_be_made("rds!cluster-1"));
+        assert!(may_be_made("rds-cluster-1") && !may_be_made(""));
+    }
+
+    #[test]
+    fn no_secret_is_called_what_a_parameter_is() {
+        for (name, path) in [
+            ("app/ssm/x", "app/ssm/x"),
+            ("ssm", "ssm"),
+            ("ssm/x", "~ssm/x"),
+            ("ssm/", "~ssm/~"),
+            ("ssm//x", "~ssm/~/x"),
+            ("=7Essm/x", "~~ssm/x"),
+            ("=7E=7Essm/x", "~~~ssm/x"),
+            ("=7Essm", "~ssm"),
+            ("/ssm/x", "~/ssm/x"),
+            ("SSM/x", "SSM/x"),
+            ("ssmx/y", "ssmx/y"),
+        ] {
+            assert_eq!(to_secret_path(name).as_deref(), Some(path), "{name}");
+            assert_eq!(to_secret_name(path).as_deref(), Some(name), "{path}");
+        }
+        assert_eq!(to_secret_name("ssm/x"), None);
+        assert_eq!(to_secret_name("ssm/ssm/x"), None);
+        for (folder, path) in [("ssm", "~ssm/"), ("a", "a/"), ("", "~/"), ("ssm/a", "~ssm/a/")] {
+            assert_eq!(to_secret_folder(folder).as_deref(), Some(path), "{folder}");
+        }
+    }
+
+    #[test]
     fn nothing_is_lost_either_way() {
         // All short texts over the characters that matter.
-        let signs = ["/", ".", "=", "3D", "20", "7E", "~", "a", " ", "2", "D"];
+        let signs = ["/", ".", "=", "3D", "20", "7E", "~", "a", " ", "2", "D", "ssm"];
         let mut texts = vec![String::new()];
         for _ in 0..4 {
             let longer: Vec<String> =
@@ -169,10 +242,21 @@ mod tests {
                 if let Some(path) = to_path(text) {
                     assert_eq!(&to_name(&path), text, "name {text:?}, path {path:?}");
                 }
+                if let Some(path) = to_secret_path(text) {
+                    assert!(!is_below_parameters(&path), "name {text:?}, path {path:?}");
+                    let name = to_secret_name(&path);
+                    assert_eq!(name.as_ref(), Some(text), "secret {text:?}, path {path:?}");
+                }
                 let is_path = text.split('/').all(|s| !matches!(s, "" | "." | ".."));
                 if is_path && text != "~" {
                     let name = to_name(text);
                     assert_eq!(to_path(&name).as_ref(), Some(text), "path {text:?}, name {name:?}");
+                    match to_secret_name(text) {
+                        Some(name) => {
+                            assert_eq!(to_secret_path(&name).as_ref(), Some(text), "{name:?}")
+                        }
+                        None => assert!(text.starts_with("ssm/"), "path {text:?}"),
+                    }
                 }
             }
             texts = longer;

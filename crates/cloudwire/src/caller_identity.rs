@@ -40,14 +40,7 @@ pub fn signed(credentials: &Credentials, region: &str, server_id: &str, at: Time
         headers.push((SERVER_ID_HEADER.to_owned(), server_id.to_owned()));
     }
     let payload = hash_of(BODY.as_bytes());
-    let request = Request {
-        method: "POST",
-        path: "/",
-        query: "",
-        headers: &headers,
-        payload: &payload,
-        normalise: true,
-    };
+    let request = Request::post("/", &headers, &payload);
     let region = if region.is_empty() { "us-east-1" } else { region };
     let added = sign(request, credentials, region, "sts", at);
     headers.extend(added);

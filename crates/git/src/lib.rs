@@ -9,4 +9,4 @@ mod error;
 mod repository;
 
 pub use error::{Error, Result};
-pub use repository::Repository;
+pub use repository::{Repository, merge_file, set_globally};

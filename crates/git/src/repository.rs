@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use strongroom_base::SecretBytes;
+
 use crate::{Error, Result};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -18,6 +20,35 @@ pub struct Repository {
     top: PathBuf,
     /// `.git`, that of the main working tree.
     git: PathBuf,
+}
+
+/// Changes a setting of the user, for all repositories.
+pub fn set_globally(name: &str, value: &str) -> Result<()> {
+    let mut git = Command::new("git");
+    git.args(["config", "--global", name, value]);
+    finish(git, None).map(drop)
+}
+
+/// Merges the lines of three files, as Git does it; true where there are conflicts, which stand in the
+/// text.
+pub fn merge_file(ours: &Path, base: &Path, theirs: &Path) -> Result<(SecretBytes, bool)> {
+    let mut git = Command::new("git");
+    git.args(["merge-file", "-p", "-L", "ours", "-L", "base", "-L", "theirs"]);
+    git.args([ours, base, theirs]).stdin(Stdio::null());
+    let output = git.output().map_err(|error| Error::new(format!("git: {error}")))?;
+    let merged = SecretBytes::new(output.stdout);
+    match output.status.code() {
+        Some(0) => Ok((merged, false)),
+        // The number of conflicts.
+        Some(1..=127) => Ok((merged, true)),
+        _ => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            // It names the temporary files.
+            let binary = said.contains("binary");
+            let why = if binary { "binary files are not merged" } else { "git merge-file failed" };
+            Err(Error::new(why))
+        }
+    }
 }
 
 impl Repository {

@@ -15,6 +15,8 @@ pub mod kinds {
     pub const LEASE: u8 = 2;
     /// A subject is to be rotated, or its rotation goes on.
     pub const ROTATION: u8 = 3;
+    /// The login ends of who holds a version of a rotated credential. Its value says which.
+    pub const HOLDING: u8 = 4;
 }
 
 /// Relations, in [`crate::record::indexes::LINKS`].

@@ -54,6 +54,11 @@ impl InFlight {
         Boarded { all: self.clone(), number, flight }
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().len()).sum()
+    }
+
     /// The requests, oldest first.
     pub fn all(&self) -> Vec<Arc<Flight>> {
         let mut all: Vec<(u64, Arc<Flight>)> = Vec::new();

@@ -6,10 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::AHashMap;
-use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use strongroom_base::{Error, Result, Timestamp};
 use strongroom_storage::{Change, Key};
@@ -17,6 +15,7 @@ use strongroom_storage::{Change, Key};
 pub use crate::mount::{Mount, MountConfig, UserLockout};
 use crate::namespaces::{Namespace, NamespaceTable};
 use crate::plug::{Class, Engine, Registry, Spec};
+use crate::rebuilt::Rebuilt;
 use crate::record::{Id, Record, Scope, Store, WriteView, indexes};
 use crate::tokens::Grounds;
 
@@ -156,46 +155,31 @@ impl Grounds for MountTable {
 pub struct Router {
     store: Arc<Store>,
     registry: Arc<Registry>,
-    table: ArcSwap<MountTable>,
-    /// Rises with every change of a mount or namespace record.
-    wanted: Arc<AtomicU64>,
-    built: AtomicU64,
-    building: tokio::sync::Mutex<()>,
+    table: Rebuilt<MountTable>,
+}
+
+/// Is it a change of a mount or namespace record?
+fn concerns(change: &Change) -> bool {
+    let key = match change {
+        Change::Put(Key::Index(table, key), _) | Change::Delete(Key::Index(table, key))
+            if *table == indexes::NAMES =>
+        {
+            key
+        }
+        Change::DeleteIndexRange { table, from, .. } if *table == indexes::NAMES => from,
+        Change::Everything => return true,
+        _ => return false,
+    };
+    let kind = key.get(4).copied();
+    let parent_is_zero = key.get(5..13).is_some_and(|p| p.iter().all(|b| *b == 0));
+    parent_is_zero && (kind == Some(Namespace::KIND) || kind == Some(Mount::KIND))
 }
 
 impl Router {
     /// A router over `store`; the first request builds its table.
     pub fn new(store: Arc<Store>, registry: Arc<Registry>) -> Self {
-        let wanted = Arc::new(AtomicU64::new(1));
-        let mark = wanted.clone();
-        store.derived.listen(move |change| {
-            let key = match change {
-                Change::Put(Key::Index(table, key), _) | Change::Delete(Key::Index(table, key))
-                    if *table == indexes::NAMES =>
-                {
-                    key
-                }
-                Change::DeleteIndexRange { table, from, .. } if *table == indexes::NAMES => from,
-                Change::Everything => {
-                    mark.fetch_add(1, Ordering::Release);
-                    return;
-                }
-                _ => return,
-            };
-            let kind = key.get(4).copied();
-            let parent_is_zero = key.get(5..13).is_some_and(|p| p.iter().all(|b| *b == 0));
-            if parent_is_zero && (kind == Some(Namespace::KIND) || kind == Some(Mount::KIND)) {
-                mark.fetch_add(1, Ordering::Release);
-            }
-        });
-        Self {
-            store,
-            registry,
-            table: ArcSwap::default(),
-            wanted,
-            built: AtomicU64::new(0),
-            building: tokio::sync::Mutex::new(()),
-        }
+        let table = Rebuilt::new(&store, concerns);
+        Self { store, registry, table }
     }
 
     /// The plug-ins of this binary.
@@ -205,25 +189,10 @@ impl Router {
 
     /// The table as of the last acknowledged commit.
     pub async fn table(&self) -> Result<Arc<MountTable>> {
-        if self.built.load(Ordering::Acquire) == self.wanted.load(Ordering::Acquire) {
-            return Ok(self.table.load_full());
-        }
-        Box::pin(self.rebuilt()).await
+        self.table.table(|old| self.build(old)).await
     }
 
-    async fn rebuilt(&self) -> Result<Arc<MountTable>> {
-        let _one = self.building.lock().await;
-        let wanted = self.wanted.load(Ordering::Acquire);
-        if self.built.load(Ordering::Acquire) != wanted {
-            let table = self.build().await?;
-            self.table.store(Arc::new(table));
-            self.built.store(wanted, Ordering::Release);
-        }
-        Ok(self.table.load_full())
-    }
-
-    async fn build(&self) -> Result<MountTable> {
-        let old = self.table.load_full();
+    async fn build(&self, old: Arc<MountTable>) -> Result<MountTable> {
         let tx = self.store.begin();
         let mut all = vec![Namespace::root()];
         let mut next = 0;

@@ -3,6 +3,7 @@
 
 mod rekey;
 mod restore;
+mod seal_key;
 
 use std::sync::{Arc, Weak};
 
@@ -31,9 +32,12 @@ use crate::quotas::Quotas;
 use crate::reconcile::{Agenda, MOUNT_RECOVERY_SECONDS};
 use crate::record::{Record, Scope, Store};
 use crate::refusals::Refusals;
+use crate::requests::Requests;
 use crate::rotation::{Claims, Rotations};
 use crate::seal::{self, RootKey, Seal};
 use crate::tokens::{NewToken, Tokens};
+use crate::troubles::Troubles;
+use crate::usage::UsageCounts;
 
 /// The version that clients are told, constant: they take features from it (design §10).
 pub const VAULT_VERSION: &str = "1.18.5";
@@ -147,6 +151,8 @@ pub struct Services {
     pub mfa: Mfa,
     /// How many logins there were.
     pub logins: Logins,
+    /// How many tokens and leases there are.
+    pub usage: UsageCounts,
     /// What strangers may have recorded.
     pub refusals: Refusals,
     /// The audit log.
@@ -220,6 +226,9 @@ pub struct Node {
     pub rng: Arc<dyn Rng>,
     /// The requests that are being served.
     pub in_flight: Arc<InFlight>,
+    pub(crate) troubles: Troubles,
+    /// What is counted of requests.
+    pub requests: Requests,
     open_intents: OpenIntents,
     rotating: Claims,
     life: ArcSwap<Life>,
@@ -272,6 +281,8 @@ impl Node {
             clock,
             rng,
             in_flight: Arc::default(),
+            troubles: Troubles::default(),
+            requests: Requests::default(),
             open_intents: OpenIntents::default(),
             rotating: Claims::default(),
             life: ArcSwap::from_pointee(life),
@@ -368,6 +379,7 @@ impl Node {
             lockouts: Lockouts::default(),
             mfa: Mfa::new(store.clone()),
             logins: Logins::default(),
+            usage: UsageCounts::new(store.clone()),
             refusals: Refusals::default(),
             audit: AuditLog::open(
                 store.clone(),
@@ -392,6 +404,11 @@ impl Node {
         if let Some(restored) = &restored {
             services.begin_after_restore(restored).await?;
         }
+        if let Some(auto) = &self.auto_seal
+            && let Err(e) = services.renew_seal(&**auto).await
+        {
+            tracing::warn!(error = %e, "the root key was not wrapped by the seal's newest key");
+        }
         if let Err(e) = crate::versions::note(&services.store).await {
             // A store that can't be written may still be read.
             tracing::warn!(error = %e, "the version's first start was not noted");
@@ -405,7 +422,7 @@ impl Node {
         let Some(auto) = &self.auto_seal else { return Ok(false) };
         let Some(wrapped) = seal::meta(&self.storage, seal::AUTO).await? else { return Ok(false) };
         let root = auto.unwrap(&wrapped).await?;
-        self.unseal(root).await
+        if self.unseal(root).await? { Ok(true) } else { Err(seal::damaged_ring()) }
     }
 
     /// Seals: the services go, and with the last request in flight their keys.

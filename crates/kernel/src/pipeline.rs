@@ -19,6 +19,7 @@
 mod admit;
 mod authenticate;
 mod authorise;
+mod body;
 mod execute;
 mod inline;
 mod inner;
@@ -43,6 +44,7 @@ pub use wrap::{
 };
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
 use strongroom_base::json::JsonLimits;
@@ -60,6 +62,7 @@ use crate::plug::{
 };
 use crate::policy::DeniedTrace;
 use crate::quotas::RateHeaders;
+use crate::requests::class_of;
 use crate::tokens::Token;
 
 /// A request as a door hands it over.
@@ -158,6 +161,8 @@ struct Admitted {
     flight: Boarded,
     /// It is a login that another request brought along.
     is_inline_login: bool,
+    /// A namespace of the request's header is not there.
+    is_strange: bool,
 }
 
 /// The route that a call's path leads to.
@@ -178,6 +183,8 @@ struct Authenticated {
     access: Option<Arc<dyn Access>>,
     /// This was the last use of a use-limited token.
     last_use: bool,
+    /// It writes what was not there.
+    creates: AtomicBool,
 }
 
 /// A call that policy allows.
@@ -217,17 +224,33 @@ impl From<Error> for Refused {
     }
 }
 
-/// Carries a call out.
-pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
-    let id = node.rng.uuid();
-    let flight = node.in_flight.enter(Flight {
-        id: id.clone(),
+/// Lists a call among the requests in flight.
+fn enter(node: &Node, call: &Call, id: &str) -> Boarded {
+    node.in_flight.enter(Flight {
+        id: id.to_owned(),
         started: node.clock.now(),
         peer: call.peer.clone(),
         path: call.path.as_str().to_owned(),
         verb: call.verb,
         client: Default::default(),
-    });
+    })
+}
+
+/// Carries a call out, and counts it.
+pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
+    let began = node.clock.monotonic_nanos();
+    let answer = carry_out(node, call).await;
+    let status = match &answer.result {
+        Ok(reply) => reply.status.unwrap_or(200),
+        Err(error) => class_of(error.kind),
+    };
+    node.requests.note(&answer.mount_kind, status, began, node.clock.monotonic_nanos());
+    answer
+}
+
+async fn carry_out(node: &Arc<Node>, call: Call) -> Answer {
+    let id = node.rng.uuid();
+    let flight = enter(node, &call, &id);
     // A path that is no node operation with this verb may still be an ordinary one.
     if call.protocol == Protocol::Vault
         && let Some(Ok((fields, run))) = node.registry.node.find(call.path.as_str(), call.verb)
@@ -241,15 +264,24 @@ pub async fn handle(node: &Arc<Node>, call: Call) -> Answer {
     };
     let mut answer = match admit::admit(services, call, id, flight).await {
         Ok(admitted) => admitted.limit_and_run().await.0,
-        Err((id, e)) => Answer::failure(id, e),
+        Err((id, e)) => {
+            note_trouble(node, &id, "finding the mount", &e);
+            Answer::failure(id, e)
+        }
     };
     // With nothing of the request held any more.
     if let Some(work) = answer.rest()
         && let Err(error) = work(node.clone()).await
     {
+        note_trouble(node, &answer.request_id, "ending a request", &error);
         answer.result = Err(error);
     }
     answer
+}
+
+/// Tells the server's log of a failure that is the server's own.
+fn note_trouble(node: &Node, request: &str, operation: &str, error: &Error) {
+    node.troubles.note(node.clock.monotonic_nanos(), request, operation, error);
 }
 
 /// The token of a login that another request brought along, once it is recorded.
@@ -292,6 +324,18 @@ impl Admitted {
             failed.caller.admitted.services.store.storage.settled().await;
             authorised = failed;
         }
+    }
+
+    /// As [`note_trouble`], of this call's operation.
+    fn note_trouble(&self, target: &Target, error: &Error) {
+        let Some(node) = self.services.node.upgrade() else { return };
+        let mount = self.entry.as_ref().map_or("", |entry| &entry.mount.path);
+        let pattern = match target {
+            Target::Route { index, .. } => self.route(*index).map_or("", |route| route.pattern),
+            _ => "",
+        };
+        let operation = format!("{:?} {mount}{pattern}", self.call.verb);
+        note_trouble(&node, &self.id, &operation, error);
     }
 
     fn mount_kind(&self) -> String {

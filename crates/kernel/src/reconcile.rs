@@ -17,8 +17,8 @@ use crate::audit::background::Effect;
 use crate::mounts::{Mount, MountEntry, MountTable, TOP};
 use crate::namespaces::Namespace;
 use crate::node::Services;
-use crate::pipeline::CatchPanic;
-use crate::plug::{Peer, ReadCx, Request, Verb, WriteCx};
+use crate::pipeline::{CatchPanic, background};
+use crate::plug::{ReadCx, WriteCx};
 use crate::record::{Scope, Store, Tx, indexes, prefix_end, rows, storage_error};
 
 /// How long a disabled mount can be brought back if nothing else is set, in seconds.
@@ -234,7 +234,7 @@ async fn reconcile_mount(
         return Ok(Progress::Done);
     };
     let Some((_, run)) = &spec.reconcile else { return Ok(Progress::Done) };
-    let request = request_of(services, entry, now);
+    let request = background(&*services.store.rng, entry, &entry.mount.path, now);
     let tx = services.store.begin();
     let read = ReadCx::new(&tx, services, &request);
     let mut cx = WriteCx::new(read);
@@ -264,29 +264,6 @@ async fn reconcile_mount(
         action(services);
     }
     Ok(if more { Progress::More } else { Progress::Done })
-}
-
-/// The request that stands for the kernel itself.
-pub(crate) fn request_of(services: &Services, entry: &MountEntry, now: Timestamp) -> Request {
-    Request {
-        id: services.store.rng.uuid(),
-        now,
-        namespace: entry.namespace.clone(),
-        mount: entry.mount.clone(),
-        verb: Verb::Write,
-        head: false,
-        path: String::new(),
-        full_path: entry.mount.path.clone(),
-        peer: Peer::default(),
-        token: None,
-        token_text: None,
-        wrap_ttl: None,
-        headers: Vec::new(),
-        query: Vec::new(),
-        upload: None,
-        rights: None,
-        access: None,
-    }
 }
 
 /// Removes the content of mounts that were disabled longer ago than they can be brought back.

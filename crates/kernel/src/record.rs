@@ -13,7 +13,9 @@
 
 mod derived;
 mod folder;
+mod store;
 mod tx;
+mod view;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -22,7 +24,9 @@ use strongroom_storage::{IndexKey, IndexTable, Key, RowTable};
 
 pub use derived::{Derived, DerivedSet};
 pub use folder::Folders;
-pub use tx::{CONFLICT_RETRIES_MAX, ReadView, Store, Tx, WriteView, storage_error};
+pub use store::{CONFLICT_RETRIES_MAX, Store, storage_error, storage_unavailable};
+pub use tx::Tx;
+pub use view::{ReadView, WriteView};
 
 /// The owner of records: 0 is the root namespace, every other namespace and mount has the next
 /// number. Below 2^23.

@@ -21,19 +21,33 @@ struct Spent {
 }
 
 /// The lines that such refusals have used up lately.
-#[derive(Default)]
-pub struct Refusals(Mutex<Spent>);
+pub struct Refusals {
+    spent: Mutex<Spent>,
+    burst: u64,
+    nanos_per_line: u64,
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self::bounded(BURST, NANOS_PER_LINE)
+    }
+}
 
 impl Refusals {
+    /// At most `burst` lines at once, and one more after so many nanoseconds.
+    pub(crate) fn bounded(burst: u64, nanos_per_line: u64) -> Self {
+        Self { spent: Mutex::default(), burst, nanos_per_line }
+    }
+
     /// May there be a line at `now` (monotonic nanoseconds)? Then how many were left out before it.
     pub(crate) fn take(&self, now: u64) -> Option<u64> {
-        let mut spent = self.0.lock();
-        let back = now.saturating_sub(spent.at) / NANOS_PER_LINE;
+        let mut spent = self.spent.lock();
+        let back = now.saturating_sub(spent.at) / self.nanos_per_line;
         if back > 0 {
             spent.lines = spent.lines.saturating_sub(back);
-            spent.at = spent.at.saturating_add(back.saturating_mul(NANOS_PER_LINE));
+            spent.at = spent.at.saturating_add(back.saturating_mul(self.nanos_per_line));
         }
-        if spent.lines >= BURST {
+        if spent.lines >= self.burst {
             spent.left_out += 1;
             return None;
         }

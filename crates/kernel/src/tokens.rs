@@ -111,11 +111,16 @@ pub struct Token {
     /// Is it good for one request alone, which brought its login along? See [`Tokens::inline`].
     #[serde(skip)]
     pub inline: bool,
+    /// When the credential ends that was shown for it, whatever it is shown for; zero for never. Only
+    /// tokens for one request tell.
+    #[serde(skip)]
+    pub ends: Timestamp,
 }
 
 impl Token {
     /// A token that is not stored yet.
     fn of(new: NewToken, now: Timestamp) -> Self {
+        let expires = if new.ttl > 0 { now.plus_seconds(new.ttl) } else { Timestamp::ZERO };
         Self {
             id: 0,
             accessor: String::new(),
@@ -124,7 +129,11 @@ impl Token {
             mount: new.mount,
             created: now,
             renewed: Timestamp::ZERO,
-            expires: if new.ttl > 0 { now.plus_seconds(new.ttl) } else { Timestamp::ZERO },
+            expires: match (expires.is_zero(), new.ends.is_zero()) {
+                (_, true) => expires,
+                (true, false) => new.ends,
+                (false, false) => expires.min(new.ends),
+            },
             ttl: new.ttl,
             explicit_max_ttl: new.params.explicit_max_ttl,
             max_ttl: new.params.max_ttl,
@@ -146,6 +155,7 @@ impl Token {
             wraps: new.wraps,
             no_identity_policies: new.no_identity_policies,
             inline: false,
+            ends: new.ends,
         }
     }
 
@@ -228,6 +238,8 @@ pub struct NewToken {
     pub wraps: String,
     /// Policies of its entity do not apply.
     pub no_identity_policies: bool,
+    /// When the credential ends that it is made for; zero for never. It does not outlive that.
+    pub ends: Timestamp,
 }
 
 /// A token that may have a child in the transaction that [`Tokens::hold_parent`] was asked in.
@@ -289,7 +301,7 @@ impl Tokens {
                 _ => {}
             }
         });
-        let prefixes = prefixes::Prefixes::new(&store);
+        let prefixes = prefixes::Prefixes::new(&store, prefixes::concerns);
         Self { store, cache, sweep: Default::default(), prefixes }
     }
 
@@ -440,6 +452,12 @@ impl Tokens {
             }
         }
         Ok(false)
+    }
+
+    /// Has a live token no parent, or none any more? What a revocation that spared its children leaves
+    /// is cleaned up later.
+    pub async fn is_orphan(&self, token: &Token) -> Result<bool> {
+        Ok(token.orphan || token.parent == 0 || self.by_id(token.parent).await?.is_none())
     }
 
     /// Notes in `tx` that it depends on the token's row: it conflicts with a revocation of the

@@ -14,7 +14,7 @@ use strongroom_doors::vault;
 use strongroom_kernel::audit::verify;
 use strongroom_kernel::password_policy::PasswordPolicy;
 use strongroom_kernel::pipeline::handle;
-use strongroom_kernel::plug::Peer;
+use strongroom_kernel::plug::{Peer, Plugin};
 use strongroom_kernel::policy::Policy;
 use strongroom_kernel::seal::ceremony::Share;
 use strongroom_testkit::fuzz::Fuzz;
@@ -176,8 +176,9 @@ async fn requests_tokens_bodies_and_the_audit_log() {
         directory: strongroom_testkit::directory::SimDirectory::new(),
         cluster: None,
     };
-    let methods = strongroom_auth::specs(&outside);
-    let node = TestNode::start(strongroom_system::specs().into_iter().chain(methods)).await;
+    let methods = strongroom_auth::plugins(&outside);
+    let system = strongroom_system::specs().into_iter().map(Plugin::from);
+    let node = TestNode::start(system.chain(methods)).await;
     let mounted = node.root("WRITE", "sys/auth/userpass", json!({"type": "userpass"})).await;
     assert!(mounted.status < 300, "{mounted:?}");
     let lookup = "auth/token/lookup-self";

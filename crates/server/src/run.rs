@@ -17,7 +17,7 @@ use strongroom_kernel::audit::sinks::Declared;
 use strongroom_kernel::host::{Host, LogLines, MachineView};
 use strongroom_kernel::mounts::UserLockout;
 use strongroom_kernel::node::{KernelConfig, Node, RaftNode};
-use strongroom_kernel::plug::Registry;
+use strongroom_kernel::plug::{Plugin, Registry};
 use strongroom_kernel::record::{indexes, rows};
 use strongroom_kernel::seal::Seal;
 use strongroom_storage::Storage;
@@ -78,15 +78,16 @@ pub fn registry() -> Registry {
         directory: Arc::new(strongroom_connectors::directory::Network::default()),
         cluster: cluster(),
     };
-    let specs = strongroom_system::specs()
+    let plugins = strongroom_system::specs()
         .into_iter()
-        .chain(strongroom_auth::specs(&outside))
-        .chain(strongroom_engines::registry::specs(
+        .map(Plugin::from)
+        .chain(strongroom_auth::plugins(&outside))
+        .chain(strongroom_engines::registry::plugins(
             strongroom_connectors::database::builtin(),
             Arc::new(strongroom_connectors::acme::Network::default()),
             outside.web.clone(),
         ));
-    Registry::new(specs).with_node(strongroom_system::node_ops::spec())
+    Registry::new(plugins).with_node(strongroom_system::node_ops::spec())
 }
 
 /// The URL of the API server of the cluster that the process runs in, where it runs in a pod.
@@ -244,7 +245,10 @@ async fn serve(
             None
         }
         Some(Setup::Dev(options)) => Some(crate::dev::prepare(&node, options).await?),
-        Some(Setup::Up(options)) => Some(crate::up::prepare(&node, options).await?),
+        Some(Setup::Up(options)) => {
+            crate::up::warn_of_plain_listener(options);
+            Some(crate::up::prepare(&node, options).await?)
+        }
     };
     let listeners =
         bound.serve(config.limits, Arc::new(Doors::new(node.clone(), door_settings(&config))));

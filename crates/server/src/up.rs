@@ -68,6 +68,26 @@ fn start(options: UpOptions) -> Result<(), StartError> {
     run(config, Vec::new(), log, Some(Setup::Up(options)))
 }
 
+/// Tells whoever opens the server to a network that `up` speaks plain HTTP.
+pub fn warn_of_plain_listener(options: &UpOptions) {
+    if options.address.as_deref().is_some_and(|address| !is_loopback(address)) {
+        tracing::warn!(
+            "`up` speaks plain HTTP, and others than this machine can reach it: who listens on the \
+             way reads tokens and secrets; for a network use `server -config` with TLS"
+        );
+    }
+}
+
+/// Is `HOST:PORT` reached from this machine only?
+fn is_loopback(address: &str) -> bool {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<std::net::IpAddr>() {
+        Ok(ip) => ip.is_loopback(),
+        Err(_) => host.eq_ignore_ascii_case("localhost") || address.starts_with('/'),
+    }
+}
+
 fn places(options: &UpOptions) -> Result<Places, StartError> {
     let home = || environment("HOME").map(PathBuf::from).ok_or("HOME is not set: use -data");
     let data = match &options.data {
@@ -219,4 +239,26 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), StartError> {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_told_from_a_network() {
+        for (address, loopback) in [
+            ("127.0.0.1:8200", true),
+            ("127.1.2.3:0", true),
+            ("[::1]:8200", true),
+            ("localhost:8200", true),
+            ("0.0.0.0:8200", false),
+            ("[::]:8200", false),
+            (":8200", false),
+            ("10.0.0.1:8200", false),
+            ("vault.example.com:8200", false),
+        ] {
+            assert_eq!(is_loopback(address), loopback, "{address}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use strongroom_kernel::clock::GuardedClock;
 use strongroom_kernel::mounts::UserLockout;
 use strongroom_kernel::node::{InitRequest, KernelConfig, Node};
 use strongroom_kernel::pipeline::{Call, handle};
-use strongroom_kernel::plug::{Peer, Registry, Verb};
+use strongroom_kernel::plug::{Peer, Plugin, Registry, Verb};
 use strongroom_kernel::seal::ceremony::SharePlan;
 use strongroom_storage::memory::MemoryStorage;
 use strongroom_testkit::challenges::SimChallenges;
@@ -246,21 +246,22 @@ async fn boot(
     rng: &Arc<SimRng>,
     (outside, turned): (&Outside, &turner::Shared),
 ) -> Result<Arc<Node>, String> {
-    let specs = strongroom_system::specs()
+    let plugins = strongroom_system::specs()
         .into_iter()
-        .chain(strongroom_auth::specs(&strongroom_auth::Outside {
+        .map(Plugin::from)
+        .chain(strongroom_auth::plugins(&strongroom_auth::Outside {
             web: SimWeb::new(),
             files: SimFiles::new(),
             directory: SimDirectory::new(),
             cluster: None,
         }))
-        .chain(strongroom_engines::registry::specs(
+        .chain(strongroom_engines::registry::plugins(
             outside.servers.databases(),
             SimChallenges::new(),
             SimWeb::new(),
         ))
-        .chain([turner::spec(turned.clone())]);
-    let mut registry = Registry::new(specs);
+        .chain([turner::spec(turned.clone()).into()]);
+    let mut registry = Registry::new(plugins);
     registry.node = strongroom_system::node_ops::spec();
     let config = KernelConfig {
         audit: AuditOptions { segment_bytes: SEGMENT_BYTES, ..AuditOptions::default() },

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use strongroom_base::{Error, ErrorKind, Json, Result};
 use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, Op, ReadCx, Reply, RotationKind, Spec, Verb, WriteCx,
+    Class, Command, EngineSpec, Promotion, ReadCx, Reply, RotationKind, Spec, WriteCx, ops,
 };
 use strongroom_kernel::record::Record;
 use strongroom_kernel::rotation::{RotationPlan, Schedule};
@@ -120,13 +120,9 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for Begin {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for Get {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
+ops! {
+    Begin (), Write;
+    Get Json, Read;
 }
 
 impl Command<Begin> for Turner {
@@ -181,14 +177,14 @@ impl RotationKind for Turner {
         subject: &str,
         version: u64,
         next: &Json,
-    ) -> Result<Option<Json>> {
+    ) -> Result<Promotion> {
         let turned = cx.view().named::<Turned>(0, subject).await?.ok_or_else(Error::not_found)?;
         let (user, password) = (text(next, "user").to_owned(), text(next, "password").to_owned());
         cx.edit().put_named(0, subject, &Turned { version, user, password })?;
         let now = cx.now().0;
         self.outside.lock().published.insert((subject.to_owned(), version), now);
         let old = json!({ "user": turned.user, "password": turned.password });
-        Ok((turned.version > 0).then_some(old))
+        Ok((turned.version > 0).then_some(old).into())
     }
 
     async fn revoke(&self, _: &ReadCx<'_>, _: &str, old: &Json) -> Result<()> {

@@ -14,6 +14,7 @@ use strongroom_crypto::sealed_value::{NONCE_BYTES, ValueKey};
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::numbers::{plain_float, rfc3339};
+use crate::octets;
 use crate::tree::{Comment, Value};
 
 /// Bytes of a data key.
@@ -81,6 +82,11 @@ pub fn is_encrypted(text: &str) -> bool {
     parts(text).is_some()
 }
 
+/// The nonce of an encrypted text, as it stands there.
+pub fn nonce_of(text: &str) -> Option<&str> {
+    parts(text).map(|parts| parts.iv)
+}
+
 /// The kind of a value and its bytes: what is encrypted, and what counts for the MAC.
 pub fn plain(value: &Value) -> Option<(&'static str, Zeroizing<Vec<u8>>)> {
     let of = |text: String| Zeroizing::new(text.into_bytes());
@@ -92,7 +98,9 @@ pub fn plain(value: &Value) -> Option<(&'static str, Zeroizing<Vec<u8>>)> {
         Value::Bool(true) => ("bool", of("True".into())),
         Value::Bool(false) => ("bool", of("False".into())),
         Value::Time(time) => ("time", of(time.clone())),
-        Value::Comment(comment) => ("comment", Zeroizing::new(comment.text.as_bytes().to_vec())),
+        Value::Comment(comment) => {
+            ("comment", Zeroizing::new(octets::bytes_of(&comment.text).into_owned()))
+        }
         Value::Null | Value::Unsigned(_) | Value::List(_) | Value::Map(_) => return None,
     })
 }
@@ -111,7 +119,7 @@ fn typed(kind: &str, plain: &SecretBytes) -> Result<Value, String> {
             _ => return Err(wrong()),
         },
         "time" => Value::Time(rfc3339(text()).ok_or_else(wrong)?),
-        "comment" => Value::Comment(Comment::new(String::from_utf8_lossy(bytes).into_owned())),
+        "comment" => Value::Comment(Comment::new(octets::text_of(bytes))),
         _ => return Err("Unknown datatype".into()),
     })
 }
@@ -151,7 +159,7 @@ impl<'a> Cipher<'a> {
         let kept = self.nonces.as_ref().filter(|nonces| !nonces.0.is_empty());
         let kept = kept.and_then(|nonces| nonces.0.get(&Nonces::place(kind, &plain, aad)).copied());
         let nonce = kept.unwrap_or_else(|| self.rng.array());
-        let tag = self.key.seal(&nonce, aad.as_bytes(), &mut plain)?;
+        let tag = self.key.seal(&nonce, &octets::bytes_of(aad), &mut plain)?;
         let mut text = String::with_capacity(plain.len() * 4 / 3 + 120);
         text.push_str(PREFIX);
         BASE64.encode_string(&*plain, &mut text);
@@ -180,7 +188,7 @@ impl<'a> Cipher<'a> {
         };
         let mut data = decode("data", parts.data)?;
         let (iv, tag) = (decode("iv", parts.iv)?, decode("tag", parts.tag)?);
-        let plain = self.key.open(&iv, aad.as_bytes(), &data, &tag);
+        let plain = self.key.open(&iv, &octets::bytes_of(aad), &data, &tag);
         data.zeroize();
         let plain = plain.ok_or("Could not decrypt with AES_GCM: message authentication failed")?;
         let value = typed(parts.kind, &plain)?;

@@ -22,6 +22,7 @@ pub mod keys;
 pub mod merge;
 pub mod metadata;
 mod numbers;
+pub mod octets;
 pub mod path;
 pub mod publish;
 pub mod selector;

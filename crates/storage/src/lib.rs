@@ -46,6 +46,8 @@ pub const INDEX_TABLES: u8 = 6;
 pub const INDEX_KEY_BYTES_MAX: usize = 512;
 /// Bytes of a record at most. Requests are bounded at 32 MiB; encodings may double that.
 pub const VALUE_BYTES_MAX: usize = 96 << 20;
+/// Rows looked at in one step of counting them.
+const COUNT_PAGE: usize = 4_096;
 /// Row ids are below this.
 pub const ROW_ID_END: u64 = 1 << 63;
 
@@ -59,6 +61,18 @@ pub enum Key {
     Row(RowTable, u64),
     /// An index entry by its key.
     Index(IndexTable, IndexKey),
+}
+
+impl std::fmt::Display for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Row(table, id) => write!(f, "table r{}, row {id}", table.0),
+            Self::Index(table, key) => {
+                write!(f, "table i{}, key ", table.0)?;
+                key.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+    }
 }
 
 /// A record's bytes, shared between the cache and readers.
@@ -214,6 +228,9 @@ pub enum StorageError {
     /// The store failed and has to be, or is being, reopened; whether the last commit is durable is
     /// known only after that. Nothing is acknowledged meanwhile.
     Poisoned(String),
+    /// The store failed while this very commit was being made durable: whether it was is known only
+    /// after the store is open again.
+    InDoubt(String),
     /// A record or file is damaged; it is named and never served.
     Corrupt(String),
     /// This node's term is over.
@@ -233,6 +250,7 @@ impl std::fmt::Display for StorageError {
             Self::Full => f.write_str("the disk is full"),
             Self::ReadOnly => f.write_str("the storage is read-only"),
             Self::Poisoned(why) => write!(f, "the storage failed and is reopening: {why}"),
+            Self::InDoubt(why) => write!(f, "the storage failed during a commit: {why}"),
             Self::Corrupt(what) => write!(f, "the storage is damaged: {what}"),
             Self::Deposed => f.write_str("another node has become active"),
             Self::Busy(with) => write!(f, "the storage is busy: {with}"),
@@ -280,6 +298,22 @@ pub trait Storage: Send + Sync + 'static {
         limit: usize,
     ) -> Read<'a, Page<u64>>;
 
+    /// How many rows a table has. It walks over the table, though faster than a scan: not for every
+    /// request.
+    fn count_rows<'a>(&'a self, table: RowTable) -> BoxFuture<'a, Result<u64, StorageError>> {
+        Box::pin(async move {
+            let (mut from, mut all) = (0, 0);
+            loop {
+                let page = self.scan_rows(table, from, ROW_ID_END, COUNT_PAGE).done().await?;
+                all += page.len() as u64;
+                match page.last() {
+                    Some((last, _)) if page.len() == COUNT_PAGE => from = last + 1,
+                    _ => return Ok(all),
+                }
+            }
+        })
+    }
+
     /// Have these records and ranges, as reads showed them, stayed as they were at `since`? A record
     /// that a commit under way changes has not changed yet: reads show it only once it is published.
     /// May answer `false` when it does not know.
@@ -317,6 +351,16 @@ pub trait Storage: Send + Sync + 'static {
 
     /// Is the store fit to serve? The reason if not (poisoned, full, damaged).
     fn health(&self) -> Result<(), StorageError>;
+
+    /// Why nothing is read or acknowledged now, if that is so. Cheap.
+    fn failure(&self) -> Option<StorageError> {
+        None
+    }
+
+    /// Where a record lies, for people.
+    fn place(&self, key: &Key) -> String {
+        key.to_string()
+    }
 
     /// Was the disk found full, and has only what room was kept back for that? Cheap.
     fn is_full(&self) -> bool {

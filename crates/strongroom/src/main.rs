@@ -1,12 +1,13 @@
 //! The `strongroom` binary: it gives the command line what it needs of the machine, and hands on
 //! what belongs to the server.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use strongroom_base::{Rng, SecretString};
-use strongroom_cli::cli::{self, Program, ServerCommand, Terminal, World};
+use strongroom_cli::cli::{self, Killed, Program, ServerCommand, Terminal, World};
 use strongroom_server::dev::DevOptions;
 use strongroom_server::real::{RealRng, environment};
 use strongroom_server::run::{self, RunOptions};
@@ -63,11 +64,45 @@ impl Tty {
     }
 }
 
+/// While it lives, the terminal at the standard input does not show what is typed.
+struct Hidden(Termios);
+
+impl Hidden {
+    fn begin() -> std::io::Result<Self> {
+        let before = tcgetattr(std::io::stdin())?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        // A line's end is shown, or lines would stand on the prompt's.
+        silent.local_modes.insert(LocalModes::ECHONL);
+        tcsetattr(std::io::stdin(), OptionalActions::Now, &silent)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
+    }
+}
+
 impl Terminal for Tty {
     fn secret(&self, prompt: &str) -> std::io::Result<SecretString> {
         // Told by our own attempt: what comes of the other one names no file.
         drop(Self::open()?);
         rpassword::prompt_password(prompt).map(SecretString::new)
+    }
+
+    fn typed(&self, prompt: &str) -> std::io::Result<SecretString> {
+        let mut stdin = std::io::stdin();
+        let hidden = Hidden::begin()?;
+        eprint!("{prompt}");
+        let mut text = String::new();
+        let read = stdin.read_to_string(&mut text);
+        drop(hidden);
+        // The end that was typed was not shown either.
+        eprintln!();
+        let text = SecretString::new(text);
+        read.map(|_| text)
     }
 
     fn line(&self, prompt: &str) -> std::io::Result<String> {
@@ -91,13 +126,18 @@ impl Terminal for Tty {
 
 /// Another program, with this one's terminal.
 fn run_program(program: Program) -> std::io::Result<i32> {
+    use std::ffi::OsString;
+    use std::os::unix::ffi::OsStringExt;
     use std::os::unix::process::CommandExt;
+    use strongroom_sops::octets;
     let mut command = std::process::Command::new(&program.path);
     command.args(&program.args);
     if program.pristine {
         command.env_clear();
     }
-    command.envs(program.env.iter().map(|(name, value)| (name, value.expose_secret())));
+    let bytes = |text: &str| OsString::from_vec(octets::bytes_of(text).into_owned());
+    let variables = program.env.iter();
+    command.envs(variables.map(|(name, value)| (bytes(name), bytes(value.expose_secret()))));
     if let Some(name) = &program.user {
         let user = user(name)?;
         for path in &program.owns {
@@ -118,7 +158,12 @@ fn run_program(program: Program) -> std::io::Result<i32> {
         return command.spawn().map(|_| 0);
     }
     // One that a signal ended has no code.
-    Ok(command.status()?.code().unwrap_or(program.killed))
+    let status = command.status()?;
+    let signal = std::os::unix::process::ExitStatusExt::signal(&status).unwrap_or_default();
+    Ok(status.code().unwrap_or(match program.killed {
+        Killed::Code(code) => code,
+        Killed::Number => -signal,
+    }))
 }
 
 /// A user of this machine.

@@ -7,9 +7,7 @@ use serde_json::{Value, json};
 use strongroom_base::Result;
 use strongroom_base::json::JsonLimits;
 use strongroom_kernel::pipeline::Bounds;
-use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Class, Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_testkit::TestNode;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -41,17 +39,10 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for Wait {
-    type Reply = Value;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for Hold {
-    type Reply = Value;
-    const VERB: Verb = Verb::Write;
-}
-impl Op for Panic {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
+ops! {
+    Wait Value, Read;
+    Hold Value, Write;
+    Panic (), Delete;
 }
 
 impl Query<Wait> for Slow {

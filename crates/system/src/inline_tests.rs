@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use strongroom_base::{Json, RequestPath, Result};
 use strongroom_kernel::pipeline::InlineLogin;
 use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, LeaseKind, NewLease, Op, Reply, Verb, WriteCx,
+    Class, Command, EngineSpec, LeaseKind, NewLease, Reply, Verb, WriteCx, ops,
 };
 use strongroom_testkit::{Got, TestNode};
 
-use crate::testing::{auth_specs, records};
+use crate::testing::{records, with_auth};
 
 /// An engine that gives credentials of an outside; how many there are of it.
 struct Giver(Arc<AtomicUsize>);
@@ -24,10 +24,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for Give {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-}
+ops! { Give Json, Write; }
 
 impl Command<Give> for Giver {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Give) -> Result<Reply<Json>> {
@@ -71,7 +68,7 @@ async fn node() -> (TestNode, Arc<AtomicUsize>) {
         .command::<Give>("give")
         .leases()
         .build();
-    let specs = crate::specs().into_iter().chain(auth_specs()).chain([giver]);
+    let specs = with_auth().into_iter().chain([giver.into()]);
     let node = TestNode::start(specs).await;
     node.mount("userpass", "auth/userpass/").await;
     node.mount("approle", "auth/approle/").await;

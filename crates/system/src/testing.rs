@@ -1,7 +1,7 @@
 //! What this crate's tests share.
 
 use serde_json::{Value, json};
-use strongroom_kernel::plug::Spec;
+use strongroom_kernel::plug::Plugin;
 use strongroom_kernel::policies::PolicyRecord;
 use strongroom_kernel::record::Scope;
 use strongroom_testkit::TestNode;
@@ -82,12 +82,13 @@ pub async fn records(node: &TestNode) -> usize {
     count
 }
 
-/// The surface of every auth method, whose outside nobody is in.
-pub(crate) fn auth_specs() -> Vec<Spec> {
-    strongroom_auth::specs(&strongroom_auth::Outside {
+/// The system's plug-ins, and every auth method, whose outside nobody is in.
+pub(crate) fn with_auth() -> Vec<Plugin> {
+    let methods = strongroom_auth::plugins(&strongroom_auth::Outside {
         web: SimWeb::new(),
         files: SimFiles::new(),
         directory: SimDirectory::new(),
         cluster: None,
-    })
+    });
+    crate::specs().into_iter().map(Plugin::from).chain(methods).collect()
 }

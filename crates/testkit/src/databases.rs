@@ -454,6 +454,23 @@ impl Database for SimDatabase {
         }))
     }
 
+    fn end_password<'a>(
+        &'a self,
+        name: &'a str,
+        now: &'a SecretString,
+        next: &'a SecretString,
+    ) -> Answer<'a, ()> {
+        let call = Call { name: "end_password", account: name, statements: &[], made: None };
+        Box::pin(self.with(call, move |accounts| {
+            let account = accounts.get_mut(name).ok_or_else(|| refused("no such account"))?;
+            if !now.constant_time_eq(account.credential.as_bytes()) {
+                return Err(refused("the account has another password"));
+            }
+            account.credential = next.expose_secret().clone();
+            Ok(())
+        }))
+    }
+
     fn remove<'a>(&'a self, name: &'a str, statements: &'a [String]) -> Answer<'a, ()> {
         let call = Call { name: "remove", account: name, statements, made: None };
         Box::pin(self.with(call, move |accounts| {

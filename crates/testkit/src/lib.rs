@@ -26,7 +26,7 @@ use strongroom_kernel::audit::sinks::{Sink, SinkFactory};
 use strongroom_kernel::mounts;
 use strongroom_kernel::node::{InitRequest, KernelConfig, Life, Node, Services, class_of};
 use strongroom_kernel::pipeline::{Answer, Bounds, Call, InlineLogin, handle};
-use strongroom_kernel::plug::{Beyond, Peer, Protocol, Registry, Shape, Spec, Verb};
+use strongroom_kernel::plug::{Beyond, Peer, Plugin, Protocol, Registry, Shape, Verb};
 use strongroom_kernel::policies::PolicyRecord;
 use strongroom_kernel::record::Scope;
 use strongroom_kernel::seal;
@@ -183,12 +183,15 @@ impl Got {
 
 impl TestNode {
     /// A node of these plug-ins on fresh memory storage, initialised and unsealed.
-    pub async fn start(specs: impl IntoIterator<Item = Spec>) -> Self {
+    pub async fn start(specs: impl IntoIterator<Item = impl Into<Plugin>>) -> Self {
         Self::start_with(specs, KernelConfig::default()).await
     }
 
     /// As [`TestNode::start`], with settings.
-    pub async fn start_with(specs: impl IntoIterator<Item = Spec>, config: KernelConfig) -> Self {
+    pub async fn start_with(
+        specs: impl IntoIterator<Item = impl Into<Plugin>>,
+        config: KernelConfig,
+    ) -> Self {
         let storage = MemoryStorage::new();
         let clock = SimClock::new();
         let audit = Arc::new(MemoryMedium::new(0));
@@ -228,7 +231,7 @@ impl TestNode {
 
     /// The process dies, and another one of these plug-ins starts over the same storage. What the
     /// old one was at may not come back.
-    pub async fn restart(&mut self, specs: impl IntoIterator<Item = Spec>) {
+    pub async fn restart(&mut self, specs: impl IntoIterator<Item = impl Into<Plugin>>) {
         self.node = Node::new(
             self.storage.clone() as Arc<dyn Storage>,
             Arc::new(Registry::new(specs)),
@@ -292,6 +295,18 @@ impl TestNode {
             .transact(|tx| async move { tx.write(Scope::ROOT).put_named(0, name, record) })
             .await
             .expect("a policy is stored");
+    }
+
+    /// A token with these rights on paths of a mount: capabilities, with spaces between.
+    pub async fn token_with(&self, mount: &str, rights: &[(&str, &str)]) -> String {
+        let rules = rights.iter().map(|(path, capabilities)| {
+            let list: Vec<String> = capabilities.split(' ').map(|c| format!("{c:?}")).collect();
+            format!("path \"{mount}{path}\" {{ capabilities = [{}] }}\n", list.join(", "))
+        });
+        let name = self.node.rng.uuid();
+        self.policy(&name, &rules.collect::<String>()).await;
+        let body = json!({ "policies": [name], "no_default_policy": true });
+        self.root("WRITE", "auth/token/create", body).await.token()
     }
 
     /// Requests come from `ip` from now on.

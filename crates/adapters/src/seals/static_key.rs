@@ -88,6 +88,13 @@ impl Seal for StaticSeal {
     fn unwrap<'a>(&'a self, wrapped: &'a [u8]) -> BoxFuture<'a, Result<RootKey>> {
         Box::pin(async move { self.open(wrapped) })
     }
+    fn key_id(&self) -> Option<&str> {
+        Some(&self.current.id)
+    }
+    fn is_current(&self, wrapped: &[u8]) -> bool {
+        let length = wrapped.first().map_or(0, |length| usize::from(*length));
+        wrapped.get(1..1 + length) == Some(self.current.id.as_bytes())
+    }
 }
 
 #[cfg(test)]
@@ -113,6 +120,11 @@ mod tests {
         let wrapped = old.seal(&root).unwrap();
         let new = StaticSeal::new(key("b", 2), Some(key("a", 1)), rng.clone());
         assert_eq!(new.open(&wrapped).unwrap().expose_secret(), &[9; 32]);
+        assert!(old.is_current(&wrapped) && !new.is_current(&wrapped));
+        assert!(new.is_current(&new.seal(&root).unwrap()));
+        for damaged in [&[][..], &[0], &wrapped[..1], &[9, b'b']] {
+            assert!(!new.is_current(damaged));
+        }
         let other = StaticSeal::new(key("b", 2), None, rng.clone());
         assert!(other.open(&wrapped).is_err());
         let wrong = StaticSeal::new(key("a", 3), None, rng);

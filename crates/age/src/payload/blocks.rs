@@ -10,7 +10,7 @@ use std::num::NonZero;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// Chunks of a block.
 const CHUNKS: usize = 4;
@@ -19,16 +19,31 @@ const AHEAD: usize = 2;
 /// Threads that work, at most: with more, reading and writing are what takes long.
 const WORKERS_MAX: usize = 3;
 
-/// Some chunks, and what became of them.
+/// Bytes that all tags of a block's chunks take together, at most.
+const TAGS: usize = 32 * CHUNKS;
+
+/// Some chunks, and what became of them. What was in it is wiped; memory that was not used is not touched,
+/// which would take longer than all else that a short file needs.
 pub struct Block {
     /// The number of its first chunk.
     pub first: u64,
     /// Is it the end of the stream?
     pub ends: bool,
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: Vec<u8>,
     length: usize,
-    out: Zeroizing<Vec<u8>>,
+    out: Vec<u8>,
     out_length: usize,
+    /// How much came in at most.
+    filled: usize,
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        for (room, used) in [(&mut self.bytes, self.filled), (&mut self.out, self.filled + TAGS)] {
+            let used = used.min(room.len());
+            room.get_mut(..used).unwrap_or_default().zeroize();
+        }
+    }
 }
 
 impl Block {
@@ -36,10 +51,11 @@ impl Block {
         Self {
             first: 0,
             ends: false,
-            bytes: Zeroizing::new(vec![0; length_max]),
+            bytes: vec![0; length_max],
             length: 0,
-            out: Zeroizing::new(vec![0; out_max]),
+            out: vec![0; out_max],
             out_length: 0,
+            filled: 0,
         }
     }
 
@@ -105,6 +121,7 @@ impl<R: Read> Source<R> {
         let mut block = self.spare.pop().unwrap_or_else(|| Block::new(most, self.out_max));
         let mut length = self.rest.len();
         block.bytes.get_mut(..length).unwrap_or_default().copy_from_slice(&self.rest);
+        block.filled = block.filled.max(length);
         loop {
             let room = block.bytes.get_mut(length..).unwrap_or_default();
             let asked = room.len();
@@ -113,6 +130,7 @@ impl<R: Read> Source<R> {
                 read => read?,
             };
             length += read;
+            block.filled = block.filled.max(length);
             self.ended = read == 0;
             self.slow = read < asked;
             let whole = length.saturating_sub(self.keep) / self.chunk;

@@ -5,8 +5,7 @@
 
 use strongroom_base::{Error, FieldSource, Result, SecretString, fields};
 use strongroom_kernel::plug::{
-    EngineSpec, Grant, GrantAlias, Login, Op, ReadCx, Renew, ResolveRole, TokenParams, Verb,
-    WriteCx,
+    EngineSpec, Grant, GrantAlias, Login, ReadCx, Renew, ResolveRole, TokenParams, WriteCx, ops,
 };
 use strongroom_kernel::tokens::{Token, cidrs_allow};
 
@@ -24,10 +23,7 @@ fields! {
     }
 }
 
-impl Op for LogIn {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { LogIn (), Write; }
 
 pub(super) fn add(spec: EngineSpec<AppRole>) -> EngineSpec<AppRole> {
     spec.login::<LogIn>("login").counts_failures_of(named).resolves_roles().renews()

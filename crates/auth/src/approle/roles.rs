@@ -2,10 +2,8 @@
 
 use serde::Serialize;
 use strongroom_base::duration::format_go_seconds;
-use strongroom_base::{Error, ErrorKind, JsonMap, Result, Ttl, fields};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx,
-};
+use strongroom_base::{Error, ErrorKind, JsonMap, Result, Ttl, capture, fields};
+use strongroom_kernel::plug::{Command, EngineSpec, Exists, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::AppRole;
 use super::stored::{self, Accessor, Role, RoleOfId, SecretId};
@@ -80,29 +78,13 @@ pub struct RoleIdView {
     pub role_id: String,
 }
 
-impl Op for PutRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadRole {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListRoles {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-}
-impl Op for ReadRoleId {
-    type Reply = RoleIdView;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for PutRoleId {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
+ops! {
+    PutRole (), Write;
+    ReadRole JsonMap, Read;
+    DeleteRole (), Delete;
+    ListRoles Keys, List;
+    ReadRoleId RoleIdView, Read;
+    PutRoleId (), Write;
 }
 
 pub(super) fn add(spec: EngineSpec<AppRole>) -> EngineSpec<AppRole> {
@@ -122,7 +104,7 @@ pub(super) fn no_such_role() -> Error {
 
 impl Exists<PutRole> for AppRole {
     async fn exists(&self, cx: &ReadCx<'_>, captures: &[(&'static str, String)]) -> Result<bool> {
-        let name = captures.iter().find(|(n, _)| *n == "role_name").map_or("", |(_, v)| v);
+        let name = capture(captures, "role_name").unwrap_or_default();
         Ok(stored::role(&cx.view(), name).await?.is_some())
     }
 }
@@ -230,8 +212,7 @@ impl Command<DeleteRole> for AppRole {
 
 impl Query<ListRoles> for AppRole {
     async fn query(&self, cx: &ReadCx<'_>, op: ListRoles) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Role>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<Role>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use strongroom_base::{Error, ErrorKind, Result, SecretString, Timestamp, Ttl, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::tokens::parse_cidr;
 
 use super::AppRole;
@@ -172,24 +172,16 @@ impl SecretIdView {
     }
 }
 
-macro_rules! ops {
-    ($( $op:ident: $verb:ident, $reply:ty; )+) => { $(
-        impl Op for $op {
-            type Reply = $reply;
-            const VERB: Verb = Verb::$verb;
-        }
-    )+ };
-}
 ops! {
-    CreateSecretId: Write, NewSecretId;
-    CreateCustomSecretId: Write, NewSecretId;
-    ListSecretIds: List, Keys;
-    LookupSecretId: Write, SecretIdView;
-    DestroySecretId: Write, ();
-    DeleteSecretId: Delete, ();
-    LookupAccessor: Write, SecretIdView;
-    DestroyAccessor: Write, ();
-    DeleteAccessor: Delete, ();
+    CreateSecretId NewSecretId, Write;
+    CreateCustomSecretId NewSecretId, Write;
+    ListSecretIds Keys, List;
+    LookupSecretId SecretIdView, Write;
+    DestroySecretId (), Write;
+    DeleteSecretId (), Delete;
+    LookupAccessor SecretIdView, Write;
+    DestroyAccessor (), Write;
+    DeleteAccessor (), Delete;
 }
 
 pub(super) fn add(spec: EngineSpec<AppRole>) -> EngineSpec<AppRole> {

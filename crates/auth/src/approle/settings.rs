@@ -1,7 +1,7 @@
 //! A role's settings one by one: each can be read, written and set back by a path of its own.
 
 use strongroom_base::{Error, Json, JsonMap, Result, Ttl, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::tokens::normalise_policies;
 
 use super::AppRole;
@@ -93,17 +93,10 @@ macro_rules! setting {
                 role_name: String,
             }
         }
-        impl Op for $read {
-            type Reply = JsonMap;
-            const VERB: Verb = Verb::Read;
-        }
-        impl Op for $put {
-            type Reply = ();
-            const VERB: Verb = Verb::Write;
-        }
-        impl Op for $reset {
-            type Reply = ();
-            const VERB: Verb = Verb::Delete;
+        ops! {
+            $read JsonMap, Read;
+            $put (), Write;
+            $reset (), Delete;
         }
         impl Query<$read> for AppRole {
             async fn query(&self, cx: &ReadCx<'_>, op: $read) -> Result<Reply<JsonMap>> {
@@ -254,10 +247,7 @@ fields! {
         role_name: String,
     }
 }
-impl Op for ReadLocalSecretIds {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadLocalSecretIds JsonMap, Read; }
 impl Query<ReadLocalSecretIds> for AppRole {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadLocalSecretIds) -> Result<Reply<JsonMap>> {
         read(cx, &op.role_name, |role| map([("local_secret_ids", role.local_secret_ids.into())]))

@@ -5,7 +5,7 @@
 //! that passed since the last time, so its work is that of what expired.
 
 use strongroom_base::{Result, Timestamp, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Reconcile, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Reconcile, Reply, WriteCx, ops};
 use strongroom_kernel::record::Id;
 
 use super::AppRole;
@@ -23,10 +23,7 @@ fields! {
     pub struct Tidy {}
 }
 
-impl Op for Tidy {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { Tidy (), Write; }
 
 pub(super) fn add(spec: EngineSpec<AppRole>) -> EngineSpec<AppRole> {
     spec.command::<Tidy>("tidy/secret-id").reconciles(PERIOD_SECONDS)

@@ -1,9 +1,7 @@
 //! `config/client`: how to reach AWS, and what a login's request must carry.
 
 use strongroom_base::{Error, JsonMap, Result, SecretString, fields};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Command, EngineSpec, Exists, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::Aws;
 use super::stored::{self, Client};
@@ -46,17 +44,10 @@ fields! {
     }
 }
 
-impl Op for PutClient {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadClient {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteClient {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
+ops! {
+    PutClient (), Write;
+    ReadClient JsonMap, Read;
+    DeleteClient (), Delete;
 }
 
 pub(super) fn add(spec: EngineSpec<Aws>) -> EngineSpec<Aws> {

@@ -2,7 +2,7 @@
 //! paths say so, rather than be unknown.
 
 use strongroom_base::{Error, Result, fields};
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::Aws;
 
@@ -25,13 +25,9 @@ fields! {
     }
 }
 
-impl Op for WriteEc2 {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadEc2 {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
+ops! {
+    WriteEc2 (), Write;
+    ReadEc2 (), Read;
 }
 
 pub(super) fn add(spec: EngineSpec<Aws>) -> EngineSpec<Aws> {

@@ -1,7 +1,7 @@
 //! `config/identity`: what names a login in identity, and which facts it tells.
 
 use strongroom_base::{Error, JsonMap, Result, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::{Aws, stored};
 use crate::login_metadata::Choices;
@@ -49,13 +49,9 @@ fields! {
     }
 }
 
-impl Op for PutIdentity {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadIdentity {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
+ops! {
+    PutIdentity (), Write;
+    ReadIdentity JsonMap, Read;
 }
 
 pub(super) fn add(spec: EngineSpec<Aws>) -> EngineSpec<Aws> {

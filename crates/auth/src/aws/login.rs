@@ -2,8 +2,7 @@
 
 use strongroom_base::{Error, FieldSource, Json, Result, fields};
 use strongroom_kernel::plug::{
-    EngineSpec, Grant, GrantAlias, Login, Op, ReadCx, Renew, ResolveRole, TokenParams, Verb,
-    WriteCx,
+    EngineSpec, Grant, GrantAlias, Login, ReadCx, Renew, ResolveRole, TokenParams, WriteCx, ops,
 };
 use strongroom_kernel::tokens::{Token, cidrs_allow};
 
@@ -37,10 +36,7 @@ fields! {
     }
 }
 
-impl Op for LogIn {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { LogIn (), Write; }
 
 pub(super) fn add(spec: EngineSpec<Aws>) -> EngineSpec<Aws> {
     spec.login::<LogIn>("login").resolves_roles().renews()

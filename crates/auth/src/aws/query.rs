@@ -99,14 +99,7 @@ impl Own<'_> {
         let mut headers =
             vec![("content-type".to_owned(), CONTENT_TYPE.to_owned()), ("host".to_owned(), host)];
         let payload = hash_of(body.as_bytes());
-        let request = Request {
-            method: "POST",
-            path: "/",
-            query: "",
-            headers: &headers,
-            payload: &payload,
-            normalise: true,
-        };
+        let request = Request::post("/", &headers, &payload);
         let added = sign(request, credentials, self.region, self.service, now);
         headers.extend(added);
         let headers: Vec<(String, SecretString)> = headers

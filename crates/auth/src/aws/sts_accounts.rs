@@ -1,10 +1,8 @@
 //! `config/sts`: which role to take on for look-ups in an account that our own credentials are not of.
 
-use strongroom_base::{Error, JsonMap, Result, fields};
+use strongroom_base::{Error, JsonMap, Result, capture, fields};
 use strongroom_kernel::plug::lists::{self, Keys};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Command, EngineSpec, Exists, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::Aws;
 use super::arn::{self, Kind, Principal};
@@ -45,21 +43,11 @@ fields! {
     }
 }
 
-impl Op for PutAccount {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadAccount {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteAccount {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListAccounts {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
+ops! {
+    PutAccount (), Write;
+    ReadAccount JsonMap, Read;
+    DeleteAccount (), Delete;
+    ListAccounts Keys, List;
 }
 
 pub(super) fn add(spec: EngineSpec<Aws>) -> EngineSpec<Aws> {
@@ -72,7 +60,7 @@ pub(super) fn add(spec: EngineSpec<Aws>) -> EngineSpec<Aws> {
 
 impl Exists<PutAccount> for Aws {
     async fn exists(&self, cx: &ReadCx<'_>, captures: &[(&'static str, String)]) -> Result<bool> {
-        let id = captures.iter().find(|(n, _)| *n == "account_id").map_or("", |(_, v)| v);
+        let id = capture(captures, "account_id").unwrap_or_default();
         Ok(cx.view().cached::<StsAccount>(0, id).await?.is_some())
     }
 }
@@ -121,7 +109,6 @@ impl Command<DeleteAccount> for Aws {
 
 impl Query<ListAccounts> for Aws {
     async fn query(&self, cx: &ReadCx<'_>, op: ListAccounts) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<StsAccount>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<StsAccount>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }

@@ -4,22 +4,17 @@
 use std::sync::Arc;
 
 use strongroom_base::{Error, Result, Timestamp};
-use strongroom_cloudwire::iam::{
-    Context, Document, Documents, Kind, Principal, Refusal, Request, decide,
-};
+use strongroom_cloudwire::iam::{Context, Document, Documents, Kind, Refusal, Request, decide};
 use strongroom_kernel::plug::{About, Access, Asked, Peer};
+
+use super::caller::Caller;
 
 /// A verified caller, and what it asks.
 pub struct Limits {
-    pub principal: Principal,
-    /// The role's document.
-    pub document: Option<Arc<Document>>,
-    /// The one that narrows the session: it must allow what is asked, whoever else does.
+    pub caller: Arc<Caller>,
+    /// The document that narrows the session: it must allow what is asked, whoever else does.
     pub session: Option<Document>,
     pub asked: Arc<Asked>,
-    pub user_id: String,
-    /// The user's name, where the caller is the role under its own keys.
-    pub user_name: Option<String>,
     pub peer: Peer,
     pub now: Timestamp,
 }
@@ -29,16 +24,20 @@ impl Limits {
     fn context(&self) -> Context {
         let mut context = Context::default();
         for (key, values) in &self.asked.keys {
-            context.set(key.as_str(), values.clone());
+            context.set(key.clone(), values.clone());
         }
         let mut one = |key: &str, value: String| context.set(key, vec![value]);
         // For a session it is the role's.
-        let arn = self.principal.role_arn.as_ref().unwrap_or(&self.principal.arn);
+        let Caller { principal, user_id, user_name, source_identity, .. } = &*self.caller;
+        let arn = principal.role_arn.as_ref().unwrap_or(&principal.arn);
         one("aws:PrincipalArn", arn.clone());
-        one("aws:PrincipalAccount", self.principal.account.clone());
-        one("aws:userid", self.user_id.clone());
-        if let Some(name) = &self.user_name {
+        one("aws:PrincipalAccount", principal.account.clone());
+        one("aws:userid", user_id.clone());
+        if let Some(name) = user_name {
             one("aws:username", name.clone());
+        }
+        if let Some(source) = source_identity {
+            one("aws:SourceIdentity", source.clone());
         }
         one("aws:CurrentTime", Timestamp::from_seconds(self.now.seconds()).to_string());
         one("aws:EpochTime", self.now.seconds().to_string());
@@ -51,15 +50,19 @@ impl Limits {
 
 impl Access for Limits {
     fn principal(&self) -> &str {
-        &self.principal.arn
+        &self.caller.principal.arn
     }
 
     fn resource(&self) -> &str {
         &self.asked.resource
     }
 
+    fn has_documents(&self) -> bool {
+        self.caller.role.document.is_some() || self.session.is_some()
+    }
+
     fn judge(&self, about: &About<'_>) -> Result<()> {
-        if self.document.is_none() && self.session.is_none() && about.policy.is_none() {
+        if !self.has_documents() && about.policy.is_none() {
             return Ok(());
         }
         let action = about.action.unwrap_or(&self.asked.action);
@@ -76,17 +79,18 @@ impl Access for Limits {
         for (key, values) in about.keys {
             context.set(*key, values.clone());
         }
-        let request = Request { action, resource, principal: &self.principal, context: &context };
+        let principal = &self.caller.principal;
+        let request = Request { action, resource, principal, context: &context };
         let own = !about.policy_alone;
         let documents = Documents {
-            identity: self.document.as_deref().filter(|_| own),
+            identity: self.caller.role.document.as_deref().filter(|_| own),
             session: self.session.as_ref().filter(|_| own),
             resource: policy.as_ref(),
             trusted: about.trusted || about.policy_alone,
         };
         decide(&request, &documents).map_err(|refusal| {
             let called = about.called.unwrap_or(resource);
-            denied(&self.principal.arn, action, called, refusal)
+            denied(&principal.arn, action, called, refusal)
         })
     }
 }

@@ -239,8 +239,7 @@ impl Command<CreateKey> for AwsDoor {
 impl Query<ListKeys> for AwsDoor {
     async fn query(&self, cx: &ReadCx<'_>, op: ListKeys) -> Result<Reply<Keys>> {
         let (_, role) = role(cx, &op.role).await?;
-        let names = cx.view().names::<KeyOfRole>(role.id).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<KeyOfRole>(cx, role.id, op.after.as_deref(), op.limit).await
     }
 }
 

@@ -18,6 +18,7 @@
 
 mod access;
 mod arns;
+mod caller;
 mod keys;
 mod known;
 mod roles;

@@ -1,6 +1,6 @@
 //! Roles: create, change, read, delete, list, and end their sessions.
 
-use strongroom_base::{Error, Json, JsonMap, Result, Timestamp, Ttl, fields};
+use strongroom_base::{Error, Json, JsonMap, Result, Timestamp, Ttl, capture, fields};
 use strongroom_cloudwire::iam::{Document, Kind};
 use strongroom_kernel::plug::lists::{self, Keys};
 use strongroom_kernel::plug::{
@@ -97,7 +97,7 @@ pub(super) fn add(spec: EngineSpec<AwsDoor>) -> EngineSpec<AwsDoor> {
 
 impl Exists<PutRole> for AwsDoor {
     async fn exists(&self, cx: &ReadCx<'_>, captures: &[(&'static str, String)]) -> Result<bool> {
-        let name = captures.iter().find(|(n, _)| *n == "role").map_or("", |(_, v)| v);
+        let name = capture(captures, "role").unwrap_or_default();
         Ok(stored::role(&cx.view(), name).await?.is_some())
     }
 }
@@ -253,8 +253,7 @@ impl Command<DeleteRole> for AwsDoor {
 
 impl Query<ListRoles> for AwsDoor {
     async fn query(&self, cx: &ReadCx<'_>, op: ListRoles) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Role>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<Role>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }
 

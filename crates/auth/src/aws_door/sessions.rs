@@ -49,6 +49,9 @@ pub struct Origin {
     pub expires: Timestamp,
     /// Is it one of an assumed role? Those of GetSessionToken are their user's own.
     pub assumed: bool,
+    /// Who stands behind the asking one, if that was said.
+    #[serde(default)]
+    pub source_identity: Option<String>,
 }
 
 /// What a session token says.
@@ -75,6 +78,9 @@ pub struct Session {
     /// The sessions that it came from, the first one first.
     #[serde(default)]
     pub ancestors: Vec<Ancestor>,
+    /// Who stands behind it, as was said of the first one that says it.
+    #[serde(default)]
+    pub source_identity: Option<String>,
 }
 
 impl Drop for Session {
@@ -101,18 +107,20 @@ pub struct NewSession {
     pub document: String,
     /// The session whose keys asked for it, if any did.
     pub origin: Option<Origin>,
+    /// See [`Session::source_identity`].
+    pub source_identity: Option<String>,
 }
 
 impl Session {
     /// A session with fresh keys.
     pub fn new(new: NewSession, rng: &dyn Rng) -> Self {
-        let NewSession { role, role_id, name, parent, issued, seconds, document, origin } = new;
+        let NewSession { role, role_id, name, parent, issued, seconds, document, .. } = new;
         let secret_key = arns::secret_key(rng).expose_secret().clone();
         let access_key = arns::access_key(rng, "ASIA");
         // To the second, as it is told.
         let mut expires = Timestamp::from_seconds(issued.seconds()).plus_seconds(seconds);
         let mut ancestors = Vec::new();
-        if let Some(origin) = origin {
+        if let Some(origin) = new.origin {
             expires = expires.min(origin.expires);
             ancestors = origin.chain;
         }
@@ -127,6 +135,7 @@ impl Session {
             expires,
             document,
             ancestors,
+            source_identity: new.source_identity,
         }
     }
 
@@ -134,7 +143,8 @@ impl Session {
     pub fn origin(&self) -> Origin {
         let own = Ancestor { role: self.role.clone(), role_id: self.role_id, issued: self.issued };
         let chain = self.ancestors.iter().cloned().chain([own]).collect();
-        Origin { chain, expires: self.expires, assumed: self.name.is_some() }
+        let source_identity = self.source_identity.clone();
+        Origin { chain, expires: self.expires, assumed: self.name.is_some(), source_identity }
     }
 
     /// Its token.

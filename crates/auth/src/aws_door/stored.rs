@@ -16,6 +16,8 @@ use strongroom_kernel::plug::WriteCx;
 use strongroom_kernel::record::{Id, ReadView, Record};
 use zeroize::Zeroize;
 
+use super::caller::Caller;
+
 /// Signing keys that are remembered of one key pair: as many regions, services and days.
 const SIGNING_KEYS_MAX: usize = 8;
 
@@ -113,18 +115,38 @@ impl KeyPair {
     }
 }
 
-/// A key pair as it verifies: what its secret key derives for a day is remembered.
+/// A key pair as it verifies: what its secret key derives for a day is remembered, and who its caller is.
 pub struct PreparedKey {
     /// The key pair.
     pub pair: KeyPair,
     secret_key: SecretString,
     derived: Mutex<VecDeque<([String; 3], Arc<SigningKey>)>>,
+    caller: Mutex<Option<Arc<Caller>>>,
 }
 
 impl PreparedKey {
     fn new(pair: KeyPair) -> Self {
         let secret_key = SecretString::new(pair.secret_key.clone());
-        Self { pair, secret_key, derived: Mutex::default() }
+        Self { pair, secret_key, derived: Mutex::default(), caller: Mutex::default() }
+    }
+
+    /// Who calls with this key, which is `access_key`, as its role stands now.
+    pub fn caller(
+        &self,
+        access_key: &str,
+        role: &Arc<PreparedRole>,
+        account: &str,
+    ) -> Result<Arc<Caller>> {
+        let is_same = |caller: &&Arc<Caller>| {
+            Arc::ptr_eq(&caller.role, role) && caller.principal.account == account
+        };
+        if let Some(caller) = self.caller.lock().as_ref().filter(is_same) {
+            return Ok(caller.clone());
+        }
+        let caller = Caller::new(self.pair.role.clone(), access_key, None, role.clone(), account)?;
+        let caller = Arc::new(caller);
+        *self.caller.lock() = Some(caller.clone());
+        Ok(caller)
     }
 
     /// The signing key of a scope.

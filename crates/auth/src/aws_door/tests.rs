@@ -185,6 +185,7 @@ fn session_tokens_open_only_whole_and_here() {
         seconds: 900,
         document: String::new(),
         origin: None,
+        source_identity: None,
     };
     let session = Session::new(new, &*rng);
     assert!(session.access_key.starts_with("ASIA"));

@@ -5,14 +5,12 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use strongroom_base::{Error, RequestPath, Result, SecretString, Timestamp};
-use strongroom_cloudwire::iam::{Document, Kind, Principal};
+use strongroom_cloudwire::iam::{Document, Kind};
 use strongroom_cloudwire::sigv4::{SigningKey, check_fresh, read_date};
-use strongroom_kernel::plug::{
-    Asked, Credential, Grant, GrantAlias, Proof, ReadCx, Signature, TokenParams, Verified, Verify,
-};
+use strongroom_kernel::plug::{Asked, Credential, Proof, ReadCx, Signature, Verified, Verify};
 
 use super::access::Limits;
-use super::known::{DOOR, Known};
+use super::caller::Caller;
 use super::sessions::Session;
 use super::stored::{self, PreparedRole, scope_of};
 use super::{AwsDoor, arns, sts};
@@ -43,8 +41,7 @@ fn expired() -> Error {
 /// Who signed.
 struct Signer {
     key: Arc<SigningKey>,
-    role_name: String,
-    role: Arc<PreparedRole>,
+    caller: Arc<Caller>,
     session: Option<Session>,
 }
 
@@ -52,14 +49,17 @@ impl Verify for AwsDoor {
     async fn verify(&self, cx: &ReadCx<'_>, credential: &Credential) -> Result<Verified> {
         match &credential.proof {
             Proof::Signature(signature) => {
+                let account = &credential.asked.account;
                 let signer = match &signature.session_token {
-                    Some(token) => of_session(cx, signature, token).await?,
-                    None => of_key(cx, signature).await?,
+                    Some(token) => Box::pin(of_session(cx, signature, token, account)).await?,
+                    None => of_key(cx, signature, account).await?,
                 };
                 check(&signer, signature, cx.now())?;
-                caller(cx, signature, signer, &credential.asked)
+                known(cx, signer, &credential.asked)
             }
-            Proof::Vouched { role, token } => vouched(cx, role, token, &credential.asked).await,
+            Proof::Vouched { role, token } => {
+                Box::pin(vouched(cx, role, token, &credential.asked)).await
+            }
         }
     }
 }
@@ -85,18 +85,19 @@ async fn live_session(
     if issued <= role.role.sessions_since { Err(unrecognized()) } else { Ok(role) }
 }
 
-async fn of_key(cx: &ReadCx<'_>, signature: &Signature) -> Result<Signer> {
+async fn of_key(cx: &ReadCx<'_>, signature: &Signature, account: &str) -> Result<Signer> {
     let key = stored::key(&cx.view(), &signature.key).await?;
     let key = key.filter(|key| key.pair.is_good(cx.now())).ok_or_else(unrecognized)?;
-    let role_name = key.pair.role.clone();
-    let role = live_role(cx, &role_name, key.pair.role_id).await?;
-    Ok(Signer { key: key.signing_key(&signature.scope), role_name, role, session: None })
+    let role = live_role(cx, &key.pair.role, key.pair.role_id).await?;
+    let caller = key.caller(&signature.key, &role, account)?;
+    Ok(Signer { key: key.signing_key(&signature.scope), caller, session: None })
 }
 
 async fn of_session(
     cx: &ReadCx<'_>,
     signature: &Signature,
     token: &SecretString,
+    account: &str,
 ) -> Result<Signer> {
     let view = cx.view();
     let sealer = stored::session_key(&view).await?.ok_or_else(unrecognized)?;
@@ -113,7 +114,9 @@ async fn of_session(
     }
     let secret_key = SecretString::new(session.secret_key.clone());
     let key = Arc::new(SigningKey::derive(&secret_key, scope_of(&signature.scope)));
-    Ok(Signer { key, role_name: session.role.clone(), role, session: Some(session) })
+    let name = session.role.clone();
+    let caller = Caller::new(name, &signature.key, Some(&session), role, account)?;
+    Ok(Signer { key, caller: Arc::new(caller), session: Some(session) })
 }
 
 /// Is the signature right, fresh, and by keys that have not ended?
@@ -129,81 +132,16 @@ fn check(signer: &Signer, signature: &Signature, now: Timestamp) -> Result<()> {
     }
 }
 
-fn caller(
-    cx: &ReadCx<'_>,
-    signature: &Signature,
-    signer: Signer,
-    asked: &Arc<Asked>,
-) -> Result<Verified> {
-    let (name, role) = (signer.role_name, signer.role);
-    let account = &asked.account;
-    let session = signer.session.as_ref();
-    let session_name = session.and_then(|session| session.name.as_deref());
-    let unique_id = &role.role.unique_id;
-    let (principal, user_id) = match session_name {
-        None => {
-            let arn = arns::user(account, &name);
-            let principal = Principal { account: account.clone(), arn, role_arn: None };
-            (principal, format!("AIDA{unique_id}"))
-        }
-        Some(session) => {
-            let arn = arns::assumed(account, &name, session);
-            let role_arn = Some(arns::role(account, &name));
-            let principal = Principal { account: account.clone(), arn, role_arn };
-            (principal, format!("AROA{unique_id}:{session}"))
-        }
-    };
-    let document = role.document.clone();
-    let narrowed = session.map(|s| s.document.as_str()).filter(|text| !text.is_empty());
+/// The caller with what limits it beside its policies.
+fn known(cx: &ReadCx<'_>, signer: Signer, asked: &Arc<Asked>) -> Result<Verified> {
+    let Signer { caller, session, .. } = signer;
+    let narrowed = session.as_ref().map(|s| s.document.as_str()).filter(|text| !text.is_empty());
     let narrowed = narrowed.map(|text| Document::parse(text, Kind::Identity));
-    let narrowed = narrowed.transpose().map_err(Error::internal)?;
-    let key = session.map_or(Some(&signature.key), |session| session.parent.as_ref());
-    let mut internal = Known {
-        arn: principal.arn.clone(),
-        user_id: user_id.clone(),
-        account: account.clone(),
-        role: name.clone(),
-        key: key.cloned(),
-        origin: session.map(Session::origin),
-    }
-    .into_map()?;
-    let shown = ["arn", "role", "account"];
-    let metadata = internal
-        .iter()
-        .filter(|(field, _)| shown.contains(&field.as_str()))
-        .map(|(field, value)| (field.clone(), value.clone()))
-        .chain([("access_key".to_owned(), signature.key.clone())])
-        .collect();
-    internal.insert(DOOR.to_owned(), String::new());
-    let display_name = match session_name {
-        Some(session) => format!("{name}/{session}"),
-        None => name.clone(),
-    };
-    let user_name = session_name.is_none().then(|| name.clone());
-    let grant = Grant {
-        display_name,
-        metadata,
-        internal,
-        alias: Some(GrantAlias { name, ..GrantAlias::default() }),
-        token: TokenParams {
-            policies: role.role.policies.clone(),
-            bound_cidrs: role.role.bound_cidrs.clone(),
-            no_default_policy: role.role.no_default_policy,
-            ..TokenParams::default()
-        },
-        ..Grant::default()
-    };
-    let limits = Limits {
-        principal,
-        document,
-        session: narrowed,
-        asked: asked.clone(),
-        user_id,
-        user_name,
-        peer: cx.request.peer.clone(),
-        now: cx.now(),
-    };
-    Ok(Verified::Caller { grant: Box::new(grant), access: Arc::new(limits) })
+    let session = narrowed.transpose().map_err(Error::internal)?;
+    let (asked, peer, now) = (asked.clone(), cx.request.peer.clone(), cx.now());
+    let standing = caller.standing.clone();
+    let access = Arc::new(Limits { caller, session, asked, peer, now });
+    Ok(Verified::Caller { standing, access })
 }
 
 /// Does it look like a token that a method could verify? That is a question of its form: the answer tells

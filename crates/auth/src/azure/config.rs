@@ -2,9 +2,7 @@
 
 use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, SecretString, Ttl, fields};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Command, EngineSpec, Exists, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::Azure;
 use super::manager::Cloud;
@@ -49,17 +47,10 @@ fields! {
     }
 }
 
-impl Op for PutConfig {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadConfig {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteConfig {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
+ops! {
+    PutConfig (), Write;
+    ReadConfig JsonMap, Read;
+    DeleteConfig (), Delete;
 }
 
 pub(super) fn add(spec: EngineSpec<Azure>) -> EngineSpec<Azure> {

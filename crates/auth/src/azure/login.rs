@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use strongroom_base::{Error, FieldSource, Json, Result, SecretString, fields};
 use strongroom_kernel::plug::{
-    EngineSpec, Grant, GrantAlias, Login, Op, ReadCx, Renew, ResolveRole, TokenParams, Verb,
-    WriteCx,
+    EngineSpec, Grant, GrantAlias, Login, ReadCx, Renew, ResolveRole, TokenParams, WriteCx, ops,
 };
 use strongroom_kernel::tokens::{Token, cidrs_allow};
 
@@ -32,10 +31,7 @@ fields! {
     }
 }
 
-impl Op for LogIn {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { LogIn (), Write; }
 
 pub(super) fn add(spec: EngineSpec<Azure>) -> EngineSpec<Azure> {
     spec.login::<LogIn>("login").resolves_roles().renews()

@@ -3,9 +3,7 @@
 use strongroom_base::{Error, JsonMap, Result, Ttl, fields};
 use strongroom_crypto::x509::{is_oid, usages};
 use strongroom_kernel::plug::lists::{self, Keys};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
-};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, names, ops};
 
 use super::stored::{Entry, Trusted};
 use super::{Cert, list_or_null};
@@ -79,21 +77,11 @@ fields! {
     }
 }
 
-impl Op for PutCert {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadCert {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteCert {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListCerts {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
+ops! {
+    PutCert (), Write;
+    ReadCert JsonMap, Read;
+    DeleteCert (), Delete;
+    ListCerts Keys, List;
 }
 
 pub(super) fn add(spec: EngineSpec<Cert>) -> EngineSpec<Cert> {
@@ -229,7 +217,6 @@ impl Command<DeleteCert> for Cert {
 
 impl Query<ListCerts> for Cert {
     async fn query(&self, cx: &ReadCx<'_>, op: ListCerts) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Entry>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<Entry>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use strongroom_base::{Error, Result, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::Cert;
 use super::stored::{self, Settings};
@@ -34,13 +34,9 @@ pub struct ConfigView {
     ocsp_cache_size: i64,
 }
 
-impl Op for PutConfig {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadConfig {
-    type Reply = ConfigView;
-    const VERB: Verb = Verb::Read;
+ops! {
+    PutConfig (), Write;
+    ReadConfig ConfigView, Read;
 }
 
 pub(super) fn add(spec: EngineSpec<Cert>) -> EngineSpec<Cert> {

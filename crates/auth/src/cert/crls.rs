@@ -10,9 +10,7 @@ use strongroom_connectors::web::{self, Call};
 use strongroom_crypto::keys::to_decimal;
 use strongroom_crypto::x509::{Crl, pem_blocks, rfc3339};
 use strongroom_kernel::plug::lists::{self, Keys};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
-};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, names, ops};
 
 use super::Cert;
 use super::stored::{self, Entry, RevocationList, Source};
@@ -81,21 +79,11 @@ struct SourceView {
     valid_until: String,
 }
 
-impl Op for PutCrl {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadCrl {
-    type Reply = CrlView;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteCrl {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListCrls {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
+ops! {
+    PutCrl (), Write;
+    ReadCrl CrlView, Read;
+    DeleteCrl (), Delete;
+    ListCrls Keys, List;
 }
 
 pub(super) fn add(spec: EngineSpec<Cert>) -> EngineSpec<Cert> {
@@ -243,7 +231,6 @@ impl Command<DeleteCrl> for Cert {
 
 impl Query<ListCrls> for Cert {
     async fn query(&self, cx: &ReadCx<'_>, op: ListCrls) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<RevocationList>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<RevocationList>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }

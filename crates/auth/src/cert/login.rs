@@ -4,8 +4,7 @@ use strongroom_base::{Error, FieldSource, Result, fields};
 use strongroom_crypto::x509::Certificate;
 use strongroom_crypto::{constant_time_eq, sha256};
 use strongroom_kernel::plug::{
-    EngineSpec, Grant, GrantAlias, Login, Op, ReadCx, Renew, ResolveRole, TokenParams, Verb,
-    WriteCx,
+    EngineSpec, Grant, GrantAlias, Login, ReadCx, Renew, ResolveRole, TokenParams, WriteCx, ops,
 };
 use strongroom_kernel::tokens::{Token, cidrs_allow, normalise_policies};
 
@@ -27,10 +26,7 @@ fields! {
     }
 }
 
-impl Op for LogIn {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { LogIn (), Write; }
 
 pub(super) fn add(spec: EngineSpec<Cert>) -> EngineSpec<Cert> {
     spec.login::<LogIn>("login").resolves_roles().renews()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::{Gcp, stored};
 use crate::endpoints;
@@ -59,13 +59,9 @@ fields! {
     }
 }
 
-impl Op for PutConfig {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadConfig {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
+ops! {
+    PutConfig (), Write;
+    ReadConfig JsonMap, Read;
 }
 
 pub(super) fn add(spec: EngineSpec<Gcp>) -> EngineSpec<Gcp> {

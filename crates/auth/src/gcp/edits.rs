@@ -1,7 +1,7 @@
 //! Adding to and taking from the lists of a role.
 
 use strongroom_base::{Error, Result, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, ops};
 
 use super::stored::{self, Kind, Role};
 use super::{Gcp, roles};
@@ -29,13 +29,9 @@ fields! {
     }
 }
 
-impl Op for EditAccounts {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for EditLabels {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
+ops! {
+    EditAccounts (), Write;
+    EditLabels (), Write;
 }
 
 pub(super) fn add(spec: EngineSpec<Gcp>) -> EngineSpec<Gcp> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use strongroom_base::{Error, FieldSource, Json, Result, SecretString, Timestamp, fields};
 use strongroom_kernel::plug::{
-    EngineSpec, Grant, GrantAlias, Login, Op, ReadCx, ResolveRole, Verb, WriteCx,
+    EngineSpec, Grant, GrantAlias, Login, ReadCx, ResolveRole, WriteCx, ops,
 };
 use strongroom_kernel::tokens::cidrs_allow;
 
@@ -23,10 +23,7 @@ fields! {
     }
 }
 
-impl Op for LogIn {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { LogIn (), Write; }
 
 pub(super) fn add(spec: EngineSpec<Gcp>) -> EngineSpec<Gcp> {
     spec.login::<LogIn>("login").resolves_roles().renews()

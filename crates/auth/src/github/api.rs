@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use strongroom_base::{Json, SecretString};
+use strongroom_base::{Json, SecretString, percent};
 use strongroom_connectors::web::{Answer, Call, Failure, Web};
 
 /// GitHub's own API.
@@ -138,12 +138,5 @@ fn has_next(answer: &Answer) -> bool {
 
 /// A name as one segment of a path.
 fn in_path(name: &str) -> String {
-    let mut out = String::with_capacity(name.len());
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    percent::encode_but(name, b"-_")
 }

@@ -1,7 +1,7 @@
 //! Whose members may log in (Vault's API page "GitHub auth method").
 
 use strongroom_base::{Error, ErrorKind, JsonMap, Result, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::Github;
 use super::api::{Api, Refusal};
@@ -29,13 +29,9 @@ fields! {
     pub struct ReadConfig {}
 }
 
-impl Op for PutConfig {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadConfig {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
+ops! {
+    PutConfig (), Write;
+    ReadConfig JsonMap, Read;
 }
 
 pub(super) fn add(spec: EngineSpec<Github>) -> EngineSpec<Github> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use strongroom_base::{Error, ErrorKind, Result, SecretString, fields};
 use strongroom_kernel::plug::{
-    EngineSpec, Grant, GrantAlias, Login, Op, ReadCx, Renew, TokenParams, Verb, WriteCx,
+    EngineSpec, Grant, GrantAlias, Login, ReadCx, Renew, TokenParams, WriteCx, ops,
 };
 use strongroom_kernel::tokens::{Token, cidrs_allow, normalise_policies};
 
@@ -25,10 +25,7 @@ fields! {
     }
 }
 
-impl Op for LogIn {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { LogIn (), Write; }
 
 pub(super) fn add(spec: EngineSpec<Github>) -> EngineSpec<Github> {
     spec.login::<LogIn>("login").renews()
@@ -144,6 +141,7 @@ impl Login<LogIn> for Github {
             token: config.token.for_login(&cx.request.peer)?,
             internal: [("username".to_owned(), name), ("token".to_owned(), sealed)].into(),
             warnings: found.warnings,
+            ..Grant::default()
         })
     }
 }

@@ -1,10 +1,10 @@
 //! Which policies teams and users have: `map/teams/…` and `map/users/…`, as Vault has them. The
 //! mapping called `default` holds for everyone.
 
-use strongroom_base::{Json, Result, fields};
+use strongroom_base::{Json, Result, capture, fields};
 use strongroom_kernel::plug::lists::{self, Keys};
 use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
+    Command, EngineSpec, Exists, Query, ReadCx, Reply, WriteCx, names, ops,
 };
 
 use super::Github;
@@ -58,25 +58,12 @@ fields! {
     }
 }
 
-impl Op for PutMapping {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadMapping {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteMapping {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListMappings {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-}
-impl Op for ReadMappings {
-    type Reply = Keys;
-    const VERB: Verb = Verb::Read;
+ops! {
+    PutMapping (), Write;
+    ReadMapping Json, Read;
+    DeleteMapping (), Delete;
+    ListMappings Keys, List;
+    ReadMappings Keys, Read;
 }
 
 pub(super) fn add(spec: EngineSpec<Github>) -> EngineSpec<Github> {
@@ -98,8 +85,8 @@ fn place(kind: &str, key: &str) -> Result<(Whose, String)> {
 
 impl Exists<PutMapping> for Github {
     async fn exists(&self, cx: &ReadCx<'_>, captures: &[(&'static str, String)]) -> Result<bool> {
-        let capture = |name| captures.iter().find(|(n, _)| *n == name).map_or("", |(_, v)| v);
-        let (whose, key) = place(capture("kind"), capture("key"))?;
+        let captured = |name| capture(captures, name).unwrap_or_default();
+        let (whose, key) = place(captured("kind"), captured("key"))?;
         Ok(cx.view().cached::<Mapping>(whose.id(), &key).await?.is_some())
     }
 }
@@ -135,14 +122,18 @@ impl Command<DeleteMapping> for Github {
 
 impl Query<ListMappings> for Github {
     async fn query(&self, cx: &ReadCx<'_>, op: ListMappings) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Mapping>(Whose::parse(&op.kind)?.id()).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<Mapping>(
+            cx,
+            Whose::parse(&op.kind)?.id(),
+            op.after.as_deref(),
+            op.limit,
+        )
+        .await
     }
 }
 
 impl Query<ReadMappings> for Github {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadMappings) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Mapping>(Whose::parse(&op.kind)?.id()).await?;
-        Ok(Reply::data(lists::page(&names, None, None)?))
+        lists::of_records::<Mapping>(cx, Whose::parse(&op.kind)?.id(), None, None).await
     }
 }

@@ -6,7 +6,7 @@
 use serde::Serialize;
 use strongroom_base::{Error, Result, SecretString, fields};
 use strongroom_crypto::digest::sha256;
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::flows::{Ask, random};
 use super::provider::Provider;
@@ -46,11 +46,7 @@ pub struct AuthUrlView {
     pub user_code: Option<String>,
 }
 
-impl Op for AuthUrl {
-    type Reply = AuthUrlView;
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Open;
-}
+ops! { AuthUrl AuthUrlView, Write, Open; }
 
 pub(super) fn add(spec: EngineSpec<Jwt>) -> EngineSpec<Jwt> {
     spec.query::<AuthUrl>("oidc/auth_url")

@@ -7,9 +7,7 @@
 use std::sync::Arc;
 
 use strongroom_base::{Error, ErrorKind, RawBody, Result, SecretString, fields};
-use strongroom_kernel::plug::{
-    Command, EngineSpec, LoginStep, Op, Reply, Rule, Step, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Command, EngineSpec, LoginStep, Reply, Step, WriteCx, ops};
 
 use super::flows::{Ask, Found, Posted, Proven};
 use super::grant::{check_address, prefixed};
@@ -49,14 +47,9 @@ fields! {
     }
 }
 
-impl Op for Callback {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-}
-impl Op for PostCallback {
-    type Reply = strongroom_base::Json;
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Open;
+ops! {
+    Callback (), Read;
+    PostCallback strongroom_base::Json, Write, Open;
 }
 
 pub(super) fn add(spec: EngineSpec<Jwt>) -> EngineSpec<Jwt> {

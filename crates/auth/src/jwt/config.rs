@@ -3,7 +3,7 @@
 use strongroom_base::{Error, Json, JsonMap, Result, SecretString, Timestamp, fields};
 use strongroom_connectors::web::{Call, Trust, check_ca};
 use strongroom_crypto::jws::{Algorithm, parse_set};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::Jwt;
 use super::provider::{Provider, well_known};
@@ -52,13 +52,9 @@ fields! {
     pub struct ReadConfig {}
 }
 
-impl Op for PutConfig {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadConfig {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
+ops! {
+    PutConfig (), Write;
+    ReadConfig JsonMap, Read;
 }
 
 pub(super) fn add(spec: EngineSpec<Jwt>) -> EngineSpec<Jwt> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use strongroom_base::{Secret, SecretString};
+use strongroom_base::{Secret, SecretString, percent};
 
 /// Pairs in a form.
 const PAIRS_MAX: usize = 64;
@@ -44,26 +44,10 @@ pub fn decode(text: &str) -> Option<Vec<(String, SecretString)>> {
             return None;
         }
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        pairs.push((decode_one(name)?, Secret::new(decode_one(value)?)));
+        let name = percent::decode_query(name)?.to_string();
+        pairs.push((name, Secret::new(percent::decode_query(value)?.to_string())));
     }
     Some(pairs)
-}
-
-fn decode_one(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'+' => out.push(b' '),
-            b'%' => {
-                let digit = |b: Option<u8>| char::from(b?).to_digit(16);
-                let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
-                out.push(u8::try_from(high * 16 + low).ok()?);
-            }
-            _ => out.push(byte),
-        }
-    }
-    String::from_utf8(out).ok()
 }
 
 #[cfg(test)]

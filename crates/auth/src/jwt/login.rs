@@ -3,7 +3,7 @@
 use strongroom_base::{Error, FieldSource, Json, JsonMap, Result, SecretString, Timestamp, fields};
 use strongroom_crypto::jws::Compact;
 use strongroom_kernel::plug::{
-    EngineSpec, Grant, Login, Op, ReadCx, Renew, ResolveRole, TokenParams, Verb, WriteCx,
+    EngineSpec, Grant, Login, ReadCx, Renew, ResolveRole, TokenParams, WriteCx, ops,
 };
 use strongroom_kernel::tokens::Token;
 
@@ -24,10 +24,7 @@ fields! {
     }
 }
 
-impl Op for LogIn {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { LogIn (), Write; }
 
 pub(super) fn add(spec: EngineSpec<Jwt>) -> EngineSpec<Jwt> {
     spec.login::<LogIn>("login").resolves_roles().renews()

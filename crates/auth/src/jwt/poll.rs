@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use strongroom_base::{Error, ErrorKind, Result, SecretString, fields};
-use strongroom_kernel::plug::{EngineSpec, Grant, Login, Op, Verb, WriteCx};
+use strongroom_kernel::plug::{EngineSpec, Grant, Login, WriteCx, ops};
 
 use super::callback::{as_login_failure, expected, unknown_state};
 use super::flows::{Found, Proven};
@@ -23,10 +23,7 @@ fields! {
     }
 }
 
-impl Op for Poll {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { Poll (), Write; }
 
 pub(super) fn add(spec: EngineSpec<Jwt>) -> EngineSpec<Jwt> {
     spec.login::<Poll>("oidc/poll")

@@ -5,7 +5,7 @@ use strongroom_base::{Error, Json, JsonMap, Result, SecretString, fields};
 use strongroom_connectors::web::check_ca;
 use strongroom_crypto::keys::{PublicKey, pem_blocks};
 use strongroom_crypto::x509::Certificate;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::{ReadView, Record};
 use zeroize::Zeroize;
 
@@ -47,13 +47,9 @@ fields! {
     pub struct ReadConfig {}
 }
 
-impl Op for PutConfig {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadConfig {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
+ops! {
+    PutConfig (), Write;
+    ReadConfig JsonMap, Read;
 }
 
 pub(super) fn add(spec: EngineSpec<Kubernetes>) -> EngineSpec<Kubernetes> {

@@ -4,7 +4,7 @@
 use strongroom_base::{Error, Json, JsonMap, Result, SecretString, Ttl, fields};
 use strongroom_connectors::directory::{SERVERS_MAX, Tls, Version};
 use strongroom_connectors::web;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::Ldap;
 use super::lookup;
@@ -85,13 +85,9 @@ fields! {
     pub struct ReadConfig {}
 }
 
-impl Op for PutConfig {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadConfig {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
+ops! {
+    PutConfig (), Write;
+    ReadConfig JsonMap, Read;
 }
 
 pub(super) fn add(spec: EngineSpec<Ldap>) -> EngineSpec<Ldap> {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use strongroom_base::{Error, ErrorKind, FieldSource, Result, SecretString, fields};
 use strongroom_kernel::plug::{
-    EngineSpec, Grant, GrantAlias, Login, Op, ReadCx, Renew, TokenParams, Verb, WriteCx,
+    EngineSpec, Grant, GrantAlias, Login, ReadCx, Renew, TokenParams, WriteCx, ops,
 };
 use strongroom_kernel::tokens::{Token, cidrs_allow, normalise_policies};
 
@@ -25,10 +25,7 @@ fields! {
     }
 }
 
-impl Op for LogIn {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { LogIn (), Write; }
 
 pub(super) fn add(spec: EngineSpec<Ldap>) -> EngineSpec<Ldap> {
     spec.login::<LogIn>("login/{username..}").counts_failures_of(named).renews()
@@ -74,6 +71,7 @@ impl Login<LogIn> for Ldap {
             token: config.token.for_login(&cx.request.peer)?,
             internal: [username, ("password".to_owned(), sealed)].into(),
             warnings: found.warnings,
+            ..Grant::default()
         })
     }
 }

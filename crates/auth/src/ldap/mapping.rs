@@ -3,7 +3,7 @@
 use serde::Serialize;
 use strongroom_base::{Error, Result, fields};
 use strongroom_kernel::plug::lists::{self, Keys};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::tokens::normalise_policies;
 
 use super::Ldap;
@@ -92,37 +92,15 @@ pub struct UserView {
     pub policies: Vec<String>,
 }
 
-impl Op for PutGroup {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadGroup {
-    type Reply = GroupView;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteGroup {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListGroups {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-}
-impl Op for PutUser {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadUser {
-    type Reply = UserView;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteUser {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListUsers {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
+ops! {
+    PutGroup (), Write;
+    ReadGroup GroupView, Read;
+    DeleteGroup (), Delete;
+    ListGroups Keys, List;
+    PutUser (), Write;
+    ReadUser UserView, Read;
+    DeleteUser (), Delete;
+    ListUsers Keys, List;
 }
 
 pub(super) fn add(spec: EngineSpec<Ldap>) -> EngineSpec<Ldap> {
@@ -163,8 +141,7 @@ impl Command<DeleteGroup> for Ldap {
 
 impl Query<ListGroups> for Ldap {
     async fn query(&self, cx: &ReadCx<'_>, op: ListGroups) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Group>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<Group>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }
 
@@ -200,7 +177,6 @@ impl Command<DeleteUser> for Ldap {
 
 impl Query<ListUsers> for Ldap {
     async fn query(&self, cx: &ReadCx<'_>, op: ListUsers) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<User>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<User>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }

@@ -5,7 +5,7 @@
 
 use strongroom_base::{Error, FieldSource, Result, SecretString, fields};
 use strongroom_kernel::plug::{
-    EngineSpec, Grant, GrantAlias, Login, Op, Renew, TokenParams, Verb, WriteCx,
+    EngineSpec, Grant, GrantAlias, Login, Renew, TokenParams, WriteCx, ops,
 };
 use strongroom_kernel::tokens::{Token, cidrs_allow, normalise_policies};
 
@@ -21,10 +21,7 @@ fields! {
     }
 }
 
-impl Op for LogIn {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { LogIn (), Write; }
 
 pub(super) fn add(spec: EngineSpec<Userpass>) -> EngineSpec<Userpass> {
     spec.login::<LogIn>("login/{username}").counts_failures_of(named).renews()

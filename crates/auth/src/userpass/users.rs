@@ -1,10 +1,8 @@
 //! Users: create, change, read, delete, list; their passwords and policies.
 
-use strongroom_base::{Error, JsonMap, Result, SecretString, fields};
+use strongroom_base::{Error, JsonMap, Result, SecretString, capture, fields};
 use strongroom_crypto::password;
-use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Command, EngineSpec, Exists, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::tokens::normalise_policies;
 
 use super::Userpass;
@@ -76,29 +74,13 @@ fields! {
     }
 }
 
-impl Op for PutUser {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadUser {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteUser {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListUsers {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-}
-impl Op for PutPassword {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for PutPolicies {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
+ops! {
+    PutUser (), Write;
+    ReadUser JsonMap, Read;
+    DeleteUser (), Delete;
+    ListUsers Keys, List;
+    PutPassword (), Write;
+    PutPolicies (), Write;
 }
 
 pub(super) fn add(spec: EngineSpec<Userpass>) -> EngineSpec<Userpass> {
@@ -113,7 +95,7 @@ pub(super) fn add(spec: EngineSpec<Userpass>) -> EngineSpec<Userpass> {
 
 impl Exists<PutUser> for Userpass {
     async fn exists(&self, cx: &ReadCx<'_>, captures: &[(&'static str, String)]) -> Result<bool> {
-        let name = captures.iter().find(|(n, _)| *n == "username").map_or("", |(_, v)| v);
+        let name = capture(captures, "username").unwrap_or_default();
         Ok(stored::user(&cx.view(), name).await?.is_some())
     }
 }
@@ -210,8 +192,7 @@ impl Command<DeleteUser> for Userpass {
 
 impl Query<ListUsers> for Userpass {
     async fn query(&self, cx: &ReadCx<'_>, op: ListUsers) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<User>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<User>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }
 

@@ -18,6 +18,7 @@ const KEYS: &[&str] = &[
     "aws:PrincipalArn",
     "aws:RequestedRegion",
     "aws:SecureTransport",
+    "aws:SourceIdentity",
     "aws:SourceIp",
     "aws:TagKeys",
     "aws:userid",
@@ -33,6 +34,7 @@ const KEYS: &[&str] = &[
     "secretsmanager:SecretId",
     "secretsmanager:VersionId",
     "secretsmanager:VersionStage",
+    "sts:SourceIdentity",
 ];
 /// Keys with the name of a tag, or of a member of an encryption context, behind them.
 const NAMED_KEYS: &[&str] = &[
@@ -123,7 +125,7 @@ enum What {
 
 /// The conditions of a statement.
 pub fn read(json: &Json) -> Result<Vec<Condition>, Malformed> {
-    let shape = Malformed("Condition must be {operator: {key: values}}");
+    let shape = Malformed::new("Condition must be {operator: {key: values}}");
     let Json::Object(operators) = json else { return Err(shape) };
     let mut all = Vec::new();
     for (operator, keys) in operators {
@@ -133,7 +135,7 @@ pub fn read(json: &Json) -> Result<Vec<Condition>, Malformed> {
         }
         for (key, values) in keys {
             if !is_known(key) {
-                return Err(Malformed("a condition key is not supported"));
+                return Err(Malformed::new("a condition key is not supported"));
             }
             all.push(condition(operator, key, values)?);
         }
@@ -141,7 +143,7 @@ pub fn read(json: &Json) -> Result<Vec<Condition>, Malformed> {
     Ok(all)
 }
 
-const UNKNOWN: Malformed = Malformed("a condition operator is not supported");
+const UNKNOWN: Malformed = Malformed::new("a condition operator is not supported");
 
 fn condition(operator: &str, key: &str, values: &Json) -> Result<Condition, Malformed> {
     let (quantity, rest) = match operator.split_once(':') {
@@ -170,7 +172,7 @@ fn condition(operator: &str, key: &str, values: &Json) -> Result<Condition, Malf
         false => values,
     };
     if name == "Null" {
-        let [value] = &values[..] else { return Err(Malformed("Null takes one value")) };
+        let [value] = &values[..] else { return Err(Malformed::new("Null takes one value")) };
         if if_exists || quantity != Quantity::Plain {
             return Err(UNKNOWN);
         }
@@ -223,7 +225,7 @@ fn boolean(value: &str) -> Result<bool, Malformed> {
     match value {
         _ if value.eq_ignore_ascii_case("true") => Ok(true),
         _ if value.eq_ignore_ascii_case("false") => Ok(false),
-        _ => Err(Malformed("a condition's value must be true or false")),
+        _ => Err(Malformed::new("a condition's value must be true or false")),
     }
 }
 
@@ -231,23 +233,25 @@ fn arn(value: &str) -> Result<Test, Malformed> {
     if value.starts_with("arn:") && value.splitn(6, ':').count() == 6 {
         Ok(Test::Arn(value.to_owned()))
     } else {
-        Err(Malformed("a condition's value must be an ARN"))
+        Err(Malformed::new("a condition's value must be an ARN"))
     }
 }
 
 fn network(value: &str) -> Result<Test, Malformed> {
     let net = value.parse().ok().or_else(|| value.parse::<IpAddr>().ok().map(IpNet::from));
     net.map(Test::Network)
-        .ok_or(Malformed("a condition's value must be an address or a CIDR block"))
+        .ok_or(Malformed::new("a condition's value must be an address or a CIDR block"))
 }
 
 fn number(order: Order, value: &str) -> Result<Test, Malformed> {
     let number = value.parse::<f64>().ok().filter(|n| n.is_finite());
-    number.map(|n| Test::Number(order, n)).ok_or(Malformed("a condition's value must be a number"))
+    number
+        .map(|n| Test::Number(order, n))
+        .ok_or(Malformed::new("a condition's value must be a number"))
 }
 
 fn date(order: Order, value: &str) -> Result<Test, Malformed> {
-    let time = seconds_of(value).ok_or(Malformed("a condition's value must be a date"))?;
+    let time = seconds_of(value).ok_or(Malformed::new("a condition's value must be a date"))?;
     Ok(Test::Date(order, time))
 }
 

@@ -21,6 +21,8 @@ mod strict;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
+
 pub use conditions::is_known;
 pub use statement::{Context, Principal, Request};
 
@@ -38,13 +40,19 @@ pub enum Kind {
     Resource,
 }
 
-/// Why a document was refused: a text without anything of it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Malformed(pub &'static str);
+/// Why a document was refused: a text without anything of it but the name of an unknown element.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Malformed(pub Cow<'static, str>);
+
+impl Malformed {
+    const fn new(why: &'static str) -> Self {
+        Self(Cow::Borrowed(why))
+    }
+}
 
 impl std::fmt::Display for Malformed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
+        f.write_str(&self.0)
     }
 }
 

@@ -45,6 +45,22 @@ fn judge(kind: Kind, members: &str) -> Verdict {
 
 const ALL: &str = r#""Effect":"Allow","Action":"*","Resource":"*""#;
 
+/// What is misspelt is named; anything else of a document is not repeated.
+#[test]
+fn an_unknown_element_is_named() {
+    for (text, why) in [
+        (
+            r#"{"Statement":{"Effect":"Deny","Action":"*","Resource":"*","Efect":"x"}}"#,
+            "element Efect",
+        ),
+        (r#"{"Statments":[]}"#, "element Statments"),
+        (r#"{"canary !":[]}"#, "an unknown element"),
+    ] {
+        let said = Document::parse(text, Kind::Identity).err().map(|e| e.to_string());
+        assert!(said.as_ref().is_some_and(|said| said.ends_with(why)), "{text}: {said:?}");
+    }
+}
+
 #[test]
 fn what_is_not_understood_is_refused() {
     let statement = |inner: &str| format!(r#"{{"Statement":{inner}}}"#);

@@ -47,6 +47,15 @@ fn named<'a, T: AsRef<str>>(headers: &'a [(T, T)], name: &str) -> impl Iterator<
 
 /// A header's value without spaces around it, and with single ones inside.
 fn spaces_once(out: &mut String, value: &str) {
+    let is_space = |b: u8| matches!(b, b' ' | b'\t' | b'\r' | b'\n');
+    let bytes = value.as_bytes();
+    let ends = [bytes.first(), bytes.last()].into_iter().flatten().any(|b| is_space(*b));
+    let odd = |two: &[u8]| is_space(two[1]) && (two[1] != b' ' || is_space(two[0]));
+    if !ends && !bytes.windows(2).any(odd) {
+        // As most are.
+        out.push_str(value);
+        return;
+    }
     let words = value.split([' ', '\t', '\r', '\n']).filter(|word| !word.is_empty());
     for (i, word) in words.enumerate() {
         out.push_str(if i == 0 { "" } else { " " });
@@ -55,6 +64,9 @@ fn spaces_once(out: &mut String, value: &str) {
 }
 
 fn path(path: &str, normalise: bool) -> String {
+    if path == "/" {
+        return path.to_owned();
+    }
     let mut kept: Vec<&str> = Vec::new();
     let mut folder = false;
     for segment in path.split('/').skip(1) {

@@ -9,15 +9,17 @@ pub const SKEW_SECONDS: i64 = 300;
 
 /// The time that `X-Amz-Date` says; `None` where it says none.
 pub fn read_date(text: &str) -> Option<Timestamp> {
-    let digits = |range: std::ops::Range<usize>| {
-        text.get(range).filter(|part| part.bytes().all(|b| b.is_ascii_digit()))
-    };
-    let (year, month, day) = (digits(0..4)?, digits(4..6)?, digits(6..8)?);
-    let (hour, minute, second) = (digits(9..11)?, digits(11..13)?, digits(13..15)?);
-    if text.get(8..9)? != "T" || text.get(15..)? != "Z" {
+    let (date, rest) = text.split_at_checked(8)?;
+    let time = rest.strip_prefix('T')?.strip_suffix('Z')?;
+    if time.len() != 6 || !date.bytes().chain(time.bytes()).all(|b| b.is_ascii_digit()) {
         return None;
     }
-    Timestamp::parse(&format!("{year}-{month}-{day}T{hour}:{minute}:{second}Z"))
+    let two = |text: &str, at: usize| text.get(at..at + 2)?.parse::<u8>().ok();
+    let year = date.get(..4)?.parse().ok()?;
+    Timestamp::from_civil(
+        [year, two(date, 4)?.into(), two(date, 6)?.into()],
+        [two(time, 0)?, two(time, 2)?, two(time, 4)?],
+    )
 }
 
 /// Is a signature of `date` good at `now`? One in a query is for `expires` seconds. The failure is

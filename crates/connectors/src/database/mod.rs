@@ -28,7 +28,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_base::{JsonMap, SecretString, Timestamp};
+use strongroom_base::{Error, ErrorKind, JsonMap, SecretString, Timestamp};
 use zeroize::Zeroizing;
 
 pub use builtin::builtin;
@@ -220,6 +220,22 @@ pub trait Database: Send + Sync + fmt::Debug {
         })
     }
 
+    /// Gives accounts of this name another password (`next`), for each host that one is there for: all
+    /// that [`Database::imitate`] gives one to. The one that logs in from here by `now`, the password until
+    /// then, comes last: as long as that does, others may be left.
+    fn end_password<'a>(
+        &'a self,
+        name: &'a str,
+        now: &'a SecretString,
+        next: &'a SecretString,
+    ) -> Answer<'a, ()> {
+        let _ = (name, now, next);
+        Box::pin(async {
+            let text = "accounts have no hosts there";
+            Err(DatabaseError::new(FailureKind::Unsupported, text))
+        })
+    }
+
     /// Removes an account with all it owns and may, by the operator's statements or in the default
     /// way. An account that is not there is no error.
     fn remove<'a>(&'a self, name: &'a str, statements: &'a [String]) -> Answer<'a, ()>;
@@ -261,6 +277,17 @@ impl DatabaseError {
     pub fn new(kind: FailureKind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into() }
     }
+}
+
+/// An engine's view of a failure of what it was `doing`. The texts of drivers hold no secrets.
+pub fn failed(doing: &str, e: &DatabaseError) -> Error {
+    let kind = match e.kind {
+        FailureKind::Configuration | FailureKind::Unsupported => ErrorKind::BadRequest,
+        FailureKind::Unreachable | FailureKind::Credential | FailureKind::Refused => {
+            ErrorKind::Upstream
+        }
+    };
+    Error::new(kind, format!("{doing}: {e}"))
 }
 
 fn wrong(text: impl Into<String>) -> DatabaseError {

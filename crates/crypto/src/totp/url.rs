@@ -90,16 +90,7 @@ pub fn write(issuer: &str, account_name: &str, key: &[u8], codes: Codes) -> Secr
 
 /// Escapes all but what RFC 3986 leaves unreserved, and `@`, which stands in every second account.
 fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' => {
-                out.push(char::from(byte));
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    percent::encode_but(text, b"-._~@")
 }
 
 #[cfg(test)]

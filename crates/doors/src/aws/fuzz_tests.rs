@@ -55,6 +55,8 @@ fn no_name_is_two_paths_and_no_document_two_things() {
         let text = fuzz.text(&["/app/db", "a=20b=3D20", "~/~~/..", "=7E.=C3=A9"]);
         if let Some(path) = names::to_path(&text) {
             assert_eq!(names::to_name(&path), text, "{path:?}");
+            let path = names::to_secret_path(&text).unwrap();
+            assert_eq!(names::to_secret_name(&path), Some(text.clone()), "{path:?}");
         }
     }
     let sample = r#"{"Version":"2012-10-17","Statement":[{"Sid":"a","Effect":"Deny","Action":["*"],

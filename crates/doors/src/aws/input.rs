@@ -5,6 +5,8 @@
 
 use strongroom_base::{Error, Json, JsonMap, Result};
 
+use super::Key;
+
 /// The members of a request.
 pub(super) struct Input(JsonMap);
 
@@ -192,12 +194,12 @@ pub(super) fn tags(input: &mut Input, key: &str, value: &str) -> Result<Option<V
 }
 
 /// What conditions of IAM documents see of a request's tags.
-pub(super) fn tag_keys(tags: &[Json]) -> Vec<(String, Vec<String>)> {
+pub(super) fn tag_keys(tags: &[Json]) -> Vec<Key> {
     let names = tags.iter().map(|tag| text_of(tag, "key"));
-    let mut keys = vec![("aws:TagKeys".to_owned(), names.collect())];
+    let mut keys = vec![("aws:TagKeys".into(), names.collect())];
     for tag in tags {
         let name = format!("aws:RequestTag/{}", text_of(tag, "key"));
-        keys.push((name, vec![text_of(tag, "value")]));
+        keys.push((name.into(), vec![text_of(tag, "value")]));
     }
     keys
 }

@@ -29,7 +29,7 @@ mod sts;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 
 use strongroom_base::{Error, Json, JsonMap, Result};
 
@@ -56,8 +56,38 @@ pub struct Operation {
     pub plan: fn(&Scope, JsonMap) -> Result<Planned>,
 }
 
-/// Makes AWS's answer of an operation's reply. Members without a value are to be left out.
-pub type Shape = fn(&Scope, Json) -> Json;
+/// How AWS's answer is made of an operation's reply. Members without a value are to be left out.
+#[derive(Clone, Copy)]
+pub enum Shape {
+    /// It is made of it.
+    Made(Make),
+    /// It is written as it is made, for what is asked often or is long.
+    Written(fn(&Scope, &Json, &mut Vec<u8>)),
+}
+
+impl Shape {
+    /// The reply as it is.
+    pub const SAME: Self = Self::Made(|_, json| json);
+
+    /// The answer of a reply.
+    #[cfg(test)]
+    fn answer(self, scope: &Scope, reply: Json) -> Json {
+        match self {
+            Self::Made(make) => make(scope, reply),
+            Self::Written(write) => {
+                let mut out = Vec::new();
+                write(scope, &reply, &mut out);
+                serde_json::from_slice(&out).unwrap()
+            }
+        }
+    }
+}
+
+/// Makes an answer of a reply.
+pub type Make = fn(&Scope, Json) -> Json;
+
+/// A key that conditions see, and its values.
+pub type Key = (Cow<'static, str>, Vec<String>);
 
 /// What a request asks of the kernel.
 pub struct Planned {
@@ -72,12 +102,17 @@ pub struct Planned {
     pub resource: String,
     /// What conditions of IAM documents see of the request (`secretsmanager:VersionStage`,
     /// `aws:RequestTag/K`), beside what the door adds itself (`aws:SourceIp`, `aws:CurrentTime`, …).
-    pub keys: Vec<(String, Vec<String>)>,
+    pub keys: Vec<Key>,
 }
 
 impl Planned {
     /// An operation about no single resource.
-    pub fn new(path: String, body: JsonMap, shape: Shape) -> Self {
+    pub fn new(path: String, body: JsonMap, make: Make) -> Self {
+        Self::shaped(path, body, Shape::Made(make))
+    }
+
+    /// The same, whose answer may be written as it is made.
+    pub fn shaped(path: String, body: JsonMap, shape: Shape) -> Self {
         Self { path, body, shape, resource: "*".to_owned(), keys: Vec::new() }
     }
 
@@ -90,22 +125,24 @@ impl Planned {
     /// Refuses what conditions could not see in one way, or only at a price: keys that differ in nothing but
     /// their case, which conditions do not tell apart, and values beyond all bounds of the services.
     fn check_keys(&self) -> Result<()> {
-        let (mut total, mut seen) = (0_usize, BTreeMap::new());
+        let mut names: Vec<&str> = self.keys.iter().map(|(key, _)| &**key).collect();
+        names.sort_unstable_by(|a, b| {
+            let lower = |b: u8| b.to_ascii_lowercase();
+            a.bytes().map(lower).cmp(b.bytes().map(lower))
+        });
+        let differ = |two: &[&str]| two[0] != two[1] && two[0].eq_ignore_ascii_case(two[1]);
+        if names.windows(2).any(differ) {
+            return Err(Error::bad_request(
+                "The request has two tags, or two members of a context, whose names differ in \
+                 nothing but their case.",
+            )
+            .called("ValidationException"));
+        }
+        let mut total = 0_usize;
         for (key, values) in &self.keys {
-            let before = seen.insert(key.to_ascii_lowercase(), key);
-            if before.is_some_and(|before| before != key) {
-                return Err(Error::bad_request(
-                    "The request has two tags, or two members of a context, whose names differ in \
-                     nothing but their case.",
-                )
-                .called("ValidationException"));
-            }
-            total = values.iter().fold(total.saturating_add(key.len()), |total, value| {
-                total.saturating_add(value.len())
-            });
-            if values.iter().chain([key]).any(|text| text.len() > KEY_BYTES_MAX)
-                || total > KEYS_BYTES_MAX
-            {
+            let texts = || values.iter().map(String::as_str).chain([&**key]);
+            total = texts().fold(total, |total, text| total.saturating_add(text.len()));
+            if texts().any(|text| text.len() > KEY_BYTES_MAX) || total > KEYS_BYTES_MAX {
                 return Err(Error::bad_request("A member of the request is too long.")
                     .called("ValidationException"));
             }
@@ -114,7 +151,7 @@ impl Planned {
     }
 
     /// Conditions see this key of the request.
-    pub fn key(mut self, name: impl Into<String>, values: Vec<String>) -> Self {
+    pub fn key(mut self, name: impl Into<Cow<'static, str>>, values: Vec<String>) -> Self {
         self.keys.push((name.into(), values));
         self
     }

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use strongroom_base::{Error, ErrorKind, Json, json};
 use strongroom_kernel::pipeline::Answer;
+use strongroom_kernel::plug::Asked;
 
 use super::request::{Answering, Form};
-use super::{errors, sts};
+use super::{Shape, errors, sts};
 
 const JSON: &str = "application/x-amz-json-1.1";
 const XML: &str = "text/xml";
@@ -24,12 +25,19 @@ pub fn render(answering: Answering, answer: Answer) -> Response<Bytes> {
     let id = &answer.request_id;
     let error = match (answer.result, refusal) {
         (Ok(reply), None) => {
-            let data = reply.data.unwrap_or(Json::Null);
-            let mut data = match &scope {
-                Some(scope) => shape(scope, data),
-                None => data,
+            let mut data = reply.data.unwrap_or(Json::Null);
+            let response = match (shape, &scope) {
+                (Shape::Written(write), Some(scope)) => {
+                    let mut out = Vec::with_capacity(json::room_for(&data));
+                    write(scope, &data, &mut out);
+                    body(StatusCode::OK, JSON, out, id)
+                }
+                (Shape::Made(make), Some(scope)) => {
+                    data = make(scope, data);
+                    done(form, operation, id, &data)
+                }
+                (_, None) => done(form, operation, id, &data),
             };
-            let response = done(form, operation, id, &data);
             json::wipe(&mut data);
             return response;
         }
@@ -78,7 +86,7 @@ fn of_web_identity(error: Error) -> Error {
 }
 
 /// AWS's text for what policy does not allow.
-fn not_authorized(principal: Option<&str>, (action, resource): &(String, String)) -> Error {
+fn not_authorized(principal: Option<&str>, Asked { action, resource, .. }: &Asked) -> Error {
     let mut error = Error::denied();
     let who = principal.map_or_else(|| "User".to_owned(), |arn| format!("User: {arn}"));
     error.public = vec![format!(
@@ -96,7 +104,7 @@ pub fn failure(form: Form, error: &Error, request_id: &str) -> Response<Bytes> {
 fn done(form: Form, operation: &str, id: &str, data: &Json) -> Response<Bytes> {
     match form {
         Form::Json(_) => {
-            let mut out = Vec::new();
+            let mut out = Vec::with_capacity(json::room_for(data));
             match data {
                 Json::Null => out.extend_from_slice(b"{}"),
                 data => json::write(&mut out, data),

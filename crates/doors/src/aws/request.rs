@@ -61,8 +61,8 @@ pub struct Answering {
     pub shape: Shape,
     /// What is answered once it is known who asks, in place of the reply.
     pub refusal: Option<Error>,
-    /// Action and resource, for refusals.
-    pub asked: (String, String),
+    /// What is asked, for refusals.
+    pub asked: Arc<Asked>,
 }
 
 /// A refusal before anybody was asked, and in which form it goes.
@@ -166,8 +166,7 @@ pub struct Received<'a> {
 impl Received<'_> {
     /// The call for it.
     pub fn prepare(self, regions: &Arc<Regions>) -> Result<Prepared, Refusal> {
-        let parameters = self.parameters();
-        let target = self.target(&parameters);
+        let (parameters, target) = self.target();
         let form = target.form();
         let fail = |error: Error| (form, error);
         if let Target::Sts(operation) = &target
@@ -188,7 +187,7 @@ impl Received<'_> {
             Target::Sts(operation) => (operation.name, (operation.plan)(&scope, &parameters)),
             Target::Unknown(_) => ("", Err(unknown_operation(form))),
         };
-        let action = format!("{}:{operation}", form.service());
+        let action = [form.service(), ":", operation].concat();
         let proof = Proof::Signature(signature);
         self.call(Answering::of(form, operation, scope), action, planned, proof).map_err(fail)
     }
@@ -204,20 +203,24 @@ impl Received<'_> {
         strongroom_cloudwire::form::decode(&text).unwrap_or_default()
     }
 
-    fn target(&self, parameters: &[(String, String)]) -> Target {
+    /// What is asked; of a form, with its fields.
+    fn target(&self) -> (Vec<(String, String)>, Target) {
         if let Some(target) = text_of(self.parts, "x-amz-target") {
-            return match super::find(target) {
+            let target = match super::find(target) {
                 Some((service, Some(operation))) => Target::Known(service, operation),
                 Some((service, None)) => Target::Unknown(Form::Json(service.name)),
                 None => Target::Unknown(Form::Json("")),
             };
+            return (Vec::new(), target);
         }
+        let parameters = self.parameters();
         let mut actions = parameters.iter().filter(|(name, _)| name == "Action");
         let operation = match (actions.next(), actions.next()) {
             (Some((_, action)), None) => sts::OPERATIONS.iter().find(|op| op.name == action),
             _ => None,
         };
-        operation.map_or(Target::Unknown(Form::Query), Target::Sts)
+        let target = operation.map_or(Target::Unknown(Form::Query), Target::Sts);
+        (parameters, target)
     }
 
     /// The members of a JSON body.
@@ -265,14 +268,13 @@ impl Received<'_> {
         planned: Result<Planned>,
         proof: Proof,
     ) -> Result<Prepared> {
-        let scope = answer.scope.clone();
-        let (auth, namespace, account) = match &scope {
+        let (auth, namespace, account) = match &answer.scope {
             Some(scope) => (scope.auth(), scope.namespace(), scope.account()),
             None => ("", "", ""),
         };
         let refused = |operation: &str| {
             let fields = [("operation".to_owned(), Json::from(operation))].into_iter().collect();
-            Planned::new(format!("{auth}{REFUSED}"), fields, |_, json| json)
+            Planned::shaped(format!("{auth}{REFUSED}"), fields, Shape::SAME)
         };
         let checked = planned.and_then(|planned| {
             let path = RequestPath::parse(&planned.path).map_err(|_| bad_name())?;
@@ -288,29 +290,30 @@ impl Received<'_> {
             }
         };
         answer.shape = planned.shape;
-        answer.asked = (action.clone(), planned.resource.clone());
         let mut keys = planned.keys;
-        let mut one = |key: &str, value: String| keys.push((key.to_owned(), vec![value]));
+        let mut one = |key: &'static str, value: String| keys.push((key.into(), vec![value]));
         one("aws:SecureTransport", self.secure.to_string());
-        if let Some(scope) = &scope {
+        if let Some(scope) = &answer.scope {
             one("aws:RequestedRegion", scope.region.clone());
         }
         let asked = Asked { action, resource: planned.resource, account: account.to_owned(), keys };
-        let credential = Credential { mount: auth.to_owned(), proof, asked: Arc::new(asked) };
+        let asked = Arc::new(asked);
+        let credential = Credential { mount: auth.to_owned(), proof, asked: asked.clone() };
         let call = Call {
             credential: Some(Box::new(credential)),
             fields: Some(RawFields::from_map(planned.body)),
             bounds: self.bounds,
             ..blank(namespace.to_owned(), path, self.peer)
         };
+        answer.asked = asked;
         Ok(Prepared { call, answer })
     }
 }
 
 impl Answering {
     fn of(form: Form, operation: &'static str, scope: Scope) -> Self {
-        let (asked, scope) = (Default::default(), Some(scope));
-        Self { form, operation, scope, shape: |_, json| json, refusal: None, asked }
+        let (asked, scope) = (Arc::default(), Some(scope));
+        Self { form, operation, scope, shape: Shape::SAME, refusal: None, asked }
     }
 }
 

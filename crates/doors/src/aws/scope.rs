@@ -96,14 +96,23 @@ impl Scope {
 
     /// The ARN of `resource` (`secret:app/db-AbCdEf`) of `service` in this region.
     pub fn arn(&self, service: &str, resource: &str) -> String {
-        format!("arn:aws:{service}:{}:{}:{resource}", self.region, self.account())
+        self.arn_of(service, &[resource])
+    }
+
+    /// The same of a resource in pieces.
+    fn arn_of(&self, service: &str, resource: &[&str]) -> String {
+        let before = ["arn:aws:", service, ":", &self.region, ":", self.account(), ":"];
+        let length = before.iter().chain(resource).map(|piece| piece.len()).sum();
+        let mut arn = String::with_capacity(length);
+        before.iter().chain(resource).for_each(|piece| arn.push_str(piece));
+        arn
     }
 
     /// The ARN of a secret; without its six characters where they are not known.
     pub fn secret_arn(&self, name: &str, suffix: Option<&str>) -> String {
         match suffix {
-            Some(suffix) => self.arn("secretsmanager", &format!("secret:{name}-{suffix}")),
-            None => self.arn("secretsmanager", &format!("secret:{name}")),
+            Some(suffix) => self.arn_of("secretsmanager", &["secret:", name, "-", suffix]),
+            None => self.arn_of("secretsmanager", &["secret:", name]),
         }
     }
 
@@ -118,31 +127,38 @@ impl Scope {
         join(&self.place.transit, operation, name)
     }
 
-    /// The kv path of an AWS name, the region's prefix included. What is no name is refused as
-    /// Secrets Manager does.
+    /// The kv path of a secret's name, the region's prefix included: never one of a parameter. What is no
+    /// name is refused as Secrets Manager does.
     pub fn kv_path(&self, name: &str) -> Result<String> {
-        let path = Some(name).filter(|n| names::is_name(n)).and_then(names::to_path);
-        match path {
-            Some(path) => Ok(format!("{}{path}", self.place.prefix)),
-            None => Err(Error::bad_request(
-                "Invalid name. Must be a valid name containing alphanumeric characters, or any of \
-                 the following: -/_+=.@",
-            )
-            .called("ValidationException")),
-        }
+        let path = Some(name).filter(|n| names::is_name(n)).and_then(names::to_secret_path);
+        let path = path.ok_or_else(bad_name)?;
+        Ok(if self.place.prefix.is_empty() { path } else { format!("{}{path}", self.place.prefix) })
     }
 
-    /// The AWS name of a kv path; `None` where it lies outside of the region's prefix.
-    pub fn name_of(&self, path: &str) -> Option<String> {
-        path.strip_prefix(self.place.prefix.as_str()).map(names::to_name)
+    /// The same of a secret that is to be made.
+    pub fn kv_path_to_make(&self, name: &str) -> Result<String> {
+        if names::may_be_made(name) { self.kv_path(name) } else { Err(bad_name()) }
     }
+
+    /// The secret's name of a kv path; `None` where it lies outside of the region's prefix, or is a parameter.
+    pub fn name_of(&self, path: &str) -> Option<String> {
+        path.strip_prefix(self.place.prefix.as_str()).and_then(names::to_secret_name)
+    }
+}
+
+fn bad_name() -> Error {
+    Error::bad_request(
+        "Invalid name. Must be a valid name containing alphanumeric characters, or any of the \
+         following: -/_+=.@",
+    )
+    .called("ValidationException")
 }
 
 fn join(mount: &str, operation: &str, rest: &str) -> String {
     if rest.is_empty() {
-        format!("{mount}aws/{operation}")
+        [mount, "aws/", operation].concat()
     } else {
-        format!("{mount}aws/{operation}/{rest}")
+        [mount, "aws/", operation, "/", rest].concat()
     }
 }
 
@@ -219,6 +235,11 @@ pub(super) mod tests {
         assert_eq!(path, "regions/eu-west-1/a b");
         assert_eq!(other.name_of(&path).as_deref(), Some("a=20b"));
         assert_eq!(other.name_of("elsewhere"), None);
+        // The region's prefix stands before what is a parameter.
+        let path = other.kv_path("ssm/x").unwrap();
+        assert_eq!(path, "regions/eu-west-1/~ssm/x");
+        assert_eq!(other.name_of(&path).as_deref(), Some("ssm/x"));
+        assert_eq!(other.name_of("regions/eu-west-1/ssm/x"), None);
         for odd in ["", "../x", "EU", "a/b", "{region}"] {
             assert!(scope.at(odd).is_none(), "{odd}");
         }

@@ -81,19 +81,53 @@ fn session_token(scope: &Scope, parameters: &Parameters) -> Result<Planned> {
     Ok(planned(scope, "session-token", fields(parameters, &[])?))
 }
 
+const OF_ASSUMED: &[(&str, &str, bool)] = &[
+    ("RoleArn", "role_arn", true),
+    ("RoleSessionName", "role_session_name", true),
+    ("Policy", "policy", false),
+    ("SourceIdentity", "source_identity", false),
+];
+
 const OF_ROLE: &[(&str, &str, bool)] = &[
     ("RoleArn", "role_arn", true),
     ("RoleSessionName", "role_session_name", true),
     ("Policy", "policy", false),
 ];
 
+/// Characters of an ARN in the model of STS.
+const ARN_CHARS: std::ops::RangeInclusive<usize> = 20..=2_048;
+
+/// Refuses what cannot be a role's ARN by its length.
+fn check_role(parameters: &Parameters) -> Result<()> {
+    let length = one(parameters, "RoleArn").map_or(0, |arn| arn.chars().count());
+    let must = match length {
+        0 => return Ok(()),
+        length if length < *ARN_CHARS.start() => ("greater", ARN_CHARS.start()),
+        length if length > *ARN_CHARS.end() => ("less", ARN_CHARS.end()),
+        _ => return Ok(()),
+    };
+    Err(Error::bad_request(format!(
+        "1 validation error detected: Value at 'roleArn' failed to satisfy constraint: Member must have \
+         length {} than or equal to {}",
+        must.0, must.1
+    ))
+    .called("ValidationError"))
+}
+
 fn assume_role(scope: &Scope, parameters: &Parameters) -> Result<Planned> {
-    let fields = fields(parameters, OF_ROLE)?;
+    check_role(parameters)?;
+    let fields = fields(parameters, OF_ASSUMED)?;
     let role = one(parameters, "RoleArn").unwrap_or_default().to_owned();
-    Ok(planned(scope, "assume-role", fields).about(role))
+    let source = one(parameters, "SourceIdentity").map(str::to_owned);
+    let planned = planned(scope, "assume-role", fields).about(role);
+    Ok(match source {
+        Some(source) => planned.key("sts:SourceIdentity", vec![source]),
+        None => planned,
+    })
 }
 
 fn with_web_identity(scope: &Scope, parameters: &Parameters) -> Result<Planned> {
+    check_role(parameters)?;
     let mut fields = fields(parameters, OF_ROLE)?;
     fields.insert("account".to_owned(), scope.account().into());
     let role = one(parameters, "RoleArn").unwrap_or_default().to_owned();
@@ -178,7 +212,8 @@ mod tests {
             names.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
         };
         let scope = super::super::scope::tests::regions().scope("us-east-1").unwrap();
-        let good = [("RoleArn", "r"), ("RoleSessionName", "s"), ("DurationSeconds", "900")];
+        const ROLE: &str = "arn:aws:iam::123456789012:role/r";
+        let good = [("RoleArn", ROLE), ("RoleSessionName", "s"), ("DurationSeconds", "900")];
         let planned = assume_role(&scope, &pairs(&good)).unwrap();
         assert_eq!(planned.path, "auth/aws-door/aws/assume-role");
         assert_eq!(planned.body["duration_seconds"], 900);
@@ -188,8 +223,17 @@ mod tests {
             let all = [&good[..], &[more]].concat();
             assert!(assume_role(&scope, &pairs(&all)).is_err(), "{more:?}");
         }
-        assert!(assume_role(&scope, &pairs(&[("RoleArn", "r")])).is_err());
-        let odd = [("RoleArn", "r"), ("RoleSessionName", "s"), ("DurationSeconds", "x")];
+        assert!(assume_role(&scope, &pairs(&[("RoleArn", ROLE)])).is_err());
+        let long = "a".repeat(2_049);
+        for (arn, text) in [("foo", "greater than or equal to 20"), (long.as_str(), "2048")] {
+            let short = pairs(&[("RoleArn", arn), ("RoleSessionName", "s")]);
+            for plan in [assume_role, with_web_identity] {
+                let error = plan(&scope, &short).err().unwrap();
+                assert_eq!(error.code, Some("ValidationError"));
+                assert!(error.public.join("").ends_with(text), "{error:?}");
+            }
+        }
+        let odd = [("RoleArn", ROLE), ("RoleSessionName", "s"), ("DurationSeconds", "x")];
         assert!(assume_role(&scope, &pairs(&odd)).is_err());
     }
 }

@@ -71,7 +71,7 @@ impl Wire {
 
 #[derive(Clone)]
 pub(super) struct Key {
-    id: String,
+    pub id: String,
     pub secret: String,
     token: Option<String>,
 }
@@ -401,8 +401,14 @@ async fn sessions_end_with_their_time_their_role_and_their_key() {
     let made = room.must(&key, &assume("deploy", "&DurationSeconds=900")).await;
     assert_eq!(made["arn"], "arn:aws:sts::123456789012:assumed-role/deploy/run-7");
     let session = keys_of(&made);
+    room.node.clock.advance(100);
     let who = room.must(&session, WHO).await;
     assert_eq!(who["arn"], made["arn"]);
+    // What it is given for a request ends with it.
+    let log = String::from_utf8_lossy(&room.node.audit.contents()).into_owned();
+    let of_session = |line: &&str| line.contains("run-7") && line.contains("caller-identity");
+    let lines: Vec<&str> = log.lines().filter(of_session).collect();
+    assert!(!lines.is_empty() && lines.iter().all(|line| line.contains(r#""token_ttl":800"#)));
     assert_eq!(who["user"], made["assumed"]);
     // Without its token, with another's, and changed.
     let without = Key { token: None, ..session.clone() };
@@ -427,7 +433,7 @@ async fn sessions_end_with_their_time_their_role_and_their_key() {
     assert_eq!(code(&room.who(&session).await.1), "InvalidClientTokenId");
     room.node.root("WRITE", &path, json!({"disabled": false})).await;
     assert_eq!(room.who(&session).await.0, 200);
-    room.node.clock.advance(900);
+    room.node.clock.advance(800);
     assert_eq!(code(&room.who(&session).await.1), "ExpiredToken");
     let session = keys_of(&room.must(&key, &assume("deploy", "")).await);
     let at = "auth/aws-door/role/deploy";

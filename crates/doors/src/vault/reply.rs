@@ -139,6 +139,9 @@ pub fn render(answer: &Answer) -> Response<Bytes> {
 
 /// The response for a failure before there was a call.
 pub fn failure(error: &Error) -> Response<Bytes> {
+    if let Some(words) = &error.foreign {
+        return foreign(words);
+    }
     let data = error.data.as_deref();
     rendered(status(error.kind), &Errors { errors: &error.public, data })
 }

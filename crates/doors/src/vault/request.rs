@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, request::Parts};
 use strongroom_base::limits::TOKEN_BYTES_MAX;
-use strongroom_base::{Error, RequestPath, Result, SecretString, parse_duration, percent};
+use strongroom_base::{Error, Foreign, RequestPath, Result, SecretString, parse_duration, percent};
 use strongroom_kernel::pipeline::{Bounds, Call};
 use strongroom_kernel::plug::{Peer, Protocol, Verb};
 
@@ -29,6 +29,9 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
     let query = parse_query(parts.uri.query().unwrap_or_default())?;
     let (verb, head_only) = verb(&parts.method, &query)?;
     let headers = &parts.headers;
+    if verb == Verb::Patch {
+        require_merge_patch(headers)?;
+    }
     // Given twice, such a header would mean one thing to us and maybe another to who stands before
     // us.
     for name in ONCE {
@@ -63,6 +66,29 @@ pub fn parse_head(parts: &Parts, peer: Peer) -> Result<Head> {
         bounds: Bounds::default(),
     };
     Ok(Head { call, head_only })
+}
+
+/// The one type of a PATCH's body (API page "HTTP API"; RFC 7396).
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
+/// Refuses a PATCH that says nothing of its body, or that it is something else.
+fn require_merge_patch(headers: &HeaderMap) -> Result<()> {
+    let given = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let given = given.map(|text| text.split(';').next().unwrap_or_default().trim());
+    match given {
+        None | Some("") => Err(Error::bad_request("mime: no media type")),
+        Some(kind) if kind.eq_ignore_ascii_case(MERGE_PATCH) => Ok(()),
+        Some(_) => {
+            let text = format!("PATCH requires Content-Type of {MERGE_PATCH}");
+            let body = serde_json::json!({ "errors": [text] }).to_string() + "\n";
+            Err(Error::bad_request(text).in_words(Foreign {
+                status: 415,
+                content_type: "application/json",
+                body: body.into_bytes(),
+                headers: Vec::new(),
+            }))
+        }
+    }
 }
 
 /// Bytes of the base64 of an OCSP request in a path.
@@ -200,11 +226,29 @@ mod tests {
             ("PATCH", "/v1/a", Verb::Patch),
             ("DELETE", "/v1/a", Verb::Delete),
         ] {
-            assert_eq!(head(method, uri, &[]).unwrap().call.verb, verb, "{method} {uri}");
+            let typed = [("content-type", MERGE_PATCH)];
+            assert_eq!(head(method, uri, &typed).unwrap().call.verb, verb, "{method} {uri}");
         }
         assert!(head("GET", "/v1/a", &[]).is_ok_and(|h| !h.head_only));
         assert!(head("HEAD", "/v1/a", &[]).is_ok_and(|h| h.head_only));
         assert!(head("BREW", "/v1/a", &[]).is_err());
+    }
+
+    #[test]
+    fn a_patch_says_what_its_body_is() {
+        let status = |headers: &[(&str, &str)]| {
+            head("PATCH", "/v1/a", headers)
+                .err()
+                .map(|e| crate::vault::failure(&e).status().as_u16())
+        };
+        assert_eq!(status(&[]), Some(400));
+        assert_eq!(status(&[("content-type", "")]), Some(400));
+        assert_eq!(status(&[("content-type", "application/json")]), Some(415));
+        assert_eq!(status(&[("content-type", "application/json-patch+json")]), Some(415));
+        assert_eq!(
+            status(&[("content-type", "Application/Merge-Patch+JSON; charset=utf-8")]),
+            None
+        );
     }
 
     #[test]

@@ -92,8 +92,7 @@ pub(super) fn add(spec: EngineSpec<DatabaseEngine>) -> EngineSpec<DatabaseEngine
 
 impl Query<ListConnections> for DatabaseEngine {
     async fn query(&self, cx: &ReadCx<'_>, op: ListConnections) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Connection>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<Connection>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, Timestamp, fields};
 use strongroom_connectors::database::{FailureKind, NewAccount};
 use strongroom_kernel::plug::{
-    Command, EngineSpec, LeaseKind, NewLease, Op, ReadCx, Reply, Verb, WriteCx,
+    Command, EngineSpec, LeaseKind, NewLease, ReadCx, Reply, WriteCx, ops,
 };
 
 use super::connection;
@@ -23,10 +23,7 @@ fields! {
     }
 }
 
-impl Op for ReadCreds {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadCreds Json, Read; }
 
 pub(super) fn add(spec: EngineSpec<DatabaseEngine>) -> EngineSpec<DatabaseEngine> {
     spec.command::<ReadCreds>("creds/{name}")

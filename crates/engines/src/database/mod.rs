@@ -32,8 +32,8 @@ mod tests;
 use std::sync::Arc;
 
 use strongroom_base::fields::{Field, FieldKind};
-use strongroom_base::{Error, ErrorKind, Json, Result};
-use strongroom_connectors::database::{DatabaseError, Databases, FailureKind};
+use strongroom_base::{Json, Result};
+use strongroom_connectors::database::{Databases, failed};
 use strongroom_kernel::plug::{Class, EngineSpec, Spec};
 
 use connection::Connections;
@@ -61,17 +61,6 @@ pub fn spec(drivers: Arc<dyn Databases>) -> Spec {
         .plugins(plugins)
         .docs("Makes accounts in databases, and takes them back when their leases end.")
         .build()
-}
-
-/// The engine's view of a driver's failure. The texts of drivers hold no secrets.
-fn failed(doing: &str, e: &DatabaseError) -> Error {
-    let kind = match e.kind {
-        FailureKind::Configuration | FailureKind::Unsupported => ErrorKind::BadRequest,
-        FailureKind::Unreachable | FailureKind::Credential | FailureKind::Refused => {
-            ErrorKind::Upstream
-        }
-    };
-    Error::new(kind, format!("{doing}: {e}"))
 }
 
 /// Statements of an operator: a list, or one text (which a driver takes apart itself). Unlike other

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use strongroom_base::percent;
+
 /// Stands where a password stood.
 const HIDDEN: &str = "xxxxx";
 /// What an address has where it has no password of its own.
@@ -62,7 +64,7 @@ fn in_query(url: &str) -> Vec<Range<usize>> {
     for pair in url[at..].split('&') {
         if let Some((name, value)) = pair.split_once('=') {
             let from = at + name.len() + 1;
-            if is_password(&percent_decoded(name)) && !is_template(value) {
+            if is_password(&percent::decode_lossy(name.as_bytes())) && !is_template(value) {
                 found.push(from..from + value.len());
             }
         }
@@ -74,23 +76,6 @@ fn in_query(url: &str) -> Vec<Range<usize>> {
 fn is_password(name: &str) -> bool {
     let name = name.trim();
     ["password", "sslpassword"].iter().any(|known| name.eq_ignore_ascii_case(known))
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = text.bytes();
-    let mut out = Vec::with_capacity(text.len());
-    while let Some(byte) = bytes.next() {
-        let mut rest = bytes.clone();
-        let digit = |byte: Option<u8>| byte.and_then(|b| char::from(b).to_digit(16));
-        match (byte, digit(rest.next()), digit(rest.next())) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(u8::try_from(high * 16 + low).unwrap_or(b'?'));
-                bytes = rest;
-            }
-            _ => out.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// The passwords in pairs: a name, spaces perhaps, `=`, spaces perhaps, and a value up to the next

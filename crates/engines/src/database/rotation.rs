@@ -7,7 +7,7 @@ use strongroom_connectors::database::{
     Credential, CredentialKind, Database, DatabaseError, FailureKind, NewAccount,
 };
 use strongroom_kernel::plug::{
-    Command, EngineSpec, Op, ReadCx, Reply, RotationKind, Verb, WriteCx,
+    Command, EngineSpec, Op, Promotion, ReadCx, Reply, RotationKind, Verb, WriteCx,
 };
 use strongroom_kernel::rotation::{RotationPlan, Schedule};
 use zeroize::Zeroize;
@@ -298,7 +298,7 @@ impl RotationKind for DatabaseEngine {
         subject: &str,
         version: u64,
         next: &Json,
-    ) -> Result<Option<Json>> {
+    ) -> Result<Promotion> {
         let entry = Entry::read(next)?;
         let edit = cx.edit();
         let name = match Subject::read(subject)? {
@@ -306,14 +306,14 @@ impl RotationKind for DatabaseEngine {
             Subject::Connection(name) => {
                 let mut connection = connection::find(&edit, &name).await?;
                 if !entry.administers(&connection)? {
-                    return Err(Error::bad_request("the connection has another administrator now"));
+                    return Ok(Promotion::Refused("the connection has another administrator now"));
                 }
                 let mut details = connection.details()?;
                 details.set_password(&entry.secret);
                 connection.set_details(&details);
                 connection::put(&edit, &name, &mut connection)?;
                 self.close_after(cx, name);
-                return Ok(None);
+                return Ok(Promotion::Alone);
             }
         };
         let role = edit.named::<StaticRole>(0, &name).await?;
@@ -334,9 +334,9 @@ impl RotationKind for DatabaseEngine {
                     creation: Vec::new(),
                     policy: entry.policy.clone(),
                 };
-                Ok(Some(old.write()?))
+                Ok(Promotion::Over(old.write()?))
             }
-            None => Ok(None),
+            None => Ok(Promotion::Alone),
         }
     }
 

@@ -111,8 +111,7 @@ async fn find(cx: &ReadCx<'_>, name: &str) -> Result<Option<StaticRole>> {
 
 impl Query<ListStaticRoles> for DatabaseEngine {
     async fn query(&self, cx: &ReadCx<'_>, op: ListStaticRoles) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<StaticRole>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<StaticRole>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use strongroom_base::duration::format_go_seconds;
 use strongroom_base::{Error, Json, Result, Ttl, fields};
-use strongroom_kernel::plug::{Command, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::Kv;
 use super::limits::VERSIONS_MAX;
@@ -29,14 +29,9 @@ fields! {
     }
 }
 
-impl Op for ReadConfig {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
-
-impl Op for WriteConfig {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
+ops! {
+    ReadConfig Json, Read;
+    WriteConfig Json, Write;
 }
 
 /// A setting for the number of versions, and a warning where it is more than is ever kept.

@@ -2,8 +2,8 @@
 
 use strongroom_base::fields::{Field, Patch};
 use strongroom_base::json::SecretMap;
-use strongroom_base::{Error, Json, JsonMap, Result, SecretBytes, fields};
-use strongroom_kernel::plug::{Command, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_base::{Error, Json, JsonMap, Result, SecretBytes, capture, fields};
+use strongroom_kernel::plug::{Command, Exists, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::ReadView;
 
 use super::aws::accessed::Accessed;
@@ -54,24 +54,11 @@ fields! {
     }
 }
 
-impl Op for ReadData {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
-
-impl Op for WriteData {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-}
-
-impl Op for PatchData {
-    type Reply = Json;
-    const VERB: Verb = Verb::Patch;
-}
-
-impl Op for DeleteData {
-    type Reply = Json;
-    const VERB: Verb = Verb::Delete;
+ops! {
+    ReadData Json, Read;
+    WriteData Json, Write;
+    PatchData Json, Patch;
+    DeleteData Json, Delete;
 }
 
 /// The member under which a value is answered as it is.
@@ -195,8 +182,8 @@ pub(super) async fn exists(
     view: &ReadView<'_>,
     captures: &[(&'static str, String)],
 ) -> Result<bool> {
-    match captures.iter().find(|(name, _)| *name == "path") {
-        Some((_, path)) => Ok(tree::leaf(view, path).await?.is_some()),
+    match capture(captures, "path") {
+        Some(path) => Ok(tree::leaf(view, path).await?.is_some()),
         None => Ok(true),
     }
 }

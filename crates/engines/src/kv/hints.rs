@@ -2,7 +2,7 @@
 //! takes it for version 1.
 
 use strongroom_base::{Error, Json, Result, fields};
-use strongroom_kernel::plug::{Command, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::Kv;
 use super::value::Anything;
@@ -19,10 +19,7 @@ macro_rules! hints {
                     body: Anything,
                 }
             }
-            impl Op for $op {
-                type Reply = Json;
-                const VERB: Verb = Verb::$verb;
-            }
+            ops! { $op Json, $verb; }
             impl $op {
                 const SUBCOMMAND: &'static str = $subcommand;
             }

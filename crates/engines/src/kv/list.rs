@@ -1,8 +1,10 @@
 //! Lists of names: one folder, or all below it, with or without each secret's metadata.
 
 use strongroom_base::limits::LIST_ENTRIES_MAX;
-use strongroom_base::{Error, Json, JsonMap, Result, fields};
-use strongroom_kernel::plug::{Op, Query, ReadCx, Reply, Verb};
+use strongroom_base::{Error, Json, JsonMap, RawFields, Result, capture, fields};
+use strongroom_kernel::mounts::Mount;
+use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
+use strongroom_kernel::policy::Capability;
 use strongroom_kernel::record::{Id, ReadView};
 
 use super::tree::{self, Entry};
@@ -56,15 +58,23 @@ fields! {
     }
 }
 
-macro_rules! lists {
-    ($($op:ty, $verb:ident);+) => {
-        $(impl Op for $op {
-            type Reply = Json;
-            const VERB: Verb = Verb::$verb;
-        })+
-    };
+ops! {
+    List Json, List;
+    Scan Json, Scan;
+    DetailedList Json, List;
+    DetailedScan Json, Scan;
 }
-lists!(List, List; Scan, Scan; DetailedList, List; DetailedScan, Scan);
+
+/// What the list of the captured folder needs, and whatever else tells what there is below it.
+pub(super) fn needs(
+    mount: &Mount,
+    captures: &[(&'static str, String)],
+    _: &RawFields,
+) -> Result<Vec<Need>> {
+    let path = capture(captures, "path").unwrap_or_default();
+    let folder = format!("{}metadata/{}", mount.path, folder_path(path));
+    Ok(vec![Need::new(folder, Capability::List)])
+}
 
 /// The folder of a list: its path with a slash, or "" for the top.
 pub(super) fn folder_path(path: &str) -> String {

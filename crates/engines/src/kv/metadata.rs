@@ -3,7 +3,7 @@
 use strongroom_base::duration::format_go_seconds;
 use strongroom_base::fields::Patch;
 use strongroom_base::{Error, Json, JsonMap, Result, Ttl, fields};
-use strongroom_kernel::plug::{Command, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, Exists, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::config::max_versions;
 use super::secret::Head;
@@ -66,24 +66,11 @@ fields! {
     }
 }
 
-impl Op for ReadMetadata {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
-
-impl Op for WriteMetadata {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-}
-
-impl Op for PatchMetadata {
-    type Reply = Json;
-    const VERB: Verb = Verb::Patch;
-}
-
-impl Op for DeleteMetadata {
-    type Reply = Json;
-    const VERB: Verb = Verb::Delete;
+ops! {
+    ReadMetadata Json, Read;
+    WriteMetadata Json, Write;
+    PatchMetadata Json, Patch;
+    DeleteMetadata Json, Delete;
 }
 
 /// A secret's metadata as KV shows it. Pending versions are no publications: KV does not see them.

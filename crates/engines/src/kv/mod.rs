@@ -53,7 +53,7 @@ const RECONCILE_SECONDS: i64 = 5;
 pub struct Kv {
     outside: Option<Outside>,
     /// Reads that are not stored yet.
-    accessed: Accessed,
+    accessed: Arc<Accessed>,
 }
 
 /// What rotations reach for.
@@ -84,8 +84,8 @@ fn spec_of(outside: Option<Outside>) -> Spec {
         .command::<v1::Write>("{path..}")
         .exists::<v1::Write>("{path..}")
         .command::<v1::Delete>("{path..}")
-        .query::<v1::List>("{path..}")
-        .query::<v1::Scan>("{path..}")
+        .query::<list::List>("{path..}")
+        .query::<list::Scan>("{path..}")
         .docs("Keeps plain secrets: a write replaces what was there.")
         .variant("version", "2", versioned(outside))
         .build()
@@ -124,9 +124,9 @@ fn versioned(outside: Option<Outside>) -> Spec {
         .command::<relocate::Copy>("copy/{path..}")
         .needs("copy/{path..}", relocate::needs_of_copy)
         .query::<search::Search>("search")
-        .needs("search", search::needs)
+        .needs("search", list::needs)
         .query::<search::Search>("search/{path..}")
-        .needs("search/{path..}", search::needs)
+        .needs("search/{path..}", list::needs)
         .query::<hints::Read>("{path..}")
         .command::<hints::Write>("{path..}")
         .command::<hints::Patch>("{path..}")
@@ -142,7 +142,7 @@ fn versioned(outside: Option<Outside>) -> Spec {
 fn open(mount: &Mount, outside: &Option<Outside>) -> Result<Kv> {
     match mount.options.get("version").map(String::as_str) {
         None | Some("" | "1" | "2") => {
-            Ok(Kv { outside: outside.clone(), accessed: Accessed::default() })
+            Ok(Kv { outside: outside.clone(), accessed: Arc::default() })
         }
         Some(_) => Err(Error::bad_request("the option version of kv must be 1 or 2")),
     }
@@ -150,8 +150,8 @@ fn open(mount: &Mount, outside: &Option<Outside>) -> Result<Kv> {
 
 impl Reconcile for Kv {
     async fn reconcile(&self, cx: &mut WriteCx<'_>) -> Result<bool> {
+        let noted = self.accessed.store(cx).await?;
         let edit = cx.edit();
-        let noted = self.accessed.store(&edit).await?;
         let left = store::purge_due(&edit, cx.now(), limits::PURGES_MAX).await?;
         Ok(left || noted)
     }

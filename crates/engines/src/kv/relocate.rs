@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use strongroom_base::{Error, Json, JsonMap, RawFields, RequestPath, Result, fields};
 use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Command, Need, Op, Reply, Rights, Rule, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, Need, Reply, Rights, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 use strongroom_kernel::record::{Id, WriteView, rows};
 
@@ -55,16 +55,9 @@ fields! {
     }
 }
 
-impl Op for Move {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Needs;
-}
-
-impl Op for Copy {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Needs;
+ops! {
+    Move Json, Write, Needs;
+    Copy Json, Write, Needs;
 }
 
 /// A move or copy as it was asked for, its paths checked.

@@ -5,9 +5,8 @@
 
 use std::collections::VecDeque;
 
-use strongroom_base::{Error, Json, JsonMap, RawFields, Result, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Need, Op, Query, ReadCx, Reply, Rights, Rule, Verb};
+use strongroom_base::{Error, Json, JsonMap, Result, fields};
+use strongroom_kernel::plug::{Query, ReadCx, Reply, Rights, ops};
 use strongroom_kernel::policy::Capability;
 use strongroom_kernel::record::{Id, ReadView};
 
@@ -34,22 +33,7 @@ fields! {
     }
 }
 
-impl Op for Search {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Needs;
-}
-
-/// A search needs what a list of its folder needs.
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    _: &RawFields,
-) -> Result<Vec<Need>> {
-    let path = captures.iter().find(|(n, _)| *n == "path").map_or("", |(_, p)| p.as_str());
-    let folder = format!("{}metadata/{}", mount.path, folder_path(path));
-    Ok(vec![Need::new(folder, Capability::List)])
-}
+ops! { Search Json, Read, Needs; }
 
 /// A search under way.
 struct Walk<'a> {

@@ -241,6 +241,23 @@ pub struct NewVersion {
     pub extra: Option<Box<VersionExtra>>,
 }
 
+impl NewVersion {
+    /// It as a version that is not published yet.
+    fn version(self, now: Timestamp) -> Version {
+        Version {
+            number: 0,
+            id: self.id,
+            created: now,
+            deletion: self.deletion,
+            state: State::Enabled,
+            representation: self.representation,
+            value: Some(self.value),
+            writer: self.writer,
+            extra: self.extra,
+        }
+    }
+}
+
 impl Version {
     /// Is it deleted at `now`?
     pub fn is_deleted(&self, now: Timestamp) -> bool {
@@ -352,18 +369,7 @@ impl Head {
     /// Publishes a new version and trims to `keep` versions; gives its number and the value rows
     /// that nothing names any more.
     pub fn publish(&mut self, new: NewVersion, now: Timestamp, keep: u64) -> (u64, Vec<Id>) {
-        let version = Version {
-            number: 0,
-            id: new.id,
-            created: now,
-            deletion: new.deletion,
-            state: State::Enabled,
-            representation: new.representation,
-            value: Some(new.value),
-            writer: new.writer,
-            extra: new.extra,
-        };
-        self.push(version, now, keep)
+        self.push(new.version(now), now, keep)
     }
 
     /// Makes a version that is not published: its only sign is its stage. Of those that lost theirs,
@@ -376,17 +382,7 @@ impl Head {
         keep: u64,
     ) -> Vec<Id> {
         let id = new.id;
-        self.versions.push(Version {
-            number: 0,
-            id,
-            created: now,
-            deletion: new.deletion,
-            state: State::Enabled,
-            representation: new.representation,
-            value: Some(new.value),
-            writer: new.writer,
-            extra: new.extra,
-        });
+        self.versions.push(new.version(now));
         self.set_stage(stage, Some(id));
         self.updated = now;
         self.trim_unstaged(keep)
@@ -417,10 +413,13 @@ impl Head {
         self.trim_unstaged(keep)
     }
 
-    /// Drops a version that still waits for its value, with its stages.
+    /// Drops a version that still waits for its value, with its stages. One that has got a value is
+    /// pending no more.
     pub fn drop_awaited(&mut self, id: u128) {
+        let before = self.versions.len();
         self.versions.retain(|v| v.id != id || !v.is_awaited());
-        self.stages.retain(|(_, at)| *at != id);
+        let is_gone = self.versions.len() < before;
+        self.stages.retain(|(name, at)| *at != id || !is_gone && name != AWS_PENDING);
     }
 
     /// Drops the oldest of the versions without number and stage, so that `keep` are left.

@@ -1,7 +1,7 @@
 //! `subkeys/…`: the names in a secret without the values.
 
 use strongroom_base::{Json, Result, fields};
-use strongroom_kernel::plug::{Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{Query, ReadCx, Reply, ops};
 
 use super::value::without_values;
 use super::{Kv, data};
@@ -18,10 +18,7 @@ fields! {
     }
 }
 
-impl Op for ReadSubkeys {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadSubkeys Json, Read; }
 
 impl Query<ReadSubkeys> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadSubkeys) -> Result<Reply<Json>> {

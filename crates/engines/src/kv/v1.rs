@@ -3,12 +3,12 @@
 
 use strongroom_base::fields::Field;
 use strongroom_base::{Error, Json, Result, Ttl, fields};
-use strongroom_kernel::plug::{Command, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, Exists, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::secret::{Head, Representation, Select};
 use super::store::{self, NewValue};
 use super::value::{BodyText, to_object};
-use super::{Kv, data, list, new_id, no_folder, writer};
+use super::{Kv, data, new_id, no_folder, writer};
 
 fields! {
     /// Reads a secret.
@@ -42,43 +42,11 @@ fields! {
     }
 }
 
-fields! {
-    /// Lists the names in a folder.
-    pub struct List {
-        /// The folder's path.
-        path: String,
-        /// Names after this one.
-        after: Option<String>,
-        /// How many at most; 0 for all.
-        limit: Option<i64>,
-    }
-}
-
-fields! {
-    /// Lists all secrets below a folder.
-    pub struct Scan {
-        /// The folder's path.
-        path: String,
-        /// Paths after this one.
-        after: Option<String>,
-        /// How many at most; 0 for all.
-        limit: Option<i64>,
-    }
-}
-
-macro_rules! ops {
-    ($($op:ident),+) => {
-        $(impl Op for $op {
-            type Reply = Json;
-            const VERB: Verb = Verb::$op;
-        })+
-    };
-}
-ops!(Read, Write, Delete, List, Scan);
-
-impl Op for ReadTop {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
+ops! {
+    Read Json, Read;
+    Write Json, Write;
+    Delete Json, Delete;
+    ReadTop Json, Read;
 }
 
 /// The seconds that a secret says its readers may keep it; `None` leaves it to the mount.
@@ -147,18 +115,5 @@ impl Command<Delete> for Kv {
             store::delete(&cx.edit(), &op.path, cx.now()).await?;
         }
         Ok(Reply::none())
-    }
-}
-
-impl Query<List> for Kv {
-    async fn query(&self, cx: &ReadCx<'_>, op: List) -> Result<Reply<Json>> {
-        list::list(&cx.view(), &op.path, op.after.as_deref(), op.limit).await
-    }
-}
-
-impl Query<Scan> for Kv {
-    async fn query(&self, cx: &ReadCx<'_>, op: Scan) -> Result<Reply<Json>> {
-        let names = list::scan(&cx.view(), &op.path).await?;
-        list::reply(list::page(&names, op.after.as_deref(), op.limit))
     }
 }

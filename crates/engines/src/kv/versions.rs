@@ -1,7 +1,7 @@
 //! `delete/…`, `undelete/…`, `destroy/…`: the state of versions by number.
 
 use strongroom_base::{Error, Json, Result, fields};
-use strongroom_kernel::plug::{Command, Op, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, Reply, WriteCx, ops};
 
 use super::Kv;
 use super::secret::Select;
@@ -37,19 +37,10 @@ fields! {
     }
 }
 
-impl Op for Delete {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-}
-
-impl Op for Undelete {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-}
-
-impl Op for Destroy {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
+ops! {
+    Delete Json, Write;
+    Undelete Json, Write;
+    Destroy Json, Write;
 }
 
 /// Does `change` to each of the versions and saves the secret. A secret that is not there is left

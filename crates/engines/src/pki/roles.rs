@@ -70,8 +70,7 @@ pub(super) fn add(spec: EngineSpec<PkiEngine>) -> EngineSpec<PkiEngine> {
 
 impl Query<ListRoles> for PkiEngine {
     async fn query(&self, cx: &ReadCx<'_>, op: ListRoles) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Role>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<Role>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }
 

@@ -11,6 +11,7 @@ use strongroom_kernel::record::{Id, Record};
 /// The name that stands for a mount's default issuer or key.
 pub const DEFAULT: &str = "default";
 
+/// Numbers records.
 macro_rules! records {
     ($($record:ident = $kind:literal;)+) => {
         $(impl Record for $record {
@@ -18,6 +19,7 @@ macro_rules! records {
         })+
     };
 }
+pub(super) use records;
 
 records! {
     KeyInfo = 1;

@@ -92,8 +92,7 @@ pub(super) fn add(spec: EngineSpec<TotpEngine>) -> EngineSpec<TotpEngine> {
 
 impl Query<ListKeys> for TotpEngine {
     async fn query(&self, cx: &ReadCx<'_>, op: ListKeys) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Key>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<Key>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }
 

@@ -121,6 +121,22 @@ impl Inputs {
         first.is_some_and(|context| !context.is_empty())
     }
 
+    /// What comes of each item, in order. Others have their turn in the middle of a long batch.
+    pub async fn outcomes<'i, F: Future<Output = Outcome>>(
+        &'i self,
+        is_quick: bool,
+        mut outcome_of: impl FnMut(&'i Item) -> F,
+    ) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(self.items.len());
+        for (done, item) in self.items.iter().enumerate() {
+            if done > 0 && (!is_quick || done.is_multiple_of(QUICK_ITEMS)) {
+                tokio::task::yield_now().await;
+            }
+            outcomes.push(outcome_of(item).await);
+        }
+        outcomes
+    }
+
     /// The references, in order.
     fn references(&mut self) -> Vec<String> {
         self.items.iter_mut().map(|item| std::mem::take(&mut item.reference)).collect()
@@ -190,13 +206,6 @@ pub fn answer(
 /// May an answer with this status have a body?
 fn has_body(status: &u16) -> bool {
     (200..=599).contains(status) && !matches!(status, 204 | 205 | 304)
-}
-
-/// Lets others have their turn in the middle of a long batch.
-pub async fn breathe(done: usize, is_quick: bool) {
-    if done > 0 && (!is_quick || done.is_multiple_of(QUICK_ITEMS)) {
-        tokio::task::yield_now().await;
-    }
 }
 
 /// An outcome's members, in their order.

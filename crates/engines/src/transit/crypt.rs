@@ -272,6 +272,11 @@ async fn decrypted(cx: &ReadCx<'_>, ring: &Ring, item: &Item) -> Result<SecretBy
     open(&ring.key, &version, &around, &sealed)
 }
 
+async fn decrypt_one(cx: &ReadCx<'_>, ring: &Ring, item: &Item) -> Result<JsonMap> {
+    let plaintext = decrypted(cx, ring, item).await?;
+    Ok(members([("plaintext", Json::String(encode(plaintext.expose_secret())))]))
+}
+
 async fn rewrap_one(cx: &ReadCx<'_>, ring: &Ring, item: &Item) -> Result<JsonMap> {
     let plaintext = decrypted(cx, ring, item).await?;
     let around = Around::of(&ring.key, item)?;
@@ -337,11 +342,7 @@ impl Command<Encrypt> for Transit {
             }
         };
         let quick = !ring.key.kind.is_slow_to_make();
-        let mut outcomes = Vec::with_capacity(inputs.items.len());
-        for (done, item) in inputs.items.iter().enumerate() {
-            batch::breathe(done, quick).await;
-            outcomes.push(encrypt_one(cx, &ring, item).await);
-        }
+        let outcomes = inputs.outcomes(quick, |item| encrypt_one(cx, &ring, item)).await;
         let failing = Failing {
             fails_request: true,
             partial_status: op.partial_failure_response_code,
@@ -364,14 +365,7 @@ impl Query<Decrypt> for Transit {
         inputs.check_contexts()?;
         let ring = Ring::of(&cx.view(), &op.name, NO_KEY).await?;
         let quick = !ring.key.kind.is_slow_to_make();
-        let mut outcomes = Vec::with_capacity(inputs.items.len());
-        for (done, item) in inputs.items.iter().enumerate() {
-            batch::breathe(done, quick).await;
-            let plaintext = decrypted(cx, &ring, item).await;
-            outcomes.push(plaintext.map(|plaintext| {
-                members([("plaintext", Json::String(encode(plaintext.expose_secret())))])
-            }));
-        }
+        let outcomes = inputs.outcomes(quick, |item| decrypt_one(cx, &ring, item)).await;
         let failing = Failing {
             fails_request: true,
             partial_status: op.partial_failure_response_code,
@@ -395,11 +389,7 @@ impl Query<Rewrap> for Transit {
         inputs.check_contexts()?;
         let ring = Ring::of(&cx.view(), &op.name, NO_KEY).await?;
         let quick = !ring.key.kind.is_slow_to_make();
-        let mut outcomes = Vec::with_capacity(inputs.items.len());
-        for (done, item) in inputs.items.iter().enumerate() {
-            batch::breathe(done, quick).await;
-            outcomes.push(rewrap_one(cx, &ring, item).await);
-        }
+        let outcomes = inputs.outcomes(quick, |item| rewrap_one(cx, &ring, item)).await;
         let failing = Failing { fails_request: false, partial_status: None, members: &[] };
         batch::answer(inputs, outcomes, &failing)
     }

@@ -1,5 +1,7 @@
 //! `hmac`, and verifying what it gives.
 
+use std::future::ready;
+
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_crypto::constant_time_eq;
 use strongroom_crypto::hmac::hmac;
@@ -82,11 +84,7 @@ impl Query<MakeHmac> for Transit {
             let text = versioned(number, &mac, Text::Standard);
             Ok(members([("hmac", Json::String(text))]))
         };
-        let mut outcomes = Vec::with_capacity(inputs.items.len());
-        for (done, item) in inputs.items.iter().enumerate() {
-            batch::breathe(done, true).await;
-            outcomes.push(make(item));
-        }
+        let outcomes = inputs.outcomes(true, |item| ready(make(item))).await;
         let failing = Failing { fails_request: false, partial_status: None, members: &[] };
         batch::answer(inputs, outcomes, &failing)
     }
@@ -101,11 +99,7 @@ pub async fn verify_hmacs(
 ) -> Result<Reply<Json>> {
     let ring = Ring::of(&cx.view(), name, "encryption key not found").await?;
     let hash = hash.ok_or_else(|| wrong("invalid hash algorithm"))?;
-    let mut outcomes = Vec::with_capacity(inputs.items.len());
-    for (done, item) in inputs.items.iter().enumerate() {
-        batch::breathe(done, true).await;
-        outcomes.push(verify_one(cx, &ring, hash, item).await);
-    }
+    let outcomes = inputs.outcomes(true, |item| verify_one(cx, &ring, hash, item)).await;
     batch::answer(inputs, outcomes, &VERIFYING)
 }
 

@@ -313,8 +313,7 @@ fn key_size(kind: Kind, asked: Option<i64>) -> Result<usize> {
 
 impl Query<ListKeys> for Transit {
     async fn query(&self, cx: &ReadCx<'_>, op: ListKeys) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<Key>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<Key>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }
 

@@ -429,11 +429,8 @@ impl Query<Sign> for Transit {
         })?;
         inputs.items.iter_mut().for_each(|item| item.key_version = version);
         let quick = ring.key.kind == Kind::Pair(KeyType::Ed25519);
-        let mut outcomes = Vec::with_capacity(inputs.items.len());
-        for (done, item) in inputs.items.iter().enumerate() {
-            batch::breathe(done, quick).await;
-            outcomes.push(sign_one(cx, &ring, item, &manner, inputs.is_batch).await);
-        }
+        let sign = |item| sign_one(cx, &ring, item, &manner, inputs.is_batch);
+        let outcomes = inputs.outcomes(quick, sign).await;
         let failing = Failing {
             fails_request: false,
             partial_status: None,
@@ -493,11 +490,7 @@ impl Query<Verify> for Transit {
         let missing = "signature verification key not found";
         let ring = Ring::of(&cx.view(), &op.name, missing).await?;
         check_signs(&ring, "verification")?;
-        let mut outcomes = Vec::with_capacity(inputs.items.len());
-        for (done, item) in inputs.items.iter().enumerate() {
-            batch::breathe(done, false).await;
-            outcomes.push(verify_one(cx, &ring, item, &manner).await);
-        }
+        let outcomes = inputs.outcomes(false, |item| verify_one(cx, &ring, item, &manner)).await;
         batch::answer(inputs, outcomes, &VERIFYING)
     }
 }

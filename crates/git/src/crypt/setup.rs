@@ -149,7 +149,8 @@ fn still_plain(repository: &Repository, files: &[OsString]) -> Result<Option<OsS
 /// May a content without a key be committed under a name as it is? Only what is encrypted, or is there
 /// just so.
 pub fn may_pass(repository: &Repository, name: &str, content: &[u8]) -> bool {
-    is_encrypted(content)
+    content.is_empty()
+        || is_encrypted(content)
         || repository
             .git(&["cat-file", "blob", &format!(":0:{name}")])
             .is_ok_and(|blob| blob == content)
@@ -189,6 +190,10 @@ fn install(repository: &Repository, key: &Key, program: &Path) -> Result<()> {
         |name: &str, words: &str| repository.set(name, &format!("{program} git-crypt {words}"));
     setting(&format!("filter.{FILTER}.clean"), "clean -- %f")?;
     setting(&format!("filter.{FILTER}.smudge"), "smudge -- %f")?;
+    let merge = format!("merge.{FILTER}");
+    repository.set(&format!("{merge}.name"), "merges lines of encrypted texts")?;
+    repository
+        .set(&format!("{merge}.driver"), &format!("{program} git-crypt merge -- %O %A %B %P"))?;
     // Without this, Git takes a file as it is when the filter fails.
     repository.set(&format!("filter.{FILTER}.required"), "true")?;
     setting(&format!("diff.{FILTER}.textconv"), "diff --")

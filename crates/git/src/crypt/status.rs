@@ -46,7 +46,7 @@ pub fn files(repository: &Repository) -> Result<Vec<File>> {
     for (at, (name, wanted)) in names.into_iter().zip(wanted).enumerate() {
         let exposed = wanted
             && at < tracked.len()
-            && begins.next().is_some_and(|begin| !is_encrypted(&begin));
+            && begins.next().is_some_and(|begin| !begin.is_empty() && !is_encrypted(&begin));
         files.push(File { name, wanted, exposed });
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));

@@ -15,6 +15,8 @@ pub struct Entry<'a> {
     pub started: Timestamp,
     /// Its verb.
     pub verb: Verb,
+    /// Is it the write of what was not there?
+    pub creates: bool,
     /// The namespace it addressed.
     pub namespace: &'a Namespace,
     /// The mount that serves it.
@@ -29,6 +31,8 @@ pub struct Entry<'a> {
     pub shown_headers: &'a [(String, bool)],
     /// The caller's token.
     pub token: Option<&'a Token>,
+    /// The id of the token's own namespace.
+    pub home: &'a str,
     /// Its text as it came.
     pub token_text: Option<&'a SecretString>,
     /// Its accessor, or "".
@@ -43,6 +47,8 @@ pub struct Entry<'a> {
     pub granting: &'a [String],
     /// Why it was denied.
     pub trace: Option<&'a Json>,
+    /// The lease of what was given out.
+    pub lease_id: &'a str,
     /// What came of it.
     pub outcome: Outcome<'a>,
 }

@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 
 use std::io::Write;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use strongroom_base::json;
-use strongroom_base::{Json, JsonMap, Timestamp};
+use strongroom_base::{Error, ErrorKind, Json, JsonMap, Timestamp};
+use strongroom_crypto::digest::Sha256;
 use strongroom_crypto::hmac::HmacKey;
 
 use super::{Entry, Outcome};
@@ -261,9 +264,10 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn operation(verb: Verb) -> &'static str {
-    match verb {
+fn operation(entry: &Entry<'_>) -> &'static str {
+    match entry.verb {
         Verb::Read => "read",
+        Verb::Write if entry.creates => "create",
         Verb::Write => "update",
         Verb::List => "list",
         Verb::Delete => "delete",
@@ -280,26 +284,52 @@ pub(super) fn lines(entry: &Entry<'_>, key: &HmacKey, now: Timestamp) -> Lines {
     let mut w = Writer::new(key);
     w.out.extend_from_slice(&[0; PLACES_BYTES]);
     w.raw("{\"time\":").text(&entry.started.to_string()).raw(",\"type\":\"request\"");
-    let common = w.out.len();
+    if let Outcome::Refused(error) = &entry.outcome
+        && error.kind == ErrorKind::PermissionDenied
+    {
+        put_error(&mut w, error);
+    }
+    let login = login(entry);
+    let mut common = w.out.len();
     auth(&mut w, entry, shown);
+    if login.is_some() {
+        common = w.out.len();
+    }
     request(&mut w, entry, shown);
     let first = w.out.len();
     w.raw("{\"time\":").text(&now.to_string()).raw(",\"type\":\"response\"");
+    if let Some(login) = login {
+        // Whose the request was is known by its answer.
+        response_auth(&mut w, login, Some(true));
+    }
     let begun = w.out.len();
     outcome(&mut w, entry);
     Lines(w.out).placed([common, first, begun])
+}
+
+/// The token that a login gave.
+fn login<'a>(entry: &Entry<'a>) -> Option<&'a AuthBlock> {
+    match &entry.outcome {
+        Outcome::Reply(reply) if entry.token.is_none() => {
+            reply.auth.as_ref().filter(|auth| auth.mfa_requirement.is_none())
+        }
+        _ => None,
+    }
+}
+
+fn put_error(w: &mut Writer<'_>, error: &Error) {
+    match error.public.as_slice() {
+        [] => w.name("error").text(&format!("{:?}", error.kind)),
+        [text] => w.name("error").text(text),
+        texts => w.name("error").text(&texts.join("; ")),
+    };
 }
 
 fn outcome(w: &mut Writer<'_>, entry: &Entry<'_>) {
     match &entry.outcome {
         Outcome::Reply(reply) => response(w, entry, reply),
         Outcome::Refused(error) => {
-            let text = if error.public.is_empty() {
-                format!("{:?}", error.kind)
-            } else {
-                error.public.join("; ")
-            };
-            w.name("error").text(&text);
+            put_error(w, error);
             if let Some(data) = &error.data {
                 w.name("response").raw("{\"data\":").hashed(data);
                 w.raw("}");
@@ -331,6 +361,7 @@ fn auth(w: &mut Writer<'_>, entry: &Entry<'_>, shown: Credentials) {
         for (i, name) in entry.granting.iter().enumerate() {
             w.raw(if i > 0 { ",{" } else { "{" });
             w.member("name", name).member("namespace_id", &entry.namespace.id);
+            w.member("namespace_path", &entry.namespace.path);
             w.member("type", "acl").raw("}");
         }
         w.raw("]");
@@ -380,9 +411,8 @@ fn token_facts(w: &mut Writer<'_>, token: &Token) {
 fn request(w: &mut Writer<'_>, entry: &Entry<'_>, shown: Credentials) {
     w.name("request").raw("{");
     w.member("id", entry.id);
-    let client = entry.token.map_or("", |t| t.entity_id.as_str());
-    w.member("client_id", client);
-    w.member("operation", operation(entry.verb));
+    client_id(w, entry);
+    w.member("operation", operation(entry));
     mount(w, entry);
     w.hashed_member("client_token", shown.token);
     w.hashed_member("client_token_accessor", shown.accessor);
@@ -424,6 +454,31 @@ fn request(w: &mut Writer<'_>, entry: &Entry<'_>, shown: Credentials) {
     w.raw("}");
 }
 
+/// The entity, or what stands for one: a digest of the token's policies and namespace, as Vault
+/// makes it (sorted policies with 0x7f between them, NUL, the namespace's id).
+fn client_id(w: &mut Writer<'_>, entry: &Entry<'_>) {
+    let Some(token) = entry.token else { return };
+    if !token.entity_id.is_empty() {
+        w.member("client_id", &token.entity_id);
+        return;
+    }
+    let mut hash = Sha256::new();
+    for (i, policy) in token.policies.iter().enumerate() {
+        if i > 0 {
+            hash.update(b"\x7f");
+        }
+        hash.update(policy.as_bytes());
+    }
+    hash.update(b"\0").update(entry.home.as_bytes());
+    let digest = hash.finish();
+    let mut text = [0; 44];
+    if let Ok(length) = STANDARD.encode_slice(digest, &mut text)
+        && let Some(Ok(text)) = text.get(..length).map(std::str::from_utf8)
+    {
+        w.member("client_id", text);
+    }
+}
+
 fn mount(w: &mut Writer<'_>, entry: &Entry<'_>) {
     let Some(mount) = entry.mount else { return };
     w.member("mount_point", &mount.path).member("mount_type", &mount.kind);
@@ -447,7 +502,10 @@ fn response(w: &mut Writer<'_>, entry: &Entry<'_>, reply: &Reply<Json>) {
         None => {}
     }
     if let Some(auth) = &reply.auth {
-        response_auth(w, auth);
+        response_auth(w, auth, None);
+    }
+    if !entry.lease_id.is_empty() {
+        w.name("secret").raw("{").member("lease_id", entry.lease_id).raw("}");
     }
     if let Some(info) = &reply.wrap_info {
         wrap_info(w, info);
@@ -458,7 +516,8 @@ fn response(w: &mut Writer<'_>, entry: &Entry<'_>, reply: &Reply<Json>) {
     w.raw("}");
 }
 
-fn response_auth(w: &mut Writer<'_>, auth: &AuthBlock) {
+/// The token of an answer; `allowed` where it stands for the caller.
+fn response_auth(w: &mut Writer<'_>, auth: &AuthBlock, allowed: Option<bool>) {
     w.name("auth").raw("{");
     if let Some(requirement) = &auth.mfa_requirement {
         // By its HMAC, as the request that validates it has it.
@@ -468,16 +527,27 @@ fn response_auth(w: &mut Writer<'_>, auth: &AuthBlock) {
     }
     w.secret("client_token", auth.client_token.expose_secret());
     w.secret("accessor", &auth.accessor);
+    w.member("display_name", &auth.display_name);
     w.texts("policies", auth.policies.iter().flatten());
     w.texts("token_policies", auth.token_policies.iter().flatten());
     if !auth.identity_policies.is_empty() {
         w.texts("identity_policies", auth.identity_policies.iter());
     }
+    if let Some(allowed) = allowed {
+        w.name("policy_results").raw("{").flag("allowed", allowed).raw("}");
+    }
     if let Some(metadata) = &auth.metadata {
         put_metadata(w, metadata);
     }
+    if auth.num_uses > 0 {
+        w.number("num_uses", auth.num_uses);
+    }
     w.member("entity_id", &auth.entity_id).member("token_type", auth.token_type);
-    w.number("token_ttl", auth.lease_duration).raw("}");
+    w.number("token_ttl", auth.lease_duration);
+    if !auth.issued.is_zero() {
+        w.member("token_issue_time", &auth.issued.to_string());
+    }
+    w.raw("}");
 }
 
 fn wrap_info(w: &mut Writer<'_>, info: &WrapInfo) {

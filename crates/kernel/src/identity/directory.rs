@@ -83,14 +83,18 @@ impl<'a> Directory<'a> {
         }
     }
 
-    /// Is there an entity that a mount calls so? Whether that can still be read is not asked.
-    pub async fn is_alias(&self, accessor: &str, name: &str) -> Result<bool> {
-        Ok(self.find::<EntityOfAlias>(&alias_key(accessor, name)).await?.is_some())
+    /// The id of the entity that a mount calls so, which may be gone.
+    pub async fn id_of_alias(
+        &self,
+        accessor: &str,
+        name: &str,
+    ) -> Result<Option<Arc<EntityOfAlias>>> {
+        self.find::<EntityOfAlias>(&alias_key(accessor, name)).await
     }
 
     /// The entity that a mount calls so.
     pub async fn entity_of_alias(&self, accessor: &str, name: &str) -> Result<Option<Arc<Entity>>> {
-        match self.find::<EntityOfAlias>(&alias_key(accessor, name)).await? {
+        match self.id_of_alias(accessor, name).await? {
             Some(id) => self.find::<Entity>(&id.0).await,
             None => Ok(None),
         }

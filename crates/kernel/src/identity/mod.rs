@@ -286,12 +286,10 @@ impl Identity {
         alias: &GrantAlias,
     ) -> Result<LoggedIn> {
         let directory = Directory::new(tx, namespace.scope);
-        let Some(entity) = directory.entity_of_alias(&mount.accessor, &alias.name).await? else {
-            return match directory.is_alias(&mount.accessor, &alias.name).await? {
-                true => Err(Error::denied()),
-                false => Ok(LoggedIn::default()),
-            };
+        let Some(id) = directory.id_of_alias(&mount.accessor, &alias.name).await? else {
+            return Ok(LoggedIn::default());
         };
+        let entity = directory.unmerged(&id.0).await?.ok_or_else(Error::denied)?;
         if entity.disabled {
             return Err(Error::denied());
         }

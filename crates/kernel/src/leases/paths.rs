@@ -1,6 +1,8 @@
 //! Paths that gave out leases: one record per mount and path, sorted as a folder is, so that a
 //! prefix is listed or revoked without looking at any other lease.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -12,7 +14,11 @@ use crate::mounts::{MountEntry, MountTable};
 use crate::namespaces::Namespace;
 use crate::plug::Request;
 use crate::record::{Id, Record, Scope, Tx, indexes};
+use crate::tokens::Grounds;
 
+/// Leases that could not be revoked, of one namespace, of which lists show those of mounts that are
+/// gone.
+const STUCK_SHOWN_MAX: usize = 10_000;
 /// Leases marked in one transaction.
 const STEP: usize = 256;
 
@@ -34,6 +40,8 @@ struct Found {
     /// Mount path and path below it.
     full: String,
     id: Id,
+    /// The namespace of its mount, where that serves no more.
+    gone: Option<Scope>,
 }
 
 impl Leases {
@@ -54,12 +62,13 @@ impl Leases {
     async fn paths(&self, tx: &Tx, entry: &MountEntry, prefix: &str) -> Result<Vec<Found>> {
         let scope = tx.read(entry.namespace.scope);
         let parent = u64::from(entry.mount.scope.0);
+        let gone = entry.mount.deleted.is_some().then_some(entry.namespace.scope);
         let names = scope.names::<LeasePath>(parent).await?;
         let from = names.partition_point(|name| name.as_str() < prefix);
         let mut found = Vec::new();
         for name in names.iter().skip(from).take_while(|name| name.starts_with(prefix)) {
             if let Some(LeasePath(id)) = scope.named::<LeasePath>(parent, name).await? {
-                found.push(Found { full: format!("{}{name}", entry.mount.path), id });
+                found.push(Found { full: format!("{}{name}", entry.mount.path), id, gone });
             }
         }
         Ok(found)
@@ -67,7 +76,7 @@ impl Leases {
 
     /// Paths within a namespace that are `folder` or lie below it; all where it is empty. Those of
     /// mounts that serve no more are among them, and, by their whole path, those of deleted
-    /// namespaces below: an operator can still see and force what holds up their removal.
+    /// namespaces below: an operator can still force what holds up their removal.
     async fn below(
         &self,
         tx: &Tx,
@@ -93,10 +102,12 @@ impl Leases {
             let path = format!("{below}{}", entry.mount.path);
             let rest = if within(&path) { Some("") } else { folder.strip_prefix(&path) };
             let Some(rest) = rest else { continue };
+            let dead = !table.namespaces.is_live(entry.namespace.scope);
             for path in self.paths(tx, entry, rest).await? {
                 let full = format!("{below}{}", path.full);
                 if within(&full) {
-                    found.push(Found { full, id: path.id });
+                    let gone = path.gone.or_else(|| dead.then_some(entry.namespace.scope));
+                    found.push(Found { full, id: path.id, gone });
                 }
             }
         }
@@ -109,6 +120,32 @@ impl Leases {
         let (_, to) = links_from(links::PATH_LEASE, path);
         let page = tx.scan_index(indexes::LINKS, &from, &to, limit).await?;
         Ok(page.iter().filter_map(|(key, _)| link_ids(key)).map(|(_, id)| id).collect())
+    }
+
+    /// Is a lease one that callers see? With its mount it is gone at once, however long its engine
+    /// takes; one that could not be revoked for long is seen all the same.
+    pub fn is_shown(&self, table: &MountTable, lease: &Lease) -> bool {
+        table.serves(lease.namespace, lease.mount, lease.issued) || lease.is_irrevocable()
+    }
+
+    /// Up to `limit` leases of a path that callers see. `stuck` remembers what could not be revoked
+    /// in which namespace.
+    async fn shown_of_path(
+        &self,
+        tx: &Tx,
+        path: &Found,
+        limit: usize,
+        stuck: &mut BTreeMap<Scope, Vec<Lease>>,
+    ) -> Result<Vec<Id>> {
+        let Some(namespace) = path.gone else { return self.of_path(tx, path.id, 0, limit).await };
+        let stuck = match stuck.entry(namespace) {
+            Entry::Occupied(found) => found.into_mut(),
+            Entry::Vacant(none) => {
+                none.insert(self.irrevocable(tx, namespace, STUCK_SHOWN_MAX).await?)
+            }
+        };
+        let here = stuck.iter().filter(|lease| lease.path_id == path.id);
+        Ok(here.map(|lease| lease.id).take(limit).collect())
     }
 
     /// What lies directly below `prefix`, sorted: last
@@ -124,14 +161,15 @@ impl Leases {
         let mut keys = Vec::new();
         let folder = prefix.trim_end_matches('/');
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let mut stuck = BTreeMap::new();
         for found in self.below(tx, table, namespace, folder).await? {
             if found.full == folder {
-                let leases = self.of_path(tx, found.id, 0, limit).await?;
+                let leases = self.shown_of_path(tx, &found, limit, &mut stuck).await?;
                 keys.extend(leases.iter().map(|id| LeaseKey(self.segment(*id, namespace))));
                 continue;
             }
             let Some(rest) = found.full.strip_prefix(&prefix) else { continue };
-            if !self.of_path(tx, found.id, 0, 1).await?.is_empty() {
+            if !self.shown_of_path(tx, &found, 1, &mut stuck).await?.is_empty() {
                 let head = rest.split('/').next().unwrap_or(rest);
                 keys.push(LeaseKey(format!("{head}/")));
             }

@@ -54,8 +54,17 @@ impl PendingLogin {
 
     /// About how many bytes it takes.
     fn bytes(&self) -> usize {
-        let Grant { display_name, policies, metadata, alias, groups, token, internal, warnings } =
-            &self.grant;
+        let Grant {
+            display_name,
+            policies,
+            metadata,
+            alias,
+            groups,
+            token,
+            internal,
+            warnings,
+            ends: _,
+        } = &self.grant;
         let list = |list: &[String]| list.iter().map(|one| one.len() + TEXT_BYTES).sum::<usize>();
         let map = |map: &BTreeMap<String, String>| {
             map.iter().map(|(name, value)| name.len() + value.len() + 2 * TEXT_BYTES).sum::<usize>()

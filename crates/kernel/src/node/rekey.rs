@@ -18,6 +18,13 @@ impl Services {
         let _one = self.rekeying.lock().await;
         let ring = self.store.barrier.ring().rotated(&*self.store.rng, self.store.now());
         let root = self.root_key.read().duplicate();
+        // After a rekey of which it is not known whether it was made, the one on disk may be another: a ring
+        // under this one would be opened by nothing.
+        if open_ring(&self.store.storage, &root).await?.is_none() {
+            return Err(Error::unavailable(
+                "the root key was changed by a rekey that did not end well: seal and unseal first",
+            ));
+        }
         let tx = self.store.begin();
         tx.change(put_ring(&root, &ring, &*self.store.rng)?);
         tx.commit().await?;
@@ -61,7 +68,13 @@ impl Services {
         }
         let record = ShareKey(k.expose_secret().to_vec());
         tx.write(Scope::ROOT).put_named(0, "", &record)?;
-        tx.commit().await?;
+        if let Err(error) = tx.commit().await {
+            // Where it is not known whether it was made, what is on disk says it, if that can be read.
+            let made = open_ring(&self.store.storage, &root).await.is_ok_and(|ring| ring.is_some());
+            if !made {
+                return Err(error);
+            }
+        }
         *self.root_key.write() = root;
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use strongroom_base::{Error, Result};
+use strongroom_base::{Error, ErrorKind, Result};
 
 use super::{Admitted, Answer, Call, LoggedIn, Target};
 use crate::flight::Boarded;
@@ -10,6 +10,7 @@ use crate::namespaces::canonical;
 use crate::node::Services;
 use crate::plug::{Handler, Matched, Route, Rule, Verb};
 use crate::quotas::{Asked, Verdict};
+use crate::record::storage_unavailable;
 
 /// Finds namespace, mount and quota. What fails here names no resource of the store.
 pub(super) async fn admit(
@@ -31,9 +32,9 @@ pub(super) async fn admit(
         } else {
             (namespace, format!("{prefix}{}", call.path.as_str()))
         };
-        Ok::<_, Error>((table, namespace, path))
+        Ok::<_, Error>((table, namespace, path, !prefix.is_empty()))
     };
-    let (table, namespace, mut path) = match found.await {
+    let (table, namespace, mut path, is_strange) = match found.await {
         Ok(found) => found,
         Err(e) => return Err((id, e)),
     };
@@ -64,6 +65,7 @@ pub(super) async fn admit(
         waits_for_role: false,
         flight,
         is_inline_login: false,
+        is_strange,
     }))
 }
 
@@ -72,6 +74,12 @@ impl Admitted {
     pub(super) async fn limit_and_run(mut self: Box<Self>) -> (Answer, LoggedIn) {
         if self.services.is_full() && !self.may_use_reserve() {
             return (Answer::failure(self.id, disk_full()), None);
+        }
+        if let Some(why) = self.services.store.storage.failure() {
+            // Not from what is still in memory either: what it was read from is gone or in doubt.
+            let error = storage_unavailable(why);
+            self.note_trouble(&Target::Nothing, &error);
+            return (Answer::failure(self.id, error), None);
         }
         let answer = match self.limit().await {
             Ok(Verdict { refused: None, .. }) => return self.run().await,
@@ -146,6 +154,24 @@ impl Admitted {
             refused.public = vec![format!("request path {path:?}: rate limit quota exceeded")];
         }
         Ok(verdict)
+    }
+
+    /// Is the path one of the node's own, though not with this verb?
+    pub(super) fn is_of_the_node(&self) -> bool {
+        let node = self.services.node.upgrade();
+        self.namespace.is_root()
+            && node.is_some_and(|node| {
+                node.registry.node.find(self.call.path.as_str(), self.call.verb).is_some()
+            })
+    }
+
+    /// What is said of a path that no mount serves.
+    pub(super) fn no_route(&self) -> Error {
+        if self.is_strange {
+            Error::new(ErrorKind::NoRoute, "namespace not found")
+        } else {
+            Error::no_route(&self.path)
+        }
     }
 
     /// The route of a target.

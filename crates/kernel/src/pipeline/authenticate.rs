@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use strongroom_base::{Error, ErrorKind, FieldSource, Json, RawFields, Result, SecretString};
 
-use super::authorise::read_body;
+use super::body::read_body;
 use super::{Admitted, Authenticated, InlineLogin, Refused, Target};
 use crate::plug::{ReadCx, Rule};
 use crate::tokens::Token;
@@ -30,6 +30,7 @@ impl Admitted {
             token_text: text,
             access: None,
             last_use: false,
+            creates: Default::default(),
         });
         if rule == Rule::Open {
             return Ok(caller);
@@ -41,7 +42,7 @@ impl Admitted {
             };
         }
         if let Some(login) = inline {
-            return match caller.log_in_inline(*login).await {
+            return match Box::pin(caller.log_in_inline(*login)).await {
                 Ok(()) => Ok(caller),
                 Err(error) => {
                     let refused = Refused { of_inline_login: true, ..error.into() };

@@ -1,8 +1,11 @@
 //! Third step: policy judges the path, then reads the body and judges its parameters.
 
+use std::sync::atomic::Ordering;
+
 use strongroom_base::{Error, ErrorKind, Json, RawFields, Result};
 
-use super::{Authenticated, Authorised, Call, Refused, Target, policy_prefix, rights};
+use super::body::read_body;
+use super::{Authenticated, Authorised, Refused, Target, policy_prefix, rights};
 use crate::plug::{Rights, Rule, Verb};
 use crate::policy::{Capability, Denial, denied_by_policy};
 
@@ -61,6 +64,7 @@ impl Authenticated {
             return Ok((granting, fields, Some(held)));
         }
         let capability = self.capability().await;
+        self.creates.store(capability == Capability::Create, Ordering::Relaxed);
         let ignores_case = route.is_some_and(|r| admitted.ignores_case(r));
         let mut ask = crate::policy::Request {
             path: &path,
@@ -113,8 +117,9 @@ impl Authenticated {
         }
         match self.target {
             Target::Route { .. } => Ok((granting, fields, Some(held))),
-            _ if admitted.entry.is_none() => Err(Error::no_route(&admitted.path).into()),
+            _ if admitted.entry.is_none() => Err(admitted.no_route().into()),
             Target::OtherVerb => Err(Error::unsupported().into()),
+            Target::Nothing if admitted.is_of_the_node() => Err(Error::unsupported().into()),
             Target::Nothing => Err(Error::new(ErrorKind::NoRoute, "unsupported path").into()),
         }
     }
@@ -187,44 +192,4 @@ impl Authenticated {
             Verb::Write => Capability::of_write(self.exists().await),
         }
     }
-}
-
-/// The body and query as fields.
-pub(super) fn read_body(call: &Call) -> Result<RawFields> {
-    let mut fields = RawFields::default();
-    if !call.body.is_empty() {
-        let first = call.body.iter().find(|b| !b.is_ascii_whitespace());
-        if first == Some(&b'{') {
-            match strongroom_base::json::parse_within(&call.body, &call.bounds.json) {
-                Ok(Json::Object(map)) => fields = RawFields::from_map(map),
-                Ok(_) => return Err(Error::bad_request("the body must be a JSON object")),
-                Err(e) => return Err(Error::bad_request(e.to_string())),
-            }
-        } else {
-            let json = call
-                .headers
-                .iter()
-                .any(|(n, v)| n == "content-type" && v.starts_with("application/json"));
-            if json || !matches!(first, Some(0x1f | b'P'..)) && first.is_some() {
-                return Err(Error::bad_request("error parsing JSON"));
-            }
-            fields.raw_body = call.body.to_vec().into();
-        }
-    }
-    if !matches!(call.verb, Verb::Write | Verb::Patch) && !call.query.is_empty() {
-        // What the body says counts.
-        let of_body: Vec<String> = fields.map.0.keys().cloned().collect();
-        for (name, value) in call.query.iter().filter(|(name, _)| !of_body.contains(name)) {
-            let value = Json::String(value.clone());
-            match fields.map.0.get_mut(name) {
-                None => {
-                    fields.map.0.insert(name.clone(), value);
-                }
-                // Given more than once, it is a list, as in Vault.
-                Some(Json::Array(values)) => values.push(value),
-                Some(first) => *first = Json::Array(vec![first.take(), value]),
-            }
-        }
-    }
-    Ok(fields)
 }

@@ -277,7 +277,11 @@ fn token_of(
     new.policies = policies;
     new.batch = is_batch(&new.params.token_type, &mount.config.token_type);
     new.renewable = !new.batch;
-    new.ttl = life.ttl;
+    // What was shown for it ends by itself, perhaps.
+    new.ttl = match new.ends.is_zero() {
+        true => life.ttl,
+        false => life.ttl.min(now.seconds_until(new.ends)).max(1),
+    };
     new.namespace = namespace.scope;
     new.mount = mount.scope;
     new.path = path.to_owned();
@@ -290,17 +294,17 @@ fn token_of(
     Ok((new, life))
 }
 
-/// The token of a caller that was verified with its request, and that nothing but the request has.
+/// The token of a caller that was verified with its request, and that nobody else has.
 pub(super) fn token_for_request(
     services: &Services,
     request: &Request,
     grant: Grant,
-    who: LoggedIn,
-) -> Result<Arc<Token>> {
+    entity_id: String,
+) -> Result<Token> {
     let Request { namespace, mount, full_path: path, now, .. } = request;
     let place = Place { namespace, mount, path, now: *now, inline: true };
-    let (new, _) = token_of(services, &place, grant, who.id)?;
-    Ok(Arc::new(services.tokens.inline(new, *now)))
+    let (new, _) = token_of(services, &place, grant, entity_id)?;
+    Ok(services.tokens.inline(new, *now))
 }
 
 /// Does a role with this `token_type`, in a mount with that one, give batch tokens?
@@ -332,6 +336,8 @@ pub fn auth_block(created: Created, identity_policies: Vec<String>) -> AuthBlock
         orphan: token.orphan,
         mfa_requirement: None,
         num_uses: token.num_uses.max(0),
+        issued: token.created,
+        display_name: token.display_name,
         token_policies: Some(token.policies),
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::admit::disk_full;
-use super::authorise::read_body;
+use super::body::read_body;
 use super::{Answer, Call, CatchPanic};
 use crate::audit::{Entry, Outcome};
 use crate::namespaces::Namespace;
@@ -46,6 +46,7 @@ pub(super) async fn run(
                 id: &id,
                 started,
                 verb: call.verb,
+                creates: false,
                 namespace: &root,
                 mount: None,
                 path: call.path.as_str(),
@@ -54,12 +55,14 @@ pub(super) async fn run(
                 shown_headers: &[],
                 accessor: "",
                 token: None,
+                home: "",
                 token_text: call.token.as_ref(),
                 identity_policies: &[],
                 fields: &raw,
                 wrap_ttl: None,
                 granting: &[],
                 trace: None,
+                lease_id: "",
                 outcome: match &result {
                     Ok(reply) => Outcome::Reply(reply),
                     Err(e) => Outcome::Refused(e),
@@ -69,6 +72,9 @@ pub(super) async fn run(
         if let Err(e) = recorded {
             result = Err(e);
         }
+    }
+    if let Err(error) = &result {
+        super::note_trouble(node, &id, call.path.as_str(), error);
     }
     Answer {
         request_id: id,

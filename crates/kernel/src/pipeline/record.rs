@@ -1,5 +1,7 @@
 //! Last step: what was done or refused is recorded, with its effects, before it is answered.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use strongroom_base::{ErrorKind, Json, RawFields};
 
 use super::{Admitted, Answer, Authenticated, Authorised, Executed, Refused, Target};
@@ -9,7 +11,12 @@ use crate::plug::{Handler, Route};
 impl Admitted {
     /// Records a refusal before the caller was known.
     pub(super) async fn refuse(self: Box<Self>, refused: Refused) -> Answer {
-        let caller = Box::new(Authenticated {
+        self.by_nobody().refuse(refused, &RawFields::default()).await
+    }
+
+    /// With no caller, and nothing it leads to.
+    pub(super) fn by_nobody(self: Box<Self>) -> Box<Authenticated> {
+        Box::new(Authenticated {
             admitted: self,
             target: Target::Nothing,
             token: None,
@@ -17,8 +24,8 @@ impl Admitted {
             token_text: None,
             access: None,
             last_use: false,
-        });
-        caller.refuse(refused, &RawFields::default()).await
+            creates: AtomicBool::new(false),
+        })
     }
 }
 
@@ -40,6 +47,10 @@ impl Authenticated {
             self.entry(fields, &[], refused.trace.as_deref(), Outcome::Refused(&refused.error));
         let recorded = services.audit.record(&entry).await;
         self.count_login(false);
+        self.admitted.note_trouble(&self.target, &refused.error);
+        if let Err(error) = &recorded {
+            self.admitted.note_trouble(&self.target, error);
+        }
         self.finish_uses().await;
         let rate = self.admitted.rate;
         let of_inline_login = refused.of_inline_login;
@@ -62,6 +73,13 @@ impl Authenticated {
             of_inline_login,
             access,
         }
+    }
+
+    /// The id of the token's namespace.
+    fn home(&self) -> &str {
+        let namespaces = &self.admitted.table.namespaces;
+        let home = self.token.as_ref().and_then(|token| namespaces.of_scope(token.namespace));
+        home.map_or("", |namespace| &namespace.id)
     }
 
     /// Counts the end of a login.
@@ -88,6 +106,7 @@ impl Authenticated {
             id: &admitted.id,
             started: admitted.started,
             verb: admitted.call.verb,
+            creates: self.creates.load(Ordering::Relaxed),
             namespace: &admitted.namespace,
             mount: admitted.entry.as_ref().map(|e| &*e.mount),
             path: &admitted.path,
@@ -96,12 +115,14 @@ impl Authenticated {
             shown_headers: &self.admitted.shown_headers.0,
             accessor: self.token.as_ref().map_or("", |t| &t.accessor),
             token: self.token.as_deref(),
+            home: self.home(),
             token_text: self.token_text.as_deref(),
             identity_policies: self.entity.as_ref().map_or(&[], |e| &e.policies),
             fields,
             wrap_ttl: admitted.call.wrap_ttl,
             granting,
             trace,
+            lease_id: "",
             outcome,
         }
     }
@@ -114,7 +135,11 @@ impl Executed {
         let caller = &authorised.caller;
         let services = caller.admitted.services.clone();
         let outcome = Outcome::Reply(&done.reply);
-        let entry = caller.entry(&authorised.fields, &authorised.granting, None, outcome);
+        let lease_id = done.lease.as_ref().map_or("", |lease| &lease.id);
+        let entry = Entry {
+            lease_id,
+            ..caller.entry(&authorised.fields, &authorised.granting, None, outcome)
+        };
         let recorded = if done.tx.has_changes() {
             match services.audit.record_in(&done.tx, &entry) {
                 Ok(recorded) => match done.tx.commit().await {

@@ -10,8 +10,7 @@ use std::sync::Arc;
 
 use strongroom_base::{Error, Json, RawFields};
 
-use super::{Admitted, Answer, Authenticated, Call, Target, admit};
-use crate::flight::Flight;
+use super::{Admitted, Answer, Call, admit, enter};
 use crate::node::Node;
 
 /// Records that a request is refused by `error`. `call` says where it would have gone.
@@ -21,14 +20,7 @@ pub async fn refuse(node: &Arc<Node>, call: Call, error: Error) -> Answer {
         Ok(services) => services,
         Err(sealed) => return Answer::failure(id, sealed),
     };
-    let flight = node.in_flight.enter(Flight {
-        id: id.clone(),
-        started: node.clock.now(),
-        peer: call.peer.clone(),
-        path: call.path.as_str().to_owned(),
-        verb: call.verb,
-        client: Default::default(),
-    });
+    let flight = enter(node, &call, &id);
     match admit::admit(services, call, id, flight).await {
         Ok(admitted) => admitted.refuse_by_door(error).await,
         Err((id, error)) => Answer::failure(id, error),
@@ -53,15 +45,6 @@ impl Admitted {
         if left_out > 0 {
             fields.map.0.insert("refusals_left_out".to_owned(), Json::from(left_out));
         }
-        let caller = Box::new(Authenticated {
-            admitted: self,
-            target: Target::Nothing,
-            token: None,
-            entity: None,
-            token_text: None,
-            access: None,
-            last_use: false,
-        });
-        caller.refuse(error.into(), &fields).await
+        self.by_nobody().refuse(error.into(), &fields).await
     }
 }

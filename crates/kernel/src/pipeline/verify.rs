@@ -2,18 +2,18 @@
 //!
 //! Invariants:
 //! * verification reads and does not write: the caller's entity is found, never made;
-//! * the token that comes of it is good for this request alone, is written nowhere and shown to nobody;
+//! * the token that comes of it is written nowhere and shown to nobody;
 //! * who must have second factors is refused: such a request has no place for them;
 //! * what another method is to say is a login like any other, counted and recorded
 //!   ([`super::inline`]).
 
-use strongroom_base::{Error, Result};
+use strongroom_base::{Error, ErrorKind, Result};
 
 use super::inner::background_of;
 use super::{Authenticated, InlineLogin, Refused};
 use crate::identity::LoggedIn;
 use crate::mfa::Subject;
-use crate::plug::{Credential, Grant, ReadCx, Request, Verb, Verified};
+use crate::plug::{Credential, ReadCx, Request, Standing, Verb, Verified};
 use crate::record::Tx;
 
 impl Authenticated {
@@ -36,8 +36,8 @@ impl Authenticated {
         let tx = services.store.begin();
         let cx = ReadCx::new(&tx, &services, &request);
         match verify(&**engine, &cx, credential).await? {
-            Verified::Caller { grant, access } => {
-                let token = self.token_of(&tx, &request, *grant).await?;
+            Verified::Caller { standing, access } => {
+                let token = self.token_of(&tx, &request, &standing).await?;
                 self.act_as(token).await?;
                 self.access = Some(access);
                 Ok(())
@@ -45,7 +45,7 @@ impl Authenticated {
             Verified::LogIn { path, fields } => {
                 let body = fields.to_string().into();
                 let login = InlineLogin { namespace: None, path, verb: Verb::Write, body };
-                let done = self.log_in_inline(login).await;
+                let done = Box::pin(self.log_in_inline(login)).await;
                 done.map_err(|error| Refused { of_inline_login: true, ..error.into() })
             }
         }
@@ -56,11 +56,11 @@ impl Authenticated {
         &self,
         tx: &Tx,
         request: &Request,
-        grant: Grant,
+        standing: &Standing,
     ) -> Result<std::sync::Arc<crate::tokens::Token>> {
         let services = &self.admitted.services;
         let (namespace, mount) = (&request.namespace, &request.mount);
-        let who = match &grant.alias {
+        let who = match &standing.grant.alias {
             Some(alias) => services.identity.find(tx, namespace, mount, alias).await?,
             None => LoggedIn::default(),
         };
@@ -69,11 +69,19 @@ impl Authenticated {
         if !services.mfa.required(tx, table, &subject).await?.is_empty() {
             return Err(Error::denied());
         }
-        super::login::token_for_request(services, request, grant, who)
+        standing.token(mount, &who.id, request.now, || {
+            super::login::token_for_request(
+                services,
+                request,
+                standing.grant.clone(),
+                who.id.clone(),
+            )
+        })
     }
 }
 
 /// The door's auth mount is not there, or verifies nothing: nobody's key is known.
 fn nobody_to_ask() -> Error {
-    Error::denied().called("UnrecognizedClientException")
+    let text = "The security token included in the request is invalid.";
+    Error::new(ErrorKind::PermissionDenied, text).called("UnrecognizedClientException")
 }

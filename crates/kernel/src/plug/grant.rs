@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use strongroom_base::Json;
+use strongroom_base::{Json, Timestamp};
 
 use super::Reply;
 use crate::identity::GrantAlias;
@@ -27,6 +27,8 @@ pub struct Grant {
     pub internal: BTreeMap<String, String>,
     /// Warnings for the caller.
     pub warnings: Vec<String>,
+    /// When what the caller has shown ends by itself; zero for never. The token does not outlive it.
+    pub ends: Timestamp,
 }
 
 /// What one step of a login ends in, where a login takes several.
@@ -48,6 +50,7 @@ impl From<Grant> for NewToken {
             metadata: grant.metadata,
             internal: grant.internal,
             params: grant.token,
+            ends: grant.ends,
             ..NewToken::default()
         }
     }

@@ -3,6 +3,9 @@
 use serde::Serialize;
 use strongroom_base::{Error, Result};
 
+use super::{ReadCx, Reply};
+use crate::record::{Id, Record};
+
 /// The names of a list.
 #[derive(Serialize)]
 pub struct Keys {
@@ -19,6 +22,17 @@ pub fn page(names: &[String], after: Option<&str>, limit: Option<i64>) -> Result
     };
     let keys: Vec<String> = names.iter().skip(from).take(most).cloned().collect();
     if keys.is_empty() { Err(Error::not_found()) } else { Ok(Keys { keys }) }
+}
+
+/// The names of the records of type `T` below `parent`, as [`page`] has them.
+pub async fn of_records<T: Record>(
+    cx: &ReadCx<'_>,
+    parent: Id,
+    after: Option<&str>,
+    limit: Option<i64>,
+) -> Result<Reply<Keys>> {
+    let names = cx.view().names::<T>(parent).await?;
+    Ok(Reply::data(page(&names, after, limit)?))
 }
 
 #[cfg(test)]

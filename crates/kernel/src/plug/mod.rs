@@ -40,14 +40,14 @@ pub use grant::{Grant, Step};
 pub use handler::{AliasFn, Engine, Handler};
 pub(crate) use node_ops::NodeFn;
 pub use node_ops::{NodeCall, NodeOp, NodeSpec};
-pub use registry::Registry;
+pub use registry::{Plugin, Registry};
 pub use reply::{AuthBlock, Header, NewLease, Reply, Shape, WrapInfo};
 pub use rights::{ListRight, Rights};
 pub(crate) use rotation::Rotates;
-pub use rotation::RotationKind;
+pub use rotation::{Promotion, RotationKind};
 pub use route::{Captures, Matched, Route};
 pub use spec::{EngineSpec, Spec};
-pub use verify::{About, Access, Asked, Credential, Proof, Signature, Verified, Verify};
+pub use verify::{About, Access, Asked, Credential, Proof, Signature, Standing, Verified, Verify};
 
 /// Which protocol an operation is for: no other reaches it, whatever path it names (threat
 /// GHSA-rh46-vc3j-w2w3).

@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use strongroom_base::{Error, Json, Result, SecretString};
+use strongroom_base::{Error, Json, Result, SecretString, Timestamp};
 
 use super::Beyond;
 use crate::leases::Leased;
@@ -215,6 +215,12 @@ pub struct AuthBlock {
     pub mfa_requirement: Option<Json>,
     /// Uses left; 0 is without limit.
     pub num_uses: i64,
+    /// What the audit log calls its holder.
+    #[serde(skip)]
+    pub display_name: String,
+    /// When it was made.
+    #[serde(skip)]
+    pub issued: Timestamp,
 }
 
 impl AuthBlock {
@@ -234,6 +240,8 @@ impl AuthBlock {
             orphan: false,
             mfa_requirement: Some(requirement),
             num_uses: 0,
+            display_name: String::new(),
+            issued: Timestamp::ZERO,
         }
     }
 }

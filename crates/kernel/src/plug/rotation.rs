@@ -17,6 +17,23 @@ pub(crate) struct Held {
     reads: Reads,
 }
 
+/// What becomes of a credential that was to be published ([`RotationKind::promote`]).
+pub enum Promotion {
+    /// It is published; the one before has ended already, or there was none.
+    Alone,
+    /// It is published; this takes the one before back.
+    Over(Json),
+    /// Nothing was written: for this reason it is not to be published any more. The rotation is rolled
+    /// back, and begins anew later.
+    Refused(&'static str),
+}
+
+impl From<Option<Json>> for Promotion {
+    fn from(old: Option<Json>) -> Self {
+        old.map_or(Self::Alone, Self::Over)
+    }
+}
+
 /// What a plug-in does with credentials that are rotated.
 ///
 /// A subject is named by the engine, within its mount; its path as callers know it
@@ -51,15 +68,16 @@ pub trait RotationKind: Send + Sync {
         next: &Json,
     ) -> impl Future<Output = Result<bool>> + Send;
 
-    /// Publishes it as this version: callers that read the subject get it from now on. Answers what
-    /// takes the one before back, or `None` where that has ended already or was none.
+    /// Publishes it as this version: callers that read the subject get it from now on. Refuses where
+    /// somebody else has published another one since [`RotationKind::prepare`], which this one would
+    /// replace unseen.
     fn promote(
         &self,
         cx: &mut WriteCx<'_>,
         subject: &str,
         version: u64,
         next: &Json,
-    ) -> impl Future<Output = Result<Option<Json>>> + Send;
+    ) -> impl Future<Output = Result<Promotion>> + Send;
 
     /// Takes the credential of before back.
     fn revoke(
@@ -160,6 +178,12 @@ impl WriteView<'_> {
     ) -> Result<()> {
         let place = (self.scope(), subject);
         Rotations::change_plan(self.tx, place, plan, now).await.map(|_| ())
+    }
+
+    /// Takes a subject for rotated just now, since somebody has done by hand what its rotation does: the next
+    /// time is counted from here. False where it is not there, or is being rotated.
+    pub async fn note_rotated(&self, subject: &str, now: Timestamp) -> Result<bool> {
+        Rotations::note_rotated(self.tx, (self.scope(), subject), now).await
     }
 
     /// Removes a subject. The engine's records of it may go in the same transaction: a rotation that is
@@ -288,7 +312,7 @@ pub(crate) trait Rotates: Send + Sync {
         subject: &'a str,
         version: u64,
         next: &'a Json,
-    ) -> BoxFuture<'a, Result<Option<Json>>>;
+    ) -> BoxFuture<'a, Result<Promotion>>;
     fn revoke<'a>(
         &self,
         engine: &'a AnyEngine,
@@ -362,7 +386,7 @@ impl<E: RotationKind + 'static> Rotates for Of<E> {
         subject: &'a str,
         version: u64,
         next: &'a Json,
-    ) -> BoxFuture<'a, Result<Option<Json>>> {
+    ) -> BoxFuture<'a, Result<Promotion>> {
         Box::pin(async move { engine::<E>(any)?.promote(cx, subject, version, next).await })
     }
 

@@ -1,18 +1,23 @@
 //! Credentials that are verified with the one request that they sign or come along with: no token is
-//! made of them and nothing is written (AWS's signatures).
+//! shown for them and nothing is written (AWS's signatures).
 //!
 //! Invariants:
-//! * what is verified acts for this request alone, as a login's token would;
+//! * every request's credential is verified; what is remembered of a caller is who that is, and is made anew
+//!   when the mount or the entity is another;
 //! * what limits such a caller beside its policies ([`Access`]) is asked before an operation runs,
 //!   unless the operation asks it itself, because it alone knows the resource
 //!   ([`super::EngineSpec::judges_access`]).
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::sync::Arc;
 
-use strongroom_base::{Json, RequestPath, Result, SecretString};
+use parking_lot::Mutex;
+use strongroom_base::{Json, RequestPath, Result, SecretString, Timestamp};
 
 use super::{Grant, ReadCx};
+use crate::mount::Mount;
+use crate::tokens::Token;
 
 /// What a door read of a request's credential.
 pub struct Credential {
@@ -65,15 +70,63 @@ pub struct Asked {
     /// The account that the door stands for.
     pub account: String,
     /// What conditions see.
-    pub keys: Vec<(String, Vec<String>)>,
+    pub keys: Vec<(Cow<'static, str>, Vec<String>)>,
+}
+
+/// Seconds for which the token of a verified caller is good for more requests than one.
+const REMEMBERED_SECONDS: i64 = 60;
+
+/// Who a credential proves its caller to be, and the token that came of it last. A method that finds the
+/// same caller again and again keeps it, so that neither is made for every request.
+pub struct Standing {
+    /// What a login would have answered.
+    pub grant: Grant,
+    last: Mutex<Option<Last>>,
+}
+
+/// A token, and what it was made of beside the grant.
+struct Last {
+    token: Arc<Token>,
+    mount: Arc<Mount>,
+}
+
+impl Standing {
+    /// A caller that was not seen yet.
+    pub fn new(grant: Grant) -> Self {
+        Self { grant, last: Mutex::default() }
+    }
+
+    /// Its token for a request at `now` as this entity, made by `make` where there is none that is good for
+    /// it.
+    pub(crate) fn token(
+        &self,
+        mount: &Arc<Mount>,
+        entity_id: &str,
+        now: Timestamp,
+        make: impl FnOnce() -> Result<Token>,
+    ) -> Result<Arc<Token>> {
+        let is_good = |last: &&Last| {
+            let Token { created, expires, .. } = *last.token;
+            Arc::ptr_eq(&last.mount, mount)
+                && last.token.entity_id == entity_id
+                && (created..created.plus_seconds(REMEMBERED_SECONDS)).contains(&now)
+                && (expires.is_zero() || now < expires)
+        };
+        if let Some(last) = self.last.lock().as_ref().filter(is_good) {
+            return Ok(last.token.clone());
+        }
+        let token = Arc::new(make()?);
+        *self.last.lock() = Some(Last { token: token.clone(), mount: mount.clone() });
+        Ok(token)
+    }
 }
 
 /// What verification comes to.
 pub enum Verified {
-    /// It is the caller of this grant.
+    /// It is this caller.
     Caller {
-        /// What a login would have answered.
-        grant: Box<Grant>,
+        /// Who it is.
+        standing: Arc<Standing>,
         /// What limits it beside its policies.
         access: Arc<dyn Access>,
     },
@@ -103,6 +156,10 @@ pub trait Access: Send + Sync {
 
     /// The resource that the request names, as far as the door knows it.
     fn resource(&self) -> &str;
+
+    /// Has the caller documents of its own? One without is limited by the policies of resources alone, and
+    /// need not be judged where there is none.
+    fn has_documents(&self) -> bool;
 
     /// May the caller do it? The failure says so in the protocol's words.
     fn judge(&self, about: &About<'_>) -> Result<()>;

@@ -7,11 +7,11 @@
 
 mod limiter;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ahash::{AHashMap, AHashSet};
-use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use strongroom_base::time::NANOS_PER_SECOND;
 use strongroom_base::{Error, ErrorKind, Result};
@@ -20,6 +20,7 @@ use strongroom_storage::{Change, Key};
 use crate::mounts::MountEntry;
 use crate::namespaces::{Namespace, NamespaceTable};
 use crate::plug::Peer;
+use crate::rebuilt::Rebuilt;
 use crate::record::{Record, Scope, Store, indexes};
 use limiter::{Allowance, Limiter};
 
@@ -166,6 +167,8 @@ pub struct Verdict {
 struct Rule {
     record: QuotaRule,
     limiter: Limiter,
+    /// Requests that it refused.
+    violations: AtomicU64,
 }
 
 #[derive(Default)]
@@ -225,62 +228,35 @@ impl Table {
 /// The quotas of all namespaces.
 pub struct Quotas {
     store: Arc<Store>,
-    table: ArcSwap<Table>,
-    /// Rises with every change of a rule.
-    wanted: Arc<AtomicU64>,
-    built: AtomicU64,
-    building: tokio::sync::Mutex<()>,
+    table: Rebuilt<Table>,
+}
+
+/// Is it a change of a rule, or of what holds for all?
+fn concerns(change: &Change) -> bool {
+    match change {
+        Change::Put(Key::Index(table, key), _) | Change::Delete(Key::Index(table, key)) => {
+            let kind = key.get(4).copied();
+            *table == indexes::NAMES
+                && (kind == Some(QuotaRule::KIND) || kind == Some(QuotaConfig::KIND))
+        }
+        Change::DeleteIndexRange { table, .. } => *table == indexes::NAMES,
+        Change::Everything => true,
+        _ => false,
+    }
 }
 
 impl Quotas {
     /// The quotas of `store`.
     pub fn new(store: Arc<Store>) -> Self {
-        let wanted = Arc::new(AtomicU64::new(1));
-        let mark = wanted.clone();
-        store.derived.listen(move |change| {
-            let concerns = match change {
-                Change::Put(Key::Index(table, key), _) | Change::Delete(Key::Index(table, key)) => {
-                    let kind = key.get(4).copied();
-                    *table == indexes::NAMES
-                        && (kind == Some(QuotaRule::KIND) || kind == Some(QuotaConfig::KIND))
-                }
-                Change::DeleteIndexRange { table, .. } => *table == indexes::NAMES,
-                Change::Everything => true,
-                _ => false,
-            };
-            if concerns {
-                mark.fetch_add(1, Ordering::Release);
-            }
-        });
-        Self {
-            store,
-            table: ArcSwap::default(),
-            wanted,
-            built: AtomicU64::new(0),
-            building: tokio::sync::Mutex::new(()),
-        }
+        let table = Rebuilt::new(&store, concerns);
+        Self { store, table }
     }
 
     async fn table(&self) -> Result<Arc<Table>> {
-        if self.built.load(Ordering::Acquire) == self.wanted.load(Ordering::Acquire) {
-            return Ok(self.table.load_full());
-        }
-        Box::pin(self.rebuilt()).await
+        self.table.table(|old| self.build(old)).await
     }
 
-    async fn rebuilt(&self) -> Result<Arc<Table>> {
-        let _one = self.building.lock().await;
-        let wanted = self.wanted.load(Ordering::Acquire);
-        if self.built.load(Ordering::Acquire) != wanted {
-            let table = self.build().await?;
-            self.table.store(Arc::new(table));
-            self.built.store(wanted, Ordering::Release);
-        }
-        Ok(self.table.load_full())
-    }
-
-    async fn build(&self) -> Result<Table> {
-        let old = self.table.load_full();
+    async fn build(&self, old: Arc<Table>) -> Result<Table> {
         let tx = self.store.begin();
         let root = tx.read(Scope::ROOT);
         let config = root.named::<QuotaConfig>(0, "").await?.unwrap_or_default();
@@ -290,7 +266,8 @@ impl Quotas {
             // A rule that did not change goes on counting where it was.
             let kept = old.rules.get(&target).filter(|r| r.record == record).cloned();
             let rule = kept.unwrap_or_else(|| {
-                Arc::new(Rule { limiter: Limiter::new(record.allowance()), record })
+                let limiter = Limiter::new(record.allowance());
+                Arc::new(Rule { limiter, record, violations: AtomicU64::new(0) })
             });
             match &target {
                 QuotaTarget::Role(mount, _) => {
@@ -318,6 +295,17 @@ impl Quotas {
         Ok(self.table().await?.role_mounts.contains(&mount))
     }
 
+    /// Requests that rules have refused since the store was opened or the rule changed, by the rule's
+    /// name.
+    pub async fn violations(&self) -> Result<BTreeMap<String, u64>> {
+        let mut all = BTreeMap::new();
+        for rule in self.table().await?.rules.values() {
+            let refused = rule.violations.load(Ordering::Relaxed);
+            *all.entry(rule.record.name.clone()).or_default() += refused;
+        }
+        Ok(all)
+    }
+
     /// Counts a request.
     pub async fn admit(&self, asked: &Asked<'_>) -> Result<Verdict> {
         let table = self.table().await?;
@@ -332,6 +320,9 @@ impl Quotas {
             reset: counted.reset,
             retry_after: (!counted.allowed).then_some(counted.retry),
         };
+        if !counted.allowed {
+            rule.violations.fetch_add(1, Ordering::Relaxed);
+        }
         let refused = (!counted.allowed)
             .then(|| Error::new(ErrorKind::RateLimited, "rate limit quota exceeded"));
         Ok(Verdict {

@@ -1,4 +1,4 @@
-//! Consumers: who holds which version.
+//! Consumers: who it is that reads.
 //!
 //! A consumer is a login: the topmost token above the one that reads, where that is no root token
 //! (what root makes by hand are logins of their own). It is told from others of the same login by
@@ -12,11 +12,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use strongroom_base::{Error, ErrorKind, Result, Timestamp};
+use strongroom_base::{Error, Result, Timestamp};
 use strongroom_storage::{IndexKey, Key};
 
 use super::Rotations;
-use super::stored::{BatchLogin, FansOut, Holding, Kept, Moved, Narrowed, State, Subject};
+use super::stored::{BatchLogin, FansOut, Holding, Kept, Narrowed, State};
 use crate::node::Services;
 use crate::plug::Request;
 use crate::record::{Id, Record, Scope, Tx, indexes, name_prefix};
@@ -28,34 +28,24 @@ pub const FANS_OUT: &str = "strongroom_fans_out";
 /// The key of a token's metadata under which an auth method says which pod logged in.
 pub const POD_UID: &str = "pod_uid";
 
-/// The end of a login with each request is noted anew when this part of its life has gone by.
-const RENEWED_PART: i64 = 4;
-/// Tokens below one login that are kept of a holder.
-const READERS_MAX: usize = 16;
 /// Bytes of what a consumer is told from others by.
 const NARROWED_BYTES_MAX: usize = 128;
 
 /// Who reads.
-struct Consumer {
-    name: String,
-    login: Id,
+pub(super) struct Consumer {
+    pub name: String,
+    pub login: Id,
     /// The token that reads, or the one that a batch token hangs on.
-    reader: Id,
-    batch: Option<BatchLogin>,
-    narrowed: Narrowed,
-    fans_out: Option<FansOut>,
+    pub reader: Id,
+    pub batch: Option<BatchLogin>,
+    pub narrowed: Narrowed,
+    pub fans_out: Option<FansOut>,
+    /// When its login ends; zero for never.
+    pub ends: Timestamp,
     /// Does it log in with each request?
-    inline: bool,
-}
-
-impl Consumer {
-    /// Lives it notably longer than what is noted of it says? Each request of one that logs in with it is a
-    /// login of its own.
-    fn renews(&self, known: &Holding) -> bool {
-        let (Some(new), Some(known)) = (&self.batch, &known.batch) else { return false };
-        let life = new.created.seconds_until(new.expires);
-        self.inline && known.expires.seconds_until(new.expires) > life / RENEWED_PART
-    }
+    pub inline: bool,
+    /// Does what it logs in by end at a time of its own, whenever it is used?
+    pub is_temporary: bool,
 }
 
 /// A consumer that has not moved on.
@@ -109,7 +99,7 @@ impl fmt::Display for Left {
 }
 
 /// Scope, kind and parent stand before a consumer's own part of its key.
-const KEY_PREFIX_BYTES: usize = 13;
+pub(super) const KEY_PREFIX_BYTES: usize = 13;
 
 /// The name of a consumer's records.
 pub(super) fn name_of(login: Id, narrowed: &Narrowed) -> String {
@@ -125,39 +115,6 @@ fn narrow(login: String, narrowed: &Narrowed) -> String {
     }
 }
 
-/// Notes that a version has readers who were not noted: they count until the deadline.
-pub(super) fn note_unknown(tx: &Tx, scope: Scope, holders: Id, now: Timestamp) -> Result<()> {
-    let holding = Holding {
-        login: 0,
-        readers: Vec::new(),
-        crowded: false,
-        batch: None,
-        since: now,
-        display_name: "readers of before".to_owned(),
-        address: String::new(),
-        narrowed: Narrowed::No,
-        fans_out: Some(FansOut::Unnoted),
-    };
-    tx.write(scope).put_named(holders, "unnoted", &holding)
-}
-
-/// A consumer that moves on from the version before, as soon as it has its answer.
-pub(crate) struct Moves {
-    subject: Id,
-    /// The number of the holders of that version.
-    holders: Id,
-    name: String,
-}
-
-/// Which version somebody reads.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Reads {
-    /// The one that is published: it may not be another by now.
-    Published,
-    /// One that was named, whatever has become of it.
-    Named,
-}
-
 /// Whose acknowledgement it is.
 pub enum Acknowledged {
     /// The caller's, from where it calls.
@@ -169,142 +126,6 @@ pub enum Acknowledged {
 }
 
 impl Rotations {
-    /// Notes that the caller of `request` gets this version of a subject's credential, in the
-    /// transaction of its answer. What was noted already costs nothing but a look; what was read by
-    /// name of a version that is taken back is nobody's holding.
-    pub(crate) async fn hold(
-        &self,
-        services: &Services,
-        tx: &Tx,
-        request: &Request,
-        name: &str,
-        version: u64,
-        reads: Reads,
-    ) -> Result<Option<Moves>> {
-        let scope = request.mount.scope;
-        let subject = tx.read(scope).cached::<Subject>(0, name).await?;
-        let subject = match subject {
-            None if reads == Reads::Named => return Ok(None),
-            subject => subject.ok_or_else(|| Error::internal("no such subject is rotated"))?,
-        };
-        if !subject.plan.two_accounts {
-            return Ok(None);
-        }
-        let draining = subject.run.as_ref().filter(|run| run.state == State::Draining);
-        let old = draining.and_then(|run| run.old);
-        let holders = match old {
-            _ if version == subject.version => subject.holders,
-            Some(old) if old.version == version => old.holders,
-            _ if reads == Reads::Named => return Ok(None),
-            // A rotation came between what the engine read and this.
-            _ => return Err(Error::new(ErrorKind::Conflict, "the credential was rotated")),
-        };
-        let consumer = self.consumer(services, request).await?;
-        self.note(tx, request, holders, &consumer).await?;
-        let Some(old) = old else { return Ok(None) };
-        let edit = tx.write(scope);
-        if version == old.version {
-            if tx.read(scope).named::<Moved>(old.holders, &consumer.name).await?.is_some() {
-                edit.delete_named::<Moved>(old.holders, &consumer.name);
-            }
-            return Ok(None);
-        }
-        let holding = tx.read(scope).cached::<Holding>(old.holders, &consumer.name).await?;
-        let moves = holding.is_some_and(|holding| holding.fans_out.is_none());
-        Ok(moves.then(|| Moves { subject: subject.id, holders: old.holders, name: consumer.name }))
-    }
-
-    /// A consumer has the answer with the newer version.
-    pub(crate) fn told(&self, services: &Arc<Services>, scope: Scope, moves: Moves) {
-        let subject = moves.subject;
-        self.moves.lock().entry(subject).or_default().push(moves);
-        self.nudge(services, scope, subject);
-    }
-
-    /// Notes that those have moved on who got the newer version since the last look.
-    pub(super) async fn note_moves(
-        &self,
-        scope: Scope,
-        subject: Id,
-        old: Id,
-        now: Timestamp,
-    ) -> Result<()> {
-        let Some(moves) = self.moves.lock().remove(&subject) else { return Ok(()) };
-        let moves = &moves;
-        self.store
-            .transact(|tx| async move {
-                for Moves { name, .. } in moves.iter().filter(|moves| moves.holders == old) {
-                    self.leave(&tx, scope, old, name, now).await?;
-                }
-                Ok(())
-            })
-            .await
-    }
-
-    /// Notes a holder, if it is not noted yet.
-    async fn note(
-        &self,
-        tx: &Tx,
-        request: &Request,
-        holders: Id,
-        consumer: &Consumer,
-    ) -> Result<()> {
-        let scope = request.mount.scope;
-        let known = tx.read(scope).cached::<Holding>(holders, &consumer.name).await?;
-        let below = consumer.reader != consumer.login;
-        let holding = match known {
-            Some(known) => {
-                let noted = !below || known.crowded || known.readers.contains(&consumer.reader);
-                let renews = consumer.renews(&known);
-                if noted && !renews && (known.fans_out.is_some() || consumer.fans_out.is_none()) {
-                    return Ok(());
-                }
-                let mut holding = (*known).clone();
-                if renews {
-                    holding.batch = consumer.batch.clone();
-                }
-                holding.fans_out = holding.fans_out.or(consumer.fans_out);
-                match holding.readers.len() {
-                    _ if noted => {}
-                    READERS_MAX.. => holding.crowded = true,
-                    _ => holding.readers.push(consumer.reader),
-                }
-                holding
-            }
-            None => Holding {
-                login: consumer.login,
-                readers: if below { vec![consumer.reader] } else { Vec::new() },
-                crowded: false,
-                batch: consumer.batch.clone(),
-                since: request.now,
-                display_name: request.display_name().to_owned(),
-                address: address(request),
-                narrowed: consumer.narrowed.clone(),
-                fans_out: consumer.fans_out,
-            },
-        };
-        tx.write(scope).put_named(holders, &consumer.name, &holding)
-    }
-
-    /// Notes that a consumer has moved on. Answers whether it was there.
-    async fn leave(
-        &self,
-        tx: &Tx,
-        scope: Scope,
-        holders: Id,
-        name: &str,
-        now: Timestamp,
-    ) -> Result<bool> {
-        let holding = tx.read(scope).cached::<Holding>(holders, name).await?;
-        if holding.is_none_or(|holding| holding.fans_out.is_some()) {
-            return Ok(false);
-        }
-        let edit = tx.write(scope);
-        edit.delete_named::<Holding>(holders, name);
-        edit.put_named(holders, name, &Moved(now))?;
-        Ok(true)
-    }
-
     /// Notes that consumers say they have moved on. Answers how many there were, and the subject
     /// whose drain that may end.
     pub async fn acknowledge(
@@ -322,7 +143,8 @@ impl Rotations {
         let names = match whose {
             Acknowledged::Own => vec![self.consumer(services, request).await?.name],
             Acknowledged::Login(token) => {
-                let token = services.tokens.by_id(token).await?.ok_or_else(Error::not_found)?;
+                // One that is gone, and one of elsewhere that holds nothing here, read the same.
+                let Some(token) = services.tokens.by_id(token).await? else { return Ok((0, None)) };
                 let login = self.login(services, token).await?.id;
                 self.names_of(scope, old.holders, login).await?
             }
@@ -374,7 +196,11 @@ impl Rotations {
     }
 
     /// Who sends a request.
-    async fn consumer(&self, services: &Services, request: &Request) -> Result<Consumer> {
+    pub(super) async fn consumer(
+        &self,
+        services: &Services,
+        request: &Request,
+    ) -> Result<Consumer> {
         let token = request.token.clone();
         let token = token.ok_or_else(|| Error::internal("a consumer has a token"))?;
         let login = self.login(services, token.clone()).await?;
@@ -409,12 +235,21 @@ impl Rotations {
         let name =
             if fans_out == Some(FansOut::Wrapped) { format!("{name} wrapped") } else { name };
         let reader = if token.batch && !login.batch { token.parent } else { token.id };
-        let inline = login.inline;
-        Ok(Consumer { name, login: login.id, reader, batch, narrowed, fans_out, inline })
+        Ok(Consumer {
+            name,
+            login: login.id,
+            reader,
+            batch,
+            narrowed,
+            fans_out,
+            ends: login.expires,
+            inline: login.inline,
+            is_temporary: !login.ends.is_zero(),
+        })
     }
 }
 
-fn address(request: &Request) -> String {
+pub(super) fn address(request: &Request) -> String {
     request.peer.ip.map(|ip| ip.to_canonical().to_string()).unwrap_or_default()
 }
 

@@ -111,7 +111,8 @@ impl Rotations {
             self.enqueue(services, Scope(mount), id, at);
         }
         self.look_at_drains(services).await?;
-        Ok(due.is_some())
+        let more = self.forget_ended_holders(services, now).await?;
+        Ok(due.is_some() || more)
     }
 
     /// A drain may have ended by the end of a token, which nobody tells of.

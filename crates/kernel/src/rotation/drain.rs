@@ -211,7 +211,7 @@ impl Rotations {
 
     /// Does whoever holds a version still live there? `current` is the number of the holders of the
     /// newer one.
-    async fn lives(
+    pub(super) async fn lives(
         &self,
         services: &Services,
         table: &Arc<MountTable>,

@@ -5,22 +5,18 @@ use std::sync::Arc;
 
 use strongroom_base::{Error, ErrorKind, Result, Timestamp};
 
-use super::stored::{Cause, Ending, Journal, Kept, OldVersion, Outcome, Run, State, Wiped};
-use super::{Rotations, Step, delay};
+use super::asked::{Inside, Outside};
+use super::stored::{Cause, Ending, Kept, Outcome, Run, State};
+use super::{Rotations, Step};
 use crate::audit::Recorded;
 use crate::audit::background::Effect;
 use crate::due::{due_key, kinds};
 use crate::mounts::MountEntry;
 use crate::node::Services;
-use crate::pipeline::{CatchPanic, background};
-use crate::plug::{Engine, ReadCx, Request, Rotates, WriteCx};
-use crate::record::{CONFLICT_RETRIES_MAX, Id, Scope, Tx, indexes};
+use crate::record::{Id, Scope, Tx, indexes};
 
 /// Seconds until a subject of a mount that serves no more is looked at again.
 const GONE_SECONDS: i64 = 3_600;
-/// Failed attempts after which a mount that serves no more gives up what it cannot take back: some
-/// half a day. Its removal would wait for ever.
-const GONE_ATTEMPTS_MAX: u32 = 20;
 
 /// Whose failure it is.
 pub(super) enum Failure {
@@ -41,27 +37,10 @@ pub(super) struct Job<'a> {
     pub services: &'a Arc<Services>,
     pub entry: &'a MountEntry,
     /// Does the mount serve no more?
-    gone: bool,
+    pub gone: bool,
     pub kept: Kept,
     pub run: Run,
     pub now: Timestamp,
-}
-
-/// What an engine is asked outside of transactions.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outside {
-    Set,
-    Test,
-    Revoke,
-    Refused,
-    Undo,
-}
-
-/// What an engine is asked within the transaction that moves the state.
-enum Inside<'a> {
-    Prepare,
-    Promote(&'a Wiped),
-    Unmake(Ending),
 }
 
 impl Rotations {
@@ -244,236 +223,9 @@ impl Rotations {
             .await
     }
 
-    async fn journal(&self, job: &Job<'_>) -> Result<Journal> {
-        let tx = self.store.begin();
-        let journal = tx.read(job.kept.scope).named::<Journal>(job.kept.subject.id, "").await?;
-        Ok(journal.unwrap_or_default())
-    }
-
-    /// Asks the engine outside of any transaction: what it reads there is not validated, and it has
-    /// nothing to commit.
-    async fn outside(
-        &self,
-        job: &Job<'_>,
-        what: Outside,
-        credential: &Wiped,
-    ) -> Result<bool, Failure> {
-        let (kind, engine) = job.served()?;
-        let tx = self.store.begin();
-        let request = job.request();
-        let cx = ReadCx::new(&tx, job.services, &request);
-        let (subject, credential) = (job.kept.name.as_str(), &credential.0);
-        let asked = async {
-            match what {
-                Outside::Set => kind.set(&**engine, &cx, subject, credential).await.map(|()| true),
-                Outside::Test => kind.test(&**engine, &cx, subject, credential).await,
-                Outside::Revoke => {
-                    kind.revoke(&**engine, &cx, subject, credential).await.map(|()| true)
-                }
-                Outside::Refused => kind.refused(&**engine, &cx, subject, credential).await,
-                Outside::Undo => {
-                    kind.undo(&**engine, &cx, subject, credential).await.map(|()| true)
-                }
-            }
-        };
-        CatchPanic::new(asked).await.map_err(Failure::Engine)
-    }
-
-    /// Asks the engine within the transaction that moves the state.
-    async fn inside(&self, job: &Job<'_>, what: Inside<'_>) -> Result<Step, Failure> {
-        let (kind, engine) = job.served()?;
-        let request = job.request();
-        for _ in 0..CONFLICT_RETRIES_MAX {
-            let tx = self.store.begin();
-            let Some(mut kept) = job.again(&tx).await? else { return Ok(Step::More) };
-            let cx = ReadCx::new(&tx, job.services, &request);
-            let mut cx = WriteCx::new(cx);
-            let subject = job.kept.name.as_str();
-            let asked = async {
-                Ok(match &what {
-                    Inside::Prepare => kind.prepare(&**engine, &mut cx, subject).await.map(Some)?,
-                    Inside::Promote(next) => {
-                        let version = kept.subject.version + 1;
-                        kind.promote(&**engine, &mut cx, subject, version, &next.0).await?
-                    }
-                    Inside::Unmake(_) => {
-                        kind.unmake(&**engine, &mut cx, subject).await.map(|()| None)?
-                    }
-                })
-            };
-            let answer = match CatchPanic::new(asked).await {
-                Err(e) if e.kind == ErrorKind::Conflict || !tx.still_stands() => continue,
-                Err(e) => return Err(Failure::Engine(e)),
-                Ok(answer) => answer.map(Wiped),
-            };
-            let after = std::mem::take(&mut cx.after);
-            drop(cx);
-            let reason = match &what {
-                Inside::Prepare => self.prepared(job, &tx, &mut kept, answer)?,
-                Inside::Promote(_) => self.promoted(job, &tx, &mut kept, answer).await?,
-                Inside::Unmake(ending) => {
-                    kept.end(*ending, job.now);
-                    kept.remove(&tx);
-                    "its subject is taken back"
-                }
-            };
-            let recorded = note(job.services, &tx, job.entry, subject, reason, &[], None)?;
-            match tx.commit().await {
-                Ok(_) => {
-                    job.services.audit.committed(recorded).await;
-                    after.into_iter().for_each(|action| action(job.services));
-                    return Ok(Step::More);
-                }
-                Err(e) if e.kind == ErrorKind::Conflict => {}
-                Err(e) => return Err(e.into()),
-            }
-        }
-        Err(Error::unavailable("a rotation kept conflicting with other requests").into())
-    }
-
-    fn prepared(
-        &self,
-        job: &Job<'_>,
-        tx: &Tx,
-        kept: &mut Kept,
-        next: Option<Wiped>,
-    ) -> Result<&'static str> {
-        let next = next.map(|next| next.0.to_string()).unwrap_or_default();
-        let journal = Journal { next, old: String::new() };
-        tx.write(kept.scope).put_named(kept.subject.id, "", &journal)?;
-        kept.enter(State::Set, job.now);
-        kept.save(tx)?;
-        Ok("the next credential is chosen")
-    }
-
-    async fn promoted(
-        &self,
-        job: &Job<'_>,
-        tx: &Tx,
-        kept: &mut Kept,
-        old: Option<Wiped>,
-    ) -> Result<&'static str> {
-        let (scope, now) = (kept.scope, job.now);
-        let subject = &mut kept.subject;
-        let before = OldVersion { version: subject.version, holders: subject.holders };
-        subject.version += 1;
-        (subject.holders, subject.rotated, subject.failures) = (tx.new_id(), now, 0);
-        subject.next = subject.plan.next(now, now);
-        let (id, deadline) = (subject.id, now.plus_seconds(subject.plan.drain_seconds));
-        let drains = old.is_some();
-        let held = drains || super::drain::is_held(tx, scope, before.holders).await?;
-        let old = old.map(|old| old.0.to_string()).unwrap_or_default();
-        tx.write(scope).put_named(id, "", &Journal { next: String::new(), old })?;
-        self.counters.published();
-        if !held {
-            kept.end(Ending::Done, now);
-            kept.subject.due = kept.subject.next;
-            kept.close(tx)?;
-            return Ok("the next credential is published");
-        }
-        let state = if drains { State::Draining } else { State::Revoke };
-        kept.enter(state, now);
-        if let Some(run) = &mut kept.subject.run {
-            (run.old, run.deadline) = (Some(before), deadline);
-        }
-        if drains {
-            kept.subject.due = deadline;
-        }
-        kept.save(tx)?;
-        Ok("the next credential is published")
-    }
-
     /// Moves a rotation on.
     async fn enter(&self, job: &Job<'_>, state: State, reason: &'static str) -> Result<Step> {
         self.change(job, reason, &[], None, |kept| kept.enter(state, job.now)).await
-    }
-
-    /// Gives the next credential up.
-    pub(super) async fn roll_back(
-        &self,
-        job: &Job<'_>,
-        reason: &str,
-        aborted: bool,
-    ) -> Result<Step> {
-        self.counters.rolled_back();
-        let text = Some(reason);
-        self.change(job, "it is rolled back", &[], text, |kept| {
-            kept.give_up(reason, aborted, job.now)
-        })
-        .await
-    }
-
-    /// Notes a failed attempt: the next is later, at a time that is not the same for all.
-    async fn failed(&self, job: &Job<'_>, error: &Error) -> Result<()> {
-        self.counters.failed();
-        let text = error.public.join("; ");
-        let jitter = u16::from_be_bytes(self.store.rng.array());
-        let taking_back = matches!(job.run.state, State::Revoke | State::Undo);
-        let attempts = job.kept.subject.attempts.saturating_add(1);
-        let last = job.run.give_up || job.gone && attempts >= GONE_ATTEMPTS_MAX;
-        if taking_back && last {
-            tracing::warn!(%error, "what a rotation could not take back is left behind");
-            let reason = text.as_str();
-            self.change(job, "it is given up", &[], Some(reason), |kept| {
-                if let Some(run) = &mut kept.subject.run {
-                    run.reason = reason.to_owned();
-                }
-            })
-            .await?;
-            let tx = self.store.begin();
-            let Some(kept) = Kept::of_id(&tx, job.kept.scope, job.kept.subject.id).await? else {
-                return Ok(());
-            };
-            let job = Job { kept, run: job.run.clone(), ..*job };
-            return match self.finish(&job, Ending::LeftBehind).await {
-                Ok(_) => Ok(()),
-                Err(Failure::Own(e) | Failure::Engine(e)) => Err(e),
-            };
-        }
-        let text = text.as_str();
-        self.change(job, "an attempt failed", &[], Some(text), |kept| {
-            let subject = &mut kept.subject;
-            subject.attempts = subject.attempts.saturating_add(1);
-            text.clone_into(&mut subject.error);
-            subject.due = self.store.now().plus_seconds(delay(subject.attempts, jitter));
-        })
-        .await
-        .map(|_| ())
-    }
-
-    /// Ends a rotation, when nothing of it is left outside.
-    async fn finish(&self, job: &Job<'_>, ending: Ending) -> Result<Step, Failure> {
-        if let Some(old) = job.run.old {
-            super::drain::clear(&self.store, job.kept.scope, old.holders).await?;
-        }
-        let unmade = matches!(ending, Ending::RolledBack | Ending::Aborted | Ending::LeftBehind);
-        let first = job.run.cause == Cause::First && job.kept.subject.version == 0;
-        if unmade && first && !job.kept.subject.removed && !job.gone {
-            return self.inside(job, Inside::Unmake(ending)).await;
-        }
-        let jitter = u16::from_be_bytes(self.store.rng.array());
-        let reason = match ending {
-            Ending::Done => "the credential of before is gone",
-            _ => "the next credential is gone",
-        };
-        let error = (ending == Ending::LeftBehind).then_some(job.run.reason.as_str());
-        let done = self.store.transact(|tx| async move {
-            let Some(mut kept) = job.again(&tx).await? else { return Ok(None) };
-            kept.end(ending, job.now);
-            let removed = kept.subject.removed;
-            if removed {
-                kept.remove(&tx);
-            } else {
-                kept.plan_after(ending, job.now, jitter);
-                kept.close(&tx)?;
-            }
-            let name = &job.kept.name;
-            note(job.services, &tx, job.entry, name, reason, &[], error).map(Some)
-        });
-        if let Some(recorded) = done.await? {
-            job.services.audit.committed(recorded).await;
-        }
-        Ok(Step::More)
     }
 
     /// Commits a change of a rotation that is still where it was.
@@ -526,69 +278,6 @@ impl Job<'_> {
 
     fn rolled_back(&self) -> Ending {
         if self.run.aborted { Ending::Aborted } else { Ending::RolledBack }
-    }
-
-    fn served(&self) -> Result<(&dyn Rotates, &Engine), Failure> {
-        let kind = self.entry.spec.as_ref().and_then(|spec| spec.rotates.as_deref());
-        kind.zip(self.entry.engine.as_ref()).ok_or_else(|| {
-            Failure::Engine(Error::unavailable("this binary has no plug-in that rotates it"))
-        })
-    }
-
-    fn request(&self) -> Request {
-        let path = format!("{}{}", self.entry.mount.path, self.kept.name);
-        background(&*self.services.store.rng, self.entry, &path, self.now)
-    }
-}
-
-impl Kept {
-    /// Gives the next credential up: it is to be taken back.
-    pub(super) fn give_up(&mut self, reason: &str, aborted: bool, now: Timestamp) {
-        self.enter(State::Undo, now);
-        reason.clone_into(&mut self.subject.error);
-        if let Some(run) = &mut self.subject.run {
-            reason.clone_into(&mut run.reason);
-            run.aborted = aborted;
-        }
-    }
-
-    /// Sets when to go on after a rotation has ended.
-    fn plan_after(&mut self, ending: Ending, now: Timestamp, jitter: u16) {
-        let subject = &mut self.subject;
-        subject.attempts = 0;
-        subject.due = match ending {
-            Ending::Done => {
-                subject.error.clear();
-                subject.next
-            }
-            // It is tried again, as the schedule's window allows.
-            Ending::RolledBack => {
-                subject.failures = subject.failures.saturating_add(1);
-                let again = now.plus_seconds(delay(subject.failures, jitter));
-                if subject.next > now { subject.next.min(again) } else { again }
-            }
-            Ending::LeftBehind if subject.next > now => subject.next,
-            Ending::LeftBehind | Ending::Aborted | Ending::Missed => {
-                subject.next = subject.plan.next(now, now);
-                subject.next
-            }
-        };
-    }
-
-    /// Writes a subject whose rotation has ended.
-    fn close(&self, tx: &Tx) -> Result<()> {
-        tx.write(self.scope).delete_named::<Journal>(self.subject.id, "");
-        self.save(tx)
-    }
-}
-
-impl Journal {
-    fn next(&self) -> Result<Wiped> {
-        Wiped::parse(&self.next)
-    }
-
-    fn old(&self) -> Result<Option<Wiped>> {
-        if self.old.is_empty() { Ok(None) } else { Wiped::parse(&self.old).map(Some) }
     }
 }
 

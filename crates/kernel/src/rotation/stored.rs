@@ -408,6 +408,8 @@ pub enum FansOut {
     Wrapped,
     /// Whoever read it before consumers were noted.
     Unnoted,
+    /// Whoever read it when more had than are noted one by one.
+    Crowd,
 }
 
 /// By what a consumer is told from others of its login.

@@ -14,8 +14,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
-use strongroom_base::{Error, Result, Rng, Secret, SecretBytes, Timestamp};
+use strongroom_base::{Error, ErrorKind, Result, Rng, Secret, SecretBytes, Timestamp};
 use strongroom_crypto::aead::Key256;
+use strongroom_crypto::digest::Sha256;
 use strongroom_storage::{BoxFuture, Change, Key, Storage};
 
 use self::ceremony::SharePlan;
@@ -34,6 +35,14 @@ pub trait Seal: Send + Sync + 'static {
     fn wrap<'a>(&'a self, key: &'a RootKey) -> BoxFuture<'a, Result<Vec<u8>>>;
     /// Unwraps what [`Seal::wrap`] made.
     fn unwrap<'a>(&'a self, wrapped: &'a [u8]) -> BoxFuture<'a, Result<RootKey>>;
+    /// The id of the key that wraps now, if the seal's keys have ids.
+    fn key_id(&self) -> Option<&str> {
+        None
+    }
+    /// Did the key that wraps now wrap this? A seal that cannot tell says yes.
+    fn is_current(&self, _wrapped: &[u8]) -> bool {
+        true
+    }
 }
 
 /// Key holders' operations under way: unsealing, rekeying, generating a root token.
@@ -69,6 +78,23 @@ pub struct Shares {
     pub wrapped: Vec<u8>,
     /// When the set was made.
     pub created: Timestamp,
+    /// A digest of the rest, by which a damaged record is told from wrong shares. Empty in sets of
+    /// earlier versions.
+    #[serde(default)]
+    pub check: Vec<u8>,
+}
+
+impl Shares {
+    fn digest(&self) -> [u8; 32] {
+        let mut hash = Sha256::new();
+        hash.update(SHARES).update(&[self.count, self.threshold]).update(&self.wrapped);
+        hash.finish()
+    }
+
+    /// Is the record other than it was written?
+    pub fn is_damaged(&self) -> bool {
+        !self.check.is_empty() && self.check != self.digest()
+    }
 }
 
 /// K, inside the barrier.
@@ -154,6 +180,15 @@ pub async fn open_ring(storage: &Arc<dyn Storage>, root: &RootKey) -> Result<Opt
     KeyRing::decode(plain.expose_secret()).map(Some)
 }
 
+/// The failure where a root key that is known to be right does not open the key ring.
+pub fn damaged_ring() -> Error {
+    Error::new(
+        ErrorKind::Internal,
+        "the keys are right, but the store's key ring is damaged: restore a backup of the store",
+    )
+    .because("the record of the key ring does not open under its root key")
+}
+
 /// The change that stores the key ring under a root key.
 pub fn put_ring(root: &RootKey, ring: &KeyRing, rng: &dyn Rng) -> Result<Change> {
     let plain = ring.encode()?;
@@ -162,7 +197,15 @@ pub fn put_ring(root: &RootKey, ring: &KeyRing, rng: &dyn Rng) -> Result<Change>
 
 /// The share set, if there is one.
 pub async fn shares(storage: &Arc<dyn Storage>) -> Result<Option<Shares>> {
-    meta(storage, SHARES).await?.map(|b| decode(&b)).transpose()
+    let Some(bytes) = meta(storage, SHARES).await? else { return Ok(None) };
+    match decode::<Shares>(&bytes) {
+        Ok(set) if !set.is_damaged() => Ok(Some(set)),
+        _ => Err(Error::new(
+            ErrorKind::Internal,
+            "the store's record of the key shares is damaged: restore a backup of the store",
+        )
+        .because("the record seal/shares does not decode, or not to what was written")),
+    }
 }
 
 /// The change that stores a share set over `k`.
@@ -174,12 +217,14 @@ pub fn put_shares(
     now: Timestamp,
 ) -> Result<Change> {
     let number = |n: usize| u8::try_from(n).map_err(|_| Error::bad_request("too many shares"));
-    let set = Shares {
+    let mut set = Shares {
         count: number(plan.shares())?,
         threshold: number(plan.threshold())?,
         wrapped: wrap_with(k, SHARES, root.expose_secret(), rng)?,
         created: now,
+        check: Vec::new(),
     };
+    set.check = set.digest().to_vec();
     Ok(put_meta(SHARES, &encode(&set)?))
 }
 

@@ -222,8 +222,7 @@ impl Tokens {
     /// Answers whether the walk is through.
     async fn sweep(&self, services: &Services, now: Timestamp, limit: usize) -> Result<bool> {
         let table = services.router.table().await?;
-        let revoked = self.revoked_prefixes().await?;
-        let prefixes = &revoked.1;
+        let prefixes = self.revoked_prefixes().await?;
         // Once more when they cover nothing but rows: then they are forgotten.
         let mut settled = Vec::new();
         if !prefixes.is_empty() {
@@ -231,7 +230,7 @@ impl Tokens {
             let max_ttl = max_ttls.max().unwrap_or(0);
             settled.extend(prefixes.iter().filter(|p| p.is_settled(now, max_ttl)).cloned());
         }
-        let target = Target { ended: table.ended(), prefixes: prefixes.clone(), settled };
+        let target = Target { ended: table.ended(), prefixes: prefixes.to_vec(), settled };
         let after = {
             let mut sweep = self.sweep.lock();
             if !sweep.target.includes(&target) {

@@ -3,15 +3,14 @@
 //! removes the tokens afterwards.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 use strongroom_base::{Result, Timestamp};
 use strongroom_storage::{Change, Key};
 
 use super::{Token, Tokens};
-use crate::record::{Record, Scope, Store, Tx, indexes};
+use crate::rebuilt::Rebuilt;
+use crate::record::{Record, Scope, Tx, indexes};
 
 /// Seconds that a record stays at least: a request that was under way when it was written has
 /// ended by then.
@@ -51,32 +50,17 @@ impl RevokedPrefix {
     }
 }
 
-/// All of them, as of the last acknowledged commit.
-pub(super) struct Prefixes {
-    /// With the value of `wanted` that was read before them.
-    list: ArcSwap<(u64, Vec<RevokedPrefix>)>,
-    /// Rises with every change of one.
-    wanted: Arc<AtomicU64>,
-}
+/// All of them.
+pub(super) type Prefixes = Rebuilt<Vec<RevokedPrefix>>;
 
-impl Prefixes {
-    pub(super) fn new(store: &Store) -> Self {
-        let wanted = Arc::new(AtomicU64::new(1));
-        let mark = wanted.clone();
-        store.derived.listen(move |change| {
-            let concerned = match change {
-                Change::Put(Key::Index(table, key), _) | Change::Delete(Key::Index(table, key)) => {
-                    *table == indexes::NAMES
-                        && key.get(..5) == Some(&[0, 0, 0, 0, RevokedPrefix::KIND])
-                }
-                Change::Everything => true,
-                _ => false,
-            };
-            if concerned {
-                mark.fetch_add(1, Ordering::Release);
-            }
-        });
-        Self { list: ArcSwap::default(), wanted }
+/// Is it a change of one?
+pub(super) fn concerns(change: &Change) -> bool {
+    match change {
+        Change::Put(Key::Index(table, key), _) | Change::Delete(Key::Index(table, key)) => {
+            *table == indexes::NAMES && key.get(..5) == Some(&[0, 0, 0, 0, RevokedPrefix::KIND])
+        }
+        Change::Everything => true,
+        _ => false,
     }
 }
 
@@ -94,19 +78,14 @@ impl Tokens {
         tx.write(Scope::ROOT).put_named(0, &record.name(), &record)
     }
 
-    /// The prefixes that are revoked (the second of the pair).
-    pub(super) async fn revoked_prefixes(&self) -> Result<Arc<(u64, Vec<RevokedPrefix>)>> {
-        let prefixes = &self.prefixes;
-        let wanted = prefixes.wanted.load(Ordering::Acquire);
-        let known = prefixes.list.load();
-        if known.0 == wanted {
-            return Ok(known.clone());
-        }
-        let tx = self.store.begin();
-        let all = tx.read(Scope::ROOT).all::<RevokedPrefix>(0).await?;
-        let list = Arc::new((wanted, all.into_iter().map(|(_, record)| record).collect()));
-        prefixes.list.store(list.clone());
-        Ok(list)
+    /// The prefixes that are revoked.
+    pub(super) async fn revoked_prefixes(&self) -> Result<Arc<Vec<RevokedPrefix>>> {
+        let build = async |_| {
+            let tx = self.store.begin();
+            let all = tx.read(Scope::ROOT).all::<RevokedPrefix>(0).await?;
+            Ok(all.into_iter().map(|(_, record)| record).collect())
+        };
+        self.prefixes.table(build).await
     }
 
     /// Did the token come from a path whose tokens are revoked?
@@ -122,7 +101,7 @@ impl Tokens {
         created: Timestamp,
     ) -> Result<bool> {
         let prefixes = self.revoked_prefixes().await?;
-        Ok(prefixes.1.iter().any(|prefix| prefix.covers(namespace, path, created)))
+        Ok(prefixes.iter().any(|prefix| prefix.covers(namespace, path, created)))
     }
 
     /// Forgets prefixes whose tokens are all gone, unless they were revoked again.

@@ -159,16 +159,23 @@ pub fn parse(
     environment: Environment<'_>,
 ) -> Result<Loaded, Vec<Problem>> {
     let findings = Findings::default();
-    let mut draft = Draft::default();
+    let (mut draft, mut unread) = (Draft::default(), false);
     for (file, text) in texts {
         match hcl::parse(text) {
             Ok(body) => draft.read(Stanza::top(&findings, file, &body)),
-            Err(error) => findings.errors.borrow_mut().push(Problem {
-                file: file.clone(),
-                place: Some(hcl::Position { line: error.line, column: error.column }),
-                message: error.message,
-            }),
+            Err(error) => {
+                unread = true;
+                findings.errors.borrow_mut().push(Problem {
+                    file: file.clone(),
+                    place: Some(hcl::Position { line: error.line, column: error.column }),
+                    message: error.message,
+                });
+            }
         }
+    }
+    if unread {
+        // What is missing may stand in the part that was not understood.
+        return Err(findings.errors.into_inner());
     }
     let config = draft.finish(&findings, environment);
     let errors = findings.errors.into_inner();
@@ -196,6 +203,8 @@ struct Draft {
     switches: Switches,
     default_lease_ttl: Option<u64>,
     max_lease_ttl: Option<u64>,
+    /// What is said if the default turns out to be longer than the maximum.
+    long_default: Option<Problem>,
     request_duration: Option<u64>,
     cache_size: Option<u64>,
     log: Log,
@@ -265,6 +274,8 @@ impl Draft {
         ] {
             *ttl = (*ttl).max(top.seconds(key));
         }
+        let long = "is longer than `max_lease_ttl`";
+        last(&mut self.long_default, top.reserve("default_lease_ttl", long));
         last(&mut self.cache_size, top.count("cache_size").filter(|size| *size > 0));
         tuning::read_without_effect(&top);
         top.finish();
@@ -374,7 +385,7 @@ impl Draft {
         if let (Some(default), Some(max)) = (self.default_lease_ttl, self.max_lease_ttl)
             && default > max
         {
-            findings.error("`default_lease_ttl` is longer than `max_lease_ttl`");
+            findings.errors.borrow_mut().extend(self.long_default.clone());
         }
         let mut names: Vec<_> = self.lockouts.iter().map(|(name, _)| name).collect();
         while let Some(name) = names.pop() {

@@ -148,7 +148,9 @@ fn read_static(stanza: &Stanza<'_>) -> Option<SealKind> {
 }
 
 fn read_key(stanza: &Stanza<'_>, id: &'static str, key: &'static str) -> Option<StaticKey> {
-    let (id, text) = (stanza.text(id)?, stanza.text(key)?);
+    // Both are asked for, or the one beside a missing one would be told as unknown, too.
+    let (id, text) = (stanza.text(id), stanza.text(key));
+    let (id, text) = (id?, text?);
     let source = if let Some(path) = text.strip_prefix("file://") {
         StaticKeySource::File(path.into())
     } else if let Some(name) = text.strip_prefix("env://") {

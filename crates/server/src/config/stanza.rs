@@ -100,6 +100,12 @@ impl<'a> Stanza<'a> {
         self.error_at(place, format!("`{key}` {}", message.into()));
     }
 
+    /// What would be said about `key`, at its place, if something turns out to be wrong with it.
+    pub fn reserve(&self, key: &'static str, message: impl Into<String>) -> Option<Problem> {
+        let place = self.find(key)?.position();
+        Some(self.problem(place, format!("`{key}` {}", message.into())))
+    }
+
     /// Notes that `key` has no effect.
     pub fn warn_of(&self, key: &'static str, message: impl Into<String>) {
         let place = self.find(key).map_or(self.place, Item::position);

@@ -143,7 +143,13 @@ fn every_wrong_setting_is_named_with_file_line_and_key() {
         (&with("default_lease_ttl = \"canary\""), "duration"),
         (
             &with("default_lease_ttl = \"2h\" max_lease_ttl = \"1h\""),
-            "`default_lease_ttl` is longer than `max_lease_ttl`\n",
+            "c.hcl:3:1: `default_lease_ttl` is longer than `max_lease_ttl`\n",
+        ),
+        // One message for each: nothing is said of what stands in a part that was not understood.
+        ("storage \"inmem\" {\n", "c.hcl:2:1: object expected closing RBRACE got: EOF\n"),
+        (
+            &with("seal \"static\" { current_key = \"canary\" }"),
+            "c.hcl:3:1: seal \"static\": `current_key_id` and `current_key` are both needed\n",
         ),
         (&with("log_level = \"canary\""), "c.hcl:3:1: `log_level` must be one of trace, debug"),
         (&with("api_addr = \"canary:8200\""), "`api_addr` must be a URL"),
@@ -194,6 +200,19 @@ fn every_wrong_setting_is_named_with_file_line_and_key() {
 fn all_problems_are_told_at_once() {
     let text = listener("address = \"x\"\nhttp_read_timeout = \"y\"\nno_such_key = 1");
     assert_eq!(read(&text).unwrap_err().len(), 3);
+}
+
+#[test]
+fn one_mistake_is_told_once() {
+    for text in [
+        "storage \"inmem\" {\n".to_owned(),
+        with("seal \"static\" { current_key = \"canary\" }"),
+        with("seal \"static\" { current_key_id = \"a\" }"),
+        with("default_lease_ttl = \"2h\"\nmax_lease_ttl = \"1h\""),
+    ] {
+        let problems = read(&text).map(|_| ()).expect_err(&text);
+        assert_eq!(problems.len(), 1, "{}", lines(&problems));
+    }
 }
 
 #[test]

@@ -155,7 +155,7 @@ impl Config {
         let path = file.strip_prefix(folder).unwrap_or(file).to_string_lossy();
         for rule in rules {
             if rule.matches(&path)? {
-                return Ok(Some(rule));
+                return rule.checked().map(Some);
             }
         }
         Err(Error::general("error loading config: no matching creation rules found"))
@@ -165,6 +165,7 @@ impl Config {
     pub fn destination_rule(&self, file: &str) -> Result<&DestinationRule> {
         for rule in &self.destination_rules {
             if rule.matches(file) {
+                rule.recreation_rule.checked()?;
                 return Ok(rule);
             }
         }
@@ -196,7 +197,7 @@ fn text(branch: &Branch, field: &str) -> Result<String> {
         Some(value @ (Value::List(_) | Value::Map(_) | Value::Bytes(_))) => {
             Err(unfit(field, value))
         }
-        Some(value) => Ok(crate::stores::shown(value)),
+        Some(value) => Ok(String::from_utf8_lossy(&crate::stores::shown(value)).into_owned()),
     }
 }
 
@@ -225,7 +226,7 @@ fn texts(branch: &Branch, field: &str) -> Result<Vec<String>> {
             values
                 .map(|value| match value {
                     Value::List(_) | Value::Map(_) => Err(unfit(field, value)),
-                    value => Ok(crate::stores::shown(value)),
+                    value => Ok(String::from_utf8_lossy(&crate::stores::shown(value)).into_owned()),
                 })
                 .collect()
         }

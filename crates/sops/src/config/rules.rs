@@ -25,6 +25,8 @@ pub struct CreationRule {
     pub shamir_threshold: usize,
     /// The master keys.
     pub keys: KeyGroups,
+    /// What is wrong with them. Whoever has no use for the rule need not know.
+    wrong: Option<String>,
 }
 
 impl CreationRule {
@@ -33,13 +35,26 @@ impl CreationRule {
         for (place, field) in rules.iter_mut().zip(Rule::FIELDS) {
             *place = text(branch, field)?;
         }
+        let (keys, wrong) = match KeyGroups::of(branch) {
+            Ok(keys) => (keys, None),
+            Err(error) => (KeyGroups::default(), Some(error.text)),
+        };
         Ok(Self {
             path_regex: text(branch, "path_regex")?,
             rules,
             mac_only_encrypted: truth(branch, "mac_only_encrypted")?,
             shamir_threshold: usize::try_from(number(branch, "shamir_threshold")?).unwrap_or(0),
-            keys: KeyGroups::of(branch)?,
+            keys,
+            wrong,
         })
+    }
+
+    /// The rule, if its keys make sense.
+    pub(super) fn checked(&self) -> Result<&Self> {
+        match &self.wrong {
+            None => Ok(self),
+            Some(text) => Err(Error::general(format!("error loading config: {text}"))),
+        }
     }
 
     /// Does the rule hold for a path? One without an expression holds for all.

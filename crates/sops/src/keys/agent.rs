@@ -11,7 +11,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use strongroom_base::SecretString;
+use strongroom_base::{SecretString, percent};
 use zeroize::Zeroizing;
 
 use super::{Failure, Machine};
@@ -159,16 +159,7 @@ fn failed(error: std::io::Error) -> Failure {
 
 /// A word of the protocol: spaces are `+`, whatever else is no letter or digit is `%XX`.
 fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    for byte in text.bytes() {
-        match byte {
-            b' ' => out.push('+'),
-            b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            _ if byte.is_ascii_alphanumeric() => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    out
+    percent::encode(text).replace("%20", "+")
 }
 
 #[cfg(test)]

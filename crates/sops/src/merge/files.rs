@@ -35,7 +35,7 @@ pub struct Files<'f> {
 pub struct MergedFile {
     /// Its bytes, encrypted.
     pub bytes: Vec<u8>,
-    /// Keys in which ours stands though theirs is another.
+    /// What both sides changed differently.
     pub conflicts: Vec<Conflict>,
     /// Master keys that theirs adds and that were not taken.
     pub refused: Vec<String>,
@@ -211,8 +211,8 @@ fn merge_metadata(
 
 /// Adds a conflict, if it is not there.
 fn conflict(what: &str, conflicts: &mut Vec<Conflict>) {
-    if !conflicts.iter().any(|it| it == what) {
-        conflicts.push(what.to_owned());
+    if !conflicts.iter().any(|it| it.path == what) {
+        conflicts.push(Conflict::changed(what));
     }
 }
 
@@ -272,7 +272,7 @@ fn three_ways<T: Clone + PartialEq>(
         return theirs.clone();
     }
     if theirs != base && ours != theirs {
-        conflicts.push(what.to_owned());
+        conflicts.push(Conflict::changed(what));
     }
     ours.clone()
 }
@@ -299,7 +299,7 @@ fn merge_groups(
         return ours.to_vec();
     }
     if ours.len() != theirs.len() || base.len() != ours.len() {
-        conflicts.push("sops.key_groups".to_owned());
+        conflicts.push(Conflict::changed("sops.key_groups"));
         return ours.to_vec();
     }
     let groups = ours.iter().zip(theirs).zip(base).map(|((ours, theirs), base)| {
@@ -310,7 +310,7 @@ fn merge_groups(
     });
     let groups: Vec<KeyGroup> = groups.collect();
     if groups.iter().any(|group| group.0.is_empty()) {
-        conflicts.push("sops.key_groups".to_owned());
+        conflicts.push(Conflict::changed("sops.key_groups"));
         return ours.to_vec();
     }
     groups

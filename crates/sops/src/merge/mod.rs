@@ -2,7 +2,8 @@
 //!
 //! A key that one side changed has that side's value; one that both sides changed alike has it, too;
 //! mappings are merged key by key. Where both sides changed one key to different values is a
-//! conflict: ours stands, and it is told. A list is one value.
+//! conflict: ours stands, and it is told. Where one side removed what the other changed is one, too: the
+//! changed value stays, whose ever it is. A list is one value.
 //!
 //! Comments belong to the key behind them, or before them on its line. They never conflict: where
 //! both sides changed them, both are kept.
@@ -15,15 +16,54 @@ use crate::tree::{Branch, Comment, Item, Value};
 
 pub use files::{Files, MergedFile, merge_files};
 
-/// A key that both sides changed, as a path with points.
-pub type Conflict = String;
+/// What both sides changed, and whose value stands.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Conflict {
+    /// The key, as a path with points.
+    pub path: String,
+    /// What became of it.
+    pub clash: Clash,
+}
 
-/// What a merge gives: the documents, and the conflicts in which ours stands.
+/// How two sides are at odds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Clash {
+    /// Both changed it: ours stands.
+    Changed,
+    /// Ours removed what theirs changed: theirs stands.
+    OursRemoved,
+    /// Theirs removed what ours changed: ours stands.
+    TheirsRemoved,
+}
+
+impl Conflict {
+    /// Of a key that both changed.
+    pub fn changed(path: impl Into<String>) -> Self {
+        Self { path: path.into(), clash: Clash::Changed }
+    }
+}
+
+impl std::fmt::Display for Conflict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = &self.path;
+        match self.clash {
+            Clash::Changed => write!(f, "both changed {path}; the file has ours"),
+            Clash::OursRemoved => {
+                write!(f, "ours removed {path}, and theirs changed it; the file has theirs")
+            }
+            Clash::TheirsRemoved => {
+                write!(f, "theirs removed {path}, and ours changed it; the file has ours")
+            }
+        }
+    }
+}
+
+/// What a merge gives: the documents, and the conflicts.
 #[derive(Debug, Default)]
 pub struct Merged {
     /// The documents.
     pub branches: Vec<Branch>,
-    /// Keys that both sides changed differently.
+    /// What both sides changed differently.
     pub conflicts: Vec<Conflict>,
 }
 
@@ -44,7 +84,7 @@ pub fn merge(base: &[Branch], ours: &[Branch], theirs: &[Branch]) -> Merged {
         }
         // Documents that came and went are not told apart.
         (false, false) => {
-            conflicts.push("the number of documents".to_owned());
+            conflicts.push(Conflict::changed("the number of documents"));
             ours.to_vec()
         }
     };
@@ -210,7 +250,12 @@ fn merge_value(
         let removed = (ours.is_none() || theirs.is_none()) && merged.entries().next().is_none();
         return (!removed).then_some(Value::Map(merged));
     }
-    conflicts.push(path.join("."));
+    let clash = match (ours, theirs) {
+        (None, _) => Clash::OursRemoved,
+        (_, None) => Clash::TheirsRemoved,
+        _ => Clash::Changed,
+    };
+    conflicts.push(Conflict { path: path.join("."), clash });
     // What one side removed and the other changed is not lost.
     ours.or(theirs).cloned()
 }

@@ -49,7 +49,25 @@ fn check(base: &str, ours: &str, theirs: &str, expect: &str, conflicts: &[&str])
     let [base, ours, theirs] = [base, ours, theirs].map(|words| [branch(words)]);
     let merged = merge(&base, &ours, &theirs);
     assert_eq!(shown(&merged.branches[0]), expect);
-    assert_eq!(merged.conflicts, conflicts, "{expect}");
+    assert_eq!(paths(&merged), conflicts, "{expect}");
+}
+
+fn paths(merged: &Merged) -> Vec<&str> {
+    merged.conflicts.iter().map(|conflict| conflict.path.as_str()).collect()
+}
+
+#[test]
+fn a_conflict_says_whose_value_stands() {
+    for (base, ours, theirs, said) in [
+        ("a=1", "a=2", "a=3", "both changed a; the file has ours"),
+        ("a=1 b=1", "b=1", "a=2 b=1", "ours removed a, and theirs changed it; the file has theirs"),
+        ("a=1 b=1", "a=2 b=1", "b=1", "theirs removed a, and ours changed it; the file has ours"),
+    ] {
+        let [base, ours, theirs] = [base, ours, theirs].map(|words| [branch(words)]);
+        let merged = merge(&base, &ours, &theirs);
+        let conflicts: Vec<String> = merged.conflicts.iter().map(ToString::to_string).collect();
+        assert_eq!(conflicts, [said]);
+    }
 }
 
 #[test]
@@ -102,7 +120,7 @@ fn documents_are_merged_one_by_one_or_not_at_all() {
     );
     assert_eq!(merged.branches.iter().map(shown).collect::<Vec<_>>(), ["a=2", "a=2"]);
     let merged = merge(from_ref(&one), from_ref(&two), &[one.clone(), three]);
-    assert_eq!(merged.conflicts, ["the number of documents"]);
+    assert_eq!(paths(&merged), ["the number of documents"]);
     assert_eq!(merged.branches, [two]);
 }
 
@@ -175,8 +193,8 @@ fn a_thousand_random_merges_are_those_of_the_leaves() {
         let merged = merge(&[document(&base)], &[document(&ours)], &[document(&theirs)]);
         let mut expected = Leaves::new();
         let mut conflicts = Vec::new();
-        let paths = base.keys().chain(ours.keys()).chain(theirs.keys());
-        for path in paths.collect::<std::collections::BTreeSet<_>>() {
+        let all = base.keys().chain(ours.keys()).chain(theirs.keys());
+        for path in all.collect::<std::collections::BTreeSet<_>>() {
             let [b, o, t] = [&base, &ours, &theirs].map(|side| side.get(path));
             let value = if o == t || t == b {
                 o
@@ -188,7 +206,7 @@ fn a_thousand_random_merges_are_those_of_the_leaves() {
             };
             expected.extend(value.map(|value| (path.clone(), value.clone())));
         }
-        let mut told = merged.conflicts.clone();
+        let mut told = paths(&merged);
         told.sort();
         assert_eq!(told, conflicts, "{base:?} {ours:?} {theirs:?}");
         assert_eq!(leaves(&merged.branches[0]), expected, "{base:?} {ours:?} {theirs:?}");

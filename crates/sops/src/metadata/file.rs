@@ -19,11 +19,17 @@ const KINDS: [&str; 7] = ["kms", "gcp_kms", "hckms", "azure_kv", "hc_vault", "pg
 /// The same lists, in the order in which they are written.
 const KINDS_SORTED: [&str; 7] = ["age", "azure_kv", "gcp_kms", "hc_vault", "hckms", "kms", "pgp"];
 
+/// A field; its name may be written in other cases, too.
+fn get<'b>(branch: &'b Branch, field: &str) -> Option<&'b Value> {
+    let other = || branch.entries().find(|(name, _)| name.eq_ignore_ascii_case(field));
+    branch.get(field).or_else(|| other().map(|(_, value)| value))
+}
+
 /// Reads the mapping.
 pub fn of_branch(branch: &Branch) -> Result<Metadata> {
     let top = group(branch)?;
     let key_groups = if top.0.is_empty() {
-        let groups = list(branch.get("key_groups"));
+        let groups = list(get(branch, "key_groups"));
         groups.into_iter().map(|value| group(mapping(value)?)).collect::<Result<_>>()?
     } else {
         vec![top]
@@ -61,7 +67,7 @@ fn wrong(field: &str, value: &Value) -> Error {
 }
 
 fn text(branch: &Branch, field: &str) -> Result<String> {
-    match branch.get(field) {
+    match get(branch, field) {
         None | Some(Value::Null) => Ok(String::new()),
         Some(Value::Text(text)) => Ok(text.to_string()),
         Some(Value::Int(number)) => Ok(number.to_string()),
@@ -75,7 +81,7 @@ fn text(branch: &Branch, field: &str) -> Result<String> {
 }
 
 fn number(branch: &Branch, field: &str) -> Result<i64> {
-    match branch.get(field) {
+    match get(branch, field) {
         None | Some(Value::Null) => Ok(0),
         Some(Value::Int(number)) => Ok(*number),
         Some(Value::Float(number)) => Ok(*number as i64),
@@ -90,7 +96,7 @@ fn number(branch: &Branch, field: &str) -> Result<i64> {
 }
 
 fn truth(branch: &Branch, field: &str) -> Result<bool> {
-    match branch.get(field) {
+    match get(branch, field) {
         None | Some(Value::Null) => Ok(false),
         Some(Value::Bool(bool)) => Ok(*bool),
         Some(Value::Int(number)) => Ok(*number != 0),
@@ -135,7 +141,7 @@ fn time(text: &str) -> Result<String> {
 fn group(branch: &Branch) -> Result<KeyGroup> {
     let mut keys = Vec::new();
     for kind in KINDS {
-        for value in list(branch.get(kind)) {
+        for value in list(get(branch, kind)) {
             keys.push(key(kind, mapping(value)?)?);
         }
     }

@@ -1,8 +1,9 @@
 //! ENV: a line for each key, split at the first `=`; `\n` in a value is a line end, and `#` in the
-//! first column a comment. Nothing is trimmed and nothing is quoted.
+//! first column a comment. Nothing is trimmed and nothing is quoted, and bytes need not be UTF-8.
 
 use super::shown;
 use crate::error::{Error, Exit, Result};
+use crate::octets;
 use crate::tree::{Branch, Comment, Item, Value};
 
 /// Before the keys of metadata.
@@ -31,8 +32,7 @@ pub fn load(bytes: &[u8]) -> Result<Branch> {
             continue;
         }
         if let Some(comment) = line.strip_prefix(b"#") {
-            let text = String::from_utf8_lossy(comment).into_owned();
-            branch.0.push(Item::Comment(Comment::new(text)));
+            branch.0.push(Item::Comment(Comment::new(octets::text_of(comment))));
             continue;
         }
         let at = line.iter().position(|byte| *byte == b'=');
@@ -40,12 +40,7 @@ pub fn load(bytes: &[u8]) -> Result<Branch> {
         let Some((key, value)) = split else {
             return Err(Error::general(format!("invalid dotenv input line: line {}", number + 1)));
         };
-        let Ok(key) = std::str::from_utf8(key) else {
-            let text =
-                format!("invalid dotenv input line: the key of line {} is no UTF-8", number + 1);
-            return Err(Error::general(text));
-        };
-        branch.push(key, Value::of_bytes(replaced(value, b"\\n", b"\n")));
+        branch.push(octets::text_of(key), Value::of_bytes(replaced(value, b"\\n", b"\n")));
     }
     Ok(branch)
 }
@@ -57,21 +52,21 @@ pub fn emit(branch: &Branch) -> Result<Vec<u8>> {
         match item {
             Item::Comment(comment) => {
                 out.push(b'#');
-                out.extend_from_slice(comment.text.as_bytes());
+                out.extend_from_slice(&octets::bytes_of(&comment.text));
             }
             Item::Entry(key, value) if value.is_complex() => {
+                let key = octets::shown(key);
                 let text = format!("cannot use complex value in dotenv file; offending key {key}");
                 return Err(Error::new(Exit::Emit, text));
             }
             Item::Entry(key, value) => {
-                out.extend_from_slice(key.as_bytes());
+                out.extend_from_slice(&octets::bytes_of(key));
                 out.push(b'=');
                 match value {
-                    Value::Text(text) => {
-                        out.extend(replaced(text.as_bytes(), b"\n", b"\\n"));
+                    Value::Text(_) | Value::Bytes(_) => {
+                        out.extend(replaced(&shown(value), b"\n", b"\\n"));
                     }
-                    Value::Bytes(bytes) => out.extend(replaced(bytes, b"\n", b"\\n")),
-                    other => out.extend_from_slice(shown(other).as_bytes()),
+                    other => out.extend_from_slice(&shown(other)),
                 }
             }
             Item::Odd(_) => continue,

@@ -2,11 +2,13 @@
 //! `#`, values in quotes where they need it.
 //!
 //! A section is a mapping. A section's comment is its first item; a key's comment is the item behind
-//! it. What stands before the first section is in `DEFAULT`.
+//! it. What stands before the first section is in `DEFAULT`. Bytes need not be UTF-8.
 
 use super::shown;
 use crate::error::{Error, Exit, Result};
+use crate::octets;
 use crate::tree::{Branch, Comment, Item, Value};
+use zeroize::Zeroizing;
 
 const DEFAULT: &str = "DEFAULT";
 const DELIMITERS: [char; 2] = ['=', ':'];
@@ -50,8 +52,8 @@ struct Reader<'a> {
 /// Reads a file.
 pub fn load(bytes: &[u8]) -> Result<Branch> {
     let refused = |text: String| Error::general(format!("Could not unmarshal input data: {text}"));
-    let text = std::str::from_utf8(bytes).map_err(|_| refused("the file is no UTF-8".into()))?;
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = Zeroizing::new(octets::text_of(bytes));
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let mut branch = Branch::default();
     for section in sections(text).map_err(refused)? {
         let mut items = Branch::default();
@@ -59,7 +61,7 @@ pub fn load(bytes: &[u8]) -> Result<Branch> {
             items.0.push(Item::Comment(Comment::new(stripped(&section.comment))));
         }
         for key in section.keys {
-            items.push(key.name, Value::text(key.value));
+            items.push(key.name, Value::of_bytes(octets::bytes_of(&key.value).into_owned()));
             if !key.comment.is_empty() {
                 items.0.push(Item::Comment(Comment::new(stripped(&key.comment))));
             }
@@ -257,7 +259,7 @@ pub fn emit(branch: &Branch) -> Result<Vec<u8>> {
             out.push('\n');
         }
     }
-    Ok(out.into_bytes())
+    Ok(octets::bytes_of(&out).into_owned())
 }
 
 fn section(name: &str, items: &Branch) -> Result<Section, String> {
@@ -281,7 +283,7 @@ fn section(name: &str, items: &Branch) -> Result<Section, String> {
                 return Err(format!("Error encoding key: the value of {name} is not simple"));
             }
             Item::Entry(name, value) => {
-                section.put(name.clone(), shown(value));
+                section.put(name.clone(), octets::text_of(&shown(value)));
                 last = Some(name.clone());
             }
             Item::Odd(_) => {}
@@ -315,12 +317,13 @@ fn quoted_name(name: &str) -> String {
 }
 
 fn keys(out: &mut String, keys: &[Key]) {
-    let width = keys.iter().map(|key| quoted_name(&key.name).len()).max().unwrap_or(0);
+    let width =
+        keys.iter().map(|key| octets::bytes_of(&quoted_name(&key.name)).len()).max().unwrap_or(0);
     for key in keys {
         comment(out, &key.comment);
         let name = quoted_name(&key.name);
         out.push_str(&name);
-        out.extend(std::iter::repeat_n(' ', width - name.len()));
+        out.extend(std::iter::repeat_n(' ', width - octets::bytes_of(&name).len()));
         out.push_str(" = ");
         let value = &key.value;
         if value.contains(['\n', '`']) {

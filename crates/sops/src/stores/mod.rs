@@ -10,7 +10,9 @@ pub mod yaml;
 use crate::error::{Error, Exit, Result};
 use crate::metadata::{self, Metadata};
 use crate::numbers::{general_float, plain_float, whole_seconds};
+use crate::octets;
 use crate::tree::{Branch, Item, Tree, Value};
+use zeroize::Zeroizing;
 
 /// The key of the metadata.
 pub const METADATA_KEY: &str = "sops";
@@ -325,27 +327,30 @@ fn with_texts(branch: Branch, change: impl Fn(&str) -> String) -> Branch {
     Branch(items.collect())
 }
 
-/// A simple value as flat formats and environments have it.
-pub fn shown(value: &Value) -> String {
-    match value {
+/// A simple value as flat formats and environments have it: bytes, which need not be UTF-8.
+pub fn shown(value: &Value) -> Zeroizing<Vec<u8>> {
+    let text = match value {
         Value::Text(text) => text.to_string(),
-        Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::Bytes(bytes) => return bytes.clone(),
         Value::Bool(bool) => bool.to_string(),
         Value::Int(number) => number.to_string(),
         Value::Unsigned(number) => number.to_string(),
         Value::Float(number) => {
             let text = general_float(*number, 'E');
             // That it is no whole number shall be seen.
-            if text.contains(['.', 'E']) || !number.is_finite() {
-                return text;
+            match text.contains(['.', 'E']) || !number.is_finite() {
+                true => text,
+                false => format!("{}.0", plain_float(*number)),
             }
-            format!("{}.0", plain_float(*number))
         }
         Value::Time(time) => whole_seconds(time),
-        Value::Comment(comment) => comment.text.to_string(),
+        Value::Comment(comment) => {
+            return Zeroizing::new(octets::bytes_of(&comment.text).into_owned());
+        }
         Value::Null => "<nil>".into(),
         Value::List(_) | Value::Map(_) => String::new(),
-    }
+    };
+    Zeroizing::new(text.into_bytes())
 }
 
 #[cfg(test)]

@@ -268,3 +268,48 @@ fn reserved_keys_are_not_written_over() {
     let mut tree = Tree { branches, metadata: metadata() };
     assert_eq!(yaml.emit_encrypted(&mut tree).unwrap_err().exit, Exit::Emit);
 }
+
+#[test]
+fn bytes_that_are_no_utf8_stay_as_they_are() {
+    for (format, bytes) in [
+        (
+            Format::Ini,
+            &b"; c\xe9\n[s\xe9]\n; d\xe9\na\xe9        = caf\xe9\n; i\xe9\nlong_name = x\n"[..],
+        ),
+        (Format::Dotenv, b"#c\xe9\nk\xe9=v\xe9\n"),
+        // Characters that stand for bytes elsewhere are themselves here.
+        (Format::Ini, "[s]\na\u{10ffe9} = \u{10ff80}\n".as_bytes()),
+        (Format::Dotenv, "#\u{10ffff}\na\u{10ffe9}=\u{10ff80}\n".as_bytes()),
+    ] {
+        let store = Store::new(format);
+        let branches = store.load_plain(bytes).unwrap();
+        let again = store.emit_plain(&branches).unwrap();
+        assert_eq!(again, bytes, "{}", again.escape_ascii());
+    }
+}
+
+#[test]
+fn formats_without_bytes_say_so_or_write_what_they_can() {
+    let ini = Store::new(Format::Ini);
+    let branches = ini.load_plain(b"[s\xe9]\na\xe9=caf\xe9\n").unwrap();
+    let yaml = Store::new(Format::Yaml);
+    let text = yaml.emit_plain(&branches).unwrap();
+    let expected = "DEFAULT: {}\n!!binary c+k=:\n    !!binary Yek=: !!binary Y2Fm6Q==\n";
+    assert_eq!(String::from_utf8(text.clone()).unwrap(), expected);
+    // And back.
+    let back = ini.emit_plain(&yaml.load_plain(&text).unwrap()).unwrap();
+    assert_eq!(back, b"[s\xe9]\na\xe9 = caf\xe9\n");
+    let json = Store::new(Format::Json).emit_plain(&branches).unwrap();
+    assert!(String::from_utf8(json).unwrap().contains(r#""a\ufffd": "caf\ufffd""#));
+    // A comment cannot be said in YAML.
+    let branches = ini.load_plain(b"[s]\n# c\xe9\na=1\n").unwrap();
+    assert_eq!(yaml.emit_plain(&branches).unwrap_err().exit, Exit::Emit);
+    // What is a character there is one in every format.
+    let text = "\u{10ffe9}: \u{10ff80}\n#\u{10ffff}\n";
+    let branches = yaml.load_plain(text.as_bytes()).unwrap();
+    let escaped = "\"\\U0010FFE9\": \"\\U0010FF80\"\n#\u{10ffff}\n";
+    assert_eq!(String::from_utf8(yaml.emit_plain(&branches).unwrap()).unwrap(), escaped);
+    let json = Store::new(Format::Json);
+    let branches = json.load_plain("{\"\u{10ffe9}\":1}".as_bytes()).unwrap();
+    assert_eq!(json.emit_plain(&branches).unwrap(), "{\n\t\"\u{10ffe9}\": 1\n}\n".as_bytes());
+}

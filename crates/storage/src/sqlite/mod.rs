@@ -120,6 +120,8 @@ struct Shared {
     wal_pages: Arc<AtomicU64>,
     checkpoint_at: AtomicU64,
     failure: RwLock<Option<StorageError>>,
+    /// Is there one?
+    failed: AtomicBool,
     /// Commits under another term are of a store that was replaced.
     term: AtomicU64,
     /// Held while a copy is taken, and by whoever must find nobody at the files.
@@ -140,14 +142,32 @@ impl Shared {
 
     /// From now on nothing is acknowledged or read until [`Self::recovered`].
     fn fail(&self, why: StorageError) {
-        *self.failure.write() = Some(why.clone());
+        let before = self.failure.write().replace(why.clone());
+        self.failed.store(true, Ordering::SeqCst);
+        if before.as_ref().is_none_or(|before| before.to_string() != why.to_string())
+            && !matches!(why, StorageError::Closed | StorageError::Busy(_))
+        {
+            tracing::error!(error = %why, "the store does not serve");
+        }
         self.readers.shut(why);
         self.ids.wake_all();
     }
 
     fn recovered(&self) {
         self.readers.open();
-        *self.failure.write() = None;
+        let before = self.failure.write().take();
+        self.failed.store(false, Ordering::SeqCst);
+        if before.is_some() {
+            tracing::info!("the store serves again");
+        }
+    }
+
+    /// As [`Self::published`], unless the store has failed: then memory is not served either.
+    fn served(&self, key: &Key) -> Option<Result<Option<Value>, StorageError>> {
+        match self.failed.load(Ordering::Relaxed).then(|| self.failure()).flatten() {
+            Some(why) => Some(Err(why)),
+            None => self.published(key),
+        }
     }
 
     /// A record as it was published last. `None` while a commit that changes it may or may not be
@@ -205,6 +225,7 @@ impl SqliteStorage {
             wal_pages: Arc::default(),
             checkpoint_at: AtomicU64::new(options.log_bytes / PAGE_BYTES),
             failure: RwLock::default(),
+            failed: AtomicBool::new(false),
             term: AtomicU64::new(0),
             copying: Mutex::default(),
             replacement: Mutex::default(),
@@ -281,12 +302,12 @@ impl Storage for SqliteStorage {
 
     fn get<'a>(&'a self, key: &'a Key) -> Read<'a, Option<Value>> {
         let shared = &*self.shared;
-        match shared.published(key) {
+        match shared.served(key) {
             Some(read) => Read::Now(read),
             None => Read::Later(Box::pin(async move {
                 loop {
                     self.settled().await;
-                    if let Some(read) = shared.published(key) {
+                    if let Some(read) = shared.served(key) {
                         return read;
                     }
                 }
@@ -312,6 +333,15 @@ impl Storage for SqliteStorage {
         limit: usize,
     ) -> Read<'a, Page<u64>> {
         Read::Now(self.shared.readers.scan_rows(self.revision(), table, from, to, limit))
+    }
+
+    fn count_rows<'a>(&'a self, table: RowTable) -> BoxFuture<'a, Result<u64, StorageError>> {
+        let (shared, revision) = (self.shared.clone(), self.revision());
+        Box::pin(async move {
+            let count = move || shared.readers.count_rows(revision, table);
+            let counted = tokio::task::spawn_blocking(count).await;
+            counted.unwrap_or_else(|_| Err(StorageError::Io("counting rows".to_owned())))
+        })
     }
 
     fn unchanged_since(
@@ -393,6 +423,14 @@ impl Storage for SqliteStorage {
             }
             None => Ok(()),
         }
+    }
+
+    fn failure(&self) -> Option<StorageError> {
+        if self.shared.failed.load(Ordering::Relaxed) { self.shared.failure() } else { None }
+    }
+
+    fn place(&self, key: &Key) -> String {
+        format!("{}, {key}", self.shared.data.display())
     }
 
     fn is_full(&self) -> bool {

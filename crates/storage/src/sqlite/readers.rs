@@ -11,7 +11,7 @@
 //! stay open while it runs.
 
 use super::error::plain;
-use super::schema::{self, INDEX_GET, INDEX_SCAN, ROW_GET, ROW_SCAN, Use};
+use super::schema::{self, INDEX_GET, INDEX_SCAN, ROW_COUNT, ROW_GET, ROW_SCAN, Use};
 use crate::{IndexKey, IndexTable, Key, Page, Revision, RowTable, StorageError, Value};
 use parking_lot::{Mutex, RwLock};
 use rusqlite::{CachedStatement, Connection};
@@ -36,6 +36,22 @@ pub(super) struct Readers {
 enum State {
     Open(Mutex<Vec<Reader>>),
     Shut(StorageError),
+}
+
+/// A table, for errors.
+#[derive(Clone, Copy)]
+enum Table {
+    Rows(RowTable),
+    Index(IndexTable),
+}
+
+impl std::fmt::Display for Table {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rows(table) => write!(f, "r{}", table.0),
+            Self::Index(table) => write!(f, "i{}", table.0),
+        }
+    }
 }
 
 /// A connection, and the state of the store it has in view.
@@ -110,6 +126,7 @@ impl Readers {
     fn with<T>(
         &self,
         revision: Revision,
+        table: Table,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StorageError> {
         let state = self.state.read();
@@ -135,7 +152,9 @@ impl Readers {
                 Ok(answer)
             }
             // A connection that failed is not kept.
-            Err(error) => Err(plain(&format!("reading {}", self.data.display()), &error)),
+            Err(error) => {
+                Err(plain(&format!("reading {}, table {table}", self.data.display()), &error))
+            }
         }
     }
 
@@ -145,7 +164,11 @@ impl Readers {
 
     /// A record as it was at `revision` or later.
     pub(super) fn get(&self, revision: Revision, key: &Key) -> Result<Option<Value>, StorageError> {
-        self.with(revision, |connection| match key {
+        let table = match key {
+            Key::Row(table, _) => Table::Rows(*table),
+            Key::Index(table, _) => Table::Index(*table),
+        };
+        self.with(revision, table, |connection| match key {
             Key::Row(table, id) => {
                 let Some(sql) = ROW_GET.get(usize::from(table.0)) else { return Ok(None) };
                 let mut statement = connection.prepare_cached(sql)?;
@@ -161,6 +184,19 @@ impl Readers {
         })
     }
 
+    /// How many rows a table has.
+    pub(super) fn count_rows(
+        &self,
+        revision: Revision,
+        table: RowTable,
+    ) -> Result<u64, StorageError> {
+        let Some(sql) = ROW_COUNT.get(usize::from(table.0)) else { return Ok(0) };
+        self.with(revision, Table::Rows(table), |connection| {
+            let rows: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+            Ok(u64::try_from(rows).unwrap_or(0))
+        })
+    }
+
     pub(super) fn scan_index(
         &self,
         revision: Revision,
@@ -170,7 +206,7 @@ impl Readers {
         limit: usize,
     ) -> Result<Page<IndexKey>, StorageError> {
         let Some(sql) = INDEX_SCAN.get(usize::from(table.0)) else { return Ok(Page::new()) };
-        self.with(revision, |connection| {
+        self.with(revision, Table::Index(table), |connection| {
             let mut statement = connection.prepare_cached(sql)?;
             statement.raw_bind_parameter(1, from)?;
             statement.raw_bind_parameter(2, to)?;
@@ -198,7 +234,7 @@ impl Readers {
         else {
             return Ok(Page::new());
         };
-        self.with(revision, |connection| {
+        self.with(revision, Table::Rows(table), |connection| {
             let mut statement = connection.prepare_cached(sql)?;
             statement.raw_bind_parameter(1, signed(from))?;
             statement.raw_bind_parameter(2, last(to))?;

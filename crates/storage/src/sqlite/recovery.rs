@@ -84,6 +84,7 @@ fn connect(shared: &Shared) -> Result<Opened, StorageError> {
     let cache = shared.options.writer_cache_bytes;
     let mut connection = schema::connect(&shared.data, vfs, Use::Writing, cache)?;
     schema::check_format(&connection, &shared.data)?;
+    schema::check_beginnings(&connection, &shared.data)?;
     // What the log holds goes into the file, and the log begins a new generation, so that a torn
     // tail of the last life can never be taken for a part of this one. Its file keeps its size:
     // syncs of a file that does not grow cost less.
@@ -137,7 +138,7 @@ fn write_ids(connection: &Connection, end: u64) -> rusqlite::Result<usize> {
 pub(super) fn salvage(shared: &Shared, opened: &Opened) -> Result<(), StorageError> {
     let _running = shared.checkpoints.running.lock();
     if shared.folder.data_identity()? != Some(opened.data) {
-        return Err(StorageError::Corrupt(format!(
+        return Err(StorageError::Poisoned(format!(
             "{} was removed or replaced while it was open; put it back, or restart the server \
              with a restored copy",
             shared.data.display()

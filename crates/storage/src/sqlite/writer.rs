@@ -28,7 +28,7 @@ use std::time::Duration;
 
 /// How long a failed store waits before it tries again to open.
 const REOPEN_EVERY: Duration = Duration::from_millis(500);
-/// How often a full disk is looked at for room.
+/// How often a full disk is looked at for room, and the folder for whether the files are in it yet.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// The opened files, as the writer has them.
@@ -94,7 +94,7 @@ fn reopen(shared: &Arc<Shared>, files: Option<Opened>) -> State {
 /// Opens another store in the place of this one.
 fn replace(shared: &Arc<Shared>, files: Opened, new: Replacement) -> State {
     // Readers and commits are turned away, those under way are waited for.
-    shared.fail(StorageError::Poisoned("a copy is being put in its place".to_owned()));
+    shared.fail(StorageError::Busy("a copy is being put in its place"));
     let (left, swapped) = match shared.swap(files, new.path()) {
         Ok(()) => (None, Ok(())),
         Err((files, why)) => (files.map(|files| *files), Err(why)),
@@ -134,20 +134,24 @@ fn serve(shared: &Arc<Shared>, opened: &Opened) -> Served {
         Err(e) => return Served::Failed(sort("preparing", &e).1),
     };
     loop {
-        let patience = shared.reserve.is_spent().then_some(LOOK_EVERY);
-        match shared.queue.take(patience) {
+        match shared.queue.take(Some(LOOK_EVERY)) {
             Work::Batch(requests) => {
                 if let Err(why) = writer.batch(requests) {
                     return Served::Failed(why);
                 }
             }
-            Work::Nothing => {}
+            // A store that is only read does not notice otherwise that its files are gone.
+            Work::Nothing => {
+                if let Err(why) = writer.still_linked() {
+                    return Served::Failed(why);
+                }
+            }
             Work::End => return Served::Ended,
         }
         if let Some(new) = shared.replacement.lock().take() {
             return Served::Replaced(new);
         }
-        if patience.is_some() {
+        if shared.reserve.is_spent() {
             shared.reserve.restore();
         }
     }
@@ -276,7 +280,7 @@ impl<'c> Writer<'c> {
             .changes
             .iter()
             .try_for_each(|change| self.statements.apply(change))
-            .map_err(|e| sort("writing", &e))
+            .map_err(|e| sort(&format!("writing {}", self.shared.data.display()), &e))
     }
 
     /// Do the names in the folder still lead to the files that were written?
@@ -343,8 +347,14 @@ impl<'c> Writer<'c> {
             // Before the answers, so that whoever hears of it finds the store unfit.
             self.shared.fail(poisoned.clone());
         }
+        let told = match (poisoned.as_ref(), &batch.window) {
+            // The COMMIT was given: what is found after the store is open again decides.
+            (Some(poisoned), Some(_)) => StorageError::InDoubt(poisoned.to_string()),
+            (Some(poisoned), None) => poisoned.clone(),
+            (None, _) => why,
+        };
         for (reply, units) in batch.applied {
-            let told = poisoned.clone().unwrap_or_else(|| why.clone());
+            let told = told.clone();
             self.shared.queue.answer(reply, units, Err(told));
         }
         poisoned.map_or(Ok(()), Err)

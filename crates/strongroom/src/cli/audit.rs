@@ -94,7 +94,7 @@ fn enable(cx: &mut Context<'_, '_>) -> Outcome {
         given => format!("{given}/"),
     };
     let words = cx.args[1..].to_vec();
-    let options = input::parse_texts(&mut cx.stdin(), &words)
+    let options = input::parse_texts(&mut cx.input(), &words)
         .map_err(|problem| Fail::usage(format!("Failed to parse K=V data: {problem}")))?;
     let options: JsonMap = options.into_iter().map(|(k, v)| (k, Json::String(v))).collect();
     let body = json!({

@@ -10,6 +10,7 @@ use strongroom_client::{Client, Config, Environment, Prepared, TokenStore};
 use super::command::io_reason;
 use super::flags::Flags;
 use super::http::{DryRun, Http};
+use super::input::Input;
 use super::output::Ui;
 use super::{Fail, ServerCommand};
 
@@ -50,6 +51,11 @@ pub struct World<'w> {
 pub trait Terminal: Send + Sync {
     /// Shows a prompt and reads a line that stays hidden; never from the standard input.
     fn secret(&self, prompt: &str) -> std::io::Result<SecretString>;
+    /// Shows a prompt and reads the standard input to its end, which is the terminal; what is typed
+    /// stays hidden. Where nothing can be hidden but a line, that is a line.
+    fn typed(&self, prompt: &str) -> std::io::Result<SecretString> {
+        self.secret(prompt)
+    }
     /// Shows a prompt and reads a line.
     fn line(&self, prompt: &str) -> std::io::Result<String>;
     /// Shows a line there, and nowhere else.
@@ -58,13 +64,23 @@ pub trait Terminal: Send + Sync {
     fn note(&self, text: &str);
 }
 
+/// What stands for the end of a program by a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Killed {
+    /// This exit code.
+    Code(i32),
+    /// The signal's number, less than zero.
+    Number,
+}
+
 /// Another program, to be run.
 pub struct Program {
     /// Its path, or a name that is looked for.
     pub path: String,
     /// Its arguments.
     pub args: Vec<String>,
-    /// Variables of its environment, beside those of this program's own.
+    /// Variables of its environment, beside those of this program's own; what is no UTF-8 stands there as
+    /// `strongroom_sops::octets` has it.
     pub env: Vec<(String, SecretString)>,
     /// Is there nothing for it to read?
     pub without_input: bool,
@@ -79,7 +95,7 @@ pub struct Program {
     /// Does it go on while this program ends?
     pub background: bool,
     /// The exit code that stands for a signal's end.
-    pub killed: i32,
+    pub killed: Killed,
 }
 
 impl Default for Program {
@@ -94,7 +110,7 @@ impl Default for Program {
             owns: Vec::new(),
             replace: false,
             background: false,
-            killed: 2,
+            killed: Killed::Code(2),
         }
     }
 }
@@ -218,6 +234,13 @@ impl<'c, 'w> Context<'c, 'w> {
         Box::new(&mut self.world.stdin)
     }
 
+    /// What stands behind `-` among data: the standard input, or what a person types unseen.
+    pub fn input(&mut self) -> Input<'_> {
+        let typed = self.world.in_terminal && !self.flags.is("non-interactive");
+        let terminal = typed.then(|| self.world.terminal.clone());
+        Input::new(self.stdin(), terminal)
+    }
+
     /// All of the standard input as text.
     pub fn stdin_text(&mut self) -> Result<String, Fail> {
         let mut text = String::new();
@@ -232,6 +255,13 @@ impl<'c, 'w> Context<'c, 'w> {
     pub fn secret_argument(&mut self, given: &str, prompt: &str) -> Result<SecretString, Fail> {
         let text = match given.trim() {
             "" => return self.ask(prompt),
+            "-" if self.world.in_terminal && !self.flags.is("non-interactive") => {
+                let typed = self.world.terminal.typed(prompt);
+                let problem = |error| Fail::usage(format!("Failed to read from stdin: {error}"));
+                return Ok(SecretString::new(
+                    typed.map_err(problem)?.expose_secret().trim().to_owned(),
+                ));
+            }
             "-" => self.stdin_text()?,
             other => match other.strip_prefix('@') {
                 Some(path) => std::fs::read_to_string(path).map_err(|error| {

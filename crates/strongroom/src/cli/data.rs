@@ -118,7 +118,7 @@ fn read(cx: &mut Context<'_, '_>) -> Outcome {
     at_least_one(cx)?;
     let path = clean_path(cx.arg(0));
     let words = cx.args[1..].to_vec();
-    let query = input::parse_query(&mut cx.stdin(), &words)
+    let query = input::parse_query(&mut cx.input(), &words)
         .map_err(|problem| Fail::usage(format!("Failed to parse K=V data: {problem}")))?;
     let mut request = Request::get(&path);
     request.query = query;
@@ -162,7 +162,7 @@ fn write_body(cx: &mut Context<'_, '_>) -> Result<(String, Json), Fail> {
     }
     let path = clean_path(cx.arg(0));
     let words = cx.args[1..].to_vec();
-    let data = input::parse_data(&mut cx.stdin(), &words)
+    let data = input::parse_data(&mut cx.input(), &words)
         .map_err(|problem| Fail::usage(format!("Failed to parse K=V data: {problem}")))?;
     Ok((path, Json::Object(data)))
 }
@@ -202,7 +202,7 @@ fn delete(cx: &mut Context<'_, '_>) -> Outcome {
     cx.expect_args_between(1, usize::MAX, "at least 1")?;
     let path = clean_path(cx.arg(0));
     let words = cx.args[1..].to_vec();
-    let query = input::parse_query(&mut cx.stdin(), &words)
+    let query = input::parse_query(&mut cx.input(), &words)
         .map_err(|problem| Fail::usage(format!("Failed to parse string list data: {problem}")))?;
     let mut request = Request::delete(&path);
     request.query = query;

@@ -131,7 +131,8 @@ pub fn unknown(word: &str, program: &str) -> String {
     let near = super::commands()
         .iter()
         .map(|command| (distance(word, command.name), command.name))
-        .filter(|(distance, _)| *distance <= 2)
+        // Of a short word two letters are most of it.
+        .filter(|(distance, _)| *distance <= 2 && 3 * distance <= word.chars().count())
         .min()
         .map(|(_, name)| format!(" Did you mean \"{program} {name}\"?"));
     format!("\"{word}\" is not a {program} command.{}", near.unwrap_or_default())
@@ -162,7 +163,9 @@ mod tests {
     fn near_misses_are_suggested() {
         assert!(unknown("stauts", "strongroom").contains("Did you mean \"strongroom status\"?"));
         assert!(unknown("kv gett", "bao").contains("Did you mean \"bao kv get\"?"));
-        assert!(!unknown("frobnicate", "x").contains("Did you mean"));
+        for far in ["frobnicate", "ab", "xy", "k", "foo"] {
+            assert!(!unknown(far, "x").contains("Did you mean"), "{far}");
+        }
         assert_eq!((distance("", "ab"), distance("kitten", "sitting")), (2, 3));
     }
 

@@ -1,19 +1,57 @@
 //! What a command reads beside its flags: `key=value`, `key=@file`, `key=-`, `@file` and `-` with
-//! a JSON object, and secrets asked for on the terminal, so that none has to stand in the argument
+//! a JSON object (at a terminal, `-` is asked for and stays hidden), and secrets asked for on the terminal, so that none has to stand in the argument
 //! list where other users of the machine can see it.
 
 use std::io::Read;
+use std::sync::Arc;
 
 use strongroom_base::json::{Json, JsonMap, parse_bounded};
 
 use super::command::io_reason;
+use super::context::Terminal;
+
+/// What stands behind `-`.
+pub struct Input<'i> {
+    /// The standard input, until it was read.
+    stdin: Option<Box<dyn Read + 'i>>,
+    /// Set where a person types the standard input.
+    terminal: Option<Arc<dyn Terminal>>,
+}
+
+impl<'i> Input<'i> {
+    /// The standard input, and the terminal if that is where it comes from.
+    pub fn new(stdin: Box<dyn Read + 'i>, terminal: Option<Arc<dyn Terminal>>) -> Self {
+        Self { stdin: Some(stdin), terminal }
+    }
+
+    /// All of it. At a terminal it is asked for by `name`, as often as it is wanted, and one line
+    /// comes without its end: people end a line to send it. From a pipe it comes once, as it is.
+    fn read(&mut self, name: &str) -> Result<Vec<u8>, String> {
+        let problem = |error| format!("error reading stdin: {}", io_reason(&error));
+        if let Some(terminal) = &self.terminal {
+            let typed = terminal.typed(&format!("{name} (Ctrl-D ends it): ")).map_err(problem)?;
+            return Ok(one_line(typed.expose_secret()).as_bytes().to_vec());
+        }
+        let mut reader = self.stdin.take().ok_or("stdin already consumed")?;
+        let mut bytes = Vec::new();
+        reader.read_to_end(&mut bytes).map_err(problem)?;
+        Ok(bytes)
+    }
+}
+
+/// A text of one line without its end; any other as it is.
+fn one_line(text: &str) -> &str {
+    match text.strip_suffix('\n') {
+        Some(line) if !line.contains('\n') => line.strip_suffix('\r').unwrap_or(line),
+        _ => text,
+    }
+}
 
 /// Data given on the command line, in the order given.
-pub fn parse_data(stdin: &mut dyn Read, words: &[String]) -> Result<JsonMap, String> {
+pub fn parse_data(input: &mut Input<'_>, words: &[String]) -> Result<JsonMap, String> {
     let mut data = JsonMap::new();
-    let mut stdin = Some(stdin);
     for word in words {
-        add(&mut data, &mut stdin, word)
+        add(&mut data, input, word)
             .map_err(|problem| format!("invalid key/value pair {}: {problem}", shown(word)))?;
     }
     Ok(data)
@@ -21,10 +59,10 @@ pub fn parse_data(stdin: &mut dyn Read, words: &[String]) -> Result<JsonMap, Str
 
 /// The same, every value a text.
 pub fn parse_texts(
-    stdin: &mut dyn Read,
+    input: &mut Input<'_>,
     words: &[String],
 ) -> Result<Vec<(String, String)>, String> {
-    let data = parse_data(stdin, words)?;
+    let data = parse_data(input, words)?;
     data.into_iter()
         .map(|(key, value)| match value {
             Json::String(text) => Ok((key, text)),
@@ -38,11 +76,11 @@ pub fn parse_texts(
 
 /// The same for a query: every value one or more texts.
 pub fn parse_query(
-    stdin: &mut dyn Read,
+    input: &mut Input<'_>,
     words: &[String],
 ) -> Result<Vec<(String, String)>, String> {
     let mut query = Vec::new();
-    for (key, value) in parse_data(stdin, words)? {
+    for (key, value) in parse_data(input, words)? {
         match value {
             Json::Array(items) => {
                 query.extend(items.iter().map(|item| (key.clone(), super::gotext::go_value(item))));
@@ -62,13 +100,13 @@ fn shown(word: &str) -> String {
     }
 }
 
-fn add(data: &mut JsonMap, stdin: &mut Option<&mut dyn Read>, word: &str) -> Result<(), String> {
+fn add(data: &mut JsonMap, input: &mut Input<'_>, word: &str) -> Result<(), String> {
     if word.is_empty() {
         return Ok(());
     }
     let Some((key, value)) = word.split_once('=') else {
         if word == "-" {
-            return merge(data, &read_stdin(stdin)?);
+            return merge(data, &input.read("JSON object")?);
         }
         if let Some(path) = word.strip_prefix('@') {
             return merge(data, &read_file(path)?);
@@ -80,7 +118,7 @@ fn add(data: &mut JsonMap, stdin: &mut Option<&mut dyn Read>, word: &str) -> Res
     } else if value.starts_with("\\@") {
         value[1..].to_owned()
     } else if value == "-" {
-        text(read_stdin(stdin)?)?
+        text(input.read(key)?)?
     } else {
         value.to_owned()
     };
@@ -114,15 +152,6 @@ fn read_file(path: &str) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("error reading file {path}: {}", io_reason(&error)))
 }
 
-fn read_stdin(stdin: &mut Option<&mut dyn Read>) -> Result<Vec<u8>, String> {
-    let reader = stdin.take().ok_or("stdin already consumed")?;
-    let mut bytes = Vec::new();
-    reader
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("error reading stdin: {}", io_reason(&error)))?;
-    Ok(bytes)
-}
-
 fn text(bytes: Vec<u8>) -> Result<String, String> {
     String::from_utf8(bytes)
         .map_err(|_| "the content is not UTF-8 text; encode it, for instance as base64".into())
@@ -131,10 +160,12 @@ fn text(bytes: Vec<u8>) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use strongroom_base::SecretString;
 
     fn read(stdin: &str, words: &[&str]) -> Result<String, String> {
         let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
-        parse_data(&mut stdin.as_bytes(), &words).map(|data| Json::Object(data).to_string())
+        parse_data(&mut Input::new(Box::new(stdin.as_bytes()), None), &words)
+            .map(|data| Json::Object(data).to_string())
     }
 
     #[test]
@@ -157,6 +188,45 @@ mod tests {
         }
     }
 
+    struct Typed(&'static str);
+
+    impl Terminal for Typed {
+        fn secret(&self, prompt: &str) -> std::io::Result<SecretString> {
+            assert!(prompt.ends_with(" (Ctrl-D ends it): "), "{prompt}");
+            Ok(SecretString::new(self.0.to_owned()))
+        }
+        fn line(&self, _: &str) -> std::io::Result<String> {
+            Err(std::io::Error::other("not asked"))
+        }
+        fn tell(&self, _: &str) -> std::io::Result<()> {
+            Err(std::io::Error::other("not asked"))
+        }
+        fn note(&self, _: &str) {}
+    }
+
+    #[test]
+    fn what_a_person_types_is_asked_for_and_comes_without_its_line_end() {
+        let read = |typed, words: &[&str]| {
+            let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
+            let mut input =
+                Input::new(Box::new("the pipe".as_bytes()), Some(Arc::new(Typed(typed))));
+            parse_data(&mut input, &words).map(|data| Json::Object(data).to_string())
+        };
+        for (typed, words, data) in [
+            ("hunter2\n", &["k=-"][..], r#"{"k":"hunter2"}"#),
+            ("hunter2\r\n", &["k=-"], r#"{"k":"hunter2"}"#),
+            ("hunter2", &["k=-"], r#"{"k":"hunter2"}"#),
+            (" a \n", &["k=-"], r#"{"k":" a "}"#),
+            ("\n", &["k=-"], r#"{"k":""}"#),
+            ("-----BEGIN\nx\n", &["k=-"], r#"{"k":"-----BEGIN\nx\n"}"#),
+            ("x\n\n", &["k=-"], r#"{"k":"x\n\n"}"#),
+            ("x\n", &["a=-", "b=-"], r#"{"a":"x","b":"x"}"#),
+            ("{\"a\":1}\n", &["-"], r#"{"a":1}"#),
+        ] {
+            assert_eq!(read(typed, words).as_deref(), Ok(data), "{typed:?}");
+        }
+    }
+
     #[test]
     fn complaints_never_repeat_a_value() {
         for (stdin, words, complaint) in [
@@ -174,7 +244,7 @@ mod tests {
     #[test]
     fn queries_hold_texts_only() {
         let words = ["b=2".to_owned(), "a=1".to_owned(), "a=0".to_owned()];
-        let query = parse_query(&mut "".as_bytes(), &words).unwrap();
+        let query = parse_query(&mut Input::new(Box::new(std::io::empty()), None), &words).unwrap();
         let pairs: Vec<_> = query.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(pairs, ["a=0", "a=1", "b=2"]);
     }

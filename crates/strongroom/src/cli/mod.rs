@@ -42,7 +42,7 @@ mod transit;
 mod yaml;
 
 pub use command::{Command, Fail, Outcome};
-pub use context::{Context, Program, Terminal, World};
+pub use context::{Context, Killed, Program, Terminal, World};
 pub use serve::{DevOptions, ServerCommand, ServerOptions};
 
 use output::{Format, Ui};

@@ -38,7 +38,13 @@ Creates a namespace inside the current one.
         create,
     )
     .prints(Prints::FIELDS)
-    .flags(&[CUSTOM]),
+    .flags(&[
+        CUSTOM,
+        Flag::text("seal", "A seal of its own; not built in yet."),
+        Flag::text("key-shares", "Shares of such a seal; not built in yet."),
+        Flag::text("key-threshold", "Shares that open it; not built in yet."),
+        Flag::list("pgp-keys", "Keys to encrypt its shares for; not built in yet."),
+    ]),
     Command::new(
         "namespace list",
         "",
@@ -153,7 +159,7 @@ Shows the state of a namespace's own seal.
     $ {bin} namespace seal-status team-a",
         seal_status,
     )
-    .prints(Prints::FORMATS),
+    .prints(Prints::FIELDS),
 ];
 
 fn api(path: &str) -> String {
@@ -175,6 +181,15 @@ fn print(cx: &mut Context<'_, '_>, envelope: Option<Envelope>) -> Outcome {
 
 fn create(cx: &mut Context<'_, '_>) -> Outcome {
     cx.expect_args(1)?;
+    let of_a_seal = ["seal", "key-shares", "key-threshold"].into_iter();
+    let given = of_a_seal.filter(|name| !cx.flags.text_or_empty(name).is_empty());
+    let given = given.chain((!cx.flags.list("pgp-keys").is_empty()).then_some("pgp-keys"));
+    if let Some(flag) = given.into_iter().next() {
+        return Err(Fail::usage(format!(
+            "-{flag}: namespaces with a seal of their own are not built in yet. Without these flags \
+             the namespace is under the server's seal."
+        )));
+    }
     let path = api(cx.arg(0));
     let body = json!({"custom_metadata": notes(cx)});
     let answer = cx.http()?.send(Request::post(path, body));

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use strongroom_base::json::Json;
+use strongroom_base::percent;
 use strongroom_client::{Body, Envelope, Reply, Request};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -265,8 +266,8 @@ fn end(http: &mut Http, given: &Given, back: &Back, nonce: &str) -> Result<Optio
     let path = format!("auth/{}/oidc/callback", given.mount);
     let value = |name: &str| back.values.get(name).map_or("", String::as_str);
     if back.by_form {
-        let pairs =
-            ["state", "code", "id_token"].map(|name| format!("{name}={}", encoded(value(name))));
+        let pairs = ["state", "code", "id_token"]
+            .map(|name| format!("{name}={}", percent::encode(value(name))));
         let form = Request {
             body: Body::Bytes(pairs.join("&").into_bytes().into()),
             content_type: Some("application/x-www-form-urlencoded"),
@@ -370,38 +371,9 @@ fn page(title: &str, text: &str) -> String {
 fn values(text: &str) -> BTreeMap<String, String> {
     let pairs = text.split('&').filter_map(|pair| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        Some((decoded(name)?, decoded(value)?))
+        Some((percent::decode_query(name)?.to_string(), percent::decode_query(value)?.to_string()))
     });
     pairs.collect()
-}
-
-fn decoded(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'+' => out.push(b' '),
-            b'%' => {
-                let digit = |b: Option<u8>| char::from(b?).to_digit(16);
-                let (high, low) = (digit(bytes.next())?, digit(bytes.next())?);
-                out.push(u8::try_from(high * 16 + low).ok()?);
-            }
-            _ => out.push(byte),
-        }
-    }
-    String::from_utf8(out).ok()
-}
-
-fn encoded(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 #[cfg(test)]
@@ -444,7 +416,7 @@ mod tests {
         assert_eq!(values.get("code").map(String::as_str), Some("x/y z"));
         assert!(!values.contains_key("odd"));
         assert_eq!(values.get("error").map(String::as_str), Some(""));
-        assert_eq!(encoded("a/b c+ä"), "a%2Fb%20c%2B%C3%A4");
+        assert_eq!(percent::encode("a/b c+ä"), "a%2Fb%20c%2B%C3%A4");
     }
 
     /// Another page in the browser can send what it likes to the listener.

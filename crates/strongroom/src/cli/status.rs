@@ -24,7 +24,7 @@ Exit code 0: unsealed, 1: an error, 2: sealed.
     $ {bin} status",
         status,
     )
-    .prints(Prints::FORMATS),
+    .prints(Prints::FIELDS),
     Command::new(
         "version",
         "",
@@ -93,6 +93,9 @@ pub fn print_seal_status(cx: &mut Context<'_, '_>, seal: &Json) -> Outcome {
         Err(error) if error.is_sealed() => json!({}),
         Err(error) => return Err(Fail::server("Error checking leader status", &error)),
     };
+    if let Some(field) = wanted_field(cx) {
+        return cx.ui.member(status_document(seal, &leader).get(&field).cloned(), &field);
+    }
     if !cx.ui.is_table() {
         return cx.ui.data(&status_document(seal, &leader));
     }
@@ -105,11 +108,19 @@ pub fn print_seal_status(cx: &mut Context<'_, '_>, seal: &Json) -> Outcome {
 
 /// Prints the state of a seal alone, as for a namespace.
 pub fn print_seal_only(cx: &mut Context<'_, '_>, seal: &Json) -> Outcome {
+    if let Some(field) = wanted_field(cx) {
+        return cx.ui.member(seal.get(&field).cloned(), &field);
+    }
     if !cx.ui.is_table() {
         return cx.ui.data(seal);
     }
     cx.ui.say(&pairs(&seal_rows(seal)));
     Ok(())
+}
+
+/// The one field that is to be printed.
+fn wanted_field(cx: &Context<'_, '_>) -> Option<String> {
+    cx.flags.text("field").filter(|field| !field.is_empty()).map(str::to_owned)
 }
 
 fn text(json: &Json, name: &str) -> String {

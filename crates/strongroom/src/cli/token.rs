@@ -71,7 +71,7 @@ Shows the current token, or the one given.
     $ {bin} token lookup -accessor 3pGDZ…",
         lookup,
     )
-    .prints(Prints::FORMATS)
+    .prints(Prints::FIELDS)
     .flags(&[ACCESSOR]),
     Command::new(
         "token renew",
@@ -207,7 +207,7 @@ fn lookup(cx: &mut Context<'_, '_>) -> Outcome {
 fn show(cx: &mut Context<'_, '_>, request: Request, doing: &str) -> Outcome {
     let answer = cx.http()?.send(request).and_then(strongroom_client::Reply::written);
     match answer.map_err(|e| Fail::server(doing, &e))? {
-        Some(envelope) => cx.ui.envelope(&envelope),
+        Some(envelope) => print_answer(cx, &envelope),
         None => Ok(()),
     }
 }

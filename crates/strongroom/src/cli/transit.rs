@@ -101,7 +101,7 @@ fn import(cx: &mut Context<'_, '_>, operation: &str) -> Outcome {
     let given = cx.arg(1).to_owned();
     let key = material(cx.secret_argument(&given, "Key (base64): ")?.expose_secret())?;
     let words = cx.args.get(2..).unwrap_or_default().to_vec();
-    let mut data = input::parse_data(&mut cx.stdin(), &words)
+    let mut data = input::parse_data(&mut cx.input(), &words)
         .map_err(|problem| Fail::usage(format!("Failed to parse extra K=V data: {problem}")))?;
     let hash = hash(data.get("hash_function"))?;
 

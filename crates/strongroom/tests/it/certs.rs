@@ -238,7 +238,8 @@ fn what_was_revoked_stays_outside() {
                        "server_flag": false, "client_flag": true });
     room.api("POST", "pki/roles/clients", role);
     let issue = |name: &'static str| {
-        let made = room.api("POST", "pki/issue/clients", json!({ "common_name": name }));
+        let made =
+            room.api("POST", "pki/issue/clients", json!({ "common_name": name, "ttl": "1h" }));
         for (field, end) in [("certificate", "pem"), ("private_key", "key")] {
             let text = made["data"][field].as_str().unwrap();
             std::fs::write(room.path(&format!("{name}.{end}")), format!("{text}\n")).unwrap();

@@ -209,6 +209,8 @@ fn wrong_use_is_told_before_anything_is_sent() {
             &["lease", "revoke", "-force", "x"],
             "Specifying -force requires also specifying -prefix\n",
         ),
+        (&["namespace", "create", "-seal=x", "a"], "-seal: namespaces with a seal of their own"),
+        (&["namespace", "create", "-pgp-keys=x", "a"], "-pgp-keys: namespaces with a seal of"),
         (&["server"], "Must specify at least one config path using -config"),
         (&["server", "-dev", "-recovery"], "-recovery: there is no recovery mode"),
         (&["server", "-dev-ha"], "-dev-ha: high availability is not built in yet"),
@@ -221,6 +223,50 @@ fn wrong_use_is_told_before_anything_is_sent() {
         assert_eq!((ran.code, ran.out.as_str()), (1, ""), "{words:?} {}", ran.err);
         assert!(ran.err.contains(complaint), "{words:?}: {}", ran.err);
     }
+}
+
+#[test]
+fn a_number_that_was_given_is_the_one_that_is_sent() {
+    let rekey = r#"{"started":true,"nonce":"right","t":1,"n":1,"progress":0,"required":1}"#;
+    let refused = r#"{"errors":["incorrect nonce supplied"]}"#;
+    // How often the state is asked for before.
+    for (words, path, looks) in [
+        (["operator", "rekey", "-nonce=wrong"], "rekey", 1),
+        (["operator", "generate-root", "-nonce=wrong"], "generate-root", 2),
+    ] {
+        let mut answers = vec![(200, rekey); looks];
+        answers.push((400, refused));
+        let script = Script::new(&answers);
+        let ran = script.run().typed("c2hhcmU=").words(&words);
+        assert_eq!(ran.code, 2, "{words:?}: {}{}", ran.out, ran.err);
+        assert!(ran.err.contains("incorrect nonce supplied"), "{}", ran.err);
+        let asked = script.asked();
+        let last = &asked[looks];
+        assert!(last.contains(path) && last.contains(r#""nonce":"wrong""#), "{asked:?}");
+        // Without one the operation's own is shown and sent.
+        let script = Script::new(&answers);
+        let ran = script.run().typed("c2hhcmU=").words(&words[..2]);
+        assert!(ran.out.contains("right"), "{}", ran.out);
+        assert!(script.asked()[looks].contains(r#""nonce":"right""#));
+    }
+}
+
+#[test]
+fn one_field_of_a_status_and_of_a_token() {
+    let seal = r#"{"type":"shamir","initialized":true,"sealed":false,"t":2,"n":3,"progress":0}"#;
+    let leader = r#"{"ha_enabled":false}"#;
+    let script = Script::new(&[(200, seal), (200, leader)]);
+    let ran = script.run().words(&["status", "-field=t"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "2"), "{}", ran.err);
+    let token = r#"{"data":{"accessor":"a-1","policies":["root"]}}"#;
+    let script = Script::new(&[(200, token), (200, token)]);
+    let ran = script.run().words(&["token", "lookup", "-field=accessor"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "a-1"), "{}", ran.err);
+    let ran = script.run().words(&["token", "lookup", "-field=nothing"]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, ""));
+    let script = Script::new(&[(200, seal)]);
+    let ran = script.run().words(&["namespace", "seal-status", "-field=type", "team"]);
+    assert_eq!((ran.code, ran.out.as_str()), (0, "shamir"), "{}", ran.err);
 }
 
 #[test]

@@ -117,6 +117,96 @@ fn malformed_requests() {
     assert_eq!(server.ask("GET", "sys/policies/acl/new", &root, &Json::Null).status, 404);
 }
 
+/// A body that is passed over would be another request: a token with all rights in place of one with few.
+#[test]
+fn bodies_are_objects_or_forms() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(folder.path(), &product::settings(folder.path()));
+    let root = server.with_secrets().root;
+    let create = |more: &str, body: &[u8]| {
+        let mut wire = server.connect();
+        let mut bytes = head("POST", "/v1/auth/token/create", &root, more, "");
+        let length = format!("Content-Length: {}", body.len());
+        bytes =
+            String::from_utf8(bytes).unwrap().replace("Content-Length: 0", &length).into_bytes();
+        bytes.extend_from_slice(body);
+        wire.send(&bytes).unwrap();
+        wire.answer().unwrap()
+    };
+    let form = "Content-Type: application/x-www-form-urlencoded\r\n";
+    let json = "Content-Type: application/json\r\n";
+    let bad: &[&[u8]] = &[
+        b"zz",
+        b"policies=default",
+        b"[]",
+        b"true",
+        b"1",
+        b"\xff\xfe",
+        b"\xef\xbb\xbf{}",
+        b"\x1f\x8b",
+    ];
+    for body in bad {
+        for more in ["", json, "Content-Type: text/plain\r\n"] {
+            let answer = create(more, body);
+            assert_eq!(answer.status, 400, "{body:?} {more}: {}", answer.body);
+        }
+    }
+    // A secret without a name is none, and stands nowhere in clear.
+    let many = "a=1&".repeat(1_001);
+    for body in [
+        &b"policies=%zz"[..],
+        b"[]",
+        b"\xff=1",
+        b"hunter2",
+        b"5",
+        b"\"hunter2\"",
+        b"aHVudGVyMg=",
+        b"=x",
+        b"a b=x",
+        b"a=1&hunter2",
+        many.as_bytes(),
+    ] {
+        let answer = create(form, body);
+        assert_eq!(answer.status, 400, "{body:?}: {}", answer.body);
+        assert!(!answer.body.to_string().contains("hunter2"), "{}", answer.body);
+    }
+    for (more, body, policies, lease) in [
+        (form, "policies=default&ttl=1h", json!(["default"]), 3_600),
+        (form, "policies=a%2Fb&policies=c&ttl=3%30", json!(["a/b", "c", "default"]), 30),
+        (form, r#" {"policies": "default", "ttl": 60}"#, json!(["default"]), 60),
+        ("", r#"{"policies": "default", "ttl": 61}"#, json!(["default"]), 61),
+        ("", " \r\n", json!(["root"]), 0),
+    ] {
+        let answer = create(more, body.as_bytes());
+        assert_eq!(answer.status, 200, "{body}: {}", answer.body);
+        assert_eq!(answer.body["auth"]["token_policies"], policies, "{body}");
+        assert_eq!(answer.body["auth"]["lease_duration"], lease, "{body}");
+    }
+    // What changes all is not done either.
+    let mut wire = server.connect();
+    wire.send(&head("POST", "/v1/auth/token/revoke-self", &root, "", "zz")).unwrap();
+    assert_eq!(wire.answer().unwrap().status, 400);
+    server.must("GET", "auth/token/lookup-self", &root, &Json::Null);
+    for number in ["99999999999999999999", "1.5"] {
+        let answer = create("", format!("{{\"num_uses\": {number}}}").as_bytes());
+        assert_eq!(answer.status, 400, "{number}: {}", answer.body);
+    }
+}
+
+#[test]
+fn one_value_may_fill_a_request() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = product::Server::plain(folder.path());
+    let keys = server.with_secrets();
+    for bytes in [16_777_216, (32 << 20) - 100] {
+        let value = "v".repeat(bytes);
+        let answer = server.ask("PUT", "secret/large", &keys.root, &json!({"value": value}));
+        assert_eq!(answer.status, 204, "{bytes}");
+        let kept = server.must("GET", "secret/large", &keys.root, &Json::Null);
+        assert!(kept["data"]["value"] == value, "{bytes}");
+    }
+}
+
 #[test]
 fn clients_that_do_not_finish() {
     let folder = tempfile::tempdir().unwrap();

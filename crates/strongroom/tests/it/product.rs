@@ -263,6 +263,9 @@ impl<S: Read + Write> Wire<S> {
         if !token.is_empty() {
             head.push_str(&format!("X-Vault-Token: {token}\r\n"));
         }
+        if method == "PATCH" {
+            head.push_str("Content-Type: application/merge-patch+json\r\n");
+        }
         head.push_str(&format!("Content-Length: {}\r\n\r\n{body}", body.len()));
         self.send(head.as_bytes())
     }

@@ -14,6 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
 use tokio_postgres::NoTls;
 
+use crate::chance::{Dice, number};
 use crate::databases::Room;
 use crate::product::Wire;
 
@@ -23,24 +24,6 @@ const SUBJECT: &str = "database/static-roles/pair";
 
 /// How often a rotation's state is looked at before it counts as stuck: two minutes, at the least.
 const LOOKS_MAX: u32 = 2_400;
-
-/// A number from the environment: how large the test is.
-#[allow(clippy::disallowed_methods)]
-pub fn number(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
-/// A generator of its own for each client (xorshift): what differs between runs is time anyway.
-pub struct Dice(pub u64);
-
-impl Dice {
-    fn roll(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % end
-    }
-}
 
 /// How a client of this number reads what it uses, at this address: account and password; nothing while
 /// the server is away.
@@ -145,7 +128,7 @@ impl World {
             if let Some(creds) = held.as_ref().filter(|_| is_new || dice.roll(8) == 0) {
                 self.uses(number, creds);
             }
-            let pause = Duration::from_millis(20 + dice.roll(400));
+            let pause = Duration::from_millis(20 + dice.roll(400) as u64);
             let waited = self.ends.wait_timeout(self.over.lock().unwrap(), pause).unwrap();
             over = *waited.0;
         }

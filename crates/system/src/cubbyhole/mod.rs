@@ -16,7 +16,7 @@ use strongroom_base::json::parse_bounded;
 use strongroom_base::{Error, Json, Rest, Result};
 use strongroom_kernel::pipeline::{CubbyholeEntry, WRAPPED_RESPONSE};
 use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Spec, Verb, WriteCx,
+    Class, Command, EngineSpec, Exists, Query, ReadCx, Reply, Spec, WriteCx, ops,
 };
 use strongroom_kernel::tokens::Token;
 
@@ -59,10 +59,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for ReadEntry {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadEntry Json, Read; }
 
 impl Query<ReadEntry> for Cubbyhole {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadEntry) -> Result<Reply<Json>> {
@@ -91,10 +88,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for PutEntry {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { PutEntry (), Write; }
 
 impl Exists<PutEntry> for Cubbyhole {
     async fn exists(&self, cx: &ReadCx<'_>, captures: &[(&'static str, String)]) -> Result<bool> {
@@ -125,10 +119,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for DeleteEntry {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
+ops! { DeleteEntry (), Delete; }
 
 impl Command<DeleteEntry> for Cubbyhole {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteEntry) -> Result<Reply<()>> {
@@ -150,10 +141,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for ListEntries {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-}
+ops! { ListEntries Keys, List; }
 
 /// A list.
 #[derive(Serialize)]

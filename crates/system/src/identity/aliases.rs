@@ -6,9 +6,8 @@ use std::sync::Arc;
 use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_kernel::identity::{Alias, Entity};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
-use super::entities::ops;
 use super::{
     IdentityStore, check_metadata, check_name, directory, given, mount, mounts, new_id, views,
 };
@@ -47,10 +46,10 @@ fields! {
     pub struct ListAliases {}
 }
 ops! {
-    PutAlias: Write, Json;
-    ReadAlias: Read, JsonMap;
-    DeleteAlias: Delete, ();
-    ListAliases: List, JsonMap;
+    PutAlias Json, Write;
+    ReadAlias JsonMap, Read;
+    DeleteAlias (), Delete;
+    ListAliases JsonMap, List;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_kernel::identity::Entity;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::{IdentityStore, check_metadata, check_name, directory, given, mounts, new_id, views};
 
@@ -69,25 +69,15 @@ fields! {
     pub struct ListEntityNames {}
 }
 
-macro_rules! ops {
-    ($( $op:ident: $verb:ident, $reply:ty; )+) => { $(
-        impl Op for $op {
-            type Reply = $reply;
-            const VERB: Verb = Verb::$verb;
-        }
-    )+ };
-}
-pub(super) use ops;
-
 ops! {
-    PutEntity: Write, Json;
-    ReadEntityById: Read, JsonMap;
-    ReadEntityByName: Read, JsonMap;
-    DeleteEntityById: Delete, ();
-    DeleteEntityByName: Delete, ();
-    DeleteEntities: Write, ();
-    ListEntityIds: List, JsonMap;
-    ListEntityNames: List, JsonMap;
+    PutEntity Json, Write;
+    ReadEntityById JsonMap, Read;
+    ReadEntityByName JsonMap, Read;
+    DeleteEntityById (), Delete;
+    DeleteEntityByName (), Delete;
+    DeleteEntities (), Write;
+    ListEntityIds JsonMap, List;
+    ListEntityNames JsonMap, List;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_kernel::identity::{Alias, Group};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
-use super::entities::ops;
 use super::{IdentityStore, check_name, directory, given, mount, mounts, new_id, views};
 
 fields! {
@@ -42,10 +41,10 @@ fields! {
     pub struct ListGroupAliases {}
 }
 ops! {
-    PutGroupAlias: Write, Json;
-    ReadGroupAlias: Read, JsonMap;
-    DeleteGroupAlias: Delete, ();
-    ListGroupAliases: List, JsonMap;
+    PutGroupAlias Json, Write;
+    ReadGroupAlias JsonMap, Read;
+    DeleteGroupAlias (), Delete;
+    ListGroupAliases JsonMap, List;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

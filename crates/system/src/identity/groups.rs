@@ -6,9 +6,8 @@ use std::sync::Arc;
 use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_kernel::identity::Group;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
-use super::entities::ops;
 use super::{IdentityStore, check_metadata, check_name, directory, given, mounts, new_id, views};
 
 fields! {
@@ -67,13 +66,13 @@ fields! {
     pub struct ListGroupNames {}
 }
 ops! {
-    PutGroup: Write, Json;
-    ReadGroupById: Read, JsonMap;
-    ReadGroupByName: Read, JsonMap;
-    DeleteGroupById: Delete, ();
-    DeleteGroupByName: Delete, ();
-    ListGroupIds: List, JsonMap;
-    ListGroupNames: List, JsonMap;
+    PutGroup Json, Write;
+    ReadGroupById JsonMap, Read;
+    ReadGroupByName JsonMap, Read;
+    DeleteGroupById (), Delete;
+    DeleteGroupByName (), Delete;
+    ListGroupIds JsonMap, List;
+    ListGroupNames JsonMap, List;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

@@ -1,9 +1,8 @@
 //! Finding an entity or a group by one of its properties; 204 where there is none.
 
 use strongroom_base::{Error, JsonMap, Result, fields};
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
-use super::entities::ops;
 use super::{IdentityStore, directory, views};
 
 fields! {
@@ -37,8 +36,8 @@ fields! {
     }
 }
 ops! {
-    LookupEntity: Write, JsonMap;
-    LookupGroup: Write, JsonMap;
+    LookupEntity JsonMap, Write;
+    LookupGroup JsonMap, Write;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

@@ -5,9 +5,8 @@ use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_kernel::identity::{Alias, Entity};
 use strongroom_kernel::mounts::MountTable;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, ops};
 
-use super::entities::ops;
 use super::{IdentityStore, directory, given, mounts};
 
 fields! {
@@ -25,7 +24,7 @@ fields! {
     }
 }
 ops! {
-    MergeEntities: Write, ();
+    MergeEntities (), Write;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

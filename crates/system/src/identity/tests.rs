@@ -10,7 +10,7 @@ const HASH_OF_ABC: &str = "$2a$06$If6bvum7DFjUnE9p2uDeDu0YHzrHM6tf.iqN8.yx.jNN1I
 
 /// A node with userpass at two paths and a user `bob` in both; answers their accessors too.
 async fn node() -> (TestNode, String, String) {
-    let specs = crate::specs().into_iter().chain(crate::testing::auth_specs());
+    let specs = crate::testing::with_auth();
     let node = TestNode::start(specs).await;
     let one = node.mount("userpass", "auth/one/").await;
     let two = node.mount("userpass", "auth/two/").await;

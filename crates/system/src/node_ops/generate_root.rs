@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use strongroom_base::{Error, Result, SecretBytes, SecretString, fields};
 use strongroom_kernel::node::{Node, root_token};
-use strongroom_kernel::plug::{NodeCall, NodeOp, Op, Reply, Verb};
+use strongroom_kernel::plug::{NodeCall, NodeOp, Reply, ops};
 use strongroom_kernel::seal::ceremony::{GenerateRootStatus, Progress, RootPlan, Share};
 
 use super::rekey::{authority, open};
@@ -20,10 +20,7 @@ fields! {
     pub struct ReadAttempt {}
 }
 
-impl Op for ReadAttempt {
-    type Reply = GenerateRootStatus;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadAttempt GenerateRootStatus, Read; }
 
 impl NodeOp for ReadAttempt {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<GenerateRootStatus>> {
@@ -43,10 +40,7 @@ fields! {
     }
 }
 
-impl Op for StartAttempt {
-    type Reply = GenerateRootStatus;
-    const VERB: Verb = Verb::Write;
-}
+ops! { StartAttempt GenerateRootStatus, Write; }
 
 impl NodeOp for StartAttempt {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<GenerateRootStatus>> {
@@ -78,10 +72,7 @@ fields! {
     }
 }
 
-impl Op for CancelAttempt {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
+ops! { CancelAttempt (), Delete; }
 
 impl NodeOp for CancelAttempt {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<()>> {
@@ -102,10 +93,7 @@ fields! {
     }
 }
 
-impl Op for UpdateAttempt {
-    type Reply = GenerateRootStatus;
-    const VERB: Verb = Verb::Write;
-}
+ops! { UpdateAttempt GenerateRootStatus, Write; }
 
 impl NodeOp for UpdateAttempt {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<GenerateRootStatus>> {
@@ -148,10 +136,7 @@ pub struct DecodedToken {
     token: SecretString,
 }
 
-impl Op for DecodeToken {
-    type Reply = DecodedToken;
-    const VERB: Verb = Verb::Write;
-}
+ops! { DecodeToken DecodedToken, Write; }
 
 impl NodeOp for DecodeToken {
     async fn run(self, _: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<DecodedToken>> {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use strongroom_base::{Error, Result, SecretBytes, fields};
 use strongroom_crypto::pgp::Recipient;
 use strongroom_kernel::node::{InitRequest, Life, Node};
-use strongroom_kernel::plug::{NodeCall, NodeOp, Op, Reply, Verb};
+use strongroom_kernel::plug::{NodeCall, NodeOp, Reply, ops};
 use strongroom_kernel::seal::ceremony::SharePlan;
 use zeroize::Zeroize;
 
@@ -23,10 +23,7 @@ pub struct InitView {
     initialized: bool,
 }
 
-impl Op for ReadInit {
-    type Reply = InitView;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadInit InitView, Read; }
 
 impl NodeOp for ReadInit {
     async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<InitView>> {
@@ -79,10 +76,7 @@ impl Drop for Initialised {
     }
 }
 
-impl Op for Initialise {
-    type Reply = Initialised;
-    const VERB: Verb = Verb::Write;
-}
+ops! { Initialise Initialised, Write; }
 
 impl NodeOp for Initialise {
     async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<Initialised>> {

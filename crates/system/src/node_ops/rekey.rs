@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use strongroom_base::{Error, Result, SecretBytes, SecretString, fields};
 use strongroom_kernel::node::{Node, Services};
-use strongroom_kernel::plug::{NodeCall, NodeOp, Op, Reply, Verb};
+use strongroom_kernel::plug::{NodeCall, NodeOp, Reply, ops};
 use strongroom_kernel::record::Scope;
 use strongroom_kernel::seal::ceremony::{
     Authority, Progress, RekeyPlan, RekeyStatus, RekeyUpdate, RekeyVerifyStatus, RekeyVerifyUpdate,
@@ -50,10 +50,7 @@ fields! {
     pub struct ReadRekey {}
 }
 
-impl Op for ReadRekey {
-    type Reply = RekeyStatus;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadRekey RekeyStatus, Read; }
 
 impl NodeOp for ReadRekey {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<RekeyStatus>> {
@@ -81,10 +78,7 @@ fields! {
     }
 }
 
-impl Op for StartRekey {
-    type Reply = RekeyStatus;
-    const VERB: Verb = Verb::Write;
-}
+ops! { StartRekey RekeyStatus, Write; }
 
 impl NodeOp for StartRekey {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<RekeyStatus>> {
@@ -116,10 +110,7 @@ fields! {
     }
 }
 
-impl Op for CancelRekey {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
+ops! { CancelRekey (), Delete; }
 
 impl NodeOp for CancelRekey {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<()>> {
@@ -150,10 +141,7 @@ pub enum RekeyAnswer {
     Done(RekeyUpdate),
 }
 
-impl Op for UpdateRekey {
-    type Reply = RekeyAnswer;
-    const VERB: Verb = Verb::Write;
-}
+ops! { UpdateRekey RekeyAnswer, Write; }
 
 impl NodeOp for UpdateRekey {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<RekeyAnswer>> {
@@ -224,10 +212,7 @@ fields! {
     pub struct ReadRekeyVerify {}
 }
 
-impl Op for ReadRekeyVerify {
-    type Reply = RekeyVerifyStatus;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadRekeyVerify RekeyVerifyStatus, Read; }
 
 impl NodeOp for ReadRekeyVerify {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<RekeyVerifyStatus>> {
@@ -257,10 +242,7 @@ pub enum VerifyAnswer {
     Done(RekeyVerifyUpdate),
 }
 
-impl Op for UpdateRekeyVerify {
-    type Reply = VerifyAnswer;
-    const VERB: Verb = Verb::Write;
-}
+ops! { UpdateRekeyVerify VerifyAnswer, Write; }
 
 impl NodeOp for UpdateRekeyVerify {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<VerifyAnswer>> {
@@ -290,10 +272,7 @@ fields! {
     }
 }
 
-impl Op for RestartRekeyVerify {
-    type Reply = RekeyVerifyStatus;
-    const VERB: Verb = Verb::Delete;
-}
+ops! { RestartRekeyVerify RekeyVerifyStatus, Delete; }
 
 impl NodeOp for RestartRekeyVerify {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<RekeyVerifyStatus>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use strongroom_base::{Result, fields};
 use strongroom_kernel::node::{Life, Node, VAULT_VERSION};
-use strongroom_kernel::plug::{NodeCall, NodeOp, Op, Reply, Verb};
+use strongroom_kernel::plug::{NodeCall, NodeOp, Reply, ops};
 use strongroom_kernel::seal;
 
 fields! {
@@ -39,7 +39,8 @@ pub struct SealStatus {
 /// The node's seal status.
 pub async fn seal_status(node: &Arc<Node>) -> Result<SealStatus> {
     let life = node.life();
-    let set = seal::shares(&node.storage).await?;
+    // A damaged record is told to whoever gives a share; the rest is true all the same.
+    let set = seal::shares(&node.storage).await.unwrap_or_default();
     let (t, n) = set.map_or((0, 0), |s| (usize::from(s.threshold), usize::from(s.count)));
     let progress = node.ceremonies.lock().unsealing.status(t, n);
     let cluster = match &*life {
@@ -69,10 +70,7 @@ pub async fn seal_status(node: &Arc<Node>) -> Result<SealStatus> {
     })
 }
 
-impl Op for ReadSealStatus {
-    type Reply = SealStatus;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadSealStatus SealStatus, Read; }
 
 impl NodeOp for ReadSealStatus {
     async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<SealStatus>> {
@@ -129,10 +127,7 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-impl Op for ReadHealth {
-    type Reply = Health;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadHealth Health, Read; }
 
 impl NodeOp for ReadHealth {
     async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<Health>> {
@@ -143,7 +138,7 @@ impl NodeOp for ReadHealth {
         let (initialized, sealed, cluster, code, default) = match &*life {
             Life::Uninitialised => (false, true, None, self.uninitcode, 501),
             Life::Sealed => (true, true, None, self.sealedcode, 503),
-            Life::Active(_) if storage_fails => (true, false, None, None, 500),
+            Life::Active(_) if storage_fails => (true, false, None, None, 503),
             Life::Active(s) => (true, false, Some(s.cluster.clone()), self.activecode, 200),
         };
         let status = code.and_then(|c| u16::try_from(c).ok()).filter(|c| (100..600).contains(c));
@@ -188,10 +183,7 @@ pub struct Leader {
     performance_standby_last_remote_wal: u64,
 }
 
-impl Op for ReadLeader {
-    type Reply = Leader;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadLeader Leader, Read; }
 
 impl NodeOp for ReadLeader {
     async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<Leader>> {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use strongroom_base::{Error, Result, SecretString, fields};
 use strongroom_kernel::node::{Life, Node};
-use strongroom_kernel::plug::{NodeCall, NodeOp, Op, Reply, Verb};
+use strongroom_kernel::plug::{NodeCall, NodeOp, Reply, ops};
 use strongroom_kernel::seal::ceremony::{Authority, Progress, Share};
-use strongroom_kernel::seal::{self, root_from_key};
+use strongroom_kernel::seal::{self, damaged_ring, root_from_key};
 
 use super::status::{SealStatus, seal_status};
 
@@ -22,10 +22,7 @@ fields! {
     }
 }
 
-impl Op for Unseal {
-    type Reply = SealStatus;
-    const VERB: Verb = Verb::Write;
-}
+ops! { Unseal SealStatus, Write; }
 
 impl NodeOp for Unseal {
     async fn run(self, node: &Arc<Node>, _: &NodeCall<'_>) -> Result<Reply<SealStatus>> {
@@ -59,8 +56,9 @@ impl NodeOp for Unseal {
         if let Progress::Key(key) = progress {
             let invalid = || Error::bad_request("Unseal failed, invalid key");
             let root = root_from_key(&set, key.expose_secret()).ok_or_else(invalid)?;
+            // The shares' own record opened under their key, so it is not they that are wrong.
             if !node.unseal(root).await? {
-                return Err(invalid());
+                return Err(damaged_ring());
             }
         }
         Ok(Reply::data(seal_status(node).await?).bare())

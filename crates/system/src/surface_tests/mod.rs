@@ -9,7 +9,9 @@ mod golden;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use strongroom_kernel::plug::{Class, Handler, Protocol, Registry, Route, Rule, Spec, Verb};
+use strongroom_kernel::plug::{
+    Class, Handler, Plugin, Protocol, Registry, Route, Rule, Spec, Verb,
+};
 use strongroom_testkit::TestNode;
 use strongroom_testkit::challenges::SimChallenges;
 use strongroom_testkit::databases::SimServers;
@@ -18,11 +20,10 @@ use strongroom_testkit::web::SimWeb;
 use crate::testing::put_policy;
 
 /// All plug-ins, as the binary has them.
-fn specs() -> Vec<Spec> {
-    crate::specs()
+fn plugins() -> Vec<Plugin> {
+    crate::testing::with_auth()
         .into_iter()
-        .chain(crate::testing::auth_specs())
-        .chain(strongroom_engines::registry::specs(
+        .chain(strongroom_engines::registry::plugins(
             SimServers::default().databases(),
             SimChallenges::new(),
             SimWeb::new(),
@@ -94,7 +95,7 @@ fn mount_path(class: Class, kind: &str) -> String {
 /// Every operation of every plug-in and of its variants.
 fn operations() -> Vec<Operation> {
     let mut all = Vec::new();
-    let registry = Registry::new(specs());
+    let registry = Registry::new(plugins());
     for class in [Class::System, Class::Auth, Class::Secret] {
         for spec in registry.of_class(class) {
             let mut surfaces = vec![(mount_path(class, spec.kind), spec.clone())];
@@ -115,7 +116,7 @@ fn operations() -> Vec<Operation> {
 /// A node with all of it mounted, and the policies `everything` (all capabilities but sudo),
 /// `sudo` (with it), `nothing` and `denied`.
 async fn node() -> TestNode {
-    let node = TestNode::start(specs()).await;
+    let node = TestNode::start(plugins()).await;
     for operation in operations() {
         let at = operation.mount.trim_end_matches('/');
         let (kind, mut options) = (operation.spec.kind, json!({}));

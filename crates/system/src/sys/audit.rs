@@ -7,7 +7,7 @@ use serde::Serialize;
 use strongroom_base::{Error, Result, fields};
 use strongroom_kernel::audit::AuditedHeaders;
 use strongroom_kernel::audit::sinks::Device;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::Scope;
 
 use super::System;
@@ -41,11 +41,7 @@ fields! {
     pub struct ListDevices {}
 }
 
-impl Op for ListDevices {
-    type Reply = BTreeMap<String, DeviceView>;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { ListDevices BTreeMap<String, DeviceView>, Read, Sudo; }
 
 impl Query<ListDevices> for System {
     async fn query(
@@ -85,11 +81,7 @@ fields! {
     }
 }
 
-impl Op for EnableDevice {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { EnableDevice (), Write, Sudo; }
 
 fn device_path(path: &str) -> Result<String> {
     match path.trim_matches('/') {
@@ -138,11 +130,7 @@ fields! {
     }
 }
 
-impl Op for DisableDevice {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { DisableDevice (), Delete, Sudo; }
 
 impl Command<DisableDevice> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DisableDevice) -> Result<Reply<()>> {
@@ -178,10 +166,7 @@ pub struct HashView {
     hash: String,
 }
 
-impl Op for Hash {
-    type Reply = HashView;
-    const VERB: Verb = Verb::Write;
-}
+ops! { Hash HashView, Write; }
 
 impl Query<Hash> for System {
     async fn query(&self, cx: &ReadCx<'_>, op: Hash) -> Result<Reply<HashView>> {
@@ -218,11 +203,7 @@ fields! {
     pub struct ListHeaders {}
 }
 
-impl Op for ListHeaders {
-    type Reply = HeadersView;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { ListHeaders HeadersView, Read, Sudo; }
 
 impl Query<ListHeaders> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ListHeaders) -> Result<Reply<HeadersView>> {
@@ -240,11 +221,7 @@ fields! {
     }
 }
 
-impl Op for ReadHeader {
-    type Reply = BTreeMap<String, HeaderView>;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { ReadHeader BTreeMap<String, HeaderView>, Read, Sudo; }
 
 impl Query<ReadHeader> for System {
     async fn query(
@@ -271,11 +248,7 @@ fields! {
     }
 }
 
-impl Op for PutHeader {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { PutHeader (), Write, Sudo; }
 
 impl Command<PutHeader> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutHeader) -> Result<Reply<()>> {
@@ -302,11 +275,7 @@ fields! {
     }
 }
 
-impl Op for DeleteHeader {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { DeleteHeader (), Delete, Sudo; }
 
 impl Command<DeleteHeader> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteHeader) -> Result<Reply<()>> {
@@ -328,10 +297,7 @@ pub struct AuditKeyView {
     public_key: String,
 }
 
-impl Op for ReadAuditKey {
-    type Reply = AuditKeyView;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadAuditKey AuditKeyView, Read; }
 
 impl Query<ReadAuditKey> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ReadAuditKey) -> Result<Reply<AuditKeyView>> {

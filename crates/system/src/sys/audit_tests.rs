@@ -7,7 +7,7 @@ use strongroom_kernel::audit::medium::Medium;
 use strongroom_kernel::node::KernelConfig;
 use strongroom_kernel::pipeline::{Call, handle};
 use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, Grant, GrantAlias, Login, Op, Reply, Spec, Verb, WriteCx,
+    Class, Command, EngineSpec, Grant, GrantAlias, Login, Reply, Spec, Verb, WriteCx, ops,
 };
 use strongroom_kernel::record::rows;
 use strongroom_testkit::{Got, TestNode, render};
@@ -34,13 +34,9 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for Answer {
-    type Reply = Value;
-    const VERB: Verb = Verb::Write;
-}
-impl Op for Enter {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
+ops! {
+    Answer Value, Write;
+    Enter (), Write;
 }
 
 const SECRET: &str = "c4n4ry";

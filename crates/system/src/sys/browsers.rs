@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 use strongroom_base::{Error, Json, Result, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::Scope;
 use strongroom_kernel::web::{Cors, UiHeaders};
 
@@ -46,11 +46,7 @@ pub struct CorsView {
     allow_credentials: Option<bool>,
 }
 
-impl Op for ReadCors {
-    type Reply = CorsView;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { ReadCors CorsView, Read, Sudo; }
 
 impl Query<ReadCors> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ReadCors) -> Result<Reply<CorsView>> {
@@ -80,11 +76,7 @@ fields! {
     }
 }
 
-impl Op for PutCors {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { PutCors (), Write, Sudo; }
 
 impl Command<PutCors> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutCors) -> Result<Reply<()>> {
@@ -123,11 +115,7 @@ fields! {
     pub struct DeleteCors {}
 }
 
-impl Op for DeleteCors {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { DeleteCors (), Delete, Sudo; }
 
 impl Command<DeleteCors> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, _: DeleteCors) -> Result<Reply<()>> {
@@ -173,11 +161,7 @@ pub struct UiHeaderNames {
     keys: Vec<String>,
 }
 
-impl Op for ListUiHeaders {
-    type Reply = UiHeaderNames;
-    const VERB: Verb = Verb::List;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { ListUiHeaders UiHeaderNames, List, Sudo; }
 
 impl Query<ListUiHeaders> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ListUiHeaders) -> Result<Reply<UiHeaderNames>> {
@@ -209,11 +193,7 @@ pub enum UiHeaderView {
     Values(Vec<String>),
 }
 
-impl Op for ReadUiHeader {
-    type Reply = UiHeaderView;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { ReadUiHeader UiHeaderView, Read, Sudo; }
 
 impl Query<ReadUiHeader> for System {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadUiHeader) -> Result<Reply<UiHeaderView>> {
@@ -237,11 +217,7 @@ fields! {
     }
 }
 
-impl Op for PutUiHeader {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { PutUiHeader (), Write, Sudo; }
 
 /// The texts of a list; a text alone is a list of one.
 fn texts(values: Option<Json>) -> Vec<String> {
@@ -296,11 +272,7 @@ fields! {
     }
 }
 
-impl Op for DeleteUiHeader {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { DeleteUiHeader (), Delete, Sudo; }
 
 impl Command<DeleteUiHeader> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteUiHeader) -> Result<Reply<()>> {

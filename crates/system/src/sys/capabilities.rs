@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use strongroom_base::{Error, Json, JsonMap, Result, SecretString, fields};
 use strongroom_kernel::caller::Caller;
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::{System, callers};
 
@@ -33,10 +33,7 @@ macro_rules! capabilities_op {
                 )?
             }
         }
-        impl Op for $name {
-            type Reply = JsonMap;
-            const VERB: Verb = Verb::Write;
-        }
+        ops! { $name JsonMap, Write; }
     };
 }
 

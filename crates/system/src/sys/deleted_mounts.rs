@@ -9,9 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use strongroom_base::{Error, Result, Timestamp};
 use strongroom_kernel::mounts::{Mount, TOP};
-use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Class, Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::System;
 use super::mounts::{Conflict, PROTECTED, checked, conflict, with_slash};
@@ -78,23 +76,11 @@ pub struct Restored {
     path: String,
 }
 
-impl Op for ListDeletedMounts {
-    type Reply = DeletedMounts;
-    const VERB: Verb = Verb::List;
-}
-impl Op for ReadDeletedMount {
-    type Reply = DeletedMount;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for RestoreMount {
-    type Reply = Restored;
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
-impl Op for PurgeMount {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-    const RULE: Rule = Rule::Sudo;
+ops! {
+    ListDeletedMounts DeletedMounts, List;
+    ReadDeletedMount DeletedMount, Read;
+    RestoreMount Restored, Write, Sudo;
+    PurgeMount (), Delete, Sudo;
 }
 
 /// When a mount is removed for good.

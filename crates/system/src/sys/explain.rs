@@ -13,7 +13,7 @@ use strongroom_kernel::caller::Caller;
 use strongroom_kernel::mounts::MountEntry;
 use strongroom_kernel::namespaces::canonical;
 use strongroom_kernel::pipeline::read_path;
-use strongroom_kernel::plug::{Class, EngineSpec, Matched, Op, Query, ReadCx, Reply, Rule, Verb};
+use strongroom_kernel::plug::{Class, EngineSpec, Matched, Query, ReadCx, Reply, Rule, Verb, ops};
 use strongroom_kernel::policy::{Acl, Capability, Denial, PolicyName, Request, Trace};
 use strongroom_kernel::record::Scope;
 
@@ -65,15 +65,9 @@ pub struct Explained {
     decision: Json,
 }
 
-impl Op for ExplainRefusal {
-    type Reply = Explained;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
-}
-impl Op for Explain {
-    type Reply = Explained;
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Open;
+ops! {
+    ExplainRefusal Explained, Read, Open;
+    Explain Explained, Write, Open;
 }
 
 /// Which policies of one namespace a caller may read.

@@ -3,7 +3,7 @@
 
 use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::System;
 
@@ -20,11 +20,7 @@ fields! {
     }
 }
 
-impl Op for InspectRouter {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { InspectRouter JsonMap, Read, Sudo; }
 
 impl Query<InspectRouter> for System {
     async fn query(&self, cx: &ReadCx<'_>, op: InspectRouter) -> Result<Reply<JsonMap>> {

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 use strongroom_base::{Error, Json, Result};
 use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, LeaseKind, NewLease, Op, Reply, Spec, Verb, WriteCx,
+    Class, Command, EngineSpec, LeaseKind, NewLease, Reply, Spec, WriteCx, ops,
 };
 use strongroom_testkit::TestNode;
 use tokio::sync::Notify;
@@ -37,10 +37,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for Make {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-}
+ops! { Make Json, Write; }
 
 impl Command<Make> for Maker {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Make) -> Result<Reply<Json>> {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use strongroom_base::limits::LIST_ENTRIES_MAX;
 use strongroom_base::{Error, Result, Timestamp, Ttl};
 use strongroom_kernel::leases::Lease;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::System;
 
@@ -56,10 +56,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for LookupLease {
-    type Reply = LeaseView;
-    const VERB: Verb = Verb::Write;
-}
+ops! { LookupLease LeaseView, Write; }
 
 /// A lease as a look-up shows it.
 #[derive(Serialize)]
@@ -82,6 +79,8 @@ impl Query<LookupLease> for System {
         let id = lease_id(op.lease_id, None)?;
         let (leases, namespace) = (&cx.kernel().leases, &cx.request.namespace);
         let lease = leases.find(cx.kernel_tx(), namespace, &id).await?;
+        let table = cx.kernel().router.table().await?;
+        let lease = lease.filter(|lease| leases.is_shown(&table, lease));
         let lease = lease.ok_or_else(|| Error::bad_request("invalid lease"))?;
         let namespace_path = (!namespace.is_root()).then(|| namespace.path.clone());
         Ok(Reply::data(LeaseView {
@@ -110,11 +109,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for ListLeases {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { ListLeases Keys, List, Sudo; }
 
 /// A list.
 #[derive(Serialize)]
@@ -152,10 +147,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for RenewLease {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { RenewLease (), Write; }
 
 impl Command<RenewLease> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: RenewLease) -> Result<Reply<()>> {
@@ -181,10 +173,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for RevokeLease {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { RevokeLease (), Write; }
 
 impl Command<RevokeLease> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: RevokeLease) -> Result<Reply<()>> {
@@ -216,11 +205,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for RevokePrefix {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { RevokePrefix (), Write, Sudo; }
 
 strongroom_base::fields! {
     /// Revokes all leases below a prefix, and forgets those whose revocation fails: what they
@@ -231,11 +216,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for RevokeForce {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { RevokeForce (), Write, Sudo; }
 
 /// Revokes what lies below `prefix`; up to [`SYNC_MAX`] leases while the caller waits. Answers
 /// whether there are more: they follow by themselves.
@@ -319,11 +300,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for RetryLeases {
-    type Reply = Retried;
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { RetryLeases Retried, Write, Sudo; }
 
 /// How many are tried again.
 #[derive(Serialize)]
@@ -346,10 +323,7 @@ strongroom_base::fields! {
     pub struct TidyLeases {}
 }
 
-impl Op for TidyLeases {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { TidyLeases (), Write; }
 
 impl Command<TidyLeases> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, _: TidyLeases) -> Result<Reply<()>> {
@@ -380,10 +354,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for CountLeases {
-    type Reply = Count;
-    const VERB: Verb = Verb::Read;
-}
+ops! { CountLeases Count, Read; }
 
 /// Leases by mount.
 #[derive(Serialize)]
@@ -404,11 +375,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for Irrevocable {
-    type Reply = IrrevocableLeases;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { Irrevocable IrrevocableLeases, Read, Sudo; }
 
 /// Leases that could not be revoked.
 #[derive(Serialize)]

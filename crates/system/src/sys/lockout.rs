@@ -5,7 +5,7 @@ use strongroom_base::{Result, fields};
 use strongroom_kernel::lockout::LockoutRule;
 use strongroom_kernel::mounts::MountEntry;
 use strongroom_kernel::namespaces::Namespace;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::System;
 
@@ -59,13 +59,9 @@ pub struct LockedInMount {
     pub alias_identifiers: Vec<String>,
 }
 
-impl Op for ReadLockedUsers {
-    type Reply = LockedUsers;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for UnlockUser {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
+ops! {
+    ReadLockedUsers LockedUsers, Read;
+    UnlockUser (), Write;
 }
 
 /// Adds the operations of this file.

@@ -4,7 +4,7 @@
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_kernel::mfa::Credentials;
 use strongroom_kernel::pipeline::validate_login;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Reply, Rule, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, ops};
 
 use super::System;
 
@@ -18,11 +18,7 @@ fields! {
     }
 }
 
-impl Op for ValidateLogin {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Open;
-}
+ops! { ValidateLogin Json, Write, Open; }
 
 /// Adds the operation of this file.
 pub fn add_mfa(spec: EngineSpec<System>) -> EngineSpec<System> {

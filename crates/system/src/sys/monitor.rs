@@ -2,7 +2,7 @@
 
 use strongroom_base::{Error, Result, fields};
 use strongroom_kernel::host::LogLevel;
-use strongroom_kernel::plug::{Beyond, EngineSpec, Op, Query, ReadCx, Reply, Stream, Verb};
+use strongroom_kernel::plug::{Beyond, EngineSpec, Query, ReadCx, Reply, Stream, ops};
 
 use super::System;
 
@@ -21,10 +21,7 @@ fields! {
     }
 }
 
-impl Op for Monitor {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-}
+ops! { Monitor (), Read; }
 
 impl Query<Monitor> for System {
     async fn query(&self, cx: &ReadCx<'_>, op: Monitor) -> Result<Reply<()>> {

@@ -52,14 +52,12 @@ impl TtlSetting {
 }
 
 strongroom_base::fields! {
-    /// The settings in the `config` object of a mount being enabled.
-    pub struct ConfigFields {
-        /// Lifetime of leases and tokens that ask for none.
+    /// Settings given for a mount; what is not given stays as it is.
+    pub struct Settings {
+        /// Lifetime of leases and tokens that ask for none; `system` for the server's.
         default_lease_ttl: TtlSetting,
-        /// Longest lifetime of leases and tokens.
+        /// Longest lifetime of leases and tokens; `system` for the server's.
         max_lease_ttl: TtlSetting,
-        /// Turns caching off.
-        force_no_cache: Option<bool>,
         /// Request fields whose values the audit log shows plain.
         audit_non_hmac_request_keys: Option<Vec<String>>,
         /// Response fields whose values the audit log shows plain.
@@ -72,12 +70,21 @@ strongroom_base::fields! {
         allowed_response_headers: Option<Vec<String>>,
         /// The kind of tokens an auth method gives.
         token_type: Option<String>,
-        /// The plug-in's name, where the type is `plugin`.
-        plugin_name: Option<String>,
         /// The plug-in's version.
         plugin_version: Option<String>,
         /// Lockout of users after failed logins.
         user_lockout_config: Option<JsonMap>,
+    }
+}
+
+strongroom_base::fields! {
+    /// The `config` object of a mount being enabled.
+    pub struct ConfigFields {
+        ..settings: Settings;
+        /// Turns caching off.
+        force_no_cache: Option<bool>,
+        /// The plug-in's name, where the type is `plugin`.
+        plugin_name: Option<String>,
     }
 }
 
@@ -101,51 +108,6 @@ pub fn read_object<F: Fields>(map: JsonMap) -> Result<F> {
     Ok(F::decode(&FieldSource::new(&[], &raw, F::SPECS))?)
 }
 
-/// Settings given for a mount; what is `None` stays as it is.
-#[derive(Default)]
-pub struct Settings {
-    /// `default_lease_ttl`.
-    pub default_lease_ttl: TtlSetting,
-    /// `max_lease_ttl`.
-    pub max_lease_ttl: TtlSetting,
-    /// `force_no_cache`.
-    pub force_no_cache: Option<bool>,
-    /// `audit_non_hmac_request_keys`.
-    pub audit_request_keys: Option<Vec<String>>,
-    /// `audit_non_hmac_response_keys`.
-    pub audit_response_keys: Option<Vec<String>>,
-    /// `listing_visibility`.
-    pub listing_visibility: Option<String>,
-    /// `passthrough_request_headers`.
-    pub passthrough_request_headers: Option<Vec<String>>,
-    /// `allowed_response_headers`.
-    pub allowed_response_headers: Option<Vec<String>>,
-    /// `token_type`.
-    pub token_type: Option<String>,
-    /// `plugin_version`.
-    pub plugin_version: Option<String>,
-    /// `user_lockout_config`.
-    pub user_lockout: Option<JsonMap>,
-}
-
-impl From<ConfigFields> for Settings {
-    fn from(f: ConfigFields) -> Self {
-        Self {
-            default_lease_ttl: f.default_lease_ttl,
-            max_lease_ttl: f.max_lease_ttl,
-            force_no_cache: f.force_no_cache,
-            audit_request_keys: f.audit_non_hmac_request_keys,
-            audit_response_keys: f.audit_non_hmac_response_keys,
-            listing_visibility: f.listing_visibility,
-            passthrough_request_headers: f.passthrough_request_headers,
-            allowed_response_headers: f.allowed_response_headers,
-            token_type: f.token_type,
-            plugin_version: f.plugin_version,
-            user_lockout: f.user_lockout_config,
-        }
-    }
-}
-
 /// The auth methods that lock users out.
 const LOCKOUT_KINDS: [&str; 3] = ["ldap", "approle", "userpass"];
 
@@ -167,12 +129,11 @@ impl Settings {
         if let Some(token_type) = self.token_type {
             config.token_type = token_type_of(&token_type)?;
         }
-        set(&mut config.force_no_cache, self.force_no_cache);
-        set(&mut config.audit_non_hmac_request_keys, self.audit_request_keys);
-        set(&mut config.audit_non_hmac_response_keys, self.audit_response_keys);
+        set(&mut config.audit_non_hmac_request_keys, self.audit_non_hmac_request_keys);
+        set(&mut config.audit_non_hmac_response_keys, self.audit_non_hmac_response_keys);
         set(&mut config.passthrough_request_headers, self.passthrough_request_headers);
         set(&mut config.allowed_response_headers, self.allowed_response_headers);
-        if let Some(map) = self.user_lockout.filter(|map| !map.is_empty()) {
+        if let Some(map) = self.user_lockout_config.filter(|map| !map.is_empty()) {
             apply_lockout(read_object(map)?, &mut config.user_lockout);
         }
         Ok(())
@@ -190,7 +151,7 @@ impl Settings {
                 ));
             }
         }
-        let lockout = self.user_lockout.as_ref().is_some_and(|map| !map.is_empty());
+        let lockout = self.user_lockout_config.as_ref().is_some_and(|map| !map.is_empty());
         if lockout && !LOCKOUT_KINDS.contains(&mount.kind.as_str()) {
             return Err(Error::bad_request(format!(
                 "tuning of user lockout configuration for auth type {:?} not allowed",

@@ -12,11 +12,15 @@ use super::mounts::standing;
 /// Only the audit settings of these can be tuned.
 const UNTUNABLE: [&str; 4] = ["cubbyhole/", "sys/", "audit/", "identity/"];
 
-/// New settings of a mount.
-pub(super) struct Tune {
-    pub description: Option<String>,
-    pub options: BTreeMap<String, String>,
-    pub settings: Settings,
+strongroom_base::fields! {
+    /// New settings of a mount.
+    pub struct Tune {
+        ..settings: Settings;
+        /// What it is for, to people.
+        description: Option<String>,
+        /// Options of the type; an empty value removes one.
+        options: BTreeMap<String, String>,
+    }
 }
 
 /// A mount's settings as `tune` shows them.
@@ -76,7 +80,7 @@ fn check_untunable(tune: &Tune, path: &str) -> Result<()> {
         ("allowed_response_headers", s.allowed_response_headers.is_some()),
         ("token_type", s.token_type.is_some()),
         ("options", !tune.options.is_empty()),
-        ("user_lockout_config", s.user_lockout.is_some()),
+        ("user_lockout_config", s.user_lockout_config.is_some()),
         ("plugin_version", s.plugin_version.as_ref().is_some_and(|v| *v != builtin_version())),
     ];
     match given.iter().find(|(_, given)| *given) {

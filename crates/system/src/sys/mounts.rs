@@ -12,13 +12,11 @@ use std::collections::BTreeMap;
 use strongroom_base::{Error, JsonMap, RequestPath, Result};
 use strongroom_kernel::mounts::{self, Mount, TOP};
 use strongroom_kernel::namespaces::Namespace;
-use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Class, Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::{Scope, Tx};
 
 use super::System;
-use super::mount_settings::{ConfigFields, MountView, Settings, TtlSetting, TuneView, read_object};
+use super::mount_settings::{ConfigFields, MountView, TuneView, read_object};
 use super::mount_tune::{Tune, read_tune, tune};
 
 /// Adds the operations of this file.
@@ -52,11 +50,11 @@ strongroom_base::fields! {
 
 /// Defines operations on one mount for `sys/mounts` and for `sys/auth`.
 macro_rules! on_mount {
-    ($verb:expr, $reply:ty; $mount:ident $mount_help:literal, $auth:ident $auth_help:literal) => {
-        on_mount!(@one $verb, $reply, Rule::Token, $mount, $mount_help);
-        on_mount!(@one $verb, $reply, Rule::Sudo, $auth, $auth_help);
+    ($verb:ident, $reply:ty; $mount:ident $mount_help:literal, $auth:ident $auth_help:literal) => {
+        on_mount!(@one $verb, $reply, Token, $mount, $mount_help);
+        on_mount!(@one $verb, $reply, Sudo, $auth, $auth_help);
     };
-    (@one $verb:expr, $reply:ty, $rule:expr, $name:ident, $help:literal) => {
+    (@one $verb:ident, $reply:ty, $rule:ident, $name:ident, $help:literal) => {
         strongroom_base::fields! {
             #[doc = $help]
             pub struct $name {
@@ -64,162 +62,82 @@ macro_rules! on_mount {
                 path: String,
             }
         }
-        impl Op for $name {
-            type Reply = $reply;
-            const VERB: Verb = $verb;
-            const RULE: Rule = $rule;
-        }
+        ops! { $name $reply, $verb, $rule; }
     };
 }
 
-on_mount!(Verb::Read, MountView;
+on_mount!(Read, MountView;
     ReadMount " Reads one secrets engine's mount.", ReadAuth " Reads one auth method's mount.");
-on_mount!(Verb::Delete, ();
+on_mount!(Delete, ();
     DisableMount " Disables a secrets engine. It can be brought back for seven days.",
     DisableAuth " Disables an auth method. It can be brought back for seven days.");
-on_mount!(Verb::Read, TuneView;
+on_mount!(Read, TuneView;
     ReadMountTune " Reads a secrets engine's settings.",
     ReadAuthTune " Reads an auth method's settings.");
 
-/// Defines the enabling and tuning operations for `sys/mounts` and for `sys/auth`.
-macro_rules! enable_op {
-    ($name:ident, $rule:expr, $help:literal) => {
-        strongroom_base::fields! {
-            #[doc = $help]
-            pub struct $name {
-                /// Where to mount it.
-                path: String,
-                /// The plug-in's type.
-                r#type: Option<String>,
-                /// What it is for, to people.
-                description: Option<String>,
-                /// Settings: TTLs, visibility, headers, audit.
-                config: Option<JsonMap>,
-                /// Options of the type, for instance `version` of `kv`.
-                options: BTreeMap<String, String>,
-                /// Is it for this cluster alone?
-                local: Option<bool>,
-                /// Asks for another encryption around its records. Kept and shown.
-                seal_wrap: Option<bool>,
-                /// Lets it use an external source of entropy. Kept and shown.
-                external_entropy_access: Option<bool>,
-                /// The plug-in's name, where the type is `plugin`.
-                plugin_name: Option<String>,
-                /// The plug-in's version.
-                plugin_version: Option<String>,
-            }
-        }
-        impl Op for $name {
-            type Reply = ();
-            const VERB: Verb = Verb::Write;
-            const RULE: Rule = $rule;
-        }
-        impl From<$name> for NewMount {
-            fn from(op: $name) -> Self {
-                Self {
-                    path: op.path,
-                    kind: op.r#type.unwrap_or_default(),
-                    description: op.description.unwrap_or_default(),
-                    config: op.config.unwrap_or_default(),
-                    options: op.options,
-                    local: op.local.unwrap_or(false),
-                    seal_wrap: op.seal_wrap.unwrap_or(false),
-                    external_entropy_access: op.external_entropy_access.unwrap_or(false),
-                    plugin_name: op.plugin_name.unwrap_or_default(),
-                }
-            }
-        }
-    };
+strongroom_base::fields! {
+    /// A mount as asked for.
+    pub struct NewMount {
+        /// The plug-in's type.
+        r#type: Option<String>,
+        /// What it is for, to people.
+        description: Option<String>,
+        /// Settings: TTLs, visibility, headers, audit.
+        config: Option<JsonMap>,
+        /// Options of the type, for instance `version` of `kv`.
+        options: BTreeMap<String, String>,
+        /// Is it for this cluster alone?
+        local: Option<bool>,
+        /// Asks for another encryption around its records. Kept and shown.
+        seal_wrap: Option<bool>,
+        /// Lets it use an external source of entropy. Kept and shown.
+        external_entropy_access: Option<bool>,
+        /// The plug-in's name, where the type is `plugin`.
+        plugin_name: Option<String>,
+        /// The plug-in's version.
+        plugin_version: Option<String>,
+    }
+}
+strongroom_base::fields! {
+    /// Enables a secrets engine.
+    pub struct EnableMount {
+        ..new: NewMount;
+        /// Where to mount it.
+        path: String,
+    }
+}
+strongroom_base::fields! {
+    /// Enables an auth method.
+    pub struct EnableAuth {
+        ..new: NewMount;
+        /// Where to mount it.
+        path: String,
+    }
+}
+strongroom_base::fields! {
+    /// Changes a secrets engine's settings.
+    pub struct TuneMount {
+        ..tune: Tune;
+        /// The mount's path.
+        path: String,
+    }
+}
+strongroom_base::fields! {
+    /// Changes an auth method's settings.
+    pub struct TuneAuth {
+        ..tune: Tune;
+        /// The mount's path.
+        path: String,
+    }
 }
 
-enable_op!(EnableMount, Rule::Token, " Enables a secrets engine.");
-enable_op!(EnableAuth, Rule::Sudo, " Enables an auth method.");
-
-/// A mount as asked for.
-struct NewMount {
-    path: String,
-    kind: String,
-    description: String,
-    config: JsonMap,
-    options: BTreeMap<String, String>,
-    local: bool,
-    seal_wrap: bool,
-    external_entropy_access: bool,
-    plugin_name: String,
-}
-
-macro_rules! tune_op {
-    ($name:ident, $rule:expr, $help:literal) => {
-        strongroom_base::fields! {
-            #[doc = $help]
-            pub struct $name {
-                /// The mount's path.
-                path: String,
-                /// Lifetime of leases and tokens that ask for none; `system` for the server's.
-                default_lease_ttl: TtlSetting,
-                /// Longest lifetime of leases and tokens; `system` for the server's.
-                max_lease_ttl: TtlSetting,
-                /// What it is for, to people.
-                description: Option<String>,
-                /// Request fields whose values the audit log shows plain.
-                audit_non_hmac_request_keys: Option<Vec<String>>,
-                /// Response fields whose values the audit log shows plain.
-                audit_non_hmac_response_keys: Option<Vec<String>>,
-                /// `unauth` shows the mount to user interfaces before a login.
-                listing_visibility: Option<String>,
-                /// Request headers that reach the plug-in.
-                passthrough_request_headers: Option<Vec<String>>,
-                /// Response headers that the plug-in may set.
-                allowed_response_headers: Option<Vec<String>>,
-                /// The kind of tokens an auth method gives.
-                token_type: Option<String>,
-                /// Options of the type; an empty value removes one.
-                options: BTreeMap<String, String>,
-                /// Lockout of users after failed logins.
-                user_lockout_config: Option<JsonMap>,
-                /// The plug-in's version.
-                plugin_version: Option<String>,
-            }
-        }
-        impl Op for $name {
-            type Reply = ();
-            const VERB: Verb = Verb::Write;
-            const RULE: Rule = $rule;
-        }
-        impl From<$name> for Tune {
-            fn from(op: $name) -> Self {
-                Self {
-                    description: op.description,
-                    options: op.options,
-                    settings: Settings {
-                        default_lease_ttl: op.default_lease_ttl,
-                        max_lease_ttl: op.max_lease_ttl,
-                        force_no_cache: None,
-                        audit_request_keys: op.audit_non_hmac_request_keys,
-                        audit_response_keys: op.audit_non_hmac_response_keys,
-                        listing_visibility: op.listing_visibility,
-                        passthrough_request_headers: op.passthrough_request_headers,
-                        allowed_response_headers: op.allowed_response_headers,
-                        token_type: op.token_type,
-                        plugin_version: op.plugin_version,
-                        user_lockout: op.user_lockout_config,
-                    },
-                }
-            }
-        }
-    };
-}
-
-tune_op!(TuneMount, Rule::Token, " Changes a secrets engine's settings.");
-tune_op!(TuneAuth, Rule::Sudo, " Changes an auth method's settings.");
-
-impl Op for ListMounts {
-    type Reply = BTreeMap<String, MountView>;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for ListAuth {
-    type Reply = BTreeMap<String, MountView>;
-    const VERB: Verb = Verb::Read;
+ops! {
+    ListMounts BTreeMap<String, MountView>, Read;
+    ListAuth BTreeMap<String, MountView>, Read;
+    EnableMount (), Write;
+    EnableAuth (), Write, Sudo;
+    TuneMount (), Write;
+    TuneAuth (), Write, Sudo;
 }
 
 impl Query<ListMounts> for System {
@@ -269,12 +187,12 @@ impl Query<ReadAuthTune> for System {
 }
 impl Command<EnableMount> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: EnableMount) -> Result<Reply<()>> {
-        enable(cx, Class::Secret, op.into()).await
+        enable(cx, Class::Secret, &op.path, op.new).await
     }
 }
 impl Command<EnableAuth> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: EnableAuth) -> Result<Reply<()>> {
-        enable(cx, Class::Auth, op.into()).await
+        enable(cx, Class::Auth, &op.path, op.new).await
     }
 }
 impl Command<DisableMount> for System {
@@ -298,13 +216,13 @@ impl Command<DisableAuth> for System {
 impl Command<TuneMount> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: TuneMount) -> Result<Reply<()>> {
         let path = with_slash(&op.path);
-        tune(cx, &path, op.into()).await
+        tune(cx, &path, op.tune).await
     }
 }
 impl Command<TuneAuth> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: TuneAuth) -> Result<Reply<()>> {
         let path = format!("{AUTH}{}", with_slash(&op.path));
-        tune(cx, &path, op.into()).await
+        tune(cx, &path, op.tune).await
     }
 }
 
@@ -369,15 +287,19 @@ pub(super) fn checked(path: &str) -> Result<String> {
     Ok(parsed.as_str().to_owned())
 }
 
-async fn enable(cx: &mut WriteCx<'_>, class: Class, mut new: NewMount) -> Result<Reply<()>> {
-    let path = with_slash(&new.path);
+async fn enable(
+    cx: &mut WriteCx<'_>,
+    class: Class,
+    path: &str,
+    mut new: NewMount,
+) -> Result<Reply<()>> {
+    let path = with_slash(path);
     let full = if class == Class::Auth { format!("{AUTH}{path}") } else { path.clone() };
     if class == Class::Secret && PROTECTED.iter().any(|p| full.starts_with(p)) {
         return Err(Error::bad_request(format!("cannot mount {full:?}")));
     }
-    let fields: ConfigFields = read_object(std::mem::take(&mut new.config))?;
-    let kind = kind_of(cx, class, &mut new, fields.plugin_name.as_deref())?;
-    let settings = Settings::from(fields);
+    let config: ConfigFields = read_object(new.config.take().unwrap_or_default())?;
+    let kind = kind_of(cx, class, &mut new, config.plugin_name.as_deref())?;
 
     let tx = cx.kernel_tx();
     let namespace = &cx.request.namespace;
@@ -391,12 +313,14 @@ async fn enable(cx: &mut WriteCx<'_>, class: Class, mut new: NewMount) -> Result
             return Err(Error::bad_request(format!("existing mount at {name}")));
         }
     }
-    let mut mount = mounts::new_record(tx, &kind, &full, class, &new.description, cx.now());
+    let description = new.description.unwrap_or_default();
+    let mut mount = mounts::new_record(tx, &kind, &full, class, &description, cx.now());
     mount.options = new.options;
-    mount.local = new.local;
-    mount.seal_wrap = new.seal_wrap;
-    mount.external_entropy_access = new.external_entropy_access;
-    settings.apply(&mut mount)?;
+    mount.local = new.local.unwrap_or(false);
+    mount.seal_wrap = new.seal_wrap.unwrap_or(false);
+    mount.external_entropy_access = new.external_entropy_access.unwrap_or(false);
+    mount.config.force_no_cache = config.force_no_cache.unwrap_or(false);
+    config.settings.apply(&mut mount)?;
     check_ttls(cx, &mount)?;
     // The engine refuses options that it cannot take.
     if let Some(spec) = cx.kernel().router.registry().get(class, &kind) {
@@ -413,9 +337,9 @@ fn kind_of(
     new: &mut NewMount,
     plugin_name: Option<&str>,
 ) -> Result<String> {
-    let kind = match new.kind.as_str() {
+    let kind = match new.r#type.as_deref().unwrap_or_default() {
         "" => return Err(Error::bad_request("backend type must be specified as a string")),
-        "plugin" => match plugin_name.unwrap_or(&new.plugin_name) {
+        "plugin" => match plugin_name.or(new.plugin_name.as_deref()).unwrap_or_default() {
             "" => {
                 return Err(Error::bad_request("plugin_name must be provided for plugin backend"));
             }

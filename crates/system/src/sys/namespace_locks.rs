@@ -11,7 +11,7 @@ use strongroom_crypto::digest::sha256;
 use strongroom_kernel::mounts::TOP;
 use strongroom_kernel::namespaces::{Namespace, canonical};
 use strongroom_kernel::pipeline::has_sudo;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, ops};
 use strongroom_kernel::record::Scope;
 
 use super::namespaces::random_text;
@@ -52,13 +52,9 @@ pub struct UnlockKey {
     unlock_key: SecretString,
 }
 
-impl Op for LockNamespace {
-    type Reply = UnlockKey;
-    const VERB: Verb = Verb::Write;
-}
-impl Op for UnlockNamespace {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
+ops! {
+    LockNamespace UnlockKey, Write;
+    UnlockNamespace (), Write;
 }
 
 /// The namespace that is meant, and those above it that are locked, the uppermost first. All are

@@ -16,7 +16,7 @@ use strongroom_base::limits::NAMESPACE_DEPTH_MAX;
 use strongroom_base::{Error, ErrorKind, Json, JsonMap, Result, Rng, fields};
 use strongroom_kernel::mounts::{Mount, TOP, allocate_scope, create_builtin};
 use strongroom_kernel::namespaces::{Namespace, check_name};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::policies::PolicyRecord;
 use strongroom_kernel::policy::{DEFAULT, DEFAULT_TEXT};
 use strongroom_kernel::record::Scope;
@@ -82,13 +82,9 @@ fields! {
     pub struct ScanNamespaces {}
 }
 
-impl Op for ListNamespaces {
-    type Reply = Listing;
-    const VERB: Verb = Verb::List;
-}
-impl Op for ScanNamespaces {
-    type Reply = Listing;
-    const VERB: Verb = Verb::Scan;
+ops! {
+    ListNamespaces Listing, List;
+    ScanNamespaces Listing, Scan;
 }
 
 /// The namespaces below this one for which `shown` holds, by relative path.
@@ -130,10 +126,7 @@ fields! {
     }
 }
 
-impl Op for ReadNamespace {
-    type Reply = NamespaceView;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadNamespace NamespaceView, Read; }
 
 /// A namespace's name, as it stands in a request's path. Reserved names are refused in every
 /// spelling (threat GHSA-mwr2-wmgp-crj6).
@@ -170,10 +163,7 @@ fields! {
     }
 }
 
-impl Op for PutNamespace {
-    type Reply = NamespaceView;
-    const VERB: Verb = Verb::Write;
-}
+ops! { PutNamespace NamespaceView, Write; }
 
 /// Checks notes as they would be stored.
 fn check_metadata(notes: &BTreeMap<String, String>) -> Result<()> {
@@ -329,10 +319,7 @@ fields! {
     }
 }
 
-impl Op for PatchNamespace {
-    type Reply = NamespaceView;
-    const VERB: Verb = Verb::Patch;
-}
+ops! { PatchNamespace NamespaceView, Patch; }
 
 impl Command<PatchNamespace> for System {
     async fn command(
@@ -387,10 +374,7 @@ pub struct Deletion {
     status: &'static str,
 }
 
-impl Op for DeleteNamespace {
-    type Reply = Deletion;
-    const VERB: Verb = Verb::Delete;
-}
+ops! { DeleteNamespace Deletion, Delete; }
 
 impl Command<DeleteNamespace> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteNamespace) -> Result<Reply<Deletion>> {

@@ -13,7 +13,8 @@ use strongroom_kernel::identity::Directory;
 use strongroom_kernel::lockout::LockoutRule;
 use strongroom_kernel::mounts::MountTable;
 use strongroom_kernel::node::{Services, VAULT_VERSION};
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb, ops};
+use strongroom_kernel::requests::QUANTILES;
 use strongroom_kernel::rotation::RotationCounts;
 
 use super::System;
@@ -52,14 +53,14 @@ struct Metric {
     help: &'static str,
     /// Does it only grow, from the server's start on?
     counter: bool,
-    /// A label's name and value.
-    label: Option<(&'static str, String)>,
+    /// Labels' names and values.
+    labels: Vec<(&'static str, String)>,
     value: u64,
 }
 
 impl Metric {
     fn gauge(name: &'static str, help: &'static str, value: u64) -> Self {
-        Self { name, help, counter: false, label: None, value }
+        Self { name, help, counter: false, labels: Vec::new(), value }
     }
 
     fn counter(name: &'static str, help: &'static str, value: u64) -> Self {
@@ -67,7 +68,7 @@ impl Metric {
     }
 
     fn labelled(mut self, label: &'static str, value: &str) -> Self {
-        self.label = Some((label, value.to_owned()));
+        self.labels.push((label, value.to_owned()));
         self
     }
 }
@@ -115,6 +116,7 @@ async fn metrics(services: &Services) -> Result<Vec<Metric>> {
         ),
         Metric::counter("strongroom_audit_lines", "Lines of this node's audit log.", last),
     ];
+    all.extend(requests(services).await?);
     all.extend(leases(services, &table).await?);
     all.extend(identity(services, &table).await?);
     for (path, status) in &sinks {
@@ -129,6 +131,51 @@ async fn metrics(services: &Services) -> Result<Vec<Metric>> {
         all.push(metric.labelled("device", path));
     }
     all.extend(rotations(services.rotations.counts().await?));
+    Ok(all)
+}
+
+/// Requests by what they asked and what came of it, and how long they took; Vault's names where it has
+/// such.
+async fn requests(services: &Services) -> Result<Vec<Metric>> {
+    let Some(node) = services.node.upgrade() else { return Ok(Vec::new()) };
+    let took = node.requests.took(node.clock.monotonic_nanos());
+    let mut all = vec![
+        Metric::gauge(
+            "vault_core_in_flight_requests",
+            "Requests that are being served.",
+            node.in_flight.count() as u64,
+        ),
+        Metric::counter(
+            "vault_core_handle_request_count",
+            "Requests that were handled since the server's start.",
+            took.count,
+        ),
+        Metric::counter(
+            "vault_core_handle_request_sum",
+            "Milliseconds that these requests took, all together.",
+            took.nanos / 1_000_000,
+        ),
+    ];
+    for (quantile, micros) in QUANTILES.iter().zip(took.quantiles) {
+        let help = "Microseconds within which requests of the last minutes were answered.";
+        let metric = Metric::gauge("strongroom_request_microseconds", help, micros);
+        all.push(metric.labelled("quantile", quantile));
+    }
+    for (kind, class, count) in node.requests.counts() {
+        let help = "Requests, by the type of mount and the class of the status.";
+        let metric = Metric::counter("strongroom_requests", help, count);
+        all.push(metric.labelled("mount_type", &kind).labelled("status", class));
+    }
+    for (name, count) in services.quotas.violations().await? {
+        let help = "Requests that a rate limit refused, by quota.";
+        let metric = Metric::counter("vault_quota_rate_limit_violation", help, count);
+        all.push(metric.labelled("name", &name));
+    }
+    let usage = services.usage.get().await?;
+    let help = "Service tokens, counted some minutes ago at most.";
+    all.push(Metric::gauge("vault_token_count", help, usage.tokens));
+    let help = "Leases, counted some minutes ago at most.";
+    all.push(Metric::gauge("vault_expire_num_leases", help, usage.leases));
     Ok(all)
 }
 
@@ -298,13 +345,13 @@ fn prometheus(metrics: &[Metric]) -> String {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
             last = name;
         }
-        let _ = match &metric.label {
-            Some((label, text)) => {
-                let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-                writeln!(out, "{name}{{{label}=\"{text}\"}} {value}")
-            }
-            None => writeln!(out, "{name} {value}"),
-        };
+        out.push_str(name);
+        for (i, (label, text)) in metric.labels.iter().enumerate() {
+            let text = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let before = if i == 0 { '{' } else { ',' };
+            let _ = write!(out, "{before}{label}=\"{text}\"");
+        }
+        let _ = writeln!(out, "{} {value}", if metric.labels.is_empty() { "" } else { "}" });
     }
     out
 }
@@ -317,7 +364,7 @@ fn in_json(metrics: &[Metric], now: &str) -> Json {
             .filter(|metric| metric.counter == counter)
             .map(|metric| {
                 let labels: serde_json::Map<String, Json> =
-                    metric.label.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
+                    metric.labels.iter().map(|(k, v)| ((*k).to_owned(), json!(v))).collect();
                 json!({ "Name": metric.name, "Value": metric.value, "Labels": labels })
             })
             .collect()
@@ -421,10 +468,7 @@ impl Op for CountTokens {
     const VERB: Verb = Verb::Read;
     const ROOT_NAMESPACE_ONLY: bool = true;
 }
-impl Op for CountEntities {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
+ops! { CountEntities Json, Read; }
 
 impl Query<CountTokens> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: CountTokens) -> Result<Reply<Json>> {
@@ -480,6 +524,22 @@ mod tests {
         let text = got.body.as_str().expect("a text");
         assert!(text.contains("# TYPE strongroom_namespaces gauge\nstrongroom_namespaces 2\n"));
         assert!(text.contains("vault_identity_num_entities 0\n"));
+        // Nobody but root, and the token of `none`.
+        assert!(text.contains("vault_token_count 2\n"), "{text}");
+        assert!(text.contains("vault_expire_num_leases 0\n"), "{text}");
+        // The request itself is not over.
+        assert!(text.contains("vault_core_in_flight_requests 1\n"), "{text}");
+        assert!(
+            text.contains("strongroom_requests{mount_type=\"system\",status=\"4xx\"} "),
+            "{text}"
+        );
+        assert!(text.contains("strongroom_request_microseconds{quantile=\"0.99\"} "), "{text}");
+        let count = |text: &str| {
+            let line = text.lines().find(|l| l.starts_with("vault_core_handle_request_count "));
+            line.and_then(|l| l.rsplit(' ').next()?.parse::<u64>().ok()).expect("a count")
+        };
+        let again = node.root("READ", "sys/metrics?format=prometheus", Value::Null).await;
+        assert_eq!(count(again.body.as_str().expect("a text")), count(text) + 1);
         assert!(text.contains("vault_identity_entity_count{namespace=\"team/\"} 0\n"));
         let got = node.root("READ", "sys/metrics", Value::Null).await;
         assert_eq!(got.body["Gauges"][0]["Name"], "vault_core_unsealed");

@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use strongroom_base::{Error, ErrorKind, Result, SecretString};
 use strongroom_kernel::password_policy::{PasswordPolicy, PasswordPolicyRecord};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::System;
 use super::paging::page;
@@ -79,25 +79,12 @@ pub struct Generated {
     password: SecretString,
 }
 
-impl Op for ListPasswordPolicies {
-    type Reply = Names;
-    const VERB: Verb = Verb::List;
-}
-impl Op for ReadPasswordPolicy {
-    type Reply = PasswordPolicyView;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for PutPasswordPolicy {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for DeletePasswordPolicy {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for GeneratePassword {
-    type Reply = Generated;
-    const VERB: Verb = Verb::Read;
+ops! {
+    ListPasswordPolicies Names, List;
+    ReadPasswordPolicy PasswordPolicyView, Read;
+    PutPasswordPolicy (), Write;
+    DeletePasswordPolicy (), Delete;
+    GeneratePassword Generated, Read;
 }
 
 fn no_such_policy() -> Error {

@@ -4,9 +4,7 @@
 use serde::Serialize;
 use strongroom_base::fields::Rest;
 use strongroom_base::{Error, ErrorKind, Result};
-use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Class, Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::System;
 use super::mount_settings::builtin_version;
@@ -122,41 +120,21 @@ pub struct Reloaded {
     reload_id: String,
 }
 
-impl Op for ReadCatalog {
-    type Reply = Catalog;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for ListPlugins {
-    type Reply = Names;
-    const VERB: Verb = Verb::List;
-    const RULE: Rule = Rule::Sudo;
-}
-impl Op for ReadPlugin {
-    type Reply = PluginView;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Sudo;
-}
-impl Op for PutPlugin {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
-impl Op for DeletePlugin {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-    const RULE: Rule = Rule::Sudo;
-}
-impl Op for ReloadPlugin {
-    type Reply = Reloaded;
-    const VERB: Verb = Verb::Write;
+ops! {
+    ReadCatalog Catalog, Read;
+    ListPlugins Names, List, Sudo;
+    ReadPlugin PluginView, Read, Sudo;
+    PutPlugin (), Write, Sudo;
+    DeletePlugin (), Delete, Sudo;
+    ReloadPlugin Reloaded, Write;
 }
 
 /// The names of the plug-ins of a type, sorted: what can be mounted, or what such a plug-in has.
 fn names(cx: &ReadCx<'_>, r#type: &str) -> Result<Vec<&'static str>> {
     let registry = cx.kernel().router.registry();
     let mut names: Vec<&'static str> = match r#type {
-        "auth" => registry.of_class(Class::Auth).map(|s| s.kind).collect(),
-        "secret" => registry.of_class(Class::Secret).map(|s| s.kind).collect(),
+        "auth" => registry.kinds(Class::Auth).collect(),
+        "secret" => registry.kinds(Class::Secret).collect(),
         "database" => {
             registry.of_class(Class::Secret).flat_map(|s| s.plugins.iter().copied()).collect()
         }

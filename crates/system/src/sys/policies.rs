@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use strongroom_base::limits::POLICY_BYTES_MAX;
 use strongroom_base::{Error, Result, Timestamp, Ttl, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::policies::{PolicyRecord, settings};
 use strongroom_kernel::policy::{PolicyName, ROOT};
 use strongroom_kernel::record::{ReadView, WriteView};
@@ -66,23 +66,20 @@ pub struct OldNames {
 
 /// Defines an operation without fields.
 macro_rules! bare_op {
-    ($name:ident, $verb:expr, $reply:ty, $help:literal) => {
+    ($name:ident, $verb:ident, $reply:ty, $help:literal) => {
         fields! {
             #[doc = $help]
             pub struct $name {}
         }
-        impl Op for $name {
-            type Reply = $reply;
-            const VERB: Verb = $verb;
-        }
+        ops! { $name $reply, $verb; }
     };
 }
 
-bare_op!(ListAcl, Verb::List, Names, " Lists the policies.");
-bare_op!(ListDetailed, Verb::List, Details, " Lists the policies with all that is known of them.");
-bare_op!(ReadAclList, Verb::Read, Names, " Lists the policies.");
-bare_op!(ListOld, Verb::List, OldNames, " Lists the policies.");
-bare_op!(ReadOldList, Verb::Read, OldNames, " Lists the policies.");
+bare_op!(ListAcl, List, Names, " Lists the policies.");
+bare_op!(ListDetailed, List, Details, " Lists the policies with all that is known of them.");
+bare_op!(ReadAclList, Read, Names, " Lists the policies.");
+bare_op!(ListOld, List, OldNames, " Lists the policies.");
+bare_op!(ReadOldList, Read, OldNames, " Lists the policies.");
 
 impl Query<ListAcl> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ListAcl) -> Result<Reply<Names>> {
@@ -126,7 +123,7 @@ pub struct OldPolicyView {
 
 /// Defines an operation on one policy.
 macro_rules! named_op {
-    ($name:ident, $verb:expr, $reply:ty, $help:literal) => {
+    ($name:ident, $verb:ident, $reply:ty, $help:literal) => {
         fields! {
             #[doc = $help]
             pub struct $name {
@@ -134,19 +131,16 @@ macro_rules! named_op {
                 policy_name: String,
             }
         }
-        impl Op for $name {
-            type Reply = $reply;
-            const VERB: Verb = $verb;
-        }
+        ops! { $name $reply, $verb; }
     };
 }
 
-named_op!(ReadAcl, Verb::Read, PolicyView, " Reads a policy.");
-named_op!(ListAclBelow, Verb::List, Names, " Lists the policies whose names begin so.");
-named_op!(ListDetailedBelow, Verb::List, Details, " Lists the policies whose names begin so.");
-named_op!(ReadOld, Verb::Read, OldPolicyView, " Reads a policy.");
-named_op!(DeleteAcl, Verb::Delete, (), " Deletes a policy.");
-named_op!(DeleteOld, Verb::Delete, (), " Deletes a policy.");
+named_op!(ReadAcl, Read, PolicyView, " Reads a policy.");
+named_op!(ListAclBelow, List, Names, " Lists the policies whose names begin so.");
+named_op!(ListDetailedBelow, List, Details, " Lists the policies whose names begin so.");
+named_op!(ReadOld, Read, OldPolicyView, " Reads a policy.");
+named_op!(DeleteAcl, Delete, (), " Deletes a policy.");
+named_op!(DeleteOld, Delete, (), " Deletes a policy.");
 
 /// A policy's text; the root policy has none.
 async fn text(cx: &ReadCx<'_>, name: &str) -> Result<String> {
@@ -286,10 +280,7 @@ fields! {
     }
 }
 
-impl Op for PutAcl {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { PutAcl (), Write; }
 
 fields! {
     /// Changes what is said of a policy; the rest stays as it was.
@@ -300,10 +291,7 @@ fields! {
     }
 }
 
-impl Op for PatchAcl {
-    type Reply = ();
-    const VERB: Verb = Verb::Patch;
-}
+ops! { PatchAcl (), Patch; }
 
 fields! {
     /// Creates or replaces a policy.
@@ -315,10 +303,7 @@ fields! {
     }
 }
 
-impl Op for PutOld {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { PutOld (), Write; }
 
 /// The text as it was written: Base64 is unpacked, where it holds text.
 fn plain(text: &str) -> String {

@@ -104,7 +104,7 @@ async fn a_policy_ends_when_its_time_is_over() {
 /// Threat GHSA-59w7-v8rr-pr4p: a value brings in a slash only where the policy's writer said so.
 #[tokio::test]
 async fn templates_admit_what_the_writer_allows() {
-    let specs = crate::specs().into_iter().chain(crate::testing::auth_specs());
+    let specs = crate::testing::with_auth();
     let node = TestNode::start(specs).await;
     node.root("WRITE", "sys/auth/up", json!({ "type": "userpass" })).await;
     let entity = json!({ "name": "e", "policies": ["p"], "metadata": { "team": "a/b" } });

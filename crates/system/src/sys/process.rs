@@ -10,7 +10,7 @@ use serde_json::json;
 use strongroom_base::{Error, ErrorKind, Json, JsonMap, Result, fields};
 use strongroom_kernel::describe::method_name;
 use strongroom_kernel::host::LogLevel;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx, ops};
 use strongroom_kernel::versions;
 
 use super::System;
@@ -37,10 +37,7 @@ fields! {
     pub struct ReadHostInfo {}
 }
 
-impl Op for ReadHostInfo {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadHostInfo JsonMap, Read; }
 
 impl Query<ReadHostInfo> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ReadHostInfo) -> Result<Reply<JsonMap>> {
@@ -65,10 +62,7 @@ struct FlightView {
     client_id: String,
 }
 
-impl Op for ReadInFlight {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadInFlight Json, Read; }
 
 impl Query<ReadInFlight> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ReadInFlight) -> Result<Reply<Json>> {
@@ -99,10 +93,7 @@ fields! {
     pub struct ReadLoggers {}
 }
 
-impl Op for ReadLoggers {
-    type Reply = BTreeMap<String, &'static str>;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadLoggers BTreeMap<String, &'static str>, Read; }
 
 fn loggers(cx: &ReadCx<'_>) -> BTreeMap<String, &'static str> {
     let loggers = cx.kernel().config.host.loggers();
@@ -127,10 +118,7 @@ fields! {
     }
 }
 
-impl Op for ReadLogger {
-    type Reply = BTreeMap<String, &'static str>;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadLogger BTreeMap<String, &'static str>, Read; }
 
 impl Query<ReadLogger> for System {
     async fn query(
@@ -172,21 +160,11 @@ fields! {
     }
 }
 
-impl Op for SetLoggers {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for SetLogger {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ResetLoggers {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ResetLogger {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
+ops! {
+    SetLoggers (), Write;
+    SetLogger (), Write;
+    ResetLoggers (), Delete;
+    ResetLogger (), Delete;
 }
 
 fn level(text: Option<String>) -> Result<LogLevel> {
@@ -277,10 +255,7 @@ fields! {
     pub struct CountRequests {}
 }
 
-impl Op for CountRequests {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-}
+ops! { CountRequests (), Read; }
 
 impl Query<CountRequests> for System {
     async fn query(&self, _: &ReadCx<'_>, _: CountRequests) -> Result<Reply<()>> {
@@ -297,10 +272,7 @@ fields! {
     }
 }
 
-impl Op for ReloadConfig {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { ReloadConfig (), Write; }
 
 impl Command<ReloadConfig> for System {
     async fn command(&self, _: &mut WriteCx<'_>, _: ReloadConfig) -> Result<Reply<()>> {
@@ -317,10 +289,7 @@ fields! {
     }
 }
 
-impl Op for ReadProfile {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadProfile (), Read; }
 
 impl Query<ReadProfile> for System {
     async fn query(&self, _: &ReadCx<'_>, _: ReadProfile) -> Result<Reply<()>> {

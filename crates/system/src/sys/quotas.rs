@@ -4,9 +4,7 @@
 use serde::Serialize;
 use strongroom_base::{Error, ErrorKind, JsonMap, Result, Ttl, fields};
 use strongroom_kernel::mounts::MountTable;
-use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Class, Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::quotas::{QuotaConfig, QuotaRule};
 use strongroom_kernel::record::{ReadView, Scope};
 
@@ -91,21 +89,13 @@ pub struct RuleNames {
     pub keys: Vec<String>,
 }
 
-macro_rules! ops {
-    ($( $op:ident: $verb:ident, $reply:ty; )+) => { $(
-        impl Op for $op {
-            type Reply = $reply;
-            const VERB: Verb = Verb::$verb;
-        }
-    )+ };
-}
 ops! {
-    ReadQuotaConfig: Read, QuotaConfigView;
-    PutQuotaConfig: Write, ();
-    ListRateLimits: List, RuleNames;
-    ReadRateLimit: Read, JsonMap;
-    PutRateLimit: Write, ();
-    DeleteRateLimit: Delete, ();
+    ReadQuotaConfig QuotaConfigView, Read;
+    PutQuotaConfig (), Write;
+    ListRateLimits RuleNames, List;
+    ReadRateLimit JsonMap, Read;
+    PutRateLimit (), Write;
+    DeleteRateLimit (), Delete;
 }
 
 /// Adds the operations of this file.

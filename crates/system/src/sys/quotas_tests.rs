@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use strongroom_testkit::{Got, TestNode};
 
 async fn node() -> TestNode {
-    let specs = crate::specs().into_iter().chain(crate::testing::auth_specs());
+    let specs = crate::testing::with_auth();
     let node = TestNode::start(specs).await;
     node.mount("approle", "auth/approle/").await;
     node.mount("userpass", "auth/userpass/").await;

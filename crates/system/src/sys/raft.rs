@@ -6,7 +6,7 @@ use serde_json::json;
 use strongroom_base::duration::format_go_seconds;
 use strongroom_base::{Error, Json, Result, Ttl, fields};
 use strongroom_kernel::node::{RaftNode, VAULT_VERSION};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::{Record, Scope};
 
 use super::System;
@@ -36,10 +36,7 @@ fields! {
     pub struct ReadPeers {}
 }
 
-impl Op for ReadPeers {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadPeers Json, Read; }
 
 impl Query<ReadPeers> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ReadPeers) -> Result<Reply<Json>> {
@@ -57,10 +54,7 @@ fields! {
     pub struct ReadAutopilotState {}
 }
 
-impl Op for ReadAutopilotState {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadAutopilotState Json, Read; }
 
 impl Query<ReadAutopilotState> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ReadAutopilotState) -> Result<Reply<Json>> {
@@ -119,10 +113,7 @@ fields! {
     pub struct ReadAutopilot {}
 }
 
-impl Op for ReadAutopilot {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadAutopilot Json, Read; }
 
 impl Query<ReadAutopilot> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ReadAutopilot) -> Result<Reply<Json>> {
@@ -159,10 +150,7 @@ fields! {
     }
 }
 
-impl Op for PutAutopilot {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { PutAutopilot (), Write; }
 
 impl Command<PutAutopilot> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutAutopilot) -> Result<Reply<()>> {
@@ -210,10 +198,7 @@ macro_rules! on_peer {
                 server_id: Option<String>,
             }
         }
-        impl Op for $name {
-            type Reply = ();
-            const VERB: Verb = Verb::Write;
-        }
+        ops! { $name (), Write; }
         impl Command<$name> for System {
             async fn command(&self, cx: &mut WriteCx<'_>, op: $name) -> Result<Reply<()>> {
                 let id = op.server_id.unwrap_or_default();
@@ -263,15 +248,9 @@ fields! {
     }
 }
 
-impl Op for Join {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Open;
-}
-impl Op for Challenge {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Open;
+ops! {
+    Join (), Write, Open;
+    Challenge (), Write, Open;
 }
 
 // Strangers may ask; nothing is made for them (threats: CVE-2024-8185, CVE-2024-6468).

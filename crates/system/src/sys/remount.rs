@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_base::{Error, Result, Timestamp};
 use strongroom_kernel::mounts::{Mount, TOP};
 use strongroom_kernel::namespaces::Namespace;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::Record;
 
 use super::System;
@@ -52,11 +52,7 @@ pub struct Moved {
     migration_id: String,
 }
 
-impl Op for Remount {
-    type Reply = Moved;
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { Remount Moved, Write, Sudo; }
 
 strongroom_base::fields! {
     /// Tells what became of a move.
@@ -80,10 +76,7 @@ struct MigrationInfo {
     status: &'static str,
 }
 
-impl Op for ReadMigration {
-    type Reply = MigrationView;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadMigration MigrationView, Read; }
 
 impl Query<ReadMigration> for System {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadMigration) -> Result<Reply<MigrationView>> {

@@ -319,6 +319,7 @@ impl From<Left> for HolderView {
                 Some(FansOut::Synced) => "synced, consumers unknown",
                 Some(FansOut::Wrapped) => "wrapped, consumers unknown",
                 Some(FansOut::Unnoted) => "consumers were not noted then",
+                Some(FansOut::Crowd) => "more consumers than are noted",
                 None => "",
             },
         }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use strongroom_base::duration::format_go_seconds;
 use strongroom_base::{Error, Result, Ttl, fields};
 use strongroom_kernel::key_rotation::Rotation;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::Scope;
 use strongroom_kernel::seal::RekeyBackup;
 
@@ -50,11 +50,7 @@ fields! {
     pub struct Seal {}
 }
 
-impl Op for Seal {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { Seal (), Write, Sudo; }
 
 impl Command<Seal> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, _: Seal) -> Result<Reply<()>> {
@@ -73,11 +69,7 @@ fields! {
     pub struct StepDown {}
 }
 
-impl Op for StepDown {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { StepDown (), Write, Sudo; }
 
 impl Command<StepDown> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, _: StepDown) -> Result<Reply<()>> {
@@ -99,10 +91,7 @@ pub struct KeyStatus {
     encryptions: u64,
 }
 
-impl Op for ReadKeyStatus {
-    type Reply = KeyStatus;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadKeyStatus KeyStatus, Read; }
 
 impl Query<ReadKeyStatus> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ReadKeyStatus) -> Result<Reply<KeyStatus>> {
@@ -123,11 +112,7 @@ fields! {
     pub struct Rotate {}
 }
 
-impl Op for Rotate {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { Rotate (), Write, Sudo; }
 
 impl Command<Rotate> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, _: Rotate) -> Result<Reply<()>> {
@@ -150,11 +135,7 @@ pub struct RotationView {
     interval: String,
 }
 
-impl Op for ReadRotation {
-    type Reply = RotationView;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { ReadRotation RotationView, Read; }
 
 async fn rotation(cx: &ReadCx<'_>) -> Result<Rotation> {
     let set = cx.kernel_tx().read(Scope::ROOT).named::<Rotation>(0, "").await?;
@@ -181,11 +162,7 @@ fields! {
     }
 }
 
-impl Op for PutRotation {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { PutRotation (), Write; }
 
 /// What Vault takes as the number of uses.
 const OPERATIONS: std::ops::RangeInclusive<i64> = 1_000_000..=3_865_470_566;
@@ -230,11 +207,7 @@ pub struct RekeyBackupView {
     keys_base64: BTreeMap<String, Vec<String>>,
 }
 
-impl Op for ReadRekeyBackup {
-    type Reply = RekeyBackupView;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { ReadRekeyBackup RekeyBackupView, Read, Sudo; }
 
 impl Query<ReadRekeyBackup> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ReadRekeyBackup) -> Result<Reply<RekeyBackupView>> {
@@ -260,11 +233,7 @@ fields! {
     pub struct DeleteRekeyBackup {}
 }
 
-impl Op for DeleteRekeyBackup {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { DeleteRekeyBackup (), Delete, Sudo; }
 
 impl Command<DeleteRekeyBackup> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, _: DeleteRekeyBackup) -> Result<Reply<()>> {

@@ -2,9 +2,7 @@
 //! put in the store's place. They are there for every store that lies in files.
 
 use strongroom_base::{Error, Result, fields};
-use strongroom_kernel::plug::{
-    Beyond, Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Beyond, Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::System;
 
@@ -30,20 +28,11 @@ fields! {
     pub struct ForceSnapshot {}
 }
 
-impl Op for TakeSnapshot {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-}
+ops! { TakeSnapshot (), Read; }
 // Whoever may put another store in place of this one may do everything.
-impl Op for RestoreSnapshot {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
-}
-impl Op for ForceSnapshot {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Sudo;
+ops! {
+    RestoreSnapshot (), Write, Sudo;
+    ForceSnapshot (), Write, Sudo;
 }
 
 impl Query<TakeSnapshot> for System {

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use strongroom_base::{Error, Result, SecretBytes, SecretString};
 use strongroom_crypto::digest;
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::System;
 
@@ -61,13 +61,9 @@ pub struct RandomBytes {
     random_bytes: SecretString,
 }
 
-impl Op for Hash {
-    type Reply = Sum;
-    const VERB: Verb = Verb::Write;
-}
-impl Op for Random {
-    type Reply = RandomBytes;
-    const VERB: Verb = Verb::Write;
+ops! {
+    Hash Sum, Write;
+    Random RandomBytes, Write;
 }
 
 /// Is the text form hex? Else it is base64.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strongroom_base::{Error, Result};
-use strongroom_kernel::plug::{Class, EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{Class, EngineSpec, Query, ReadCx, Reply, ops};
 use strongroom_kernel::record::Record;
 use strongroom_testkit::TestNode;
 
@@ -24,10 +24,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for ReadBoth {
-    type Reply = Value;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadBoth Value, Read; }
 
 impl Query<ReadBoth> for Overtaken {
     async fn query(&self, cx: &ReadCx<'_>, op: ReadBoth) -> Result<Reply<Value>> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use strongroom_base::{Error, ErrorKind, Json, Result, fields};
-use strongroom_kernel::plug::{Class, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb};
+use strongroom_kernel::plug::{Class, EngineSpec, Query, ReadCx, Reply, ops};
 use strongroom_kernel::policy::{Acl, ResultantAcl};
 
 use super::mount_settings::MountView;
@@ -55,11 +55,7 @@ pub struct UiMountsView {
     secret: BTreeMap<String, Json>,
 }
 
-impl Op for UiMounts {
-    type Reply = UiMountsView;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
-}
+ops! { UiMounts UiMountsView, Read, Open; }
 
 impl Query<UiMounts> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: UiMounts) -> Result<Reply<UiMountsView>> {
@@ -102,11 +98,7 @@ fields! {
     }
 }
 
-impl Op for UiMount {
-    type Reply = MountView;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
-}
+ops! { UiMount MountView, Read, Open; }
 
 impl Query<UiMount> for System {
     async fn query(&self, cx: &ReadCx<'_>, op: UiMount) -> Result<Reply<MountView>> {
@@ -153,11 +145,7 @@ pub struct UiNamespacesView {
     keys: Vec<String>,
 }
 
-impl Op for UiNamespaces {
-    type Reply = UiNamespacesView;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
-}
+ops! { UiNamespaces UiNamespacesView, Read, Open; }
 
 impl Query<UiNamespaces> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: UiNamespaces) -> Result<Reply<UiNamespacesView>> {
@@ -181,11 +169,7 @@ fields! {
     pub struct ReadResultantAcl {}
 }
 
-impl Op for ReadResultantAcl {
-    type Reply = ResultantAcl;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
-}
+ops! { ReadResultantAcl ResultantAcl, Read, Open; }
 
 impl Query<ReadResultantAcl> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: ReadResultantAcl) -> Result<Reply<ResultantAcl>> {
@@ -199,11 +183,7 @@ fields! {
     pub struct OpenApi {}
 }
 
-impl Op for OpenApi {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
-}
+ops! { OpenApi Json, Read, Open; }
 
 impl Query<OpenApi> for System {
     async fn query(&self, cx: &ReadCx<'_>, _: OpenApi) -> Result<Reply<Json>> {

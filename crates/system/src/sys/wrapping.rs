@@ -12,7 +12,7 @@ use strongroom_kernel::namespaces::Namespace;
 use strongroom_kernel::pipeline::{
     CubbyholeEntry, NewWrapping, WRAPPED_ACCESSOR, WRAPPED_RESPONSE, wrap_text,
 };
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::record::Scope;
 use strongroom_kernel::tokens::Token;
 
@@ -39,10 +39,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for Wrap {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-}
+ops! { Wrap Json, Write; }
 
 impl Command<Wrap> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Wrap) -> Result<Reply<Json>> {
@@ -120,11 +117,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for Unwrap {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Wrapping;
-}
+ops! { Unwrap (), Write, Wrapping; }
 
 impl Command<Unwrap> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Unwrap) -> Result<Reply<()>> {
@@ -160,11 +153,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for Lookup {
-    type Reply = WrappingView;
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Open;
-}
+ops! { Lookup WrappingView, Write, Open; }
 
 strongroom_base::fields! {
     /// Shows when and for what the wrapping token of the request was made; it stays good.
@@ -174,11 +163,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for LookupOwn {
-    type Reply = WrappingView;
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
-}
+ops! { LookupOwn WrappingView, Read, Open; }
 
 async fn look_up(cx: &ReadCx<'_>, token: Option<SecretString>) -> Result<Reply<WrappingView>> {
     let text = token.as_ref().or(cx.request.token_text.as_deref());
@@ -209,11 +194,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for Rewrap {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-    const RULE: Rule = Rule::Wrapping;
-}
+ops! { Rewrap (), Write, Wrapping; }
 
 impl Command<Rewrap> for System {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Rewrap) -> Result<Reply<()>> {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use strongroom_base::limits::LIST_ENTRIES_MAX;
 use strongroom_base::{Error, Result};
-use strongroom_kernel::plug::{Command, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::TokenMethod;
 
@@ -20,11 +20,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for ListAccessors {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-    const RULE: Rule = Rule::Sudo;
-}
+ops! { ListAccessors Keys, List, Sudo; }
 
 /// A list.
 #[derive(Serialize)]
@@ -71,10 +67,7 @@ strongroom_base::fields! {
     pub struct Tidy {}
 }
 
-impl Op for Tidy {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { Tidy (), Write; }
 
 impl Command<Tidy> for TokenMethod {
     async fn command(&self, cx: &mut WriteCx<'_>, _: Tidy) -> Result<Reply<()>> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use strongroom_base::{Error, Result, SecretString, Ttl};
 use strongroom_kernel::identity::LoggedIn;
 use strongroom_kernel::pipeline::{auth_block, has_sudo};
-use strongroom_kernel::plug::{Command, GrantAlias, Op, ReadCx, Reply, TokenParams, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, GrantAlias, ReadCx, Reply, TokenParams, WriteCx, ops};
 use strongroom_kernel::policy::ROOT;
 use strongroom_kernel::tokens::{Bounds, NewToken, Token, lifetime, suffix};
 
@@ -46,10 +46,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for CreateToken {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { CreateToken (), Write; }
 
 fn refused<T>(text: &str) -> Result<T> {
     Err(Error::bad_request(text))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use strongroom_base::{Result, SecretString};
-use strongroom_kernel::plug::{Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{Query, ReadCx, Reply, ops};
 use strongroom_kernel::tokens::Token;
 
 use super::{TokenMethod, bad_token, by_accessor, by_text, collected, own};
@@ -46,29 +46,12 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for LookupToken {
-    type Reply = TokenView;
-    const VERB: Verb = Verb::Write;
-}
-
-impl Op for ReadToken {
-    type Reply = TokenView;
-    const VERB: Verb = Verb::Read;
-}
-
-impl Op for ReadSelf {
-    type Reply = TokenView;
-    const VERB: Verb = Verb::Read;
-}
-
-impl Op for LookupSelf {
-    type Reply = TokenView;
-    const VERB: Verb = Verb::Write;
-}
-
-impl Op for LookupAccessor {
-    type Reply = TokenView;
-    const VERB: Verb = Verb::Write;
+ops! {
+    LookupToken TokenView, Write;
+    ReadToken TokenView, Read;
+    ReadSelf TokenView, Read;
+    LookupSelf TokenView, Write;
+    LookupAccessor TokenView, Write;
 }
 
 /// A token as a look-up shows it. The parent is left out: who knew it could reach further.
@@ -141,7 +124,7 @@ async fn view(cx: &ReadCx<'_>, token: &Token, id: &str) -> Result<Reply<TokenVie
         meta: (!token.metadata.is_empty()).then(|| token.metadata.clone()),
         namespace_path: namespace.map(|n| n.path.clone()),
         num_uses: token.num_uses.max(0),
-        orphan: token.orphan,
+        orphan: services.tokens.is_orphan(token).await?,
         path: token.path.clone(),
         period: token.period,
         policies: token.policies.clone(),

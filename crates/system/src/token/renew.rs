@@ -3,7 +3,7 @@
 
 use strongroom_base::{Error, Result, SecretString, Ttl};
 use strongroom_kernel::pipeline::{auth_block, renew_login};
-use strongroom_kernel::plug::{Command, Op, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, Reply, WriteCx, ops};
 use strongroom_kernel::tokens::{Bounds, Created, Token, lifetime};
 
 use super::{TokenMethod, by_accessor, by_text, collected, missing_token, own, roles};
@@ -38,19 +38,10 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for RenewToken {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-
-impl Op for RenewSelf {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-
-impl Op for RenewAccessor {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
+ops! {
+    RenewToken (), Write;
+    RenewSelf (), Write;
+    RenewAccessor (), Write;
 }
 
 impl Command<RenewToken> for TokenMethod {

@@ -2,7 +2,7 @@
 
 use strongroom_base::{Error, Result, SecretString};
 use strongroom_kernel::pipeline::has_sudo;
-use strongroom_kernel::plug::{Command, Op, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::tokens::Token;
 
 use super::{TokenMethod, by_accessor, by_text, collected, missing_token, own};
@@ -39,24 +39,11 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for RevokeToken {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-
-impl Op for RevokeSelf {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-
-impl Op for RevokeAccessor {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-
-impl Op for RevokeOrphan {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
+ops! {
+    RevokeToken (), Write;
+    RevokeSelf (), Write;
+    RevokeAccessor (), Write;
+    RevokeOrphan (), Write;
 }
 
 /// Revokes the tree below `token`, as its row stands now.

@@ -2,9 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use strongroom_base::{Error, Result, Ttl, glob};
-use strongroom_kernel::plug::{
-    Command, Exists, Op, Query, ReadCx, Reply, TokenParams, Verb, WriteCx,
-};
+use strongroom_kernel::plug::{Command, Exists, Query, ReadCx, Reply, TokenParams, WriteCx, ops};
 use strongroom_kernel::record::Record;
 use strongroom_kernel::tokens::{normalise_policies, parse_cidr};
 
@@ -122,10 +120,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for PutRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { PutRole (), Write; }
 
 impl Exists<PutRole> for TokenMethod {
     async fn exists(&self, cx: &ReadCx<'_>, captures: &[(&'static str, String)]) -> Result<bool> {
@@ -316,10 +311,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for ReadRole {
-    type Reply = RoleView;
-    const VERB: Verb = Verb::Read;
-}
+ops! { ReadRole RoleView, Read; }
 
 /// A token role as it is shown.
 #[derive(Serialize)]
@@ -378,10 +370,7 @@ strongroom_base::fields! {
     pub struct ListRoles {}
 }
 
-impl Op for ListRoles {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
-}
+ops! { ListRoles Keys, List; }
 
 impl Query<ListRoles> for TokenMethod {
     async fn query(&self, cx: &ReadCx<'_>, _: ListRoles) -> Result<Reply<Keys>> {
@@ -401,10 +390,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for DeleteRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
+ops! { DeleteRole (), Delete; }
 
 impl Command<DeleteRole> for TokenMethod {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DeleteRole) -> Result<Reply<()>> {

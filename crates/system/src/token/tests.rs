@@ -359,6 +359,10 @@ async fn orphans_live_on_before_and_after_the_clean_up() {
     assert_eq!(got.status, 204, "{got:?}");
     assert!(!is_good(&node, &chain[0]).await);
     assert!(is_good(&node, &chain[1]).await && is_good(&node, &chain[2]).await);
+    for (token, orphan) in [(&chain[1], true), (&chain[2], false)] {
+        let got = node.call("READ", "auth/token/lookup-self", token, Value::Null).await;
+        assert_eq!(got.data()["orphan"], json!(orphan));
+    }
     settle(&node).await;
     assert!(is_good(&node, &chain[1]).await && is_good(&node, &chain[2]).await);
     let got = node.call("READ", "auth/token/lookup-self", &chain[1], Value::Null).await;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use strongroom_base::{Error, Result, SecretString, fields};
-use strongroom_kernel::plug::{EngineSpec, Grant, Login, Op, ReadCx, TokenParams, Verb, WriteCx};
+use strongroom_kernel::plug::{EngineSpec, Grant, Login, ReadCx, TokenParams, WriteCx, ops};
 use strongroom_kernel::tokens::{Token, cidrs_allow};
 
 use super::super::login::Bounds;
@@ -23,10 +23,7 @@ fields! {
     }
 }
 
-impl Op for CelLogIn {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
+ops! { CelLogIn (), Write; }
 
 pub(super) fn add(spec: EngineSpec<Jwt>) -> EngineSpec<Jwt> {
     spec.login::<CelLogIn>("cel/login")

@@ -3,7 +3,7 @@
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_kernel::plug::lists::{self, Keys};
 use strongroom_kernel::plug::names;
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::super::Jwt;
 use super::super::roles::{Leeway, Object};
@@ -74,25 +74,12 @@ fields! {
     }
 }
 
-impl Op for PutCelRole {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Write;
-}
-impl Op for PatchCelRole {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Patch;
-}
-impl Op for ReadCelRole {
-    type Reply = JsonMap;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for DeleteCelRole {
-    type Reply = ();
-    const VERB: Verb = Verb::Delete;
-}
-impl Op for ListCelRoles {
-    type Reply = Keys;
-    const VERB: Verb = Verb::List;
+ops! {
+    PutCelRole JsonMap, Write;
+    PatchCelRole JsonMap, Patch;
+    ReadCelRole JsonMap, Read;
+    DeleteCelRole (), Delete;
+    ListCelRoles Keys, List;
 }
 
 pub(super) fn add(spec: EngineSpec<Jwt>) -> EngineSpec<Jwt> {
@@ -194,7 +181,6 @@ impl Command<DeleteCelRole> for Jwt {
 
 impl Query<ListCelRoles> for Jwt {
     async fn query(&self, cx: &ReadCx<'_>, op: ListCelRoles) -> Result<Reply<Keys>> {
-        let names = cx.view().names::<CelRole>(0).await?;
-        Ok(Reply::data(lists::page(&names, op.after.as_deref(), op.limit)?))
+        lists::of_records::<CelRole>(cx, 0, op.after.as_deref(), op.limit).await
     }
 }

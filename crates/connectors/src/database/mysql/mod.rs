@@ -10,6 +10,7 @@
 //! Deliberately not known here: prepared statements. Account statements can mostly not be prepared, and
 //! values stand in them by [`super::statements`].
 
+mod ending;
 mod failure;
 mod grants;
 mod imitation;
@@ -398,6 +399,21 @@ impl MysqlDatabase {
     }
 
     async fn try_login(&self, name: &str, password: &SecretString) -> Result<bool, DatabaseError> {
+        Ok(match self.log_in(name, password).await? {
+            Some(conn) => {
+                self.part(conn).await;
+                true
+            }
+            None => false,
+        })
+    }
+
+    /// A session of an account; none where the database does not take its password.
+    async fn log_in(
+        &self,
+        name: &str,
+        password: &SecretString,
+    ) -> Result<Option<Conn>, DatabaseError> {
         let as_account = |own: OptsBuilder| {
             own.user(Some(name))
                 .pass(Some(password.expose_secret()))
@@ -405,16 +421,13 @@ impl MysqlDatabase {
                 .setup(Vec::<String>::new())
         };
         match self.reach(as_account).await {
-            Ok(conn) => {
-                self.part(conn).await;
-                Ok(true)
-            }
+            Ok(conn) => Ok(Some(conn)),
             // Access denied; no password given; the password has expired; the account is locked
             // (MySQL, MariaDB).
             Err(failed)
                 if matches!(failed.code(), Some(1045 | 1698 | 1820 | 1862 | 3118 | 4151)) =>
             {
-                Ok(false)
+                Ok(None)
             }
             Err(failed) => Err(self.said(&failed, &[password])),
         }
@@ -482,6 +495,15 @@ impl Database for MysqlDatabase {
         password: &'a SecretString,
     ) -> Answer<'a, ()> {
         Box::pin(self.make_like(model, name, password))
+    }
+
+    fn end_password<'a>(
+        &'a self,
+        name: &'a str,
+        now: &'a SecretString,
+        next: &'a SecretString,
+    ) -> Answer<'a, ()> {
+        Box::pin(self.end_for_all_hosts(name, now, next))
     }
 
     fn remove<'a>(&'a self, name: &'a str, statements: &'a [String]) -> Answer<'a, ()> {

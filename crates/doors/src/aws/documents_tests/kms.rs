@@ -2,6 +2,73 @@
 
 use super::*;
 
+/// Clients read these texts: Terraform waits until a key `is pending deletion`.
+#[tokio::test]
+async fn failures_name_the_key_in_the_words_of_aws() {
+    let world = World::new().await;
+    let (id, arn) = world.kms_key().await;
+    let alias = json!({"AliasName": "alias/app", "TargetKeyId": id});
+    world.ask("TrentService.CreateAlias", alias).await.unwrap();
+    let blob = world.encrypt(&id, json!({})).await;
+    let said = async |operation: &str, body: Value| {
+        let (status, body) =
+            world.raw(&world.key, &format!("TrentService.{operation}"), body).await;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let text = body.get("message").or_else(|| body.get("Message")).cloned().unwrap_or_default();
+        (status, body["__type"].as_str().unwrap().to_owned(), text.as_str().unwrap().to_owned())
+    };
+    let used = [
+        ("Encrypt", json!({"KeyId": id, "Plaintext": "eA=="})),
+        ("Encrypt", json!({"KeyId": "alias/app", "Plaintext": "eA=="})),
+        ("GenerateDataKey", json!({"KeyId": arn, "KeySpec": "AES_256"})),
+        ("Decrypt", json!({"CiphertextBlob": blob})),
+        ("ReEncrypt", json!({"CiphertextBlob": blob, "DestinationKeyId": id})),
+        ("RotateKeyOnDemand", json!({"KeyId": id})),
+        ("EnableKeyRotation", json!({"KeyId": id})),
+    ];
+    world.ask("TrentService.DisableKey", json!({"KeyId": id})).await.unwrap();
+    for (operation, body) in used.clone() {
+        let want = (400, "DisabledException".to_owned(), format!("{arn} is disabled."));
+        assert_eq!(said(operation, body).await, want, "{operation}");
+    }
+    let state = "KMSInvalidStateException".to_owned();
+    let not = (400, state.clone(), format!("{arn} is not pending deletion."));
+    assert_eq!(said("CancelKeyDeletion", json!({"KeyId": id})).await, not);
+    world.ask("TrentService.ScheduleKeyDeletion", json!({"KeyId": id})).await.unwrap();
+    let managed = [
+        ("ScheduleKeyDeletion", json!({"KeyId": id})),
+        ("EnableKey", json!({"KeyId": id})),
+        ("TagResource", json!({"KeyId": arn, "Tags": [{"TagKey": "a", "TagValue": "b"}]})),
+        ("CreateAlias", json!({"AliasName": "alias/other", "TargetKeyId": id})),
+    ];
+    for (operation, body) in used.into_iter().chain(managed) {
+        let want = (400, state.clone(), format!("{arn} is pending deletion."));
+        assert_eq!(said(operation, body).await, want, "{operation}");
+    }
+    let none = "00000000-0000-4000-8000-000000000000";
+    let place = format!("arn:aws:kms:us-east-1:{ACCOUNT}");
+    for (asked, text) in [
+        (none.to_owned(), format!("Key '{place}:key/{none}' does not exist")),
+        (format!("{place}:key/{none}"), format!("Key '{place}:key/{none}' does not exist")),
+        ("alias/none".to_owned(), format!("Alias {place}:alias/none is not found.")),
+        (format!("{place}:alias/none"), format!("Alias {place}:alias/none is not found.")),
+    ] {
+        let want = (400, "NotFoundException".to_owned(), text);
+        assert_eq!(said("DescribeKey", json!({"KeyId": asked})).await, want);
+        let body = json!({"KeyId": asked, "Plaintext": "eA=="});
+        assert_eq!(said("Encrypt", body).await, want);
+    }
+    // Who may not use the key is told the same of one that is there, out of use, and not there.
+    let stranger = world.room.key("nobody").await;
+    let mut told = Vec::new();
+    for asked in [id.as_str(), none] {
+        let body = json!({"KeyId": asked, "Plaintext": "eA=="});
+        let (status, body) = world.raw(&stranger, "TrentService.Encrypt", body).await;
+        told.push((status, body.replace(asked, "KEY")));
+    }
+    assert!(told[0] == told[1] && told[0].1.contains("AccessDeniedException"), "{told:?}");
+}
+
 #[tokio::test]
 async fn a_ciphertext_is_read_in_one_way() {
     let world = World::new().await;

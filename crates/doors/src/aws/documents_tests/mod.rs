@@ -5,6 +5,7 @@ mod members;
 mod parameters;
 mod roles;
 mod secrets;
+mod standing;
 mod strangers;
 
 use serde_json::{Value, json};
@@ -45,6 +46,7 @@ impl World {
         for role in ["ci", "admin"] {
             room.role(role, json!({"token_policies": "all"})).await;
         }
+        room.role("nobody", json!({"token_policies": "none"})).await;
         let key = room.key("ci").await;
         Self { room, key }
     }
@@ -92,6 +94,13 @@ impl World {
     async fn secret(&self, name: &str) {
         let body = json!({"Name": name, "SecretString": "x", "ClientRequestToken": TOKEN});
         self.ask("secretsmanager.CreateSecret", body).await.unwrap();
+    }
+
+    /// A resource policy of a parameter, as it was stored while parameters were secrets, too: past the door.
+    async fn kept_policy(&self, path: &str, policy: &Value) {
+        let path = format!("secret/aws/put-resource-policy/{path}");
+        let got = self.room.node.root("AWS", &path, json!({"resource_policy": policy})).await;
+        assert_eq!(got.status, 200, "{got:?}");
     }
 
     async fn kms_key(&self) -> (String, String) {

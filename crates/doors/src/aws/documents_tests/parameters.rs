@@ -26,13 +26,12 @@ async fn neither_a_secret_nor_a_version_is_deleted_as_a_parameter() {
 }
 
 #[tokio::test]
-async fn the_policy_of_a_secret_holds_for_it_as_a_parameter() {
+async fn a_policy_that_was_kept_for_a_parameter_holds() {
     let world = World::new().await;
     let put = |overwrite: bool| json!({"Name": "/app/db", "Value": "x", "Type": "String", "Overwrite": overwrite});
     world.ask("AmazonSSM.PutParameter", put(false)).await.unwrap();
     let deny = document(&[statement("Deny", "ssm:*", r#","Principal":"*""#)]);
-    let policy = json!({"SecretId": "ssm/app/db", "ResourcePolicy": deny});
-    world.ask("secretsmanager.PutResourcePolicy", policy).await.unwrap();
+    world.kept_policy("ssm/app/db", &deny).await;
     for (operation, body) in [
         ("GetParameter", json!({"Name": "/app/db"})),
         ("GetParameters", json!({"Names": ["/app/db"]})),
@@ -50,8 +49,8 @@ async fn the_policy_of_a_secret_holds_for_it_as_a_parameter() {
         let said = world.ask(&format!("AmazonSSM.{operation}"), body).await;
         assert_eq!(said, refused(), "{operation}");
     }
-    let gone = json!({"SecretId": "ssm/app/db"});
-    world.ask("secretsmanager.DeleteResourcePolicy", gone).await.unwrap();
+    let path = "secret/aws/delete-resource-policy/ssm/app/db";
+    assert_eq!(world.room.node.root("AWS", path, json!({})).await.status, 200);
     assert!(world.ask("AmazonSSM.GetParametersByPath", json!({"Path": "/app"})).await.is_ok());
 }
 
@@ -71,8 +70,7 @@ async fn it_holds_by_the_names_that_secrets_manager_gives_its_actions() {
     untag["TagKeys"] = json!(["a"]);
     let deny = async |action: &str, more: &str| {
         let policy = document(&[statement("Deny", action, &format!(r#","Principal":"*"{more}"#))]);
-        let body = json!({"SecretId": "ssm/app/db", "ResourcePolicy": policy});
-        world.ask("secretsmanager.PutResourcePolicy", body).await.unwrap();
+        world.kept_policy("ssm/app/db", &policy).await;
     };
     let said = async |operation: &str, body: &Value| {
         world.ask(&format!("AmazonSSM.{operation}"), body.clone()).await.map(|_| ())
@@ -120,6 +118,110 @@ async fn it_holds_by_the_names_that_secrets_manager_gives_its_actions() {
             world.ask("AmazonSSM.PutParameter", put("4")).await.unwrap();
         }
     }
+}
+
+/// What one service is refused, the other does not do in its place.
+#[tokio::test]
+async fn parameters_are_no_secrets_and_secrets_no_parameters() {
+    let world = World::new().await;
+    let put = json!({"Name": "/dn/x", "Value": "canary", "Type": "SecureString"});
+    world.ask("AmazonSSM.PutParameter", put).await.unwrap();
+    let seen = world.room.node.root("AWS", "secret/aws/describe-secret/ssm/dn/x", json!({})).await;
+    let suffix = seen.data()["suffix"].as_str().unwrap().to_owned();
+    let arn = format!("arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:ssm/dn/x");
+    let arns = [arn.clone(), format!("{arn}-{suffix}"), "ssm/dn/x".to_owned()];
+    let plain = document(&[statement("Deny", "ssm:*", r#","Principal":"*""#)]);
+    for id in &arns {
+        for (operation, more) in [
+            ("GetSecretValue", json!({})),
+            ("DescribeSecret", json!({})),
+            ("PutSecretValue", json!({"SecretString": "x"})),
+            ("UpdateSecret", json!({"SecretString": "x"})),
+            (
+                "UpdateSecretVersionStage",
+                json!({"VersionStage": "AWSPENDING", "MoveToVersionId": TOKEN}),
+            ),
+            ("ListSecretVersionIds", json!({})),
+            ("DeleteSecret", json!({})),
+            ("RestoreSecret", json!({})),
+            ("TagResource", json!({"Tags": [{"Key": "a", "Value": "b"}]})),
+            ("UntagResource", json!({"TagKeys": ["a"]})),
+            ("PutResourcePolicy", json!({"ResourcePolicy": plain})),
+            ("GetResourcePolicy", json!({})),
+            ("DeleteResourcePolicy", json!({})),
+            ("RotateSecret", json!({"RotationLambdaARN": "strongroom-mysql-single-user"})),
+            ("CancelRotateSecret", json!({})),
+        ] {
+            let mut body = more;
+            body["SecretId"] = json!(id);
+            let said = world.ask(&format!("secretsmanager.{operation}"), body).await;
+            assert_eq!(said, Err("ResourceNotFoundException".to_owned()), "{operation} {id}");
+        }
+        let batch = json!({"SecretIdList": [id]});
+        let got = world.ask("secretsmanager.BatchGetSecretValue", batch).await.unwrap();
+        assert_eq!(got["SecretValues"], json!([]), "{got}");
+        assert_eq!(got["Errors"][0]["ErrorCode"], "ResourceNotFoundException", "{got}");
+        let force = json!({"SecretId": id, "ForceDeleteWithoutRecovery": true});
+        world.ask("secretsmanager.DeleteSecret", force).await.unwrap();
+    }
+    for filters in [
+        json!([]),
+        json!([{"Key": "name", "Values": ["ssm/"]}]),
+        json!([{"Key": "all", "Values": ["x"]}]),
+    ] {
+        let body = json!({"Filters": filters, "IncludePlannedDeletion": true});
+        let got = world.ask("secretsmanager.ListSecrets", body).await.unwrap();
+        assert_eq!(got, json!({"SecretList": []}), "{filters}");
+        if filters != json!([]) {
+            let body = json!({"Filters": filters});
+            let got = world.ask("secretsmanager.BatchGetSecretValue", body).await.unwrap();
+            assert_eq!(got, json!({"SecretValues": [], "Errors": []}), "{filters}");
+        }
+    }
+    // A secret of the name that the parameter's path has is another thing, at both.
+    world.secret("ssm/dn/x").await;
+    let name = json!({"Name": "/dn/x", "WithDecryption": true});
+    let got = world.ask("AmazonSSM.GetParameter", name.clone()).await.unwrap();
+    assert_eq!(got["Parameter"]["Value"], "canary");
+    let secret = json!({"SecretId": "ssm/dn/x"});
+    let got = world.ask("secretsmanager.GetSecretValue", secret.clone()).await.unwrap();
+    assert_eq!((&got["SecretString"], &got["Name"]), (&json!("x"), &json!("ssm/dn/x")));
+    let at = world.room.node.root("READ", "secret/data/~ssm/dn/x", Value::Null).await;
+    assert_eq!(at.data()["data"], json!({"value": "x"}));
+    let got = world.ask("secretsmanager.ListSecrets", json!({})).await.unwrap();
+    assert_eq!(got["SecretList"].as_array().unwrap().len(), 1);
+    let by_path = json!({"Path": "/", "Recursive": true});
+    let got = world.ask("AmazonSSM.GetParametersByPath", by_path).await.unwrap();
+    assert_eq!(got["Parameters"].as_array().unwrap().len(), 1);
+    // A reference means the secret, and needs what both services need.
+    let reference =
+        json!({"Name": "/aws/reference/secretsmanager/ssm/dn/x", "WithDecryption": true});
+    let got = world.ask("AmazonSSM.GetParameter", reference.clone()).await.unwrap();
+    assert_eq!(got["Parameter"]["Value"], "x");
+    let all = statement("Allow", "*", "");
+    world.limit(&[all.clone(), statement("Deny", "ssm:*", "")]).await;
+    assert_eq!(world.ask("AmazonSSM.GetParameter", name.clone()).await, refused());
+    assert!(world.ask("secretsmanager.GetSecretValue", secret.clone()).await.is_ok());
+    world.limit(&[all, statement("Deny", "secretsmanager:*", "")]).await;
+    assert!(world.ask("AmazonSSM.GetParameter", name).await.is_ok());
+    assert_eq!(world.ask("secretsmanager.GetSecretValue", secret).await, refused());
+    assert_eq!(world.ask("AmazonSSM.GetParameter", reference).await, refused());
+}
+
+#[tokio::test]
+async fn a_version_names_its_writer_by_the_arn() {
+    let world = World::new().await;
+    let put = json!({"Name": "/app/db", "Value": "1", "Type": "String"});
+    world.ask("AmazonSSM.PutParameter", put).await.unwrap();
+    let body = json!({"data": {"value": "2"}});
+    world.room.node.root("WRITE", "secret/data/ssm/app/db", body).await;
+    let name = json!({"Name": "/app/db"});
+    let history = world.ask("AmazonSSM.GetParameterHistory", name).await.unwrap();
+    let user =
+        |at: usize| history["Parameters"][at]["LastModifiedUser"].as_str().unwrap().to_owned();
+    let arn = format!("arn:aws:iam::{ACCOUNT}:user/ci");
+    assert_eq!(user(0), arn);
+    assert_ne!(user(1), arn, "another door's writer is not the one before");
 }
 
 #[tokio::test]

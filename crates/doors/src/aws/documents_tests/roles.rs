@@ -30,6 +30,55 @@ async fn session_tokens_are_refused_by_a_deny_alone() {
     assert_eq!(world.sts(&world.key, form).await, Err("AccessDenied".to_owned()));
 }
 
+/// User guide, "Monitor and control actions taken with assumed roles".
+#[tokio::test]
+async fn a_source_identity_stays_with_a_chain() {
+    let world = World::new().await;
+    world.secret("db").await;
+    for role in ["ci", "admin"] {
+        world.room.role(role, json!({"trusted_roles": "*"})).await;
+    }
+    let ask = async |key: &Key, role: &str, more: &str| {
+        let wire =
+            Wire::form(&assume(role, more)).signed(key, "us-east-1", "sts", world.room.now());
+        world.room.send(&wire).await
+    };
+    for odd in ["a", "a%20b", &"a".repeat(65)] {
+        let (status, body) = ask(&world.key, "ci", &format!("&SourceIdentity={odd}")).await;
+        assert_eq!((status, code(&body).as_str()), (400, "ValidationError"), "{odd}");
+    }
+    let (status, body) = ask(&world.key, "ci", "&SourceIdentity=dana").await;
+    assert!(status == 200 && body.contains("<SourceIdentity>dana</SourceIdentity>"), "{body}");
+    let (_, body) = ask(&world.key, "ci", "").await;
+    assert!(!body.contains("SourceIdentity"), "{body}");
+    let dana = keys_of(&world.room.must(&world.key, &assume("ci", "&SourceIdentity=dana")).await);
+    // It goes on, said again or not, and nobody takes another one.
+    for more in ["", "&SourceIdentity=dana"] {
+        let (status, body) = ask(&dana, "admin", more).await;
+        assert!(status == 200 && body.contains("<SourceIdentity>dana</SourceIdentity>"), "{body}");
+    }
+    let (status, body) = ask(&dana, "admin", "&SourceIdentity=eve").await;
+    assert_eq!((status, code(&body).as_str()), (403, "AccessDenied"));
+    let chained = keys_of(&world.room.must(&dana, &assume("ci", "")).await);
+    let plain = keys_of(&world.room.must(&world.key, &assume("ci", "")).await);
+    // Conditions see it, and to say it is an action of its own.
+    let only = r#","Condition":{"StringEquals":{"aws:SourceIdentity":"dana"}}"#;
+    let sts = statement("Allow", "sts:AssumeRole", "");
+    world.limit(&[statement("Allow", "secretsmanager:*", only), sts.clone()]).await;
+    let get = json!({"SecretId": "db"});
+    for (key, good) in [(&dana, true), (&chained, true), (&plain, false), (&world.key, false)] {
+        let said = world.ask_as(key, "secretsmanager.GetSecretValue", get.clone()).await;
+        assert_eq!(said.is_ok(), good, "{said:?}");
+    }
+    let eve = r#","Condition":{"StringEquals":{"sts:SourceIdentity":"eve"}}"#;
+    world.limit(&[sts, statement("Deny", "sts:SetSourceIdentity", eve)]).await;
+    assert_eq!(world.sts(&world.key, &assume("admin", "")).await, Ok(()));
+    let said = world.sts(&world.key, &assume("admin", "&SourceIdentity=dana")).await;
+    assert_eq!(said, Ok(()));
+    let said = world.sts(&world.key, &assume("admin", "&SourceIdentity=eve")).await;
+    assert_eq!(said, Err("AccessDenied".to_owned()));
+}
+
 #[tokio::test]
 async fn a_narrowed_session_stays_narrow() {
     let world = World::new().await;

@@ -3,6 +3,76 @@
 use super::*;
 
 #[tokio::test]
+async fn what_changes_nothing_leaves_no_trace_and_a_deletion_does() {
+    let world = World::new().await;
+    world.secret("db").await;
+    let id = json!({"SecretId": "db"});
+    let changed = async || {
+        let described = world.ask("secretsmanager.DescribeSecret", id.clone()).await.unwrap();
+        (described["LastChangedDate"].as_f64().unwrap(), described["DeletedDate"].as_f64())
+    };
+    let (before, _) = changed().await;
+    world.room.node.clock.advance(60);
+    world.ask("secretsmanager.DeleteResourcePolicy", id.clone()).await.unwrap();
+    assert_eq!(changed().await.0, before);
+    let policy =
+        document(&[statement("Deny", "secretsmanager:PutSecretValue", r#","Principal":"*""#)]);
+    let put = json!({"SecretId": "db", "ResourcePolicy": policy});
+    world.ask("secretsmanager.PutResourcePolicy", put.clone()).await.unwrap();
+    let (put_at, _) = changed().await;
+    assert!(put_at > before);
+    world.room.node.clock.advance(60);
+    world.ask("secretsmanager.PutResourcePolicy", put).await.unwrap();
+    assert_eq!(changed().await.0, put_at);
+    world.room.node.clock.advance(60);
+    world.ask("secretsmanager.DeleteSecret", id.clone()).await.unwrap();
+    let (at, deleted) = changed().await;
+    assert!(at > put_at && deleted == Some(at), "{at} {deleted:?}");
+}
+
+#[tokio::test]
+async fn a_policy_is_checked_for_a_secret_that_is_there() {
+    let world = World::new().await;
+    world.secret("db").await;
+    let policy = document(&[statement("Deny", "secretsmanager:*", r#","Principal":"*""#)]);
+    let check = |id: &str| json!({"SecretId": id, "ResourcePolicy": policy});
+    let target = "secretsmanager.ValidateResourcePolicy";
+    let good = json!({"PolicyValidationPassed": true, "ValidationErrors": []});
+    assert_eq!(world.ask(target, check("db")).await, Ok(good.clone()));
+    let missing = Err("ResourceNotFoundException".to_owned());
+    assert_eq!(world.ask(target, check("none")).await, missing);
+    let arn = format!("arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:db-AbCdEf");
+    assert_eq!(world.ask(target, check(&arn)).await, missing);
+    assert_eq!(world.ask(target, json!({"ResourcePolicy": policy})).await, Ok(good.clone()));
+    // Who may see neither is told the same of both.
+    let list = r#"path "secret/metadata/" { capabilities = ["list"] }"#;
+    world.room.node.policy("none", list).await;
+    let stranger = world.room.key("nobody").await;
+    for id in ["db", "none"] {
+        assert_eq!(world.ask_as(&stranger, target, check(id)).await, Ok(good.clone()), "{id}");
+    }
+}
+
+/// An operator reads what is wrong; it is no operation that AWS's clients would take for a missing one.
+#[tokio::test]
+async fn a_region_without_its_mount_says_so() {
+    let room = Room::new().await;
+    let all = r#"path "*" { capabilities = ["create", "read", "update", "delete", "list"] }"#;
+    room.node.policy("all", all).await;
+    room.role("ci", json!({"token_policies": "all"})).await;
+    let key = room.key("ci").await;
+    for (target, service, name) in [
+        ("secretsmanager.ListSecrets", "secretsmanager", "InvalidRequestException"),
+        ("AmazonSSM.DescribeParameters", "ssm", "UnsupportedOperationException"),
+    ] {
+        let wire = Wire::json(target, "{}").signed(&key, "us-east-1", service, room.now());
+        let (status, body) = room.send(&wire).await;
+        assert_eq!((status, code(&body).as_str()), (400, name), "{body}");
+        assert!(body.contains("an operator has to enable the mount"), "{body}");
+    }
+}
+
+#[tokio::test]
 async fn values_read_otherwise_are_judged_as_values() {
     let world = World::new().await;
     world.secret("db").await;

@@ -107,7 +107,9 @@ fn on_keys(id: &str) -> Vec<(&'static str, Value)> {
         body["KeyId"] = json!(id);
         (operation, body)
     };
-    let mut all: Vec<_> = all.into_iter().map(with_id).collect();
+    // What manages keys takes no alias: that is no matter of which there are.
+    let used = if id.contains("alias/") { 5 } else { all.len() };
+    let mut all: Vec<_> = all.into_iter().take(used).map(with_id).collect();
     if !id.contains("alias/") {
         all.push(("CreateAlias", json!({"AliasName": "alias/new", "TargetKeyId": id})));
         all.push(("UpdateAlias", json!({"AliasName": "alias/known", "TargetKeyId": id})));
@@ -200,8 +202,7 @@ async fn a_parameter_that_is_there_reads_like_none() {
         let put = json!({"Name": name, "Value": "x", "Type": "SecureString"});
         world.ask("AmazonSSM.PutParameter", put).await.unwrap();
     }
-    let deny = json!({"SecretId": "ssm/guarded", "ResourcePolicy": document(&[everybody()])});
-    world.ask("secretsmanager.PutResourcePolicy", deny).await.unwrap();
+    world.kept_policy("ssm/guarded", &document(&[everybody()])).await;
     world.secret("there").await;
     let names = ["/missing", "/plain", "/guarded"].map(str::to_owned);
     let references = ["missing", "there"].map(|n| format!("/aws/reference/secretsmanager/{n}"));

@@ -60,7 +60,7 @@ pub fn list(scope: &Scope, input: JsonMap) -> Result<Planned> {
     match input.text_within("KeyId", 1, 2_048)? {
         None => Ok(Planned::new(scope.transit("list-aliases", ""), body, aliases)),
         Some(asked) => {
-            let key = names::key(scope, &asked)?;
+            let key = names::managed(scope, &asked)?;
             let path = scope.transit("list-aliases", &key.path);
             Ok(Planned::new(path, body, aliases).about(key.arn))
         }

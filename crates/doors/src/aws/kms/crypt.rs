@@ -6,9 +6,9 @@ use strongroom_base::{Error, Json, JsonMap, Result};
 use strongroom_engines::transit::aws::{CONTEXT_BYTES_MAX, key_of};
 
 use super::super::input::{Input, given, put, required, text_of};
-use super::super::{Planned, Scope};
+use super::super::{Key, Planned, Scope};
 use super::names::{self, key_arn};
-use super::{is_unsupported, on_key};
+use super::{is_unsupported, on_key_or_alias};
 
 /// The one algorithm of symmetric keys.
 pub const SYMMETRIC: &str = "SYMMETRIC_DEFAULT";
@@ -52,12 +52,7 @@ fn differ_in_more_than_case(context: &JsonMap) -> Result<()> {
 }
 
 /// An encryption context, and what conditions of IAM documents see of it.
-fn context(
-    input: &mut Input,
-    member: &str,
-    body: &mut JsonMap,
-    field: &str,
-) -> Result<Vec<(String, Vec<String>)>> {
+fn context(input: &mut Input, member: &str, body: &mut JsonMap, field: &str) -> Result<Vec<Key>> {
     let Some(context) = input.pairs(member)? else { return Ok(Vec::new()) };
     let bytes = |(name, value): (&String, &Json)| {
         name.len().saturating_add(value.as_str().unwrap_or_default().len())
@@ -68,10 +63,10 @@ fn context(
     }
     differ_in_more_than_case(&context)?;
     let names = context.keys().cloned().collect();
-    let mut keys = vec![("kms:EncryptionContextKeys".to_owned(), names)];
+    let mut keys = vec![("kms:EncryptionContextKeys".into(), names)];
     for (name, value) in &context {
         let value = value.as_str().unwrap_or_default().to_owned();
-        keys.push((format!("kms:EncryptionContext:{name}"), vec![value]));
+        keys.push((format!("kms:EncryptionContext:{name}").into(), vec![value]));
     }
     body.insert(field.to_owned(), Json::Object(context));
     Ok(keys)
@@ -118,7 +113,7 @@ pub fn encrypt(scope: &Scope, input: JsonMap) -> Result<Planned> {
     put(&mut body, "plaintext", Some(required(plaintext, "Plaintext")?));
     let keys = context(&mut input, "EncryptionContext", &mut body, "context")?;
     common(&mut input, &mut body, &["EncryptionAlgorithm"])?;
-    let mut planned = on_key(scope, &mut input, "encrypt", body, encrypted)?;
+    let mut planned = on_key_or_alias(scope, &mut input, "encrypt", body, encrypted)?;
     planned.keys.extend(keys);
     Ok(planned)
 }
@@ -142,7 +137,7 @@ pub fn decrypt(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let keys = context(&mut input, "EncryptionContext", &mut body, "context")?;
     common(&mut input, &mut body, &["EncryptionAlgorithm"])?;
     let mut planned = match (input.has("KeyId"), own) {
-        (true, _) => on_key(scope, &mut input, "decrypt", body, decrypted)?,
+        (true, _) => on_key_or_alias(scope, &mut input, "decrypt", body, decrypted)?,
         (false, Some(id)) => {
             let path = scope.transit("decrypt-own", &id);
             Planned::new(path, body, decrypted).about(key_arn(scope, &id))
@@ -206,7 +201,7 @@ fn make_key(scope: &Scope, input: JsonMap, operation: &str) -> Result<Planned> {
     put(&mut body, "bytes", Some(data_key_bytes(&mut input)?));
     let keys = context(&mut input, "EncryptionContext", &mut body, "context")?;
     common(&mut input, &mut body, &[])?;
-    let mut planned = on_key(scope, &mut input, operation, body, data_key_of)?;
+    let mut planned = on_key_or_alias(scope, &mut input, operation, body, data_key_of)?;
     planned.keys.extend(keys);
     Ok(planned)
 }

@@ -7,7 +7,7 @@ use super::super::input::{Input, given, put, required, tag_keys, tags, text_of};
 use super::super::{Planned, Scope};
 use super::crypt::SYMMETRIC;
 use super::names::key_arn;
-use super::{is_unsupported, nothing, on_key, page};
+use super::{is_unsupported, nothing, on_key, on_key_or_alias, page};
 
 /// Bytes of a policy that are handed on; the engine says what is too long.
 const POLICY_CHARS_MAX: usize = 131_072;
@@ -129,7 +129,7 @@ pub fn create(scope: &Scope, input: JsonMap) -> Result<Planned> {
 }
 
 pub fn describe(scope: &Scope, input: JsonMap) -> Result<Planned> {
-    on_key(scope, &mut Input::new(input), "describe-key", JsonMap::new(), metadata)
+    on_key_or_alias(scope, &mut Input::new(input), "describe-key", JsonMap::new(), metadata)
 }
 
 /// An operation on a key that takes and answers nothing else.
@@ -330,7 +330,7 @@ pub fn untag(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let mut body = JsonMap::new();
     put(&mut body, "tags", Some(names.clone()));
     let mut planned = on_key(scope, &mut input, "untag", body, nothing)?;
-    planned.keys.push(("aws:TagKeys".to_owned(), names));
+    planned.keys.push(("aws:TagKeys".into(), names));
     Ok(planned)
 }
 

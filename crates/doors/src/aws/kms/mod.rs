@@ -16,7 +16,7 @@ mod tests;
 use strongroom_base::{Error, Json, JsonMap, Result};
 
 use super::input::{Input, put, required};
-use super::{Operation, Planned, Scope, Shape};
+use super::{Make, Operation, Planned, Scope};
 
 /// The service's name in ARNs and signatures.
 const SERVICE: &str = "kms";
@@ -99,18 +99,40 @@ fn nothing(_: &Scope, _: Json) -> Json {
     Json::Object(JsonMap::new())
 }
 
-/// An operation on the key that `KeyId` names.
+/// An operation on the key that `KeyId` names by its id or ARN: those that manage keys take no alias.
 fn on_key(
     scope: &Scope,
     input: &mut Input,
     operation: &str,
     body: JsonMap,
-    shape: Shape,
+    make: Make,
+) -> Result<Planned> {
+    on(|asked| names::managed(scope, asked), scope, input, operation, body, make)
+}
+
+/// The same where an alias is taken, too.
+fn on_key_or_alias(
+    scope: &Scope,
+    input: &mut Input,
+    operation: &str,
+    body: JsonMap,
+    make: Make,
+) -> Result<Planned> {
+    on(|asked| names::key(scope, asked), scope, input, operation, body, make)
+}
+
+fn on(
+    named: impl FnOnce(&str) -> Result<names::Named>,
+    scope: &Scope,
+    input: &mut Input,
+    operation: &str,
+    body: JsonMap,
+    make: Make,
 ) -> Result<Planned> {
     let asked = required(input.text_within("KeyId", 1, 2_048)?, "KeyId")?;
-    let key = names::key(scope, &asked)?;
+    let key = named(&asked)?;
     let path = scope.transit(operation, &key.path);
-    let planned = Planned::new(path, body, shape).about(key.arn);
+    let planned = Planned::new(path, body, make).about(key.arn);
     Ok(match key.path.strip_prefix(names::ALIAS) {
         Some(_) => planned.key("kms:RequestAlias", vec![key.path.clone()]),
         None => planned,

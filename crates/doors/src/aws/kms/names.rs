@@ -65,7 +65,16 @@ pub fn key(scope: &Scope, asked: &str) -> Result<Named> {
     Ok(Named { path: resource.to_owned(), arn: key_arn(scope, resource) })
 }
 
-/// The key that a request names by id or ARN, where no alias is taken.
+/// The key that a request manages: by its id or ARN (`KeyId` on the API page of each such operation).
+pub fn managed(scope: &Scope, asked: &str) -> Result<Named> {
+    let named = key(scope, asked)?;
+    match named.path.starts_with(ALIAS) {
+        true => Err(not_found(&format!("Invalid keyId {}", named.path))),
+        false => Ok(named),
+    }
+}
+
+/// The key that an alias is to mean.
 pub fn key_alone(scope: &Scope, asked: &str) -> Result<Named> {
     let named = key(scope, asked)?;
     if named.path.starts_with(ALIAS) {

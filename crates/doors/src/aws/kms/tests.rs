@@ -69,6 +69,48 @@ fn keys_are_named_in_four_ways() {
     }
 }
 
+/// `Invalid keyId` is what AWS answers to an alias of an operation that manages keys.
+#[test]
+fn aliases_name_keys_that_are_used_and_none_that_are_managed() {
+    let extra = json!({ "TargetKeyId": ID, "AliasName": "alias/x", "Description": "d", "Policy": "{}",
+        "Tags": [{ "TagKey": "a", "TagValue": "b" }], "TagKeys": ["a"], "Plaintext": "eA==",
+        "KeySpec": "AES_256" });
+    let asked = |name: &str, key: &str| {
+        let mut input = extra.clone();
+        input["KeyId"] = json!(key);
+        plan(name, input)
+    };
+    for name in [
+        "EnableKey",
+        "DisableKey",
+        "UpdateKeyDescription",
+        "ScheduleKeyDeletion",
+        "CancelKeyDeletion",
+        "EnableKeyRotation",
+        "DisableKeyRotation",
+        "GetKeyRotationStatus",
+        "RotateKeyOnDemand",
+        "ListKeyRotations",
+        "PutKeyPolicy",
+        "GetKeyPolicy",
+        "ListKeyPolicies",
+        "TagResource",
+        "UntagResource",
+        "ListResourceTags",
+        "ListAliases",
+    ] {
+        for alias in ["alias/app", "arn:aws:kms:us-east-1:123456789012:alias/app"] {
+            let error = asked(name, alias).err().unwrap();
+            assert_eq!(error.code, Some("NotFoundException"), "{name}");
+            assert_eq!(error.public, ["Invalid keyId alias/app"], "{name}");
+        }
+        assert!(asked(name, ID).is_ok(), "{name}");
+    }
+    for name in ["DescribeKey", "Encrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext"] {
+        assert!(asked(name, "alias/app").is_ok(), "{name}");
+    }
+}
+
 #[test]
 fn members_are_checked_before_anything_is_asked() {
     const INVALID: &str = "ValidationException";
@@ -205,7 +247,7 @@ fn requests_become_calls() {
 
 fn answer(name: &str, input: Json, data: Json) -> Json {
     let planned = plan(name, input).ok().unwrap();
-    (planned.shape)(&scope(), data)
+    planned.shape.answer(&scope(), data)
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //!
 //! Invariants:
 //! * a parameter lies in the folder `ssm/` of its region's place, at its name without the first slash: so
-//!   `/app/db` is the secret `ssm/app/db` at every other door;
+//!   `/app/db` is `ssm/app/db` at Vault's door, and nothing at all for Secrets Manager;
 //! * an answer has no member without a value.
 
 mod answers;
@@ -14,7 +14,7 @@ mod tests;
 use strongroom_base::{Error, Json, JsonMap, Result};
 
 use super::input::{Input, put, required, tag_keys, tags, text_of};
-use super::{Operation, Planned, Scope, Shape};
+use super::{Make, Operation, Planned, Scope};
 use names::Named;
 
 /// All operations of the service.
@@ -60,13 +60,13 @@ fn on_one(
     named: &Named,
     operation: &str,
     mut body: JsonMap,
-    shape: Shape,
+    make: Make,
 ) -> Result<Planned> {
     if named.reference || named.selector.is_some() {
         return Err(names::not_found());
     }
     put(&mut body, "secret_arn", Some(named.secret_arn.as_str()));
-    let planned = Planned::new(scope.kv(operation, &named.path), body, shape);
+    let planned = Planned::new(scope.kv(operation, &named.path), body, make);
     Ok(planned.about(named.arn.clone()))
 }
 

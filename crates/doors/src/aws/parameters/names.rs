@@ -7,7 +7,7 @@ use super::super::{Arn, Scope, names};
 /// The service's name in ARNs.
 const SERVICE: &str = "ssm";
 /// The folder of parameters in a region's place.
-const FOLDER: &str = "ssm";
+const FOLDER: &str = names::PARAMETERS;
 /// What stands before a parameter's name, without its first slash, in an ARN.
 const PARAMETER: &str = "parameter/";
 /// What stands before the name of a secret of Secrets Manager.
@@ -29,8 +29,9 @@ pub struct Named {
     pub selector: Option<String>,
     /// Is it a secret of Secrets Manager?
     pub reference: bool,
-    /// Its ARN as a secret of Secrets Manager, without the six characters; of a folder, what stands before
-    /// the names in it.
+    /// The ARN of the secret that is meant, without the six characters. Of a parameter, or what stands before
+    /// the names in a folder of parameters, the one by which resource policies knew it that were stored while
+    /// parameters were secrets of Secrets Manager, too.
     pub secret_arn: String,
 }
 
@@ -95,9 +96,10 @@ pub fn to_read(scope: &Scope, text: &str) -> Result<Named> {
     Ok(Named { path, arn, rooted, selector, reference: false, secret_arn })
 }
 
-/// What Secrets Manager calls the secret at `path`.
+/// What Secrets Manager called the parameter at `path`.
 fn as_secret(scope: &Scope, path: &str) -> String {
-    scope.secret_arn(&scope.name_of(path).unwrap_or_default(), None)
+    let below = path.strip_prefix(scope.place.prefix.as_str()).unwrap_or(path);
+    scope.secret_arn(&names::to_name(below), None)
 }
 
 /// The parameter that a request wants to make or overwrite.

@@ -168,7 +168,7 @@ fn lists_begin_in_their_folder() {
 fn answers_have_names_and_arns() {
     let shaped = |name: &str, input: Json, data: Json| {
         let planned = plan(name, input).ok().unwrap();
-        (planned.shape)(&scope("us-east-1"), data)
+        planned.shape.answer(&scope("us-east-1"), data)
     };
     let get = json!({ "Name": "a" });
     let entry = |path: &str, rooted: bool| {

@@ -10,17 +10,17 @@ mod answers;
 mod members;
 mod target;
 
-use strongroom_base::{Json, JsonMap, Result};
+use strongroom_base::{Error, Json, JsonMap, Result};
 
-use super::{Operation, Planned, Scope};
-use answers::{batch, list, nothing, plain, secret};
+use super::{Key, Operation, Planned, Scope};
+use answers::{BATCH, LIST, NOTHING, SECRET};
 use members::{Kind, Member, take};
 use target::{about, named};
 
 /// Makes [`Operation`]s on one secret of a table: the name, the engine's operation, the members, and
 /// the shape of the answer.
 macro_rules! on_secrets {
-    ($($name:literal, $operation:expr, $members:expr, $shape:path;)+) => {
+    ($($name:literal, $operation:expr, $members:expr, $shape:expr;)+) => {
         &[$(Operation { name: $name, plan: |scope, input| {
             on_secret(scope, input, $operation, $members, $shape)
         } }),+]
@@ -57,58 +57,58 @@ const OVERWRITE: Member =
 
 /// Operations on one secret that is there.
 const ON_SECRETS: &[Operation] = on_secrets! {
-    "GetSecretValue", GET_VALUE, &[VERSION, STAGE], secret;
-    "DescribeSecret", "describe-secret", &[], secret;
+    "GetSecretValue", GET_VALUE, &[VERSION, STAGE], SECRET;
+    "DescribeSecret", "describe-secret", &[], SECRET;
     "PutSecretValue", "put-secret-value", &[
         TOKEN,
         STRING,
         BINARY,
         Member::new("VersionStages", "version_stages", Kind::Texts),
-    ], secret;
-    "UpdateSecret", "update-secret", &[TOKEN, DESCRIPTION, KMS_KEY, STRING, BINARY], secret;
+    ], SECRET;
+    "UpdateSecret", "update-secret", &[TOKEN, DESCRIPTION, KMS_KEY, STRING, BINARY], SECRET;
     "UpdateSecretVersionStage", "update-secret-version-stage", &[
         STAGE.required(),
         Member::new("RemoveFromVersionId", "remove_from_version_id", Kind::Text),
         Member::new("MoveToVersionId", "move_to_version_id", Kind::Text),
-    ], secret;
+    ], SECRET;
     "ListSecretVersionIds", "list-secret-version-ids", &[
         Member::new("IncludeDeprecated", "include_deprecated", Kind::Boolean),
         MAX_RESULTS,
         NEXT_TOKEN,
-    ], secret;
+    ], SECRET;
     "DeleteSecret", "delete-secret", &[
         Member::new("RecoveryWindowInDays", "recovery_window_in_days", Kind::Integer),
         Member::new("ForceDeleteWithoutRecovery", "force_delete_without_recovery", Kind::Boolean),
-    ], secret;
-    "RestoreSecret", "restore-secret", &[], secret;
-    "TagResource", "tag-resource", &[TAGS.required()], nothing;
+    ], SECRET;
+    "RestoreSecret", "restore-secret", &[], SECRET;
+    "TagResource", "tag-resource", &[TAGS.required()], NOTHING;
     "UntagResource", "untag-resource", &[
         Member::new("TagKeys", "tag_keys", Kind::Texts).required(),
-    ], nothing;
+    ], NOTHING;
     "PutResourcePolicy", "put-resource-policy", &[
         POLICY.required(),
         POLICY_NAME,
         Member::new("BlockPublicPolicy", "block_public_policy", Kind::Boolean),
-    ], secret;
-    "GetResourcePolicy", "get-resource-policy", &[POLICY_NAME], secret;
-    "ListResourcePolicies", "list-resource-policies", &[MAX_RESULTS, NEXT_TOKEN], secret;
-    "DeleteResourcePolicy", "delete-resource-policy", &[POLICY_NAME], secret;
+    ], SECRET;
+    "GetResourcePolicy", "get-resource-policy", &[POLICY_NAME], SECRET;
+    "ListResourcePolicies", "list-resource-policies", &[MAX_RESULTS, NEXT_TOKEN], SECRET;
+    "DeleteResourcePolicy", "delete-resource-policy", &[POLICY_NAME], SECRET;
     "RotateSecret", ROTATE, &[
         TOKEN,
         Member::new("RotationLambdaARN", "rotation_lambda_arn", Kind::Text),
         Member::new("RotationRules", "", Kind::RotationRules),
         Member::new("RotateImmediately", "rotate_immediately", Kind::Boolean),
-    ], secret;
-    "CancelRotateSecret", "cancel-rotate-secret", &[], secret;
+    ], SECRET;
+    "CancelRotateSecret", "cancel-rotate-secret", &[], SECRET;
     "ReplicateSecretToRegions", REPLICATE, &[REPLICAS.required(), OVERWRITE],
-        secret;
+        SECRET;
     "RemoveRegionsFromReplication", "remove-regions-from-replication", &[
         Member::new("RemoveReplicaRegions", "remove_replica_regions", Kind::Texts).required(),
-    ], secret;
-    "AssociateCrossAccountReplica", "associate-cross-account-replica", &[REPLICA.required()], secret;
+    ], SECRET;
+    "AssociateCrossAccountReplica", "associate-cross-account-replica", &[REPLICA.required()], SECRET;
     "DisassociateCrossAccountReplica", "disassociate-cross-account-replica",
-        &[REPLICA.required()], secret;
-    "StopReplicationToReplica", "stop-replication-to-replica", &[], secret;
+        &[REPLICA.required()], SECRET;
+    "StopReplicationToReplica", "stop-replication-to-replica", &[], SECRET;
 };
 
 /// The others.
@@ -142,34 +142,55 @@ fn on_secret(
 ) -> Result<Planned> {
     let id = members::secret_id(&mut input)?;
     let target = named(scope, &id)?;
+    refuse_managed(&input)?;
     let mut body = take(members, &mut input)?;
     let mut keys = conditions(&body);
     if operation == GET_VALUE
         && !body.contains_key("version_id")
         && !body.contains_key("version_stage")
     {
-        keys.push(("secretsmanager:VersionStage".to_owned(), vec!["AWSCURRENT".to_owned()]));
+        keys.push(("secretsmanager:VersionStage".into(), vec!["AWSCURRENT".to_owned()]));
     }
     if [ROTATE, REPLICATE].contains(&operation) {
         body.insert("region".to_owned(), scope.region.as_str().into());
     }
     let path = scope.kv(operation, &target.path);
     let arn = about(&mut body, target);
-    let mut planned = Planned::new(path, body, shape).about(arn);
+    let mut planned = Planned::shaped(path, body, shape).about(arn);
     planned.keys = keys;
     Ok(planned.key("secretsmanager:SecretId", vec![id]))
 }
 
+/// Refuses what makes a secret another service's, or a copy of another account's: passed over, it would not
+/// be what was asked for.
+fn refuse_managed(input: &JsonMap) -> Result<()> {
+    const MEMBERS: &[&str] = &[
+        "Type",
+        "CrossAccountPrimaryARN",
+        "ExternalSecretRotationMetadata",
+        "ExternalSecretRotationRoleArn",
+    ];
+    let given = |name: &&&str| input.get(**name).is_some_and(|value| !value.is_null());
+    match MEMBERS.iter().find(given) {
+        None => Ok(()),
+        Some(name) => Err(Error::bad_request(format!(
+            "{name} is not supported: managed external secrets and replicas of other accounts are not \
+             served here."
+        ))
+        .called("InvalidRequestException")),
+    }
+}
+
 /// What conditions of IAM documents see of the members.
-fn conditions(body: &JsonMap) -> Vec<(String, Vec<String>)> {
-    let mut keys = Vec::new();
-    let mut key = |name: &str, values| keys.push((name.to_owned(), values));
+fn conditions(body: &JsonMap) -> Vec<Key> {
+    // With those that the door adds.
+    let mut keys: Vec<Key> = Vec::with_capacity(body.len() + 4);
     let texts = |json: &Json| match json {
         Json::Array(list) => list.iter().filter_map(Json::as_str).map(str::to_owned).collect(),
         Json::String(text) => vec![text.clone()],
         other => vec![other.to_string()],
     };
-    for (field, name) in [
+    const NAMES: &[(&str, &str)] = &[
         ("version_id", "secretsmanager:VersionId"),
         ("version_stage", "secretsmanager:VersionStage"),
         ("name", "secretsmanager:Name"),
@@ -180,18 +201,20 @@ fn conditions(body: &JsonMap) -> Vec<(String, Vec<String>)> {
         ("block_public_policy", "secretsmanager:BlockPublicPolicy"),
         ("rotation_lambda_arn", "secretsmanager:RotationLambdaARN"),
         ("tag_keys", "aws:TagKeys"),
-    ] {
-        if let Some(value) = body.get(field) {
-            key(name, texts(value));
+    ];
+    for (field, value) in body {
+        if let Some((_, name)) = NAMES.iter().find(|(own, _)| own == field) {
+            keys.push(((*name).into(), texts(value)));
         }
     }
     if let Some(Json::Array(tags)) = body.get("tags") {
         let text = |tag: &Json, name: &str| tag.get(name).and_then(Json::as_str).map(str::to_owned);
-        key("aws:TagKeys", tags.iter().filter_map(|tag| text(tag, "key")).collect());
+        let all = tags.iter().filter_map(|tag| text(tag, "key")).collect();
+        keys.push(("aws:TagKeys".into(), all));
         for tag in tags {
             if let Some(name) = text(tag, "key") {
                 let value = text(tag, "value").unwrap_or_default();
-                key(&format!("aws:RequestTag/{name}"), vec![value]);
+                keys.push((format!("aws:RequestTag/{name}").into(), vec![value]));
             }
         }
     }
@@ -210,14 +233,15 @@ fn create(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
         REPLICAS,
         OVERWRITE,
     ];
+    refuse_managed(&input)?;
     let mut body = take(MEMBERS, &mut input)?;
     let name = body.get("name").and_then(Json::as_str).unwrap_or_default().to_owned();
-    let path = scope.kv_path(&name)?;
+    let path = scope.kv_path_to_make(&name)?;
     let keys = conditions(&body);
     let arn = scope.secret_arn(&name, None);
     body.insert("arn".to_owned(), arn.as_str().into());
     body.insert("region".to_owned(), scope.region.as_str().into());
-    let mut planned = Planned::new(scope.kv("create-secret", &path), body, secret).about(arn);
+    let mut planned = Planned::shaped(scope.kv("create-secret", &path), body, SECRET).about(arn);
     planned.keys = keys;
     Ok(planned)
 }
@@ -255,7 +279,7 @@ fn batch_get(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
         body.insert("secrets".to_owned(), Json::Array(secrets.collect::<Result<_>>()?));
     }
     body.insert("arn".to_owned(), scope.secret_arn("", None).into());
-    Ok(Planned::new(scope.kv("batch-get-secret-value", folder(scope)), body, batch))
+    Ok(Planned::shaped(scope.kv("batch-get-secret-value", folder(scope)), body, BATCH))
 }
 
 fn list_secrets(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
@@ -268,7 +292,7 @@ fn list_secrets(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
         NEXT_TOKEN,
     ];
     let body = take(MEMBERS, &mut input)?;
-    Ok(Planned::new(scope.kv("list-secrets", folder(scope)), body, list))
+    Ok(Planned::shaped(scope.kv("list-secrets", folder(scope)), body, LIST))
 }
 
 fn random_password(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
@@ -283,16 +307,16 @@ fn random_password(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
         Member::new("RequireEachIncludedType", "require_each_included_type", Kind::Boolean),
     ];
     let body = take(MEMBERS, &mut input)?;
-    Ok(Planned::new(scope.kv("get-random-password", ""), body, plain))
+    Ok(Planned::shaped(scope.kv("get-random-password", ""), body, SECRET))
 }
 
 fn validate_policy(scope: &Scope, mut input: JsonMap) -> Result<Planned> {
     const OPERATION: &str = "validate-resource-policy";
     if input.get("SecretId").is_some_and(|id| !id.is_null()) {
-        return on_secret(scope, input, OPERATION, &[POLICY.required()], plain);
+        return on_secret(scope, input, OPERATION, &[POLICY.required()], SECRET);
     }
     let body = take(&[POLICY.required()], &mut input)?;
-    Ok(Planned::new(scope.kv(OPERATION, ""), body, plain))
+    Ok(Planned::shaped(scope.kv(OPERATION, ""), body, SECRET))
 }
 
 #[cfg(test)]

@@ -89,8 +89,16 @@ fn what_is_no_request_of_the_model_is_refused() {
         ("CreateSecret", json!({}), "ValidationException"),
         ("CreateSecret", json!({"Name": ""}), "ValidationException"),
         ("CreateSecret", json!({"Name": "a".repeat(513)}), "ValidationException"),
+        ("CreateSecret", json!({"Name": "rds!cluster-1"}), "ValidationException"),
         ("CreateSecret", json!({"Name": "a", "Tags": {}}), "SerializationException"),
         ("CreateSecret", json!({"Name": "a", "Tags": [{"Key": 1}]}), "SerializationException"),
+        ("CreateSecret", json!({"Name": "a", "Type": "x"}), "InvalidRequestException"),
+        ("UpdateSecret", json!({"SecretId": "a", "Type": "x"}), "InvalidRequestException"),
+        (
+            "RotateSecret",
+            json!({"SecretId": "a", "ExternalSecretRotationMetadata": []}),
+            "InvalidRequestException",
+        ),
         ("TagResource", json!({"SecretId": "a"}), "ValidationException"),
         ("UntagResource", json!({"SecretId": "a", "TagKeys": [1]}), "SerializationException"),
         ("UpdateSecretVersionStage", json!({"SecretId": "a"}), "ValidationException"),
@@ -209,7 +217,7 @@ fn conditions_see_what_was_asked() {
         ("aws:RequestTag/env", texts(&[""])),
         ("secretsmanager:SecretId", texts(&["a"])),
     ] {
-        assert!(planned.keys.contains(&(key.to_owned(), values)), "{key}: {:?}", planned.keys);
+        assert!(planned.keys.contains(&(key.into(), values)), "{key}: {:?}", planned.keys);
     }
 }
 
@@ -219,7 +227,7 @@ fn answers_have_the_names_of_aws() {
     let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:/a-AbCdEf";
     let path = "regions/eu-west-1/~/a";
     assert_eq!(
-        secret(
+        SECRET.answer(
             &scope,
             json!({"path": path, "suffix": "AbCdEf", "version_id": "v", "created_date": 1.5,
                 "version_ids_to_stages": {"some_id": ["AWSCURRENT"]},
@@ -230,7 +238,7 @@ fn answers_have_the_names_of_aws() {
             "Tags": [{"Key": "a_b", "Value": "c_d"}]})
     );
     assert_eq!(
-        list(
+        LIST.answer(
             &scope,
             json!({"secrets": [{"path": path, "suffix": "AbCdEf",
                 "version_ids_to_stages": {"v": ["AWSCURRENT"]}}], "next_token": "n"}),
@@ -239,7 +247,7 @@ fn answers_have_the_names_of_aws() {
             "SecretVersionsToStages": {"v": ["AWSCURRENT"]}}], "NextToken": "n"})
     );
     assert_eq!(
-        batch(
+        BATCH.answer(
             &scope,
             json!({"secret_values": [], "errors": [
                 {"secret_id": "x", "error_code": "c", "message": "m"},
@@ -252,7 +260,7 @@ fn answers_have_the_names_of_aws() {
             {"SecretId": arn, "ErrorCode": "c", "Message": "m"},
         ]})
     );
-    assert_eq!(nothing(&scope, json!({"path": path})), json!({}));
-    let gone = secret(&scope, json!({"path": "regions/eu-west-1/b", "deletion_date": 1.0}));
+    assert_eq!(NOTHING.answer(&scope, json!({"path": path})), json!({}));
+    let gone = SECRET.answer(&scope, json!({"path": "regions/eu-west-1/b", "deletion_date": 1.0}));
     assert_eq!(gone["ARN"], "arn:aws:secretsmanager:eu-west-1:123456789012:secret:b");
 }

@@ -3,14 +3,17 @@
 //! Invariants:
 //! * a read writes nothing: it is noted in memory, and the reconciler stores what is noted, at most one small
 //!   record a day for each secret;
+//! * a note is there until it is durable: what a transaction that failed was to store, the next one does;
 //! * a note may be lost with the node, and the next read of the day makes another;
 //! * memory is bounded: what does not fit is noted by a later read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use strongroom_base::{Result, Timestamp};
+use strongroom_kernel::plug::WriteCx;
 use strongroom_kernel::record::{Id, ReadView, Record, WriteView, rows};
 
 use super::limits::{ACCESSED_KNOWN_MAX, ACCESSED_PENDING_MAX, ACCESSED_STORED_MAX};
@@ -71,16 +74,22 @@ impl Accessed {
         Ok(day.map(|day| Timestamp::from_seconds(day.saturating_mul(SECONDS_PER_DAY))))
     }
 
-    /// Stores some of what is noted; true where more is left.
-    pub async fn store(&self, edit: &WriteView<'_>) -> Result<bool> {
+    /// Stores some of what is noted; true where more is left. It is noted until the transaction is durable:
+    /// what fails is stored by the next one.
+    pub async fn store(self: &Arc<Self>, cx: &mut WriteCx<'_>) -> Result<bool> {
         let (some, more) = {
-            let mut notes = self.0.lock();
-            let rest = notes.pending.keys().nth(ACCESSED_STORED_MAX).copied();
-            let rest = rest.map(|key| notes.pending.split_off(&key)).unwrap_or_default();
-            let more = !rest.is_empty();
-            (std::mem::replace(&mut notes.pending, rest), more)
+            let notes = self.0.lock();
+            let some: Vec<(Id, i64)> = notes
+                .pending
+                .iter()
+                .take(ACCESSED_STORED_MAX)
+                .map(|(row, day)| (*row, *day))
+                .collect();
+            let more = notes.pending.len() > some.len();
+            (some, more)
         };
-        for (row, day) in some {
+        let edit = cx.edit();
+        for &(row, day) in &some {
             let name = row.to_string();
             let stored = edit.cached::<LastAccess>(tree::TOP, &name).await?;
             if stored.is_some_and(|stored| stored.day >= day) {
@@ -91,7 +100,21 @@ impl Accessed {
                 edit.put_named(tree::TOP, &name, &LastAccess { day })?;
             }
         }
+        if !some.is_empty() {
+            let accessed = self.clone();
+            cx.after_commit(move |_| accessed.stored(&some));
+        }
         Ok(more)
+    }
+
+    /// Forgets what is stored now, but for a later day that was noted meanwhile.
+    fn stored(&self, some: &[(Id, i64)]) {
+        let mut notes = self.0.lock();
+        for (row, day) in some {
+            if notes.pending.get(row) == Some(day) {
+                notes.pending.remove(row);
+            }
+        }
     }
 }
 

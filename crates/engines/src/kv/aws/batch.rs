@@ -33,7 +33,16 @@ fields! {
 
 ops! { BatchGet Json, Write, Needs; }
 
-const NOT_ALLOWED: &str = "You are not authorized to read this secret.";
+/// AWS's text for a secret that the caller may not read.
+fn not_allowed(cx: &ReadCx<'_>, arn: Option<&str>, id: &str) -> String {
+    let who = cx.request.access.as_ref().map(|access| access.principal().to_owned());
+    let who = who.map_or_else(|| "User".to_owned(), |who| format!("User: {who}"));
+    let (action, resource) = (ReadAs::ACTION, arn.unwrap_or(id));
+    format!(
+        "{who} is not authorized to perform: {action} on resource: {resource} because no \
+         identity-based policy allows the {action} action"
+    )
+}
 
 /// Each secret of a list by itself is refused or not, in the answer; filters need what a list needs.
 pub(super) fn needs(
@@ -87,7 +96,7 @@ fn named(list: &Json) -> Result<Vec<Named>> {
 
 /// What the answer says of a secret that could not be read; a failure of the server is the whole
 /// request's.
-fn said(id: String, error: Error) -> Result<Json> {
+fn said(cx: &ReadCx<'_>, id: String, arn: Option<&str>, error: Error) -> Result<Json> {
     let code = match error.kind {
         ErrorKind::PermissionDenied => "AccessDeniedException",
         ErrorKind::NotFound => "ResourceNotFoundException",
@@ -96,7 +105,7 @@ fn said(id: String, error: Error) -> Result<Json> {
     };
     let text = match error.kind {
         // What policy says of a denial speaks of Vault's paths.
-        ErrorKind::PermissionDenied if error.code.is_none() => NOT_ALLOWED.to_owned(),
+        ErrorKind::PermissionDenied if error.code.is_none() => not_allowed(cx, arn, &id),
         _ => error.public.join(" "),
     };
     Ok(serde_json::json!({ "secret_id": id, "error_code": code, "message": text }))
@@ -130,7 +139,7 @@ impl Query<BatchGet> for Kv {
             };
             match one(self, cx, &target, &id).await {
                 Ok(value) => values.push(value),
-                Err(e) => errors.push(said(id, e)?),
+                Err(e) => errors.push(said(cx, id, target.arn.as_deref(), e)?),
             }
         }
         Ok(answer(values, errors, None))
@@ -184,7 +193,7 @@ async fn by_filters(kv: &Kv, cx: &ReadCx<'_>, op: BatchGet) -> Result<Reply<Json
             }
             Err(e) => {
                 // The door makes the caller's name of it.
-                let mut said = said(String::new(), e)?;
+                let mut said = said(cx, String::new(), found.arn.as_deref(), e)?;
                 if let Json::Object(said) = &mut said {
                     said.extend(found.view());
                 }
@@ -196,10 +205,10 @@ async fn by_filters(kv: &Kv, cx: &ReadCx<'_>, op: BatchGet) -> Result<Reply<Json
 }
 
 fn answer(values: Vec<Json>, errors: Vec<Json>, next: Option<String>) -> Reply<Json> {
-    let mut data = JsonMap::from_iter([("secret_values".to_owned(), Json::Array(values))]);
-    if !errors.is_empty() {
-        data.insert("errors".to_owned(), Json::Array(errors));
-    }
+    let mut data = JsonMap::from_iter([
+        ("secret_values".to_owned(), Json::Array(values)),
+        ("errors".to_owned(), Json::Array(errors)),
+    ]);
     if let Some(next) = next {
         data.insert("next_token".to_owned(), next.into());
     }

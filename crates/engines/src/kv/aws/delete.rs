@@ -1,12 +1,11 @@
 //! DeleteSecret and RestoreSecret.
 
-use strongroom_base::{Json, JsonMap, RawFields, Result, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Command, Need, Reply, WriteCx, ops};
+use strongroom_base::{Json, JsonMap, Result, fields};
+use strongroom_kernel::plug::{Command, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::limits::{RECOVERY_DAYS_MAX, RECOVERY_DAYS_MIN};
-use super::target::{self, Found, Right, Target};
+use super::target::{Found, Right, Target};
 use super::{refusals, rotation, shown_time};
 use crate::kv::Kv;
 use crate::kv::store;
@@ -37,25 +36,9 @@ ops! {
     Restore Json, Write, Needs;
 }
 
-const RIGHTS: &[Right] = &[("metadata", Capability::Delete)];
+pub(super) const RIGHTS: &[Right] = &[("metadata", Capability::Delete)];
 /// It brings values back.
-const RIGHTS_OF_RESTORE: &[Right] = &[("undelete", Capability::Update)];
-
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(target::needs(mount, captures, raw, RIGHTS))
-}
-
-pub(super) fn needs_of_restore(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(target::needs(mount, captures, raw, RIGHTS_OF_RESTORE))
-}
+pub(super) const RIGHTS_OF_RESTORE: &[Right] = &[("undelete", Capability::Update)];
 
 /// The days of a request; none where it forces the deletion.
 fn window(op: &Delete) -> Result<Option<i64>> {
@@ -98,7 +81,8 @@ impl Command<Delete> for Kv {
             (Some(found), Some(days)) => {
                 let view = found.view();
                 let seconds = days * SECONDS_PER_DAY;
-                let Found { path, secret, .. } = found;
+                let Found { path, mut secret, .. } = found;
+                secret.head.updated = now;
                 store::schedule_deletion(&edit, &path, secret, seconds, now).await?;
                 (view, now.plus_seconds(seconds))
             }

@@ -1,8 +1,7 @@
 //! DescribeSecret, and what lists tell of each secret.
 
-use strongroom_base::{Json, JsonMap, RawFields, Result, Timestamp, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
+use strongroom_base::{Json, JsonMap, Result, Timestamp, fields};
+use strongroom_kernel::plug::{Query, ReadCx, Reply, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::stored::Rotation;
@@ -22,14 +21,6 @@ ops! { Describe Json, Write, Needs; }
 
 pub(super) const RIGHTS: &[Right] = &[("metadata", Capability::Read)];
 
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(target::needs(mount, captures, raw, RIGHTS))
-}
-
 /// What AWS tells of a secret. What was never said of it is left out.
 pub(super) fn view(path: &str, head: &Head, accessed: Option<Timestamp>) -> JsonMap {
     let mut view = target::view_of(path, head);
@@ -48,10 +39,11 @@ pub(super) fn view(path: &str, head: &Head, accessed: Option<Timestamp>) -> Json
         if let Some(rules) = rules(rotation) {
             put("rotation_rules", rules);
         }
+        // Of a rotation that was cancelled nothing is said (API page "DescribeSecret").
         for (name, time) in
             [("last_rotated_date", rotation.last), ("next_rotation_date", rotation.next)]
         {
-            if !time.is_zero() {
+            if !time.is_zero() && rotation.enabled {
                 put(name, shown_time(time));
             }
         }
@@ -80,11 +72,22 @@ pub(super) fn view(path: &str, head: &Head, accessed: Option<Timestamp>) -> Json
     view
 }
 
+/// Days from the last rotation to the next one, at least one; 0 where there was none yet.
+fn between(rotation: &Rotation) -> i64 {
+    const DAY: i64 = 86_400;
+    if !rotation.enabled || rotation.last.is_zero() || rotation.next.is_zero() {
+        return 0;
+    }
+    let day = |time: Timestamp| time.seconds().div_euclid(DAY);
+    (day(rotation.next) - day(rotation.last)).max(1)
+}
+
 /// The rules of a rotation, as far as there are any.
 fn rules(rotation: &Rotation) -> Option<Json> {
     let mut rules = JsonMap::new();
-    if rotation.days != 0 {
-        rules.insert("automatically_after_days".to_owned(), rotation.days.into());
+    let days = if rotation.schedule.is_empty() { rotation.days } else { between(rotation) };
+    if days != 0 {
+        rules.insert("automatically_after_days".to_owned(), days.into());
     }
     for (name, text) in
         [("schedule_expression", &rotation.schedule), ("duration", &rotation.duration)]

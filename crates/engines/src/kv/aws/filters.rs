@@ -2,17 +2,17 @@
 //! finding secrets).
 //!
 //! Names, tags, regions and services are compared by their beginnings, as written. Descriptions, and
-//! everything with `all`, are searched by words, whatever their case.
+//! everything with `all`, are searched by words, whatever their case: each word of what is looked for is the
+//! beginning of a word of the description, in whatever order; of all that is said of a secret one such word is
+//! enough (`My_Secret` finds what has `my` or `secret`).
 
 use strongroom_base::{Error, Json, Result};
 
 use super::limits::{FILTER_VALUE_CHARS_MAX, FILTER_VALUES_MAX, FILTERS_MAX};
 use super::refusals::{constraint, invalid_parameter, too_long};
 
-/// What separates words.
-const SEPARATORS: &[char] = &['/', '-', '_', '+', '=', '.', '@', ' '];
 /// The keys, as AWS lists them to who names another.
-const KEYS: &str = "all, name, tag-key, description, tag-value";
+const KEYS: &str = "description, name, tag-key, tag-value, primary-region, owning-service, all";
 
 /// What a filter looks at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -140,53 +140,50 @@ impl Filter {
             Attribute::Name => seen.name.starts_with(pattern),
             Attribute::TagKey => keys.any(|key| key.starts_with(pattern)),
             Attribute::TagValue => values.any(|value| value.starts_with(pattern)),
-            Attribute::Description => has_words(seen.description, pattern),
+            Attribute::Description => {
+                let (wanted, words) = (words(pattern), words(seen.description));
+                !wanted.is_empty() && wanted.iter().all(|wanted| begins_one(&words, wanted))
+            }
             Attribute::All => {
+                let wanted = words(pattern);
                 let texts = [seen.name, seen.description].into_iter();
-                texts.chain(keys).chain(values).any(|text| has_words(text, pattern))
+                texts.chain(keys).chain(values).any(|text| {
+                    let words = words(text);
+                    wanted.iter().any(|wanted| begins_one(&words, wanted))
+                })
             }
             Attribute::Nothing => false,
         }
     }
 }
 
-/// Is each word of `pattern` the beginning of some word of `text`?
-fn has_words(text: &str, pattern: &str) -> bool {
-    let wanted = words(pattern);
-    if wanted.is_empty() {
-        return false;
-    }
-    let words = words(text);
-    wanted.iter().all(|w| words.iter().any(|word| word.starts_with(w.as_str())))
+/// Is it the beginning of one of these words?
+fn begins_one(words: &[String], wanted: &str) -> bool {
+    words.iter().any(|word| word.starts_with(wanted))
 }
 
-/// The words of a text, in small letters. A text with two kinds of separators is one word.
+/// The words of a text, in small letters: runs of letters or of digits, divided before capitals.
 fn words(text: &str) -> Vec<String> {
-    let mut kinds = text.chars().filter(|c| SEPARATORS.contains(c));
-    let pieces: Vec<&str> = match kinds.next() {
-        None => vec![text],
-        Some(kind) if kinds.all(|c| c == kind) => text.split(kind).collect(),
-        Some(_) => return vec![text.to_lowercase()],
-    };
-    let words = pieces.into_iter().flat_map(at_capitals);
-    words.filter(|w| !w.is_empty()).map(|w| w.to_lowercase()).collect()
+    let pieces = text.split(|c: char| !c.is_alphanumeric()).filter(|piece| !piece.is_empty());
+    pieces.flat_map(divided).map(str::to_lowercase).collect()
 }
 
-/// A text, divided before its capitals (`MyHTTPServer` is `My`, `HTTP`, `Server`). Digits count as
-/// capitals.
-fn at_capitals(text: &str) -> Vec<&str> {
-    let signs: Vec<(usize, bool)> =
-        text.char_indices().map(|(at, c)| (at, c.is_uppercase() || c.is_ascii_digit())).collect();
+/// A run of letters and digits, divided between the two kinds and before its capitals: `MyHTTPServer2` is
+/// `My`, `HTTP`, `Server`, `2`.
+fn divided(piece: &str) -> Vec<&str> {
+    let signs: Vec<(usize, char)> = piece.char_indices().collect();
     let mut starts = vec![0];
-    for (i, (at, capital)) in signs.iter().enumerate().skip(1) {
-        let before = signs.get(i - 1).is_some_and(|(_, capital)| *capital);
-        let small_next = signs.get(i + 1).is_some_and(|(_, capital)| !capital);
-        if *capital && (!before || small_next) {
-            starts.push(*at);
+    for pair in signs.windows(2).enumerate() {
+        let (at, [(_, before), (start, sign)]) = pair else { continue };
+        let small_next = signs.get(at + 2).is_some_and(|(_, next)| next.is_lowercase());
+        let is_begun = before.is_numeric() != sign.is_numeric()
+            || sign.is_uppercase() && (!before.is_uppercase() || small_next);
+        if is_begun {
+            starts.push(*start);
         }
     }
-    let ends = starts.iter().skip(1).copied().chain([text.len()]);
-    starts.iter().zip(ends).filter_map(|(from, to)| text.get(*from..to)).collect()
+    let ends = starts.iter().skip(1).copied().chain([piece.len()]);
+    starts.iter().zip(ends).filter_map(|(from, to)| piece.get(*from..to)).collect()
 }
 
 #[cfg(test)]
@@ -205,13 +202,18 @@ mod tests {
             ("MyHTTPServer", &["my", "http", "server"]),
             ("abc123", &["abc", "123"]),
             ("my/secret/name", &["my", "secret", "name"]),
-            ("my-secret_name", &["my-secret_name"]),
+            ("my-secret_name", &["my", "secret", "name"]),
+            ("My_Secret", &["my", "secret"]),
+            ("credsDatabase#892", &["creds", "database", "892"]),
+            ("v2beta", &["v", "2", "beta"]),
+            ("ABC", &["abc"]),
+            ("aB", &["a", "b"]),
             ("two words", &["two", "words"]),
-            ("my secret-name", &["my secret-name"]),
+            ("my secret-name", &["my", "secret", "name"]),
             ("db/ProdMain", &["db", "prod", "main"]),
             ("/", &[]),
             ("//", &[]),
-            ("/-", &["/-"]),
+            ("/-", &[]),
             ("éÉ", &["é", "é"]),
         ] {
             assert_eq!(words(text), expect, "{text}");
@@ -246,6 +248,13 @@ mod tests {
             (json!([{"key": "all", "values": ["alpha"]}]), &["prod/db"]),
             (json!([{"key": "all", "values": ["prod"]}]), &["prod/db", "prod/web"]),
             (json!([{"key": "all", "values": ["/"]}]), &[]),
+            (json!([{"key": "all", "values": ["prod-nothing"]}]), &["prod/db", "prod/web"]),
+            (json!([{"key": "all", "values": ["nothing"]}]), &[]),
+            (json!([{"key": "all", "values": ["Old_Web"]}]), &["prod/web", "Test"]),
+            (json!([{"key": "all", "values": ["rod"]}]), &[]),
+            (json!([{"key": "description", "values": ["main_THE"]}]), &["prod/db"]),
+            (json!([{"key": "description", "values": ["main nothing"]}]), &[]),
+            (json!([{"key": "description", "values": [""]}]), &[]),
             (json!([{"key": "all", "values": ["!prod"]}]), &["Test"]),
             (json!([{"key": "owning-service", "values": ["rds"]}]), &[]),
             (
@@ -285,8 +294,8 @@ mod tests {
                 json!([{"key": "name", "values": ["a"]}, {"key": "no", "values": ["a"]}]),
                 "ValidationException",
                 "1 validation error detected: Value 'no' at 'filters.2.member.key' failed to satisfy \
-                 constraint: Member must satisfy enum value set: [all, name, tag-key, description, \
-                 tag-value]",
+                 constraint: Member must satisfy enum value set: [description, name, tag-key, tag-value, \
+                 primary-region, owning-service, all]",
             ),
             (
                 json!([{"key": "name", "values": ["a*"]}]),

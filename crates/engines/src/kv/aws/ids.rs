@@ -1,5 +1,7 @@
 //! What AWS calls secrets and versions: both follow from the ids that the model has anyway.
 
+use std::fmt::Write;
+
 use crate::kv::secret::{AWS_CURRENT, AWS_PREVIOUS, Head, Select, Version, VersionExtra};
 
 /// The signs of an ARN's suffix.
@@ -21,9 +23,11 @@ pub(super) fn suffix(id: u128) -> String {
 
 /// An id in the form of a UUID.
 fn uuid(id: u128) -> String {
-    let hex = format!("{id:032x}");
-    let part = |from: usize, to: usize| hex.get(from..to).unwrap_or_default();
-    [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+    let mut text = String::with_capacity(36);
+    // Into memory: it does not fail.
+    let _ = write!(text, "{id:032x}");
+    [8, 13, 18, 23].into_iter().for_each(|at| text.insert(at, '-'));
+    text
 }
 
 /// The id that a client request token is, if it is one in its usual form: then nothing more needs to

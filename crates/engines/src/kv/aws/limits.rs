@@ -58,7 +58,7 @@ pub const NEXT_TOKEN_BYTES_MAX: usize = 4_096;
 /// Characters of a random password where nothing is said.
 pub const PASSWORD_CHARS_DEFAULT: usize = 32;
 /// As [`PASSWORD_CHARS_DEFAULT`], at least.
-pub const PASSWORD_CHARS_MIN: i64 = 4;
+pub const PASSWORD_CHARS_MIN: i64 = 1;
 /// As [`PASSWORD_CHARS_DEFAULT`], at most.
 pub const PASSWORD_CHARS_MAX: i64 = 4_096;
 /// Days between rotations at most.

@@ -8,7 +8,7 @@
 //! the rest neither names nor numbers. Filters see no more than the caller.
 
 use serde::Serialize;
-use strongroom_base::{Json, JsonMap, RawFields, Result, Timestamp, fields};
+use strongroom_base::{Json, JsonMap, RawFields, Result, Timestamp, capture, fields};
 use strongroom_cloudwire::aws_names;
 use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
@@ -51,7 +51,7 @@ pub(super) fn needs(
     captures: &[(&'static str, String)],
     raw: &RawFields,
 ) -> Result<Vec<Need>> {
-    let path = captures.iter().find(|(n, _)| *n == "path").map_or("", |(_, p)| p.as_str());
+    let path = capture(captures, "path").unwrap_or_default();
     let filters = filters::read(raw.get("filters")).unwrap_or_default();
     let path = format!("{}metadata/{}", mount.path, start(&folder_path(path), &filters));
     Ok(vec![Need::new(path, Capability::List)])
@@ -59,9 +59,9 @@ pub(super) fn needs(
 
 /// The folder in which a list begins: a filter for names may say a deeper one than the request.
 fn start(folder: &str, filters: &[Filter]) -> String {
-    let deeper = filters.iter().filter_map(Filter::folder).find_map(aws_names::to_path);
+    let deeper = filters.iter().filter_map(Filter::folder).find_map(aws_names::to_secret_folder);
     match deeper {
-        Some(path) => format!("{folder}{path}/"),
+        Some(path) => format!("{folder}{path}"),
         None => folder.to_owned(),
     }
 }
@@ -141,7 +141,8 @@ impl Listing {
             (self.operation, &self.folder, filters, self.planned, self.sort, self.descending);
         let after = token.map(|t| page::open::<_, Key>(&view, &context, t)).transpose()?;
         let first = start(&folder_path(&self.folder), &self.filters);
-        let folders = Folders::below(cx, first, self.most).await?;
+        let parameters = format!("{}{}/", folder_path(&self.folder), aws_names::PARAMETERS);
+        let folders = Folders::below(cx, first, self.most, &parameters).await?;
         let (entries, last) = match self.sort {
             Sort::Created | Sort::Name => {
                 let by_path = self.sort == Sort::Name;
@@ -173,8 +174,7 @@ impl Listing {
                 return Ok((entries, last));
             }
             steps += 1;
-            let name = self.name(&candidate.path);
-            if self.names_match(&name) {
+            if let Some(name) = self.name(&candidate.path).filter(|name| self.names_match(name)) {
                 reads += 1;
                 entries.extend(self.look_at(kv, cx, candidate, name).await?);
             }
@@ -183,10 +183,10 @@ impl Listing {
         Ok((entries, None))
     }
 
-    /// A secret's name at AWS's door.
-    fn name(&self, path: &str) -> String {
+    /// A secret's name at AWS's door; parameters have none.
+    fn name(&self, path: &str) -> Option<String> {
         let top = folder_path(&self.folder).len();
-        aws_names::to_name(path.get(top..).unwrap_or_default())
+        aws_names::to_secret_name(path.get(top..)?)
     }
 
     fn names_match(&self, name: &str) -> bool {
@@ -205,7 +205,7 @@ impl Listing {
         let mut all = Vec::new();
         let way = Way { by_path: false, descending: false, after: None };
         for candidate in folders.walk(way).filter_map(|(_, candidate)| candidate) {
-            if !self.names_match(&self.name(&candidate.path)) {
+            if !self.name(&candidate.path).is_some_and(|name| self.names_match(&name)) {
                 continue;
             }
             if all.len() >= LIST_READS_MAX {

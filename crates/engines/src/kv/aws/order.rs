@@ -111,9 +111,9 @@ pub(super) struct Way<'k> {
 }
 
 impl<'c> Folders<'c> {
-    /// Those from the folder `first` (a path that ends in a slash, or nothing) down; `most` is how many
-    /// entries one page shows, which policy may limit.
-    pub async fn below(cx: &'c ReadCx<'_>, first: String, most: usize) -> Result<Self> {
+    /// Those from the folder `first` (a path that ends in a slash, or nothing) down, without the folder
+    /// `but`; `most` is how many entries one page shows, which policy may limit.
+    pub async fn below(cx: &'c ReadCx<'_>, first: String, most: usize, but: &str) -> Result<Self> {
         let rights = cx.request.rights.as_ref().ok_or_else(Error::denied)?;
         let view = cx.view();
         let asked = JsonMap::from_iter([("limit".to_owned(), Json::from(most))]);
@@ -127,8 +127,9 @@ impl<'c> Folders<'c> {
             let contents = Contents::of(&view, id).await?;
             for (at, id) in &contents.folders {
                 let name = contents.name(*at);
-                if right.may_show(name) {
-                    open.push_back((format!("{path}{name}"), *id));
+                let below = format!("{path}{name}");
+                if below != but && right.may_show(name) {
+                    open.push_back((below, *id));
                 }
             }
             found.push(Folder { path, right, contents });

@@ -116,9 +116,10 @@ fn draw(op: &RandomPassword, rng: &dyn Rng) -> Result<SecretString> {
     let length = usize::try_from(length).unwrap_or(PASSWORD_CHARS_DEFAULT);
     let each = op.require_each_included_type.unwrap_or(true);
     if each && kinds.len() > length {
-        return Err(refusals::invalid_parameter(
-            "The password is too short to have a character of each included type.",
-        ));
+        return Err(refusals::invalid_parameter(format!(
+            "Password length must be at least {} based on the required types.",
+            kinds.len()
+        )));
     }
     let mut signs = vec![0; length];
     if each {

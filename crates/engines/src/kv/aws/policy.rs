@@ -1,7 +1,7 @@
 //! Resource policies of secrets. What they say of a request is judged where the secret is found
 //! ([`super::target`]); a document that is not understood wholly is never kept.
 
-use strongroom_base::{Error, Json, JsonMap, RawFields, Result, fields};
+use strongroom_base::{Error, ErrorKind, Json, JsonMap, RawFields, Result, fields};
 use strongroom_cloudwire::iam::{Document, Kind};
 use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Command, Need, Query, ReadCx, Reply, WriteCx, ops};
@@ -61,6 +61,12 @@ fields! {
     pub struct ValidatePolicy {
         /// The secret that it is for, if any.
         path: Option<String>,
+        /// As of a [`Target`].
+        suffix: Option<String>,
+        /// As of a [`Target`].
+        whole: Option<String>,
+        /// As of a [`Target`].
+        arn: Option<String>,
         /// The document.
         resource_policy: String,
     }
@@ -78,23 +84,8 @@ ops! {
 const DEFAULT: &str = "default";
 
 /// A policy decides who gets at the secret at AWS's door, as its removal does at every door.
-const RIGHTS: &[Right] = &[("metadata", Capability::Update), ("metadata", Capability::Delete)];
-
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(target::needs(mount, captures, raw, RIGHTS))
-}
-
-pub(super) fn needs_of_get(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(target::needs(mount, captures, raw, describe::RIGHTS))
-}
+pub(super) const RIGHTS: &[Right] =
+    &[("metadata", Capability::Update), ("metadata", Capability::Delete)];
 
 /// A check tells of no secret.
 pub(super) fn needs_of_check(
@@ -156,9 +147,12 @@ impl Command<DeletePolicy> for Kv {
 async fn change(cx: &mut WriteCx<'_>, target: &Target, text: String) -> Result<Reply<Json>> {
     cx.queue(&target.path).await;
     let mut found = target.find(cx, RIGHTS).await?;
-    set(&mut found.secret.head, text);
-    found.secret.head.updated = cx.now();
-    store::save(&cx.edit(), &found.path, &found.secret, false).await?;
+    // The same again changes nothing, and so does the removal of what is not there.
+    if target::policy(&found.secret.head).unwrap_or_default() != text {
+        set(&mut found.secret.head, text);
+        found.secret.head.updated = cx.now();
+        store::save(&cx.edit(), &found.path, &found.secret, false).await?;
+    }
     let mut view = found.view();
     view.insert("policy_name".to_owned(), DEFAULT.into());
     Ok(Reply::data(Json::Object(view)))
@@ -195,7 +189,19 @@ impl Query<ListPolicies> for Kv {
 }
 
 impl Query<ValidatePolicy> for Kv {
-    async fn query(&self, _: &ReadCx<'_>, op: ValidatePolicy) -> Result<Reply<Json>> {
+    async fn query(&self, cx: &ReadCx<'_>, op: ValidatePolicy) -> Result<Reply<Json>> {
+        let ValidatePolicy { path, suffix, whole, arn, .. } = &op;
+        if let Some(path) = path.clone() {
+            let (suffix, whole, arn) = (suffix.clone(), whole.clone(), arn.clone());
+            let target = Target { path, suffix, whole, arn };
+            match target.find_any(cx, describe::RIGHTS).await {
+                Ok(None) => return Err(refusals::no_secret()),
+                // Who may not see it is not told whether it is there.
+                Ok(Some(_)) => {}
+                Err(e) if e.kind == ErrorKind::PermissionDenied => {}
+                Err(e) => return Err(e),
+            }
+        }
         let public = read(&op.resource_policy)?.is_public();
         let errors = public.then(|| {
             serde_json::json!({

@@ -2,15 +2,14 @@
 //! version.
 
 use strongroom_base::{Error, Json, RawFields, Result, SecretString, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Command, Need, Reply, WriteCx, ops};
+use strongroom_kernel::plug::{Command, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 use strongroom_kernel::record::rows;
 
 use super::given::{self, Given};
 use super::limits::STAGES_MAX;
-use super::target::{self, Right, Target};
-use super::{ids, refusals};
+use super::target::{Right, Target};
+use super::{ids, refusals, rotation};
 use crate::kv::secret::{AWS_CURRENT, Head, Select, Version};
 use crate::kv::store::{self, Config, NewValue, Secret};
 use crate::kv::{Kv, new_id, writer};
@@ -32,15 +31,7 @@ fields! {
 
 ops! { PutValue Json, Write, Needs; }
 
-const RIGHTS: &[Right] = &[("data", Capability::Update)];
-
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(target::needs(mount, captures, raw, RIGHTS))
-}
+pub(super) const RIGHTS: &[Right] = &[("data", Capability::Update)];
 
 /// What a request writes: a value as by `data/`; what describes the secret, or a secret without value, as by
 /// `metadata/`.
@@ -96,6 +87,7 @@ impl Put<'_> {
     /// the head.
     pub async fn run(&self, cx: &WriteCx<'_>, secret: &mut Secret) -> Result<u128> {
         let config = store::config(&cx.view()).await?;
+        let before = secret.head.current;
         let id = match ids::find(&secret.head, self.token) {
             Some(version) if version.is_awaited() => {
                 let id = version.id;
@@ -109,6 +101,9 @@ impl Put<'_> {
             return Err(refusals::over_limit(format!(
                 "The versions of a secret can have at most {STAGES_MAX} staging labels."
             )));
+        }
+        if secret.head.current != before {
+            rotation::by_hand(cx, &mut secret.head).await?;
         }
         secret.head.updated = cx.now();
         Ok(id)

@@ -1,12 +1,11 @@
 //! Replication to other regions and accounts, which is not there: clients are told so, and nothing pretends.
 
-use strongroom_base::{Error, Json, RawFields, Result, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
+use strongroom_base::{Error, Json, Result, fields};
+use strongroom_kernel::plug::{Query, ReadCx, Reply, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::refusals;
-use super::target::{self, Right, Target};
+use super::target::{Right, Target};
 use crate::kv::Kv;
 
 fields! {
@@ -46,15 +45,7 @@ ops! {
     Stop Json, Write, Needs;
 }
 
-const RIGHTS: &[Right] = &[("metadata", Capability::Update)];
-
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(target::needs(mount, captures, raw, RIGHTS))
-}
+pub(super) const RIGHTS: &[Right] = &[("metadata", Capability::Update)];
 
 /// Why the regions that a request names get no copy.
 pub(super) fn refused(regions: &Json, own: Option<&str>) -> Error {

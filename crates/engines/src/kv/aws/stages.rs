@@ -1,12 +1,11 @@
 //! UpdateSecretVersionStage.
 
-use strongroom_base::{Error, Json, RawFields, Result, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Command, Need, Reply, WriteCx, ops};
+use strongroom_base::{Error, Json, Result, fields};
+use strongroom_kernel::plug::{Command, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::limits::STAGES_MAX;
-use super::target::{self, Right, Target};
+use super::target::{Right, Target};
 use super::{given, ids, refusals};
 use crate::kv::Kv;
 use crate::kv::secret::{AWS_CURRENT, Head, Select, Version};
@@ -28,15 +27,7 @@ fields! {
 ops! { MoveStage Json, Write, Needs; }
 
 /// It changes what readers get.
-const RIGHTS: &[Right] = &[("data", Capability::Update)];
-
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(target::needs(mount, captures, raw, RIGHTS))
-}
+pub(super) const RIGHTS: &[Right] = &[("data", Capability::Update)];
 
 fn version<'h>(head: &'h Head, id: &str) -> Result<&'h Version> {
     ids::find(head, id).ok_or_else(|| {

@@ -1,13 +1,12 @@
 //! TagResource and UntagResource: tags are the secret's labels, which every door shares.
 
-use strongroom_base::{Json, JsonMap, RawFields, Result, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Command, Need, ReadCx, Reply, WriteCx, ops};
+use strongroom_base::{Json, JsonMap, Result, fields};
+use strongroom_kernel::plug::{Command, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::limits::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX};
 use super::refusals;
-use super::target::{self, Right, Target};
+use super::target::{Right, Target};
 use crate::kv::Kv;
 use crate::kv::secret::Head;
 use crate::kv::store;
@@ -38,15 +37,7 @@ ops! {
     Untag Json, Write, Needs;
 }
 
-const RIGHTS: &[Right] = &[("metadata", Capability::Update)];
-
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(target::needs(mount, captures, raw, RIGHTS))
-}
+pub(super) const RIGHTS: &[Right] = &[("metadata", Capability::Update)];
 
 /// Refuses a change of the metadata where the secret wants its version named, which AWS's requests
 /// cannot.

@@ -2,12 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use strongroom_base::{Error, Json, RawFields, Result, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
+use strongroom_base::{Error, Json, Result, fields};
+use strongroom_kernel::plug::{Query, ReadCx, Reply, ops};
 use strongroom_kernel::policy::Capability;
 
-use super::target::{self, Found, Right, Target};
+use super::target::{Found, Right, Target};
 use super::{ids, refusals, rotation, shown_time};
 use crate::kv::Kv;
 use crate::kv::secret::{AWS_CURRENT, Head, Representation, Select, Version};
@@ -27,14 +26,6 @@ fields! {
 ops! { GetValue Json, Write, Needs; }
 
 pub(super) const RIGHTS: &[Right] = &[("data", Capability::Read)];
-
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(target::needs(mount, captures, raw, RIGHTS))
-}
 
 /// The version that an id or a label means.
 fn select<'h>(head: &'h Head, id: Option<&str>, stage: Option<&str>) -> Result<&'h Version> {
@@ -118,7 +109,10 @@ pub(super) async fn show(
         }
     };
     view.insert(member.to_owned(), text.into());
-    view.insert("version_stages".to_owned(), ids::stages(head, version.id).into());
+    let stages = ids::stages(head, version.id);
+    if !stages.is_empty() {
+        view.insert("version_stages".to_owned(), stages.into());
+    }
     view.insert("created_date".to_owned(), shown_time(version.made()));
     Ok(Json::Object(view))
 }

@@ -1,12 +1,11 @@
 //! ListSecretVersionIds.
 
-use strongroom_base::{Json, JsonMap, RawFields, Result, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
+use strongroom_base::{Json, JsonMap, Result, fields};
+use strongroom_kernel::plug::{Query, ReadCx, Reply, ops};
 
 use super::describe::RIGHTS;
 use super::limits::PAGE_MAX;
-use super::target::{self, Target};
+use super::target::Target;
 use super::{ids, list, page, refusals, shown_time};
 use crate::kv::Kv;
 use crate::kv::secret::Version;
@@ -28,14 +27,6 @@ fields! {
 }
 
 ops! { ListVersions Json, Write, Needs; }
-
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(target::needs(mount, captures, raw, RIGHTS))
-}
 
 impl Query<ListVersions> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: ListVersions) -> Result<Reply<Json>> {

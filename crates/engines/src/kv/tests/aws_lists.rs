@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use strongroom_kernel::record::Record;
-use strongroom_storage::{Change, Key};
+use strongroom_storage::memory::Fault;
+use strongroom_storage::{Change, Key, StorageError};
 
 use super::*;
 use crate::kv::aws::accessed::LastAccess;
@@ -168,6 +169,33 @@ async fn filters_see_names_as_aws_has_them() {
 }
 
 #[tokio::test]
+async fn parameters_are_in_no_list() {
+    let room = Room::new().await;
+    room.made(&["ssm/x", "~ssm/y", "a/ssm/z", "a/b", "ssm", "ssm/deep/er"]).await;
+    assert_eq!(room.listed(json!({})).await, ["~ssm/y", "a/ssm/z", "a/b", "ssm"]);
+    for sort in ["name", "last-changed-date", "last-accessed-date"] {
+        assert_eq!(room.listed(json!({"sort_by": sort})).await.len(), 4, "{sort}");
+    }
+    // The region's place stands before.
+    let listed = room.aws("list-secrets", "a", json!({})).await.unwrap();
+    assert_eq!(paths(&listed["secrets"]), ["a/b"]);
+    for (key, value, expect) in [
+        ("name", "ssm/", &["~ssm/y"][..]),
+        ("name", "ssm/deep/", &[]),
+        ("name", "ssm", &["~ssm/y", "ssm"]),
+        ("name", "!ssm", &["a/ssm/z", "a/b"]),
+        ("all", "er", &[]),
+        ("all", "ssm", &["~ssm/y", "a/ssm/z", "ssm"]),
+    ] {
+        let filters = json!([{"key": key, "values": [value]}]);
+        assert_eq!(room.listed(json!({"filters": filters})).await, expect, "{key} {value}");
+        let got =
+            room.aws("batch-get-secret-value", "", json!({"filters": filters})).await.unwrap();
+        assert_eq!(paths(&got["secret_values"]), expect, "{key} {value}");
+    }
+}
+
+#[tokio::test]
 async fn lists_show_what_the_caller_may_know() {
     let room = Room::new().await;
     room.made(&["open/a", "open/in/b", "closed/c", "open/d"]).await;
@@ -231,6 +259,14 @@ async fn a_batch_says_of_each_secret_what_is_wrong() {
         ]
     );
     assert!(errors[1]["message"].as_str().unwrap().contains("currently marked deleted"));
+    assert_eq!(
+        errors[0]["message"],
+        "User is not authorized to perform: secretsmanager:GetSecretValue on resource: b because no \
+         identity-based policy allows the secretsmanager:GetSecretValue action"
+    );
+    let one = json!({"secrets": [{"id": "a", "path": "a"}]});
+    let data = room.aws_as(&token, "batch-get-secret-value", "", one).await.unwrap();
+    assert_eq!(data["errors"], json!([]), "an empty list is there, too");
     let both = "Either 'SecretIdList' or 'Filters' must be provided, but not both.";
     let filters = json!([{"key": "name", "values": ["a"]}]);
     for (body, text) in [
@@ -431,4 +467,35 @@ async fn the_day_of_the_last_read_is_kept_and_costs_one_write() {
     room.made(&["a"]).await;
     reconcile().await;
     assert_eq!(shown("a").await, Value::Null);
+}
+
+/// A day that a failed transaction was to store is stored by the next one.
+#[tokio::test]
+async fn the_day_of_the_last_read_outlives_a_failed_commit() {
+    let room = Room::new().await;
+    room.made(&["a"]).await;
+    let days = async || {
+        let services = room.node.services();
+        let tx = services.store.begin();
+        let table = services.router.table().await.unwrap();
+        let scope = table.at(Scope::ROOT, "secret/").unwrap().mount.scope;
+        tx.read(scope).names::<LastAccess>(0).await.unwrap().len()
+    };
+    room.node.clock.advance(6);
+    strongroom_kernel::reconcile::run_due(&room.node.services()).await;
+    for error in [StorageError::Conflict, StorageError::Full] {
+        room.aws("get-secret-value", "a", json!({})).await.unwrap();
+        for _ in 0..3 {
+            room.node.storage.fail_next(Fault { error: error.clone(), applied: false });
+        }
+        for _ in 0..4 {
+            room.node.clock.advance(60);
+            strongroom_kernel::reconcile::run_due(&room.node.services()).await;
+        }
+        assert_eq!(days().await, 1, "{error:?}");
+        let gone = json!({"force_delete_without_recovery": true});
+        room.aws("delete-secret", "a", gone).await.unwrap();
+        room.made(&["a"]).await;
+        assert_eq!(days().await, 0);
+    }
 }

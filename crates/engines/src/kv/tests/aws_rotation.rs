@@ -12,10 +12,14 @@ use strongroom_kernel::rotation::RotationStatus;
 
 use super::*;
 
+mod trials;
+
 const V1: &str = "11111111-1111-4111-8111-111111111111";
 const V2: &str = "22222222-2222-4222-8222-222222222222";
 const V3: &str = "33333333-3333-4333-8333-333333333333";
 const FUNCTION: &str = "arn:aws:lambda:us-east-1:123456789012:function:rotate";
+/// What a function's answer may hold, and nobody sees.
+const CANARY: &str = "hunter2-of-the-function";
 const ENDPOINT: &str = "http://lambda.test:9001";
 
 /// The Lambda API with one function, which rotates as AWS's templates do.
@@ -97,7 +101,10 @@ impl Web for Lambda {
                     answer.headers.insert("x-amz-function-error", "Unhandled".parse().unwrap());
                 }
                 Some((_, 1)) => return Err(web::Failure::new("timed out")),
-                Some((_, status)) => answer.status = status,
+                Some((_, status)) => {
+                    answer.status = status;
+                    answer.body = CANARY.as_bytes().into();
+                }
                 None => {
                     self.step(&body).await;
                     let meddles = *self.meddles.lock();
@@ -188,6 +195,8 @@ async fn a_function_rotates_a_secret_in_four_steps() {
     {
         let calls = lambda.calls.lock();
         let (call, body) = &calls[0];
+        // Threat "answers of outside services are bounded in size": no more of it is looked at.
+        assert_eq!(call.body_max, 64 * 1_024);
         assert_eq!(
             call.url,
             format!(
@@ -264,6 +273,11 @@ async fn a_run_that_fails_leaves_the_secret_as_it_was_and_is_tried_again() {
         let status = room.status().await;
         assert_eq!(status.attempts, 1, "{step}");
         assert!(status.error.starts_with(&format!("{step}: ")), "{}", status.error);
+        // Threats CVE-2025-4166 and CVE-2025-52893.
+        let log = String::from_utf8_lossy(&room.node.audit.contents()).into_owned();
+        for shown in [&status.error, &log, &room.described().await.to_string()] {
+            assert!(!shown.contains(CANARY), "{step}");
+        }
         let said = room.rotate(V3, json!({})).await.unwrap_err();
         assert_eq!(said.0, "InvalidRequestException", "{step}: one run at a time");
         // It is tried again by itself, or at once by who asks again.
@@ -278,6 +292,85 @@ async fn a_run_that_fails_leaves_the_secret_as_it_was_and_is_tried_again() {
         assert_eq!(room.get("app/db").await, Ok(json!({"value": "rotated"})));
         assert_eq!(room.status().await.outcomes.len(), 1);
     }
+}
+
+/// API pages "DescribeSecret" and "RotationRulesType".
+#[tokio::test]
+async fn the_dates_of_a_rotation_are_those_that_aws_tells() {
+    let (room, lambda) = room().await;
+    room.functions().await;
+    let rules = json!({"rotation_lambda_arn": FUNCTION, "schedule_expression": "rate(10 days)"});
+    room.rotate(V2, rules).await.unwrap();
+    let described = room.described().await;
+    assert_eq!(described["rotation_rules"], json!({"schedule_expression": "rate(10 days)"}));
+    room.reconcile().await;
+    assert_eq!(lambda.steps().len(), 4);
+    let seen = async || {
+        let described = room.described().await;
+        let days = described["rotation_rules"]["automatically_after_days"].clone();
+        (days, described["last_rotated_date"].as_f64(), described["next_rotation_date"].as_f64())
+    };
+    let (days, last, next) = seen().await;
+    assert_eq!((days, next.is_some()), (json!(10), true));
+    // What waits for its turn is no rotation, and what somebody publishes is one.
+    room.later(4 * 86_400).await;
+    let put = json!({"secret_string": "x", "version_stages": ["blue"]});
+    room.aws("put-secret-value", "app/db", put).await.unwrap();
+    assert_eq!(seen().await, (json!(10), last, next));
+    room.aws("update-secret", "app/db", json!({"secret_string": "by hand"})).await.unwrap();
+    let later = |time: Option<f64>| time.map(|time| time + 4.0 * 86_400.0);
+    let (days, by_hand, after) = seen().await;
+    assert_eq!((days, after), (json!(10), later(next)));
+    assert!(by_hand >= later(last), "{by_hand:?} {last:?}");
+    room.later(7 * 86_400).await;
+    assert_eq!(lambda.steps().len(), 0, "it is counted from what was put");
+    room.later(4 * 86_400).await;
+    assert_eq!(lambda.steps().len(), 4);
+    room.aws("cancel-rotate-secret", "app/db", json!({})).await.unwrap();
+    assert_eq!(seen().await, (Value::Null, None, None));
+    let described = room.described().await;
+    assert_eq!(described["rotation_enabled"], false);
+    assert_eq!(described["rotation_rules"], json!({"schedule_expression": "rate(10 days)"}));
+}
+
+/// AWS takes a version that somebody put under AWSPENDING for the one of a rotation that is under way.
+#[tokio::test]
+async fn what_stands_under_awspending_holds_up_a_rotation() {
+    let (room, lambda) = room().await;
+    room.functions().await;
+    let function = json!({"rotation_lambda_arn": FUNCTION});
+    let put = |token: &str| {
+        json!({"client_request_token": token, "secret_string": "by hand",
+        "version_stages": ["AWSPENDING"]})
+    };
+    room.aws("put-secret-value", "app/db", put(V3)).await.unwrap();
+    for more in [json!({}), json!({"rotate_immediately": false})] {
+        let mut body = function.clone();
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let said = room.rotate(V2, body).await.unwrap_err();
+        let text = "A previous rotation isn't complete. That rotation will be reattempted.";
+        assert!(said.0 == "InvalidRequestException" && said.1.contains(text), "{said:?}");
+    }
+    assert!(room.described().await.get("rotation_enabled").is_none(), "nothing was changed");
+    // The version's own token takes it up.
+    room.rotate(V3, function.clone()).await.unwrap();
+    room.reconcile().await;
+    assert_eq!(lambda.steps().len(), 4);
+    assert_eq!(room.get("app/db").await, Ok(json!({"value": "by hand"})));
+    // On the current version it holds up nothing.
+    let label = json!({"version_stage": "AWSPENDING", "move_to_version_id": V3});
+    let _ = room.aws("update-secret-version-stage", "app/db", label).await;
+    room.rotate(V2, json!({})).await.unwrap();
+    room.reconcile().await;
+    assert_eq!(room.get("app/db").await, Ok(json!({"value": "rotated"})));
+    // Nor where that version was the current one once.
+    let label = json!({"version_stage": "AWSPENDING", "move_to_version_id": V1,
+        "remove_from_version_id": V2});
+    room.aws("update-secret-version-stage", "app/db", label).await.unwrap();
+    let again = "44444444-4444-4444-8444-444444444444";
+    room.rotate(again, json!({})).await.unwrap();
+    room.reconcile().await;
+    assert_eq!(room.described().await["version_ids_to_stages"][again][0], "AWSPENDING");
 }
 
 #[tokio::test]
@@ -349,34 +442,6 @@ async fn a_slow_function_holds_up_nobody() {
     let calls = lambda.calls.lock().iter().filter(of_slow).count();
     assert_eq!(calls, 4);
     assert_eq!(room.get("slow").await, Ok(json!({"value": "rotated"})));
-}
-
-#[tokio::test]
-async fn not_now_tries_the_function_alone() {
-    let (room, lambda) = room().await;
-    room.functions().await;
-    let body = json!({"rotation_lambda_arn": "https://functions.test/mine/rotate",
-        "schedule_expression": "rate(1 day)", "duration": "2h", "rotate_immediately": false});
-    room.rotate(V2, body).await.unwrap();
-    room.reconcile().await;
-    assert_eq!(lambda.calls.lock()[0].0.url, "https://functions.test/mine/rotate");
-    assert!(!lambda.calls.lock()[0].0.headers.contains_key("authorization"));
-    assert_eq!(lambda.steps(), ["testSecret"]);
-    let described = room.described().await;
-    assert_eq!(described["version_ids_to_stages"], json!({V1: ["AWSCURRENT"]}));
-    assert_eq!(
-        described["rotation_rules"],
-        json!({"schedule_expression": "rate(1 day)", "duration": "2h"})
-    );
-    assert!(described.get("last_rotated_date").is_none());
-    room.later(86_400).await;
-    assert_eq!(lambda.steps().len(), 4);
-    // A trial that fails leaves nothing behind either.
-    *lambda.fails.lock() = Some(("testSecret", 0));
-    room.rotate(V3, json!({"rotate_immediately": false})).await.unwrap();
-    room.reconcile().await;
-    assert_eq!(lambda.steps(), ["testSecret"]);
-    assert!(room.described().await["version_ids_to_stages"].get(V3).is_none());
 }
 
 #[tokio::test]

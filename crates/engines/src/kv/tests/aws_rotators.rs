@@ -9,6 +9,9 @@ use strongroom_testkit::web::SimWeb;
 
 use super::*;
 
+mod by_hand;
+mod hosts;
+
 const V1: &str = "11111111-1111-4111-8111-111111111111";
 const V2: &str = "22222222-2222-4222-8222-222222222222";
 const V3: &str = "33333333-3333-4333-8333-333333333333";
@@ -319,41 +322,6 @@ async fn templates_of_aws_are_functions_where_there_is_an_endpoint() {
     bed.room.reconcile().await;
     assert!(bed.room.status().await.error.starts_with("createSecret: "), "it was called");
     assert_eq!(bed.servers.calls(HOST, "logs_in"), 0);
-}
-
-/// What somebody publishes by hand is in use, whatever a rotation meant to take back.
-#[tokio::test]
-async fn what_is_published_by_hand_is_not_taken_back() {
-    let bed = Bed::new().await;
-    let publish = async |to: &str, from: &str| {
-        let body = json!({"version_stage": "AWSCURRENT", "move_to_version_id": to,
-            "remove_from_version_id": from});
-        bed.room.aws("update-secret-version-stage", "app/db", body).await.unwrap();
-    };
-    // While the account before drains, an operator goes back to it.
-    bed.rotate(V2, by("strongroom-postgresql-multi-user")).await.unwrap();
-    bed.room.reconcile().await;
-    publish(V1, V2).await;
-    bed.room.later(7_201).await;
-    assert_eq!(bed.state().await, "idle");
-    assert_eq!(bed.current().await.0, "app");
-    assert!(bed.lets_in(&bed.current().await));
-    // One whose test does not come to its end is published, and then the rotation is called off.
-    for rotator in ["strongroom-postgresql-single-user", "strongroom-postgresql-multi-user"] {
-        let bed = Bed::new().await;
-        bed.servers.fail(HOST, &[Fault::None, Fault::None, Fault::None, Fault::AnswerLost]);
-        bed.rotate(V2, by(rotator)).await.unwrap();
-        bed.room.reconcile().await;
-        let made = bed.read(&bed.room.node.root, "AWSPENDING").await;
-        let body = json!({"version_stage": "AWSCURRENT", "move_to_version_id": V2,
-            "remove_from_version_id": V1});
-        bed.room.aws("update-secret-version-stage", "app/db", body).await.unwrap();
-        let works = bed.lets_in(&made);
-        bed.room.aws("cancel-rotate-secret", "app/db", json!({})).await.unwrap();
-        bed.room.later(3_600).await;
-        assert_eq!(bed.current().await, made, "{rotator}");
-        assert_eq!(bed.lets_in(&made), works, "{rotator}");
-    }
 }
 
 /// A secret that was moved after its rotation had ended is not the one that has its name now.

@@ -17,12 +17,26 @@ mod writers;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use strongroom_base::Rng;
 use strongroom_kernel::mounts::{create, new_record};
 use strongroom_kernel::plug::Class;
 use strongroom_kernel::policies::PolicyRecord;
 use strongroom_kernel::record::Scope;
 use strongroom_kernel::tokens::NewToken;
-use strongroom_testkit::{Got, TestNode};
+use strongroom_testkit::{Got, SimRng, TestNode};
+
+/// A source of small random numbers.
+struct Dice(Arc<SimRng>);
+
+impl Dice {
+    fn roll(&self, sides: u64) -> u64 {
+        u64::from_le_bytes(self.0.bytes()) % sides
+    }
+
+    fn pick<'a>(&self, of: &[&'a str]) -> &'a str {
+        of[self.roll(of.len() as u64) as usize]
+    }
+}
 
 /// The moment at which the simulated clock stands.
 const NOW: &str = "2026-01-01T00:00:00Z";

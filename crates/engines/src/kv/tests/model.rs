@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use strongroom_base::Rng;
-use strongroom_testkit::SimRng;
 
 /// A version in the model.
 #[derive(Clone)]
@@ -112,19 +110,6 @@ impl Model {
         let secret = self.secrets.remove(from).unwrap();
         self.secrets.insert(to.to_owned(), secret);
         (200, None)
-    }
-}
-
-/// A source of small random numbers.
-struct Dice(Arc<SimRng>);
-
-impl Dice {
-    fn roll(&self, sides: u64) -> u64 {
-        u64::from_le_bytes(self.0.bytes()) % sides
-    }
-
-    fn pick<'a>(&self, of: &[&'a str]) -> &'a str {
-        of[self.roll(of.len() as u64) as usize]
     }
 }
 

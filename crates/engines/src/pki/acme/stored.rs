@@ -5,13 +5,7 @@ use serde::{Deserialize, Serialize};
 use strongroom_base::Timestamp;
 use strongroom_kernel::record::{Id, Record};
 
-macro_rules! records {
-    ($($record:ident = $kind:literal;)+) => {
-        $(impl Record for $record {
-            const KIND: u8 = $kind;
-        })+
-    };
-}
+use crate::pki::stored::records;
 
 records! {
     AcmeConfig = 30;

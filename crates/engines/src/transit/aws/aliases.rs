@@ -16,9 +16,10 @@ use super::super::key::Key;
 use super::super::limits::{ALIAS_CHARS_MAX, ALIASES_MAX};
 use super::super::ring::Ring;
 use super::find::{
-    self, ALIAS, CONFIGURE, CREATE_ALIAS, DELETE_ALIAS, UPDATE_ALIAS, judge, judge_request, missing,
+    self, ALIAS, CONFIGURE, CREATE_ALIAS, DELETE_ALIAS, UPDATE_ALIAS, check_stays, judge,
+    judge_request, missing,
 };
-use super::keys::{change, check_stays, found_about, to_change};
+use super::keys::{change, found_about, to_change};
 use super::pages::{Page, marker};
 use super::stored::{About, Alias};
 use super::time;
@@ -115,8 +116,8 @@ fn check_name(alias: &str) -> Result<()> {
 }
 
 /// Why an alias is not there.
-fn no_alias() -> Error {
-    Error::bad_request("the alias is not found").called("NotFoundException")
+fn no_alias(cx: &ReadCx<'_>, alias: &str) -> Error {
+    missing(cx, &format!("{ALIAS}{alias}"))
 }
 
 /// The name of the key that an alias is to mean.
@@ -127,7 +128,7 @@ async fn target(cx: &mut WriteCx<'_>, asked: Option<&str>) -> Result<(String, Ke
             .called("ValidationException"));
     }
     let (name, key) = to_change(cx, asked, CONFIGURE).await?;
-    check_stays(&key)?;
+    check_stays(cx, &key)?;
     Ok((name, key))
 }
 
@@ -165,7 +166,8 @@ impl Command<UpdateAlias> for Transit {
         let (name, _) = target(cx, op.target.as_deref()).await?;
         check_name(&op.alias)?;
         let edit = cx.edit();
-        let mut alias = edit.named::<Alias>(0, &op.alias).await?.ok_or_else(no_alias)?;
+        let mut alias =
+            edit.named::<Alias>(0, &op.alias).await?.ok_or_else(|| no_alias(cx, &op.alias))?;
         CONFIGURE.check(cx, &alias.target)?;
         judge(cx, &alias.target, None, &[]).await?;
         if alias.target == name {
@@ -193,7 +195,8 @@ impl Command<DeleteAlias> for Transit {
         DELETE_ALIAS.check(cx, &op.alias)?;
         judge_request(cx, None, &[])?;
         let edit = cx.edit();
-        let alias = edit.named::<Alias>(0, &op.alias).await?.ok_or_else(no_alias)?;
+        let alias =
+            edit.named::<Alias>(0, &op.alias).await?.ok_or_else(|| no_alias(cx, &op.alias))?;
         CONFIGURE.check(cx, &alias.target)?;
         judge(cx, &alias.target, None, &[]).await?;
         edit.delete_named::<Alias>(0, &op.alias);
@@ -219,7 +222,7 @@ async fn shown(cx: &ReadCx<'_>, name: &str) -> Result<Option<Json>> {
 async fn listed(cx: &ReadCx<'_>, key: Option<&str>) -> Result<Vec<String>> {
     if let Some(asked) = key {
         if asked.starts_with(ALIAS) {
-            return Err(missing());
+            return Err(missing(cx, asked));
         }
         let (_, about) = found_about(cx, asked).await?;
         let mut names = about.aliases.clone();

@@ -18,7 +18,7 @@ use super::blob::{Blob, Ciphertext, hex, seal};
 use super::context::{Context, canonical, keys_of};
 use super::find::{
     self, DATA_KEY, DECRYPT, ENCRYPT, Found, Keys, REWRAP, Right, WRAPPED_KEY, find, find_seen,
-    missing,
+    in_use, missing,
 };
 
 fields! {
@@ -213,7 +213,9 @@ async fn key_of(
     seen: &Keys,
 ) -> Result<Found> {
     let found = match (asked, blob) {
-        (Some(asked), _) => find_seen(cx, asked, right, seen).await?.ok_or_else(missing)?,
+        (Some(asked), _) => {
+            find_seen(cx, asked, right, seen).await?.ok_or_else(|| missing(cx, asked))?
+        }
         // What tells whether there is such a key is told to nobody who might not know it.
         (None, Some(blob)) => match find_seen(cx, &blob.key.text(), right, seen).await {
             Ok(found) => found.ok_or_else(unreachable)?,
@@ -261,7 +263,7 @@ impl Query<Encrypt> for Transit {
             )));
         }
         let context = canonical(&op.context)?;
-        found.ring.in_use()?;
+        in_use(cx, found.key())?;
         check_dry_run(op.dry_run)?;
         let blob = sealed(cx, &found, &context, plaintext).await?;
         let mut members = about(cx, found.key(), found.key().latest());
@@ -278,7 +280,7 @@ impl Query<Decrypt> for Transit {
         let found = key_of(cx, op.key.as_deref(), blob.as_ref(), DECRYPT, &[]).await?;
         let blob = blob.ok_or_else(unauthentic)?;
         let context = canonical(&op.context)?;
-        found.ring.in_use()?;
+        in_use(cx, found.key())?;
         let version = version_of(cx, &found, &blob).await?;
         let plaintext = blob.open(&version, &context)?.ok_or_else(unauthentic)?;
         check_dry_run(op.dry_run)?;
@@ -312,7 +314,7 @@ async fn pair_of(
     }
     let old = key_of(cx, op.source_key.as_deref(), blob, DECRYPT.called(FROM), &before).await?;
     let new = find_seen(cx, &op.key, ENCRYPT.called(TO), &after).await?;
-    Ok((old, new.ok_or_else(missing)?))
+    Ok((old, new.ok_or_else(|| missing(cx, &op.key))?))
 }
 
 /// The key that is called `asked`, if there is one and the caller may rewrap with it.
@@ -335,8 +337,8 @@ impl Query<ReEncrypt> for Transit {
         let (old, new) = pair_of(cx, &op, blob.as_ref()).await?;
         let blob = blob.ok_or_else(unauthentic)?;
         let (before, after) = (canonical(&op.source_context)?, canonical(&op.context)?);
-        old.ring.in_use()?;
-        new.ring.in_use()?;
+        in_use(cx, old.key())?;
+        in_use(cx, new.key())?;
         let version = version_of(cx, &old, &blob).await?;
         let plaintext = blob.open(&version, &before)?.ok_or_else(unauthentic)?;
         check_dry_run(op.dry_run)?;
@@ -359,7 +361,7 @@ async fn data_key(
     let found = find(cx, &asked.key, right).await?;
     let plaintext = random(cx, asked.bytes)?;
     let context = canonical(&asked.context)?;
-    found.ring.in_use()?;
+    in_use(cx, found.key())?;
     check_dry_run(asked.dry_run)?;
     let blob = sealed(cx, &found, &context, plaintext.expose_secret()).await?;
     let mut members = about(cx, found.key(), found.key().latest());

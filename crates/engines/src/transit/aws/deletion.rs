@@ -12,8 +12,8 @@ use super::super::Transit;
 use super::super::key::Key;
 use super::super::keys::{remove, save};
 use super::super::limits::{DELETION_DAYS, DELETIONS_MAX, ROTATING_PAGE};
-use super::find::{self, CONFIGURE, DELETE, ENABLE};
-use super::keys::{check_stays, to_change};
+use super::find::{self, CONFIGURE, DELETE, ENABLE, check_stays};
+use super::keys::to_change;
 use super::stored::Pending;
 use super::time;
 
@@ -68,7 +68,7 @@ impl Command<ScheduleDeletion> for Transit {
             ))
             .called("ValidationException"));
         }
-        check_stays(&key)?;
+        check_stays(cx, &key)?;
         let due = cx.now().plus_seconds(days * DAY);
         (key.deletion, key.soft_deleted) = (due, true);
         save(cx, &name, &mut key).await?;
@@ -85,8 +85,7 @@ impl Command<CancelDeletion> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, op: CancelDeletion) -> Result<Reply<Json>> {
         let (name, mut key) = to_change(cx, &op.key, ENABLE).await?;
         if key.deletion.is_zero() {
-            return Err(Error::bad_request("the key is not scheduled for deletion")
-                .called("KMSInvalidStateException"));
+            return Err(find::stays(cx, &key));
         }
         key.deletion = Default::default();
         save(cx, &name, &mut key).await?;

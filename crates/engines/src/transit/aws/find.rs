@@ -21,6 +21,8 @@ use super::stored::{Alias, Known, about};
 
 /// What stands before an alias's name in requests and answers.
 pub const ALIAS: &str = "alias/";
+/// What stands before a key's id in its ARN.
+const KEY: &str = "key/";
 
 /// A right on a key: the path of Vault's door that does the same, and its capability.
 #[derive(Clone, Copy)]
@@ -119,9 +121,46 @@ impl Found {
     }
 }
 
-/// Why a key is not there.
-pub fn missing() -> Error {
-    Error::bad_request("the key does not exist").called("NotFoundException")
+/// Why a key is not there: in AWS's words, which name what the request named.
+pub fn missing(cx: &ReadCx<'_>, asked: &str) -> Error {
+    Error::bad_request(match asked.starts_with(ALIAS) {
+        true => format!("Alias {} is not found.", shown(cx, asked)),
+        false => format!("Key '{}' does not exist", shown(cx, &format!("{KEY}{asked}"))),
+    })
+    .called("NotFoundException")
+}
+
+/// The ARN of what is called so in the place that the request names; the name alone where it names none.
+fn shown(cx: &ReadCx<'_>, resource: &str) -> String {
+    let access = cx.request.access.as_ref();
+    let arn = access.and_then(|access| arn_of(access.resource(), resource));
+    arn.unwrap_or_else(|| resource.to_owned())
+}
+
+/// Refuses a key that is out of use.
+pub fn in_use(cx: &ReadCx<'_>, key: &Key) -> Result<()> {
+    key.in_use().map_err(|error| in_words(cx, key, error))
+}
+
+/// Refuses a key that is soon to be deleted.
+pub fn check_stays(cx: &ReadCx<'_>, key: &Key) -> Result<()> {
+    if key.deletion.is_zero() {
+        return Ok(());
+    }
+    Err(in_words(cx, key, key.is_to_be_deleted()))
+}
+
+/// The failure of a key's state in AWS's words, which clients read.
+fn in_words(cx: &ReadCx<'_>, key: &Key, error: Error) -> Error {
+    let arn = shown(cx, &format!("{KEY}{}", key.kms_id().text()));
+    let state = if key.deletion.is_zero() { "disabled" } else { "pending deletion" };
+    Error { public: vec![format!("{arn} is {state}.")], ..error }
+}
+
+/// The failure of taking back a deletion that is not scheduled.
+pub fn stays(cx: &ReadCx<'_>, key: &Key) -> Error {
+    let arn = shown(cx, &format!("{KEY}{}", key.kms_id().text()));
+    Error::bad_request(format!("{arn} is not pending deletion.")).called("KMSInvalidStateException")
 }
 
 /// The name of the key that is called `asked`: an id, or an alias with its `alias/`.
@@ -132,11 +171,11 @@ async fn name_of(view: &ReadView<'_>, asked: &str) -> Result<Option<String>> {
     })
 }
 
-/// The ARN of a key: `resource` is what the door knows of the request, which names region and account.
-fn arn_of(resource: &str, id: &str) -> Option<String> {
+/// The ARN of `named`: `resource` is what the door knows of the request, which names region and account.
+fn arn_of(resource: &str, named: &str) -> Option<String> {
     let parts: Vec<&str> = resource.splitn(6, ':').collect();
     let (_, place) = parts.split_last().filter(|_| parts.len() == 6)?;
-    Some(format!("{}:key/{id}", place.join(":")))
+    Some(format!("{}:{named}", place.join(":")))
 }
 
 /// What conditions see of a request, besides what the door said of it.
@@ -149,13 +188,14 @@ fn lent(keys: &Keys) -> Vec<(&str, Vec<String>)> {
 
 /// Asks the IAM documents of the caller about the key of this name, where he has such.
 pub async fn judge(cx: &ReadCx<'_>, name: &str, action: Option<&str>, seen: &Keys) -> Result<()> {
-    let Some(access) = &cx.request.access else { return Ok(()) };
+    let access = cx.request.access.as_ref().filter(|access| access.has_documents());
+    let Some(access) = access else { return Ok(()) };
     let view = cx.view();
     let about = about(&view, name).await?;
     let ring = Ring::find(&view, name).await?;
     let arn = ring.map(|ring| {
         // Without its ARN nothing that is said of the very key would be asked.
-        let arn = arn_of(access.resource(), &ring.key.kms_id().text());
+        let arn = arn_of(access.resource(), &format!("{KEY}{}", ring.key.kms_id().text()));
         arn.ok_or_else(|| Error::denied().called("AccessDeniedException"))
     });
     let (arn, keys) = (arn.transpose()?, lent(seen));
@@ -176,7 +216,7 @@ pub fn judge_request(cx: &ReadCx<'_>, action: Option<&str>, seen: &Keys) -> Resu
 
 /// The key that is called `asked`, if the caller has `right` to it.
 pub async fn find(cx: &ReadCx<'_>, asked: &str, right: Right) -> Result<Found> {
-    find_any(cx, asked, right).await?.ok_or_else(missing)
+    find_any(cx, asked, right).await?.ok_or_else(|| missing(cx, asked))
 }
 
 /// The same; `None` where the caller has the right and there is no such key.

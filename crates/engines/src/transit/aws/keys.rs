@@ -19,7 +19,9 @@ use super::super::limits::DESCRIPTION_CHARS_MAX;
 use super::super::ring::Ring;
 use super::blob::KeyId;
 use super::crypt::material;
-use super::find::{self, CONFIGURE, CREATE, DISABLE, ENABLE, Found, READ, Right, find, missing};
+use super::find::{
+    self, CONFIGURE, CREATE, DISABLE, ENABLE, Found, READ, Right, check_stays, find, missing,
+};
 use super::pages::{Page, marker};
 use super::stored::{About, Known, about, put_about};
 use super::{policies, tags, time};
@@ -135,13 +137,8 @@ pub(super) async fn to_change(
     // What was read before the turn came is read again with it.
     cx.queue(&name).await;
     let key = cx.edit().named::<Key>(0, &name).await?;
-    let key = key.filter(|key| key.is_kms(cx.now())).ok_or_else(missing)?;
+    let key = key.filter(|key| key.is_kms(cx.now())).ok_or_else(|| missing(cx, asked))?;
     Ok((name, key))
-}
-
-/// Refuses a key that is soon to be deleted.
-pub(super) fn check_stays(key: &Key) -> Result<()> {
-    if key.deletion.is_zero() { Ok(()) } else { Err(key.is_to_be_deleted()) }
 }
 
 fn check_description(text: &str) -> Result<()> {
@@ -251,7 +248,7 @@ async fn set_disabled(
     disabled: bool,
 ) -> Result<Reply<()>> {
     let (name, mut key) = to_change(cx, asked, right).await?;
-    check_stays(&key)?;
+    check_stays(cx, &key)?;
     if key.soft_deleted != disabled {
         key.soft_deleted = disabled;
         save(cx, &name, &mut key).await?;
@@ -274,7 +271,7 @@ impl Command<DisableKey> for Transit {
 impl Command<DescribeAs> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, op: DescribeAs) -> Result<Reply<()>> {
         let (name, key) = to_change(cx, &op.key, CONFIGURE).await?;
-        check_stays(&key)?;
+        check_stays(cx, &key)?;
         let description = op.description.unwrap_or_default();
         check_description(&description)?;
         change(cx, &name, |about| {

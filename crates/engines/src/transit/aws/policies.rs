@@ -10,8 +10,8 @@ use strongroom_kernel::plug::{Command, EngineSpec, Protocol, Query, ReadCx, Repl
 
 use super::super::Transit;
 use super::super::limits::KEY_POLICY_BYTES_MAX;
-use super::find::{self, CONFIGURE};
-use super::keys::{change, check_stays, found_about, to_change};
+use super::find::{self, CONFIGURE, check_stays};
+use super::keys::{change, found_about, to_change};
 
 fields! {
     /// Sets a key's policy.
@@ -120,7 +120,7 @@ fn is_account(principal: &str) -> bool {
 impl Command<PutPolicy> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutPolicy) -> Result<Reply<()>> {
         let (name, key) = to_change(cx, &op.key, CONFIGURE).await?;
-        check_stays(&key)?;
+        check_stays(cx, &key)?;
         let policy = checked(op.policy.unwrap_or_default())?;
         change(cx, &name, |about| {
             about.policy = policy;

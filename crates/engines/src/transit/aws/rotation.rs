@@ -15,7 +15,7 @@ use super::super::limits::ROTATION_DAYS;
 use super::super::settings::{Cause, rotate};
 use super::crypt::material;
 use super::deletion::DAY;
-use super::find::{self, CONFIGURE, READ, ROTATE, find};
+use super::find::{self, CONFIGURE, READ, ROTATE, find, in_use};
 use super::keys::to_change;
 use super::pages::{Page, marker};
 use super::time;
@@ -120,7 +120,7 @@ async fn set_period(cx: &mut WriteCx<'_>, asked: &str, days: Option<i64>) -> Res
         }
         days => days.unwrap_or(0) * DAY,
     };
-    key.in_use()?;
+    in_use(cx, &key)?;
     check_rotates(&key)?;
     key.auto_rotate_seconds = seconds;
     save(cx, &name, &mut key).await?;
@@ -164,7 +164,7 @@ impl Query<ReadRotation> for Transit {
 impl Command<RotateNow> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, op: RotateNow) -> Result<Reply<Json>> {
         let (name, mut key) = to_change(cx, &op.key, ROTATE).await?;
-        key.in_use()?;
+        in_use(cx, &key)?;
         check_rotates(&key)?;
         rotate(cx, &name, &mut key, Cause::Hand).await?;
         Ok(Reply::data(json!({ "key_id": key.kms_id().text() })))

@@ -5,8 +5,8 @@ use strongroom_kernel::plug::{Command, EngineSpec, Protocol, Query, ReadCx, Repl
 
 use super::super::Transit;
 use super::super::limits::{TAG_KEY_CHARS_MAX, TAG_VALUE_CHARS_MAX, TAGS_MAX};
-use super::find::{self, CONFIGURE};
-use super::keys::{change, check_stays, found_about, to_change};
+use super::find::{self, CONFIGURE, check_stays};
+use super::keys::{change, found_about, to_change};
 use super::pages::{Page, marker};
 
 fields! {
@@ -109,7 +109,7 @@ pub(super) fn put(known: &mut Vec<(String, String)>, tags: Vec<(String, String)>
 impl Command<Tag> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Tag) -> Result<Reply<()>> {
         let (name, key) = to_change(cx, &op.key, CONFIGURE).await?;
-        check_stays(&key)?;
+        check_stays(cx, &key)?;
         let tags = read(op.tags.as_ref())?;
         change(cx, &name, |about| put(&mut about.tags, tags)).await
     }
@@ -118,7 +118,7 @@ impl Command<Tag> for Transit {
 impl Command<Untag> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, op: Untag) -> Result<Reply<()>> {
         let (name, key) = to_change(cx, &op.key, CONFIGURE).await?;
-        check_stays(&key)?;
+        check_stays(cx, &key)?;
         let none = Vec::new();
         let gone = op.tags.as_ref().and_then(Json::as_array).unwrap_or(&none);
         change(cx, &name, |about| {

@@ -92,8 +92,17 @@ impl Client {
     }
 
     async fn exchange(&self, method: &str, message: &[u8]) -> Result<Zeroizing<Vec<u8>>, Status> {
-        let failed = |error: std::io::Error| unavailable(&error.to_string());
-        let slow = || unavailable("it can't be reached in time");
+        // As Go says it: what was dialed, and the cause.
+        let undialed = |cause: &str| {
+            let place = match &self.place {
+                Place::Unix(path) => format!("unix {}", path.display()),
+                Place::Tcp(address) => format!("tcp {address}"),
+            };
+            let text = format!("transport: Error while dialing: dial {place}: {cause}");
+            Status::new(grpc::UNAVAILABLE, format!("connection error: desc = {text:?}"))
+        };
+        let failed = |error: std::io::Error| undialed(&format!("connect: {}", io_text(&error)));
+        let slow = || undialed("i/o timeout");
         match &self.place {
             Place::Unix(path) => {
                 let stream = tokio::time::timeout(CONNECT, UnixStream::connect(path)).await;
@@ -107,6 +116,12 @@ impl Client {
             }
         }
     }
+}
+
+/// What the system says, without its number and in lower case, as Go has it.
+pub(super) fn io_text(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 fn unavailable(words: &str) -> Status {

@@ -4,6 +4,7 @@
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue};
 use http_body_util::{BodyExt, Limited};
+use strongroom_base::percent;
 use zeroize::Zeroizing;
 
 /// Bytes of a message, at most: a wrapped data key with its key's name.
@@ -49,7 +50,7 @@ impl Status {
         let code = headers.get("grpc-status")?.to_str().ok()?.parse().ok()?;
         let words = headers.get("grpc-message").map(HeaderValue::as_bytes).unwrap_or_default();
         let words = words.get(..words.len().min(WORDS_BYTES_MAX)).unwrap_or_default();
-        Some(Self { code, words: decoded(words) })
+        Some(Self { code, words: percent::decode_lossy(words) })
     }
 
     /// The headers that say it.
@@ -91,26 +92,6 @@ fn encoded(words: &str) -> String {
         }
     }
     out
-}
-
-fn decoded(words: &[u8]) -> String {
-    let mut bytes = Vec::with_capacity(words.len());
-    let mut rest = words;
-    while let [first, more @ ..] = rest {
-        let escaped =
-            more.get(..2).filter(|_| *first == b'%').and_then(|two| hex::decode(two).ok());
-        match escaped {
-            Some(byte) => {
-                bytes.extend(byte);
-                rest = more.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = more;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A message in its frame.
@@ -166,7 +147,6 @@ mod tests {
             let status = Status::new(UNKNOWN, words);
             assert_eq!(Status::of(&status.headers()), Some(status));
         }
-        assert_eq!(decoded(b"%zz%4"), "%zz%4");
         assert_eq!(Status::of(&HeaderMap::new()), None);
         let shown = Status::new(NOT_FOUND, "x").to_string();
         assert_eq!(shown, "rpc error: code = NotFound desc = x");

@@ -80,8 +80,10 @@ impl Listener {
     /// Listens at `address`: a host and port for `tcp`, a path for `unix`. A socket's file is for its
     /// owner only.
     pub fn bind(network: &str, address: &str, machine: &Machine) -> Result<Self, Failure> {
-        let failed =
-            |error: std::io::Error| Failure::new(format!("listen {network} {address}: {error}"));
+        let failed = |error: std::io::Error| {
+            let cause = super::client::io_text(&error);
+            Failure::new(format!("listen {network} {address}: bind: {cause}"))
+        };
         let _entered = machine.runtime()?.enter();
         match network {
             "tcp" | "tcp4" | "tcp6" => {

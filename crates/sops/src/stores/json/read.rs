@@ -2,6 +2,7 @@
 
 use zeroize::Zeroizing;
 
+use crate::octets;
 use crate::tree::{Branch, Item, Value};
 
 /// How deep values may lie in each other.
@@ -116,7 +117,7 @@ impl<'a> Reader<'a> {
             }
             self.at += 1;
             let value = self.value()?;
-            branch.0.push(Item::Entry(key.to_string(), value));
+            branch.0.push(Item::Entry(octets::guarded(key.to_string()), value));
             if !self.more(b'}', "after object key:value pair")? {
                 return Ok(branch);
             }

@@ -4,6 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::error::{Error, Exit, Result};
 use crate::numbers::json_float;
+use crate::octets;
 use crate::tree::{Branch, Value};
 
 /// A writer of JSON.
@@ -59,7 +60,7 @@ impl Writer {
                 self.text.push(',');
             }
             self.line(depth + 1);
-            self.string(key);
+            self.bytes(&octets::bytes_of(key));
             self.text.push_str(if self.step.is_some() { ": " } else { ":" });
             self.value(value, depth + 1)?;
         }
@@ -103,19 +104,31 @@ impl Writer {
                 self.text.push_str(&text);
             }
             Value::Text(text) => self.string(text),
-            Value::Bytes(bytes) => {
-                let text = Zeroizing::new(String::from_utf8_lossy(bytes).into_owned());
-                self.string(&text);
-            }
+            Value::Bytes(bytes) => self.bytes(bytes),
             Value::Time(time) => self.string(time),
-            Value::Comment(comment) => self.string(&comment.text),
+            Value::Comment(comment) => self.bytes(&octets::bytes_of(&comment.text)),
         }
         Ok(())
     }
 
-    /// As Go escapes: what could mean something in HTML, too.
+    /// As Go writes what is no UTF-8: a mark for each byte.
+    fn bytes(&mut self, bytes: &[u8]) {
+        self.text.push('"');
+        for chunk in bytes.utf8_chunks() {
+            self.letters(chunk.valid());
+            chunk.invalid().iter().for_each(|_| self.text.push_str("\\ufffd"));
+        }
+        self.text.push('"');
+    }
+
     fn string(&mut self, text: &str) {
         self.text.push('"');
+        self.letters(text);
+        self.text.push('"');
+    }
+
+    /// As Go escapes: what could mean something in HTML, too.
+    fn letters(&mut self, text: &str) {
         for letter in text.chars() {
             match letter {
                 '"' => self.text.push_str("\\\""),
@@ -131,6 +144,5 @@ impl Writer {
                 letter => self.text.push(letter),
             }
         }
-        self.text.push('"');
     }
 }

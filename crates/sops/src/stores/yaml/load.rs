@@ -7,6 +7,7 @@ use std::rc::Rc;
 use super::node::{Comments, Content, Document, Node};
 use super::resolve::resolve;
 use super::scanner::Style;
+use crate::octets;
 use crate::tree::{Branch, Comment, Item, OddKey, Value};
 
 /// How many nodes aliases may become, all together.
@@ -22,7 +23,7 @@ pub struct Loader {
 
 fn comments_of(text: &str, inline: bool) -> impl Iterator<Item = Comment> {
     text.split('\n').filter(|line| !line.is_empty()).map(move |line| {
-        let text = line.get(1..).unwrap_or_default().to_owned();
+        let text = octets::guarded(line.get(1..).unwrap_or_default().to_owned());
         Comment { inline, ..Comment::new(text) }
     })
 }
@@ -112,7 +113,8 @@ impl Loader {
     fn key(&mut self, key: Node) -> Result<Result<String, OddKey>, String> {
         let shown = key.key_text().1.to_owned();
         let kind = match self.value(key, true)? {
-            Value::Text(name) => return Ok(Ok(name.to_string())),
+            Value::Text(name) => return Ok(Ok(octets::guarded(name.to_string()))),
+            Value::Bytes(name) => return Ok(Ok(octets::text_of(&name))),
             Value::Null => "<nil>",
             Value::Bool(_) => "bool",
             Value::Int(_) => "int",
@@ -121,7 +123,7 @@ impl Loader {
             Value::Time(_) => "time.Time",
             Value::List(_) => "[]interface {}",
             Value::Map(_) => "map[string]interface {}",
-            Value::Bytes(_) | Value::Comment(_) => "string",
+            Value::Comment(_) => "string",
         };
         Ok(Err(OddKey { kind, shown }))
     }

@@ -17,6 +17,7 @@ mod style;
 use std::borrow::Cow;
 
 use crate::error::{Error, Exit, Result};
+use crate::octets;
 use crate::tree::{Branch, Item, Value};
 
 /// A text that is no YAML: what is wrong, and where.
@@ -90,12 +91,33 @@ fn step(indent: i64) -> Result<i64> {
 /// Writes all documents of a file; an indentation of 0 is the default.
 pub fn emit(branches: &[Branch], indent: i64) -> Result<Vec<u8>> {
     let step = step(indent)?;
+    if !branches.iter().all(has_characters) {
+        return Err(Error::new(Exit::Emit, "a comment is no UTF-8, which YAML cannot keep"));
+    }
     let room = branches.iter().map(|branch| length(branch, step as usize)).sum();
     let mut emitter = emit::Emitter::new(step, room);
     for branch in branches {
         emitter.document(emit::Of::Map(branch));
     }
     Ok(emitter.finish().into_bytes())
+}
+
+/// Are all comments characters? Keys and values that are none are written as bytes.
+fn has_characters(branch: &Branch) -> bool {
+    branch.0.iter().all(|item| match item {
+        Item::Comment(comment) => octets::characters_of(&comment.text).is_some(),
+        Item::Entry(_, value) => has_characters_only(value),
+        Item::Odd(_) => true,
+    })
+}
+
+fn has_characters_only(value: &Value) -> bool {
+    match value {
+        Value::Comment(comment) => octets::characters_of(&comment.text).is_some(),
+        Value::Map(branch) => has_characters(branch),
+        Value::List(list) => list.iter().all(has_characters_only),
+        _ => true,
+    }
 }
 
 /// About how many bytes a mapping has: with room for all from the start, there is one copy of it.

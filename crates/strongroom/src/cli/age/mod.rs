@@ -15,8 +15,10 @@ mod options;
 mod output;
 pub mod ui;
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::path::Path;
+use std::rc::Rc;
 
 use strongroom_age::{Error, Result, SharedUi};
 
@@ -112,8 +114,39 @@ fn open_file(name: &str) -> Result<std::fs::File> {
     }
 }
 
+/// An output that notes when nobody reads on.
+struct Watched<'w> {
+    out: Box<dyn Write + 'w>,
+    broken: Rc<Cell<bool>>,
+}
+
+impl Watched<'_> {
+    fn noted<T>(&self, outcome: std::io::Result<T>) -> std::io::Result<T> {
+        let kind = outcome.as_ref().err().map(std::io::Error::kind);
+        if kind == Some(std::io::ErrorKind::BrokenPipe) {
+            self.broken.set(true);
+        }
+        outcome
+    }
+}
+
+impl Write for Watched<'_> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.out.write(bytes);
+        self.noted(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        let flushed = self.out.flush();
+        self.noted(flushed)
+    }
+}
+
 /// Runs `age`; its exit code.
 pub fn run(words: Vec<String>, mut world: World<'_>) -> i32 {
+    let broken = Rc::new(Cell::new(false));
+    let out = world.take_out();
+    world.out = Some(Box::new(Watched { out, broken: broken.clone() }));
     let mut err = world.take_err();
     let called = match world.program.as_str() {
         "age" => "age".to_owned(),
@@ -128,6 +161,10 @@ pub fn run(words: Vec<String>, mut world: World<'_>) -> i32 {
             Err(stop) => Err(stopped(stop, options::USAGE, &mut err)),
         }
     };
+    if broken.get() {
+        // As a signal would end it: `| head` is no failure to be told.
+        return super::sops::BROKEN_PIPE;
+    }
     tell(outcome, "age", &mut err)
 }
 

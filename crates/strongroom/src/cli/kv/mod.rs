@@ -9,6 +9,7 @@ mod target;
 mod write;
 
 pub use metadata::COMMANDS as METADATA_COMMANDS;
+pub use target::Target;
 
 use super::command::{Command, Prints};
 use super::flags::Flag;

@@ -25,6 +25,13 @@ impl Target {
         Self::find_path(cx, &given)
     }
 
+    /// Finds the target of a path that begins with its mount.
+    pub fn at(http: &mut Http, path: &str) -> Result<Self, Fail> {
+        let path = clean_path(path);
+        let (mount, versioned) = preflight(http, &path)?;
+        Ok(Self { mount, path, versioned })
+    }
+
     /// Finds the target of a path as it was given.
     pub fn find_path(cx: &mut Context<'_, '_>, given: &str) -> Result<Self, Fail> {
         let given = clean_path(given);

@@ -13,7 +13,7 @@ use crate::cli::input;
 
 fn read_data(cx: &mut Context<'_, '_>) -> Result<JsonMap, Fail> {
     let words = cx.args[1..].to_vec();
-    input::parse_data(&mut cx.stdin(), &words)
+    input::parse_data(&mut cx.input(), &words)
         .map_err(|problem| Fail::usage(format!("Failed to parse K=V data: {problem}")))
 }
 

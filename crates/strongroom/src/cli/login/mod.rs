@@ -163,7 +163,7 @@ fn given(cx: &mut Context<'_, '_>, kind: &str) -> Result<Given, Fail> {
     {
         *first = format!("token={first}");
     }
-    let pairs = input::parse_texts(&mut cx.stdin(), &words)
+    let pairs = input::parse_texts(&mut cx.input(), &words)
         .map_err(|problem| Fail::usage(format!("Error parsing configuration: {problem}")))?;
     let values: BTreeMap<String, String> = pairs.into_iter().collect();
     let path = cx.flags.text("path").map(clean_path).filter(|path| !path.is_empty());

@@ -99,8 +99,8 @@ Without KEY the share is asked for; - reads it from stdin, @FILE from a file.",
     ]),
 ];
 
-/// A share of an operation under way: with a number given beside the share, that number must be
-/// the operation's; asked for on the terminal, the person is shown it.
+/// A share of an operation under way: a number that was given must be the operation's; who is asked
+/// for the share and gave none is shown it.
 fn share(
     cx: &mut Context<'_, '_>,
     nonce: &str,
@@ -108,12 +108,14 @@ fn share(
     prompt: &str,
 ) -> Result<(String, SecretString), Fail> {
     let given = cx.arg(0).to_owned();
+    let named = cx.flags.text_or_empty("nonce").to_owned();
     if given.is_empty() {
+        let nonce = if named.is_empty() { nonce.to_owned() } else { named };
         cx.ui.say(&format!("{title}: {nonce}"));
-        return Ok((nonce.to_owned(), cx.ask(prompt)?));
+        return Ok((nonce, cx.ask(prompt)?));
     }
     let key = cx.secret_argument(&given, prompt)?;
-    let nonce = cx.flags.text_or_empty("nonce").to_owned();
+    let nonce = named;
     if nonce.is_empty() {
         return Err(Fail::usage("Missing nonce value: specify it via the -nonce flag"));
     }

@@ -2,10 +2,12 @@
 //! calls it.
 //!
 //! Invariants:
-//! * it listens on this machine alone: whoever reaches it has the function called;
+//! * it listens on this machine alone, and where it has a key pair, it calls the function for nobody who does
+//!   not sign with that;
 //! * credentials are in the environment that it was started with, never in arguments;
 //! * its processes end with it.
 
+mod caller;
 mod serve;
 mod worker;
 
@@ -18,6 +20,7 @@ use tokio::sync::Semaphore;
 use super::command::{Command, Fail, Outcome};
 use super::context::Context;
 use super::flags::Flag;
+use caller::{ACCESS_KEY, Caller, SECRET_KEY_FILE};
 use serve::Function;
 use worker::{Handler, Workers};
 
@@ -54,6 +57,11 @@ server calls it where config/rotation-functions of the KV mount names its addres
     $ {bin} rotator serve rotate.py:lambda_handler
     $ {bin} write secret/config/rotation-functions endpoint=http://127.0.0.1:9001
 
+Whoever reaches it on this machine has the function called, unless it has a key pair that calls
+must be signed with, as the server's are where its settings have access_key and secret_key:
+-access-key or STRONGROOM_ROTATOR_ACCESS_KEY, and the secret key in STRONGROOM_ROTATOR_SECRET_KEY or
+-secret-key-file.
+
 The function has this command's environment, with its credentials for calls back in
 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; SECRETS_MANAGER_ENDPOINT, which AWS's templates
 read, is AWS_ENDPOINT_URL where nothing else is said.",
@@ -61,9 +69,11 @@ read, is AWS_ENDPOINT_URL where nothing else is said.",
     )
     .local()
     .flags(&[
+        Flag::text(ACCESS_KEY, "The access key id that calls must be signed with."),
         Flag::text("listen", "The address to listen on; of this machine alone.").default(LISTEN),
         Flag::text("name", "The function's name: calls of others are refused."),
         Flag::text("python", "The Python interpreter.").default(PYTHON),
+        Flag::text(SECRET_KEY_FILE, "The file with the secret key that calls must be signed with."),
         Flag::duration("timeout", "How long one call may take.").default("15s"),
         Flag::int("workers", "Calls that are run at a time; more wait.").default("4"),
     ]),
@@ -128,6 +138,7 @@ fn not_loaded(error: &Json) -> Fail {
 fn serve_command(cx: &mut Context<'_, '_>) -> Outcome {
     cx.expect_args(1)?;
     let handler = handler(cx)?;
+    let caller = Caller::given(cx)?;
     let places = cx.flags.int("workers").unwrap_or(WORKERS);
     if !(1..=WORKERS_MAX).contains(&places) {
         return Err(Fail::usage(format!("-workers must be within 1 and {WORKERS_MAX}")));
@@ -139,7 +150,7 @@ fn serve_command(cx: &mut Context<'_, '_>) -> Outcome {
     let (listener, local) = runtime.block_on(serve::bind(&address)).map_err(Fail::usage)?;
     let workers = Workers::start(handler).map_err(|error| not_loaded(&error))?;
     let places = Semaphore::new(usize::try_from(places).unwrap_or(1));
-    let function = Arc::new(Function { name, workers: Arc::new(workers), places });
+    let function = Arc::new(Function { name, caller, workers: Arc::new(workers), places });
     cx.ui.say(&format!("Serves {} on http://{local}", cx.args.first().map_or("", String::as_str)));
     let served = runtime.block_on(serve::serve(listener, function.clone()));
     // What is still at work is not waited for.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
@@ -13,12 +14,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use strongroom_base::json::Json;
-use strongroom_base::{Rng, percent};
-use strongroom_server::real::RealRng;
+use strongroom_base::{Clock, Rng, percent};
+use strongroom_server::real::{RealClock, RealRng};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Semaphore;
 
+use super::caller::{Caller, Refused};
 use super::worker::{Event, Outcome, Workers};
 
 /// Bytes of an event: as much as Lambda takes.
@@ -34,6 +36,8 @@ const LATEST: &str = "$LATEST";
 pub struct Function {
     /// What it is called; anything where it is empty.
     pub name: String,
+    /// Who may call it; everybody where there is none.
+    pub caller: Option<Caller>,
     /// Its processes.
     pub workers: Arc<Workers>,
     /// Events at a time; more wait.
@@ -115,75 +119,97 @@ fn respond(
     response
 }
 
-fn refuse(status: StatusCode, id: &str, kind: &'static str, text: &str) -> Response<Full<Bytes>> {
+/// A refusal, boxed: it is seldom.
+type Refusal = Box<Response<Full<Bytes>>>;
+
+fn refuse(status: StatusCode, id: &str, kind: &'static str, text: &str) -> Refusal {
     let body = json!({ "Type": "User", "Message": text });
     let mut response = respond(status, id, None, &body);
     response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(kind));
-    response
+    Box::new(response)
+}
+
+/// Refuses who did not sign as he must.
+fn forbid(id: &str, (kind, text): Refused) -> Refusal {
+    let mut response = respond(StatusCode::FORBIDDEN, id, None, &json!({ "message": text }));
+    response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(kind));
+    Box::new(response)
 }
 
 impl Function {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let id = (&RealRng as &dyn Rng).uuid();
-        let Some(called) = name(request.uri().path()) else {
-            let text = "There is nothing at this address but invocations.";
-            return refuse(StatusCode::NOT_FOUND, &id, "ResourceNotFoundException", text);
-        };
-        if request.method() != Method::POST {
-            let text = "Functions are invoked by POST.";
-            return refuse(
-                StatusCode::METHOD_NOT_ALLOWED,
-                &id,
-                "InvalidRequestContentException",
-                text,
-            );
-        }
-        if !self.name.is_empty() && plain(&called) != self.name {
-            let text = format!("Function not found: {called}");
-            return refuse(StatusCode::NOT_FOUND, &id, "ResourceNotFoundException", &text);
-        }
-        let kind = request.headers().get("x-amz-invocation-type").cloned();
-        let body = match Limited::new(request.into_body(), EVENT_BYTES_MAX).collect().await {
+        self.invoke(request, &id).await.unwrap_or_else(|refusal| *refusal)
+    }
+
+    async fn invoke(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        id: &str,
+    ) -> Result<Response<Full<Bytes>>, Refusal> {
+        let (head, body) = request.into_parts();
+        let now = RealClock::new().now();
+        let claim = self
+            .caller
+            .as_ref()
+            .map(|caller| caller.claim(&head.headers, now).map(|claim| (caller, claim)));
+        let claim = claim.transpose().map_err(|refused| forbid(id, refused))?;
+        let body = match Limited::new(body, EVENT_BYTES_MAX).collect().await {
             Ok(body) => body.to_bytes(),
             Err(_) => {
                 let text = "The event is too large, or did not come to its end.";
                 let kind = "RequestTooLargeException";
-                return refuse(StatusCode::PAYLOAD_TOO_LARGE, &id, kind, text);
+                return Err(refuse(StatusCode::PAYLOAD_TOO_LARGE, id, kind, text));
             }
         };
-        let body = match serde_json::from_slice(if body.is_empty() { b"{}" } else { &body }) {
-            Ok(body) => body,
-            Err(_) => {
-                let text = "Could not parse request body into json.";
-                return refuse(
-                    StatusCode::BAD_REQUEST,
-                    &id,
-                    "InvalidRequestContentException",
-                    text,
-                );
-            }
-        };
+        if let Some((caller, claim)) = claim {
+            caller.verify(&head, &claim, &body).map_err(|refused| forbid(id, refused))?;
+        }
+        let called = self.called(&head, id)?;
+        let body = serde_json::from_slice(if body.is_empty() { b"{}" } else { &body });
+        let body = body.map_err(|_| {
+            let text = "Could not parse request body into json.";
+            refuse(StatusCode::BAD_REQUEST, id, "InvalidRequestContentException", text)
+        })?;
         let event = Event {
             body,
             name: plain(&called).to_owned(),
             arn: match called.starts_with("arn:") {
-                true => called.clone(),
+                true => called,
                 false => format!("arn:aws:lambda:us-east-1:000000000000:function:{called}"),
             },
-            request_id: id.clone(),
+            request_id: id.to_owned(),
         };
-        match kind.as_ref().map_or(b"RequestResponse".as_slice(), HeaderValue::as_bytes) {
-            b"RequestResponse" => self.run(event).await,
-            b"DryRun" => respond(StatusCode::NO_CONTENT, &id, None, &Json::Null),
+        let kind = head.headers.get("x-amz-invocation-type");
+        match kind.map_or(b"RequestResponse".as_slice(), HeaderValue::as_bytes) {
+            b"RequestResponse" => Ok(self.run(event).await),
+            b"DryRun" => Ok(respond(StatusCode::NO_CONTENT, id, None, &Json::Null)),
             b"Event" => {
                 tokio::spawn(async move { self.run(event).await });
-                respond(StatusCode::ACCEPTED, &id, None, &Json::Null)
+                Ok(respond(StatusCode::ACCEPTED, id, None, &Json::Null))
             }
             _ => {
                 let text = "The invocation type is none.";
-                refuse(StatusCode::BAD_REQUEST, &id, "InvalidParameterValueException", text)
+                Err(refuse(StatusCode::BAD_REQUEST, id, "InvalidParameterValueException", text))
             }
         }
+    }
+
+    /// What the path calls the function.
+    fn called(&self, head: &Parts, id: &str) -> Result<String, Refusal> {
+        let Some(called) = name(head.uri.path()) else {
+            let text = "There is nothing at this address but invocations.";
+            return Err(refuse(StatusCode::NOT_FOUND, id, "ResourceNotFoundException", text));
+        };
+        if head.method != Method::POST {
+            let (status, text) = (StatusCode::METHOD_NOT_ALLOWED, "Functions are invoked by POST.");
+            return Err(refuse(status, id, "InvalidRequestContentException", text));
+        }
+        if !self.name.is_empty() && plain(&called) != self.name {
+            let text = format!("Function not found: {called}");
+            return Err(refuse(StatusCode::NOT_FOUND, id, "ResourceNotFoundException", &text));
+        }
+        Ok(called)
     }
 
     async fn run(&self, event: Event) -> Response<Full<Bytes>> {

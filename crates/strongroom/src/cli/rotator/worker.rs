@@ -11,6 +11,8 @@ use std::time::Duration;
 use serde_json::json;
 use strongroom_base::json::Json;
 
+use super::caller::SECRET_KEY_VARIABLE;
+
 /// What runs in Python.
 const SCRIPT: &str = include_str!("worker.py");
 /// Bytes of an answer, as Lambda has it.
@@ -79,6 +81,8 @@ impl Worker {
             |text: String| json!({ "errorType": "Runtime.ExitError", "errorMessage": text });
         let mut child = Command::new(&handler.python)
             .args(["-u", "-c", SCRIPT, &handler.file, &handler.function])
+            // Who may call it is not the function's business.
+            .env_remove(SECRET_KEY_VARIABLE)
             .envs(handler.variables.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -95,7 +95,7 @@ fn in_editor(run: &mut Run<'_, '_>, target: &Target, file: &Path, tree: &mut Tre
             Ok(tree) => return Ok(tree),
             Err(error) if error.exit == Exit::Version => return Err(error),
             Err(error) => {
-                run.tell(&format!("[CMD]\t level=error msg={:?}", error.text));
+                run.log("error", &error.text);
                 wait_for_enter(run);
             }
         }

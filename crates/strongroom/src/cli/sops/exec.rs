@@ -4,12 +4,12 @@ use std::path::Path;
 
 use strongroom_base::SecretString;
 use strongroom_sops::stores::shown;
-use strongroom_sops::{Exit, Item, Value};
+use strongroom_sops::{Exit, Item, Value, octets};
 
 use super::crypt::Target;
 use super::private::Folder;
 use super::{End, Outcome, Run, fail};
-use crate::cli::context::Program;
+use crate::cli::context::{Killed, Program};
 
 /// The name of the file where none is asked for.
 const FILE_NAME: &str = "tmp-file";
@@ -41,7 +41,7 @@ fn shell(run: &Run<'_, '_>, command: String) -> Program {
         args: vec!["-c".into(), command],
         user: (!user.is_empty()).then(|| user.to_owned()),
         background: run.own.is("background"),
-        killed: KILLED,
+        killed: Killed::Number,
         ..Program::default()
     }
 }
@@ -49,8 +49,8 @@ fn shell(run: &Run<'_, '_>, command: String) -> Program {
 fn start(run: &Run<'_, '_>, program: Program) -> Outcome {
     match (run.world.run)(program) {
         Ok(0) => Ok(()),
-        Ok(KILLED) => {
-            run_told(run, "signal: killed");
+        Ok(signal) if signal < 0 => {
+            run_told(run, &format!("signal: {}", signal_name(-signal)));
             Err(End::Code(KILLED))
         }
         Ok(code) => {
@@ -59,6 +59,29 @@ fn start(run: &Run<'_, '_>, program: Program) -> Outcome {
         }
         Err(error) => Err(fail(Exit::General, error.to_string())),
     }
+}
+
+/// A signal as Go names it.
+fn signal_name(number: i32) -> String {
+    let name = match number {
+        1 => "hangup",
+        2 => "interrupt",
+        3 => "quit",
+        4 => "illegal instruction",
+        5 => "trace/breakpoint trap",
+        6 => "aborted",
+        7 => "bus error",
+        8 => "floating point exception",
+        9 => "killed",
+        10 => "user defined signal 1",
+        11 => "segmentation fault",
+        12 => "user defined signal 2",
+        13 => "broken pipe",
+        14 => "alarm clock",
+        15 => "terminated",
+        number => return format!("signal {number}"),
+    };
+    name.to_owned()
 }
 
 fn run_told(run: &Run<'_, '_>, text: &str) {
@@ -96,7 +119,7 @@ fn variable(key: &str, value: &Value) -> Result<SecretString, End> {
         let text = format!("cannot use keys with '=' in environment: {key}");
         return Err(fail(Exit::General, text));
     }
-    let text = SecretString::new(shown(value));
+    let text = SecretString::new(octets::text_of(&shown(value)));
     if key.is_empty() || key.contains('\0') || text.expose_secret().contains('\0') {
         let text = format!("cannot use empty keys or null characters in environment: {key:?}");
         return Err(fail(Exit::General, text));

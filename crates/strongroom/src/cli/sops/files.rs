@@ -11,7 +11,7 @@ use strongroom_sops::{Error, Exit, Result};
 use zeroize::Zeroizing;
 
 use super::private::Passing;
-use super::{Outcome, Run};
+use super::{Outcome, Run, fail};
 use crate::cli::command::io_reason;
 
 /// Bytes of a file, at most.
@@ -161,6 +161,10 @@ impl Run<'_, '_> {
         }
         replace_as(Path::new(&output), bytes, new_mode).map_err(|error| {
             let reason = io_reason(&error);
+            // It was opened, and could not take all.
+            if error.kind() == std::io::ErrorKind::StorageFull {
+                return fail(Exit::General, format!("write {output}: {reason}"));
+            }
             let text = format!("Could not open output file for writing: open {output}: {reason}");
             Error::new(Exit::Write, text).into()
         })

@@ -308,6 +308,18 @@ pub const TOP: &[Flag] = &[
     ),
     Flag::int(&["indent"], "the number of spaces to indent YAML or JSON encoded file"),
 ];
+/// `import`.
+pub const IMPORT: &[Flag] = &[Flag::int(
+    &["cas"],
+    "write only if the secret's newest version is this one; 0 if there is none",
+)];
+/// `transfer`.
+pub const TRANSFER: &[Flag] = &[
+    Flag::bool(&["recursive", "r"], "take a folder with all that is in it"),
+    Flag::bool(&["dry-run"], "tell what would be written, and write nothing"),
+];
+/// `forced`.
+pub const FORCED: &[Flag] = &[Flag::bool(&["force", "f"], "replace files that are there")];
 /// `globally`.
 pub const GLOBALLY: &[Flag] =
     &[Flag::bool(&["global"], "for all repositories of yours, not for this one alone")];

@@ -26,7 +26,7 @@ pub fn updatekeys(run: &mut Run<'_, '_>) -> Outcome {
     for name in &names {
         if let Err(error) = update_keys(run, name, &config) {
             failed += 1;
-            run.tell(&format!("[CMD]\t level=error msg={:?}", error.text));
+            run.log("error", &error.text);
         }
     }
     if failed > 0 {
@@ -128,6 +128,11 @@ fn threshold(run: &Run<'_, '_>) -> usize {
     usize::try_from(run.own.int("shamir-secret-sharing-threshold")).unwrap_or(0)
 }
 
+/// These commands have no exit code of their own for a data key that cannot be had.
+fn plain_exit(error: Error) -> Error {
+    error.exiting(Exit::General)
+}
+
 /// `groups add`
 pub fn add(run: &mut Run<'_, '_>) -> Outcome {
     if !run.args.is_empty() {
@@ -148,7 +153,7 @@ pub fn add(run: &mut Run<'_, '_>) -> Outcome {
     let mut groups = [group];
     named::complete(&mut groups, &keys.machine)?;
     let [group] = groups;
-    update::add_group(&mut tree.metadata, group, threshold(run), &keys)?;
+    update::add_group(&mut tree.metadata, group, threshold(run), &keys).map_err(plain_exit)?;
     let output = marshal(store, &mut tree)?;
     run.deliver(Some(&file), &output)
 }
@@ -164,7 +169,8 @@ pub fn delete(run: &mut Run<'_, '_>) -> Outcome {
         .map_err(|_| fail(Exit::General, format!("failed to parse [index] argument: {index:?}")))?;
     let (file, store, mut tree) = opened(run)?;
     let keys = run.keys()?;
-    update::delete_group(&mut tree.metadata, at as usize, threshold(run), &keys)?;
+    update::delete_group(&mut tree.metadata, at as usize, threshold(run), &keys)
+        .map_err(plain_exit)?;
     let output = marshal(store, &mut tree)?;
     run.deliver(Some(&file), &output)
 }

@@ -42,6 +42,11 @@ pub fn wrong(world: &mut World<'_>, command: Option<&str>, text: &str) -> Outcom
     say(world, &format!("Incorrect Usage: {text}\n\n{help}"))
 }
 
+/// Is there help for it?
+pub fn is_topic(name: &str) -> bool {
+    of_command(name).is_some()
+}
+
 fn overview() -> Option<String> {
     let mut text = format!(
         "NAME:\n   sops - {ABOUT}\n\nUSAGE:\n   sops [global options] command [command options] \

@@ -12,18 +12,22 @@ mod completion;
 mod crypt;
 mod edit;
 mod exec;
+mod export;
 mod files;
 mod flags;
 mod git;
 mod groups;
 mod help;
+mod import;
 mod machine;
 mod old;
 mod options;
-mod private;
+pub(super) mod private;
 mod publish;
+mod room;
 mod service;
 mod settings;
+mod status;
 mod table;
 
 use std::io::Write;
@@ -84,6 +88,27 @@ pub struct Run<'m, 'w> {
     config_warned: bool,
 }
 
+/// The exit code where nobody reads on: that of the signal SIGPIPE.
+pub(super) const BROKEN_PIPE: i32 = 141;
+/// The exit code where there is no help for something.
+const NO_TOPIC: i32 = 3;
+
+/// A line as the original's log has it.
+fn log_line(level: &str, text: &str) -> String {
+    let now = strongroom_base::Clock::now(&strongroom_server::real::RealClock::new());
+    let now = strongroom_base::Timestamp::from_seconds(now.seconds());
+    format!("[CMD]\t time=\"{now}\" level={level} msg={text:?}")
+}
+
+/// What is said where there is no help for something.
+fn no_topic(world: &mut World<'_>, name: &str) -> Outcome {
+    if let Some(err) = &mut world.err {
+        // Whoever closed it does not want to know.
+        drop(writeln!(err, "No help topic for '{name}'"));
+    }
+    Err(End::Code(NO_TOPIC))
+}
+
 fn fail(exit: Exit, text: impl Into<String>) -> End {
     End::Failed(Error::new(exit, text))
 }
@@ -91,14 +116,20 @@ fn fail(exit: Exit, text: impl Into<String>) -> End {
 impl<'w> Run<'_, 'w> {
     /// Tells people something.
     fn warn(&mut self, text: &str) {
-        self.tell(&format!("[CMD]\t level=warning msg={text:?}"));
+        self.log("warning", text);
     }
 
     /// Tells what happened, where that was asked for.
     fn info(&mut self, text: &str) {
-        if self.global.is("verbose") || self.own.is("verbose") {
-            self.tell(&format!("[CMD]\t level=info msg={text:?}"));
+        // Before a command the flag means nothing to it, as in the original.
+        if self.own.is("verbose") {
+            self.log("info", text);
         }
+    }
+
+    /// A line as the original's log has it.
+    fn log(&mut self, level: &str, text: &str) {
+        self.tell(&log_line(level, text));
     }
 
     /// A line on the error output.
@@ -114,7 +145,14 @@ impl<'w> Run<'_, 'w> {
     fn write_out(&mut self, bytes: &[u8]) -> Outcome {
         let Some(out) = &mut self.world.out else { return Ok(()) };
         let written = out.write_all(bytes).and_then(|()| out.flush());
-        written.map_err(|error| fail(Exit::General, format!("write /dev/stdout: {error}")))
+        written.map_err(|error| match error.kind() {
+            // As a signal would end it: `| head` is no failure to be told.
+            std::io::ErrorKind::BrokenPipe => End::Code(BROKEN_PIPE),
+            _ => {
+                let reason = super::command::io_reason(&error);
+                fail(Exit::General, format!("write /dev/stdout: {reason}"))
+            }
+        })
     }
 
     /// One argument is taken, and others are remarked.
@@ -158,10 +196,18 @@ fn dispatch(words: &[String], world: &mut World<'_>) -> Outcome {
     match rest.first().map(String::as_str) {
         Some("help" | "h") => {
             let name = rest.get(1..).unwrap_or_default().join(" ");
-            return help::show(world, Some(name.as_str()).filter(|name| !name.is_empty()));
+            return match name.as_str() {
+                "" => help::show(world, None),
+                name if help::is_topic(name) => help::show(world, Some(name)),
+                name => no_topic(world, name),
+            };
         }
         Some(group @ ("groups" | "completion")) if table::find(&rest).is_none() => {
-            return help::show(world, Some(group));
+            return match rest.get(1).map(String::as_str) {
+                None | Some("help" | "h") => help::show(world, Some(group)),
+                Some(flag) if flag.starts_with('-') => help::show(world, Some(group)),
+                Some(name) => no_topic(world, name),
+            };
         }
         _ => {}
     }
@@ -186,7 +232,7 @@ fn stopped(stop: Stop, command: Option<&str>, world: &mut World<'_>) -> Outcome 
         Stop::Version => help::version(world),
         Stop::Wrong(text) => {
             help::wrong(world, command, &text)?;
-            Err(fail(Exit::General, format!("[CMD]\t level=fatal msg={text:?}")))
+            Err(fail(Exit::General, log_line("fatal", &text)))
         }
     }
 }

@@ -14,6 +14,13 @@ use tokio::signal::unix::{SignalKind, signal};
 /// The exit code of a command that a signal ended.
 const CANCELLED: i32 = 1;
 
+/// The number of the signal of `abort`.
+const SIGABRT: i32 = 6;
+
+/// Signals that would end a program, and do not end the original, as Linux numbers them: SIGUSR1, SIGUSR2,
+/// SIGALRM, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF, SIGIO, SIGPWR.
+const NOT_HEEDED: &[i32] = &[10, 12, 14, 24, 25, 26, 27, 29, 30];
+
 /// What a signal removes; `None` until the watcher runs.
 static PASSING: Mutex<Option<Vec<PathBuf>>> = Mutex::new(None);
 
@@ -106,6 +113,11 @@ fn watch() -> std::io::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let mut quit = signal(SignalKind::quit())?;
+    let mut abort = signal(SignalKind::from_raw(SIGABRT))?;
+    // The original does not end by these: whoever has a handler for one has nothing else done.
+    for number in NOT_HEEDED {
+        drop(signal(SignalKind::from_raw(*number))?);
+    }
     drop(guard);
     let watcher = std::thread::Builder::new().name("private".into()).spawn(move || {
         runtime.block_on(async {
@@ -114,6 +126,7 @@ fn watch() -> std::io::Result<()> {
                 _ = terminate.recv() => {}
                 _ = hangup.recv() => {}
                 _ = quit.recv() => {}
+                _ = abort.recv() => {}
             }
         });
         // Nothing is made while this is held.

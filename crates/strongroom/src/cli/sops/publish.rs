@@ -44,7 +44,7 @@ pub fn publish(run: &mut Run<'_, '_>) -> Outcome {
 }
 
 /// All files of a folder, in order.
-fn gather(path: &Path, found: &mut Vec<PathBuf>, depth: usize) -> std::io::Result<()> {
+pub(super) fn gather(path: &Path, found: &mut Vec<PathBuf>, depth: usize) -> std::io::Result<()> {
     if !std::fs::symlink_metadata(path)?.is_dir() || depth > DEPTH_MAX {
         found.push(path.to_owned());
         return Ok(());
@@ -171,7 +171,8 @@ fn values(branches: &[Branch]) -> Result<JsonMap> {
     Ok(map)
 }
 
-fn json_of(value: &Value) -> Result<Json> {
+/// A value as JSON has it.
+pub(super) fn json_of(value: &Value) -> Result<Json> {
     Ok(match value {
         Value::Map(branch) => {
             let entries =

@@ -44,7 +44,8 @@ pub fn filestatus(run: &mut Run<'_, '_>) -> Outcome {
     let file = files::absolute(&name)?;
     let store = run.input_store(&file)?;
     let words = "cannot check file status: cannot load encrypted file";
-    let bytes = run.read_input(Some(&file));
+    // Named as it was given.
+    let bytes = run.read_input(Some(std::path::Path::new(&name)));
     let bytes = bytes.map_err(|error| error.within(words).exiting(Exit::General))?;
     let found = store.load_if_encrypted(&bytes).map_err(|error| error.within(words))?;
     let encrypted = found

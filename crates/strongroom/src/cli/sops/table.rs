@@ -2,9 +2,9 @@
 
 use super::flags::{
     BACKGROUND, CHANGES, COMMENT_RULES, CONTEXT, EXEC_ENV, EXEC_FILE, EXTRACT, FILENAME_OVERRIDE,
-    GLOBALLY, GROUP_FILE, GROUP_KEYS, IGNORE_MAC, IN_PLACE, IN_TYPE, KEYS, KEYSERVICE, MODES,
-    ORDER, OUT_TYPE, OUTPUT, PUBLISH, RULES, SERVICES, SET_IDEMPOTENT, SHOW_KEYS, THRESHOLD, TOP,
-    UNSET_IDEMPOTENT, VALUE, VERBOSE, YES,
+    FORCED, GLOBALLY, GROUP_FILE, GROUP_KEYS, IGNORE_MAC, IMPORT, IN_PLACE, IN_TYPE, KEYS,
+    KEYSERVICE, MODES, ORDER, OUT_TYPE, OUTPUT, PUBLISH, RULES, SERVICES, SET_IDEMPOTENT,
+    SHOW_KEYS, THRESHOLD, TOP, TRANSFER, UNSET_IDEMPOTENT, VALUE, VERBOSE, YES,
 };
 use super::options::Flag;
 use super::{Outcome, Run};
@@ -225,19 +225,46 @@ pub const ENTRIES: &[Entry] = &[
         run: super::git::install_git,
     },
     Entry {
+        name: "import",
+        usage: "decrypt a file, or the files of a folder, and write the values to the server's \
+                key-value store",
+        args: "file path",
+        flags: &[IMPORT, TRANSFER, IN_TYPE, ORDER, SERVICES],
+        run: super::import::import,
+    },
+    Entry {
+        name: "export",
+        usage: "write a secret of the server's key-value store, or a folder of them, to encrypted \
+                files",
+        args: "path [ file ]",
+        flags: &[
+            TRANSFER,
+            FORCED,
+            OUTPUT,
+            KEYS,
+            OUT_TYPE,
+            RULES,
+            CONTEXT,
+            THRESHOLD,
+            FILENAME_OVERRIDE,
+            SERVICES,
+        ],
+        run: super::export::export,
+    },
+    Entry {
         name: "status",
-        usage: "tell who can open the encrypted files of a repository, and whose data key somebody \
-                who left still has",
+        usage: "tell who can open the encrypted files of a tree, what differs from .sops.yaml, and \
+                whose data key somebody who left still has",
         args: "[ directory ]",
         flags: &[IN_TYPE],
-        run: super::git::status,
+        run: super::status::status,
     },
     Entry {
         name: "rotate-leaver",
         usage: "take a key from all files of a repository, with a new data key for each it knew",
         args: "key [ directory ]",
         flags: &[IN_TYPE, ORDER, SERVICES],
-        run: super::git::rotate_leaver,
+        run: super::status::rotate_leaver,
     },
 ];
 

@@ -10,6 +10,8 @@ use std::process::{Command, Output, Stdio};
 
 use strongroom_testkit::servers::guard::program;
 
+use crate::chance::Dice;
+
 /// A folder to work in, and the tools.
 pub struct Desk {
     folder: tempfile::TempDir,
@@ -126,12 +128,6 @@ pub fn text(bytes: &[u8]) -> String {
 
 /// Bytes that repeat nowhere near.
 pub fn content(bytes: usize) -> Vec<u8> {
-    let mut state = 88_172_645_463_325_252_u64;
-    let next = || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state.to_le_bytes()
-    };
-    std::iter::repeat_with(next).flatten().take(bytes).collect()
+    let mut dice = Dice(88_172_645_463_325_252);
+    std::iter::repeat_with(|| dice.next().to_le_bytes()).flatten().take(bytes).collect()
 }

@@ -207,6 +207,12 @@ check("scheduled", (gone["KeyId"], gone["KeyState"], gone["PendingWindowInDays"]
 state = "KMSInvalidStateException"
 fails("a key that goes", state, kms.encrypt, KeyId=key, Plaintext=b"x")
 fails("a key that goes, again", state, kms.schedule_key_deletion, KeyId=key)
+try:
+    kms.schedule_key_deletion(KeyId=key)
+except ClientError as error:
+    # Terraform reads this text.
+    check("its text", error.response["Error"]["Message"], f"{arn} is pending deletion.")
+fails("an alias of what is managed", "NotFoundException", kms.disable_key, KeyId="alias/app/files")
 refused("Vault's door", hvac.exceptions.InvalidRequest, "scheduled for deletion", root.secrets.transit.encrypt_data, name=key, plaintext=text)
 check("cancelled", kms.cancel_key_deletion(KeyId=key)["KeyId"], arn)
 check("then", kms.describe_key(KeyId=key)["KeyMetadata"]["KeyState"], "Disabled")

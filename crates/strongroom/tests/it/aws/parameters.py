@@ -28,9 +28,9 @@ def pair(role):
     return root.write_data(f"auth/aws-door/role/{role}/key", data={})["data"]
 
 
-def service(keys, region="us-east-1"):
+def service(keys, region="us-east-1", name="ssm"):
     return boto3.client(
-        "ssm",
+        name,
         endpoint_url=URL,
         region_name=region,
         aws_access_key_id=keys["access_key"],
@@ -177,6 +177,24 @@ fails("a secret as it is", invalid, ssm.get_parameter, Name=name)
 read = ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]
 check("a secret", (read["Name"], read["Value"]), (name, '{"password":"x"}'))
 check("its source", json.loads(read["SourceResult"])["name"], "app/db")
+
+# Secrets Manager sees no parameter, and what it calls like the path of one is another thing.
+secrets = service(keepers, name="secretsmanager")
+missing = "ResourceNotFoundException"
+fails("a parameter as a secret", missing, secrets.get_secret_value, SecretId="ssm/app/db/url")
+fails("its removal", missing, secrets.delete_secret, SecretId="ssm/app/db/url")
+check("its removal by force", "ARN" in secrets.delete_secret(SecretId="ssm/app/db/url", ForceDeleteWithoutRecovery=True), True)
+names = [s["Name"] for page in secrets.get_paginator("list_secrets").paginate() for s in page["SecretList"]]
+check("the secrets", names, ["app/db"])
+secrets.create_secret(Name="ssm/app/db/url", SecretString="a secret")
+check("the secret", secrets.get_secret_value(SecretId="ssm/app/db/url")["SecretString"], "a secret")
+check("the parameter", ssm.get_parameter(Name="/app/db/url")["Parameter"]["Value"], "three")
+there = kv.read_secret_version(path="~ssm/app/db/url", raise_on_deleted_version=True)["data"]["data"]
+check("where it lies", there, {"value": "a secret"})
+read = ssm.get_parameter(Name="/aws/reference/secretsmanager/ssm/app/db/url", WithDecryption=True)["Parameter"]
+check("by reference", read["Value"], "a secret")
+user = ssm.get_parameter_history(Name="/app/db/url")["Parameters"][0]["LastModifiedUser"]
+check("the writer", user, f"arn:aws:iam::{ACCOUNT}:user/keepers")
 
 # The policies of Vault's door hold.
 root.sys.create_or_update_policy("readers", 'path "secret/data/ssm/app/db/url" { capabilities = ["read"] }')

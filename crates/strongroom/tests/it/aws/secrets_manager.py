@@ -163,12 +163,14 @@ def listing():
     assert lists(Filters=found, PaginationConfig={"PageSize": 2}) == names
     assert lists(Filters=found, SortOrder="desc") == names[::-1]
     assert lists(Filters=[{"Key": "description", "Values": ["test"]}]) == names
+    assert lists(Filters=[{"Key": "all", "Values": ["My_Nothing"]}]) == names
     assert lists(Filters=[{"Key": "tag-key", "Values": ["te"]}]) == ["app/db"]
     fails("InvalidNextTokenException", client.list_secrets, NextToken="x")
     fails(
         "ValidationException",
         client.list_secrets,
-        "Member must satisfy enum value set: [all, name, tag-key, description, tag-value]",
+        "Member must satisfy enum value set: [description, name, tag-key, tag-value, primary-region, "
+        "owning-service, all]",
         Filters=[{"Key": "no", "Values": ["x"]}],
     )
     batch = client.batch_get_secret_value(SecretIdList=["list/1", "none", "list/3"])
@@ -378,7 +380,9 @@ def rotation():
     assert 29 <= until.total_seconds() / 86400 <= 30, until
     assert client.get_secret_value(SecretId="turning")["SecretString"] == "rotated"
     client.cancel_rotate_secret(SecretId="turning")
-    assert client.describe_secret(SecretId="turning")["RotationEnabled"] is False
+    described = client.describe_secret(SecretId="turning")
+    assert described["RotationEnabled"] is False
+    assert not {"LastRotatedDate", "NextRotationDate"} & set(described), described
     server.shutdown()
 
 

@@ -7,9 +7,10 @@ use serde_json::{Value as Json, json};
 use strongroom_testkit::servers::postgresql;
 
 use super::{Bed, Pair, login_of};
+use crate::chance::{Dice, number};
 use crate::databases::postgresql_admin;
 use crate::product::Wire;
-use crate::rotations::{Dice, World, froze, login, number, rotate, status};
+use crate::rotations::{World, froze, login, rotate, status};
 
 const SUBJECT: &str = "secret/data/app/db";
 

@@ -8,6 +8,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value as Json, json};
+use strongroom_base::{Clock, SecretString};
+use strongroom_cloudwire::sigv4;
+use strongroom_server::real::RealClock;
 use strongroom_testkit::servers::postgresql;
 
 use super::Bed;
@@ -134,9 +137,13 @@ impl Functions {
                 ("AWS_ACCESS_KEY_ID", &function.id),
                 ("AWS_SECRET_ACCESS_KEY", &function.secret),
                 ("AWS_MAX_ATTEMPTS", "1"),
+                ("STRONGROOM_ROTATOR_ACCESS_KEY", "SERVER"),
+                ("STRONGROOM_ROTATOR_SECRET_KEY", "the server's own"),
             ],
         );
-        bed.must("secret/config/rotation-functions", &json!({ "endpoint": rotator.url }));
+        let settings = json!({ "endpoint": rotator.url, "access_key": "SERVER",
+            "secret_key": "the server's own" });
+        bed.must("secret/config/rotation-functions", &settings);
         Self { bed, database, way, _rotator: rotator, folder }
     }
 
@@ -224,6 +231,49 @@ fn what_handlers_do_wrong_is_told_as_lambda_tells_it() {
 }
 
 #[test]
+fn who_does_not_sign_with_the_pair_has_nothing_called() {
+    let home = tempfile::tempdir().unwrap();
+    let file = home.path().join("key");
+    std::fs::write(&file, "s3cret\n").unwrap();
+    let flag = format!("-secret-key-file={}", file.display());
+    let by_file = Rotator::start(home.path(), "held.py:odd", &["-access-key=SERVER", &flag], &[]);
+    let pair =
+        [("STRONGROOM_ROTATOR_ACCESS_KEY", "SERVER"), ("STRONGROOM_ROTATOR_SECRET_KEY", "s3cret")];
+    let by_variables = Rotator::start(home.path(), "held.py:odd", &[], &pair);
+    let event = json!({ "what": "STRONGROOM_ROTATOR_SECRET_KEY" }).to_string();
+    for rotator in [&by_file, &by_variables] {
+        for head in ["", "Authorization: AWS4-HMAC-SHA256 x\r\n"] {
+            let (status, _, body) = rotator.invoke("odd", head, &event);
+            assert_eq!(status, 403);
+            assert!(body["message"].is_string() && body.get("pid").is_none(), "{body}");
+        }
+        let path = "/2015-03-31/functions/odd/invocations";
+        let signed = |secret: &str| signed_head("SERVER", secret, path, &event);
+        assert_eq!(rotator.invoke("odd", &signed("other"), &event).0, 403);
+        assert_eq!(rotator.invoke("odd", &signed("s3cret"), "{}").0, 403, "another body");
+        assert_eq!(rotator.invoke("other", &signed("s3cret"), &event).0, 403, "another function");
+        let (status, error, body) = rotator.invoke("odd", &signed("s3cret"), &event);
+        assert_eq!((status, error), (200, None), "{body}");
+        assert!(body["pid"].is_u64() && body["env"].is_null(), "{body}");
+    }
+}
+
+/// The headers of a call of Lambda that is signed, for the host `x`.
+fn signed_head(id: &str, secret: &str, path: &str, body: &str) -> String {
+    let headers = [("Host".to_owned(), "x".to_owned())];
+    let payload = sigv4::hash_of(body.as_bytes());
+    let credentials = sigv4::Credentials {
+        access_key: id.to_owned(),
+        secret_key: SecretString::new(secret.to_owned()),
+        session_token: None,
+    };
+    let request = sigv4::Request::post(path, &headers, &payload);
+    let now = RealClock::new().now();
+    let signed = sigv4::sign(request, &credentials, "us-east-1", "lambda", now);
+    signed.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect()
+}
+
+#[test]
 fn what_cannot_be_served_is_said() {
     let home = tempfile::tempdir().unwrap();
     let fails = |file: &str, flags: &[&str], text: &str| {
@@ -239,5 +289,7 @@ fn what_cannot_be_served_is_said() {
     fails("held.py", &["-listen=0.0.0.0:0"], "loopback");
     fails("held.py", &["-workers=0"], "-workers");
     fails("held.py", &["-timeout=0s"], "-timeout");
+    fails("held.py", &["-access-key=SERVER"], "go together");
+    fails("held.py", &["-secret-key-file=/nowhere"], "can't be read");
     fails("held.py", &["-python=/nowhere/python"], "does not start");
 }

@@ -38,14 +38,8 @@ impl Pair {
             header("Content-Type", "application/x-amz-json-1.1"),
             header("X-Amz-Target", &format!("secretsmanager.{operation}")),
         ];
-        let request = sigv4::Request {
-            method: "POST",
-            path: "/",
-            query: "",
-            headers: &headers,
-            payload: &sigv4::hash_of(body.as_bytes()),
-            normalise: true,
-        };
+        let payload = sigv4::hash_of(body.as_bytes());
+        let request = sigv4::Request::post("/", &headers, &payload);
         let credentials = sigv4::Credentials {
             access_key: self.id.clone(),
             secret_key: SecretString::new(self.secret.clone()),

@@ -14,16 +14,20 @@ struct Kind {
     admin: (&'static str, &'static str),
 }
 
-fn lets_in(database: &dyn Database, (name, password): &(String, String)) -> bool {
+/// Account and password.
+type Login = (String, String);
+
+fn lets_in(database: &dyn Database, (name, password): &Login) -> bool {
     database.ask(name, password, "SELECT 1").is_ok()
 }
 
-fn reads(database: &dyn Database, (name, password): &(String, String), select: &str) {
+fn reads(database: &dyn Database, (name, password): &Login, select: &str) {
     assert_eq!(database.ask(name, password, select).as_deref().map(str::trim), Ok("7"), "{name}");
 }
 
-/// One account, and then two that take turns. `select` asks for a 7 that the account may read.
-fn rotates(database: &dyn Database, kind: &Kind, select: &str) {
+/// One account, and then two that take turns. `select` asks for a 7 that the account may read. Answers the
+/// login that was taken back at last, and the one that is good.
+fn rotates(database: &dyn Database, kind: &Kind, select: &str) -> (Login, Login) {
     let mut bed = Bed::new();
     let rotator = if kind.engine == "postgres" { "postgresql" } else { kind.engine };
     let by = |users: &str| {
@@ -92,6 +96,7 @@ fn rotates(database: &dyn Database, kind: &Kind, select: &str) {
     idle(&mut bed);
     assert!(!lets_in(database, &second));
     reads(database, &third, select);
+    (second, third)
 }
 
 #[test]
@@ -148,9 +153,9 @@ fn accounts_of_mariadb() {
     let database = mariadb::MariaDb::start();
     database.admin("CREATE DATABASE `x`");
     database.admin("CREATE TABLE `x`.t AS SELECT 7 AS x");
-    for name in ["one", "two"] {
-        database.admin(&format!("CREATE USER {name}@'%' IDENTIFIED BY 'first-passw0rd'"));
-        database.admin(&format!("GRANT SELECT ON `x`.* TO {name}@'%'"));
+    for account in ["one@'%'", "two@'%'", "two@'10.%'"] {
+        database.admin(&format!("CREATE USER {account} IDENTIFIED BY 'first-passw0rd'"));
+        database.admin(&format!("GRANT SELECT ON `x`.* TO {account}"));
     }
     let kind = Kind {
         engine: "mariadb",
@@ -158,5 +163,13 @@ fn accounts_of_mariadb() {
         dbname: "x",
         admin: (mariadb::ADMIN, mariadb::PASSWORD),
     };
-    rotates(&database, &kind, "SELECT x FROM `x`.t");
+    let (second, third) = rotates(&database, &kind, "SELECT x FROM `x`.t");
+    // Both entries of a name get the password, and both lose it.
+    for ((name, password), have) in [(&third, 2), (&second, 0)] {
+        let seen = database.admin(&format!(
+            "SELECT COUNT(*), SUM(authentication_string = PASSWORD('{password}')) \
+             FROM mysql.user WHERE User = '{name}'"
+        ));
+        assert_eq!(seen.trim(), format!("2\t{have}"), "{name}");
+    }
 }

@@ -84,6 +84,9 @@ impl Copy {
 }
 
 const ATTRIBUTES: &[u8] = b"secret/** filter=strongroom-git-crypt diff=strongroom-git-crypt\n";
+/// The same, merged by lines.
+const MERGED: &[u8] =
+    b"secret/** filter=strongroom-git-crypt diff=strongroom-git-crypt merge=strongroom-git-crypt\n";
 const MAGIC: &[u8] = b"\0SRGITCRYPT\0";
 
 /// A repository with encrypted files, some with odd names.
@@ -104,13 +107,16 @@ fn set_up(desk: &Desk) -> Copy {
 fn blobs_are_encrypted_and_always_the_same() {
     let desk = Desk::new();
     let copy = set_up(&desk);
-    for name in ["password", "empty", "-x *[a] 'ä\"", "large"] {
+    // Nothing is encrypted to nothing, so that Git takes it for that everywhere.
+    assert_eq!(copy.git(&["cat-file", "blob", "HEAD:secret/empty"]), b"");
+    for name in ["password", "-x *[a] 'ä\"", "large"] {
         let blob = copy.git(&["cat-file", "blob", &format!("HEAD:secret/{name}")]);
         assert!(blob.starts_with(MAGIC), "{name}");
         assert!(!blob.windows(5).any(|it| it == b"horse"), "{name}");
     }
     assert_eq!(copy.git(&["cat-file", "blob", "HEAD:open"]), b"for everyone\n");
     assert!(copy.is_clean());
+    copy.crypt_ok(&["status"]);
     // Touched, and written anew with the same content: nothing changed for Git.
     let name = |copy: &Copy| copy.git(&["rev-parse", ":secret/password"]);
     let before = name(&copy);
@@ -239,6 +245,42 @@ fn what_should_be_encrypted_and_is_not_is_told() {
 }
 
 #[test]
+fn texts_are_merged_by_lines() {
+    let desk = Desk::new();
+    let copy = set_up(&desk);
+    copy.write(".gitattributes", MERGED);
+    copy.write("secret/list", b"one\ntwo\nthree\nfour\nfive\n");
+    copy.commit("a list");
+    copy.git(&["checkout", "--quiet", "-b", "theirs"]);
+    copy.write("secret/list", b"ONE\ntwo\nthree\nfour\nfive\n");
+    copy.write("secret/empty", b"no more\n");
+    copy.write("secret/large", &content(10));
+    copy.commit("theirs");
+    copy.git(&["checkout", "--quiet", "main"]);
+    copy.write("secret/list", b"one\ntwo\nthree\nfour\nFIVE\n");
+    copy.commit("ours");
+    copy.git(&["merge", "--quiet", "--no-edit", "theirs"]);
+    assert_eq!(copy.read("secret/list"), b"ONE\ntwo\nthree\nfour\nFIVE\n");
+    assert_eq!(copy.read("secret/empty"), b"no more\n");
+    assert!(copy.git(&["cat-file", "blob", "HEAD:secret/list"]).starts_with(MAGIC));
+    assert!(copy.is_clean());
+    // The same line on both sides is a conflict, with both in the file.
+    copy.git(&["checkout", "--quiet", "-b", "again"]);
+    copy.write("secret/list", b"theirs\n");
+    copy.commit("theirs again");
+    copy.git(&["checkout", "--quiet", "main"]);
+    copy.write("secret/list", b"ours\n");
+    copy.commit("ours again");
+    assert!(!copy.git_output(&["merge", "--no-edit", "again"]).status.success());
+    let both = text(&copy.read("secret/list"));
+    assert!(both.contains("<<<<<<< ours\nours\n") && both.contains("theirs\n>>>>>>>"), "{both}");
+    assert!(copy.git(&["cat-file", "blob", ":2:secret/list"]).starts_with(MAGIC));
+    copy.write("secret/list", b"both\n");
+    copy.commit("merged");
+    assert!(copy.git(&["cat-file", "blob", "HEAD:secret/list"]).starts_with(MAGIC));
+}
+
+#[test]
 fn where_nothing_can_be_encrypted_nothing_is_committed() {
     let desk = Desk::new();
     let copy = set_up(&desk);
@@ -330,9 +372,11 @@ fn a_lock_that_failed_leaves_the_key_and_is_done_again() {
     copy.write("secret/password", &blob);
     assert!(copy.crypt_ok(&["lock"]).contains("4 encrypted files"));
     assert!(!key.exists());
-    for name in ["secret/password", "secret/empty", "secret/large"] {
+    for name in ["secret/password", "secret/large"] {
         assert!(copy.read(name).starts_with(MAGIC), "{name}");
     }
+    // Nothing is encrypted as nothing.
+    assert!(copy.read("secret/empty").is_empty());
     assert!(copy.is_clean());
 }
 

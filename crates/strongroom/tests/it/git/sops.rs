@@ -85,7 +85,7 @@ fn one_key_that_both_changed_is_a_conflict() {
     team.copy.git(&["checkout", "--quiet", "main"]);
     team.set("password", "\"ours\"");
     let (merged, said) = team.git(&["merge", "--no-edit", "theirs"]);
-    assert!(!merged && said.contains("both changed password"), "{said}");
+    assert!(!merged && said.contains("both changed password; the file has ours"), "{said}");
     assert!(!said.contains("theirs\""), "no value is told: {said}");
     // It opens all the same: ours, and what does not conflict.
     assert!(team.plain().contains("password: ours\nport: 2\n"));
@@ -149,14 +149,71 @@ fn whoever_left_is_told_until_the_data_key_is_new() {
     );
     team.copy.commit("a new data key");
     let said = team.sops_ok(&["status"]);
-    // Nothing that is seen tells it from a change of everything, so it is not called clean.
-    assert!(!said.contains(&format!("! {leaver}")), "{said}");
-    assert!(said.contains(&format!("  ? {leaver} could open an older version")), "{said}");
+    // The nonces are those of before, and the ciphertexts are not: the data key is another.
+    assert!(!said.contains(&leaver), "{said}");
     assert!(team.plain().contains("password: one"));
     // Nobody is locked out, and nobody unknown is looked for in vain without a word.
     let (code, said) = team.sops(&["rotate-leaver", &team.mine]);
     assert!(code != 0 && said.contains("nobody else could open it"), "{said}");
-    assert!(team.sops_ok(&["rotate-leaver", &leaver]).contains("No file has or had that key"));
+    let (code, said) = team.sops(&["rotate-leaver", "age1nobody"]);
+    assert!(code == 1 && said.contains("No file has the key age1nobody"), "{said}");
+    for words in [&["rotate-leaver", &leaver, "nowhere"][..], &["status", "nowhere"]] {
+        let (code, said) = team.sops(words);
+        assert!(code == 100 && said.contains("no such file or directory"), "{said}");
+    }
+}
+
+#[test]
+fn keys_that_differ_from_the_configuration_are_told() {
+    let team = Team::new();
+    let other = team.desk.keygen(Whose::Ours, "other", &[]);
+    let rules = format!("creation_rules:\n- path_regex: ^secrets/\n  age: {other}\n");
+    team.copy.write(".sops.yaml", rules.as_bytes());
+    team.copy.commit("another key is to open it");
+    let (code, said) = team.sops(&["status"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains(&format!("  + {other} cannot open it")), "{said}");
+    assert!(said.contains(&format!("  - {} can open it", team.mine)), "{said}");
+    assert!(said.contains("1 file has other keys than .sops.yaml says"), "{said}");
+    let rules = format!("creation_rules:\n- path_regex: ^secrets/\n  age: {}\n", team.mine);
+    team.copy.write(".sops.yaml", rules.as_bytes());
+    team.sops_ok(&["status"]);
+    // No rule is for it.
+    team.copy.write(".sops.yaml", b"creation_rules:\n- path_regex: ^x$\n  age: age1nobody\n");
+    team.sops_ok(&["status"]);
+}
+
+#[test]
+fn a_tree_outside_of_git_has_a_status_too() {
+    let team = Team::new();
+    let plain = team.desk.path("elsewhere");
+    std::fs::create_dir_all(plain.join("deep")).unwrap();
+    std::fs::write(plain.join("deep/app.yaml"), team.copy.read(FILE)).unwrap();
+    std::fs::write(plain.join("readme"), "nothing").unwrap();
+    let said = team.sops_ok(&["status", plain.to_str().unwrap()]);
+    assert!(said.contains(&format!("deep/app.yaml\n    {}\n", team.mine)), "{said}");
+    assert!(said.contains("no Git repository") && !said.contains("readme"), "{said}");
+    // Settings for all repositories need none.
+    let mut ours = team.copy.command(env!("CARGO_BIN_EXE_strongroom"));
+    let output =
+        ours.current_dir(&plain).args(["sops", "install-git", "--global"]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let settings = std::fs::read_to_string(team.desk.path(".gitconfig")).unwrap();
+    assert!(settings.contains("merge-driver") && settings.contains("textconv"), "{settings}");
+}
+
+#[test]
+fn what_one_side_removed_and_the_other_changed_stays() {
+    let team = Team::new();
+    team.copy.git(&["checkout", "--quiet", "-b", "theirs"]);
+    team.set("old", "\"changed\"");
+    team.copy.git(&["checkout", "--quiet", "main"]);
+    team.sops_ok(&["unset", FILE, "[\"old\"]"]);
+    team.copy.commit("old is gone");
+    let (merged, said) = team.git(&["merge", "--no-edit", "theirs"]);
+    let told = "ours removed old, and theirs changed it; the file has theirs";
+    assert!(!merged && said.contains(told), "{said}");
+    assert!(team.plain().contains("old: changed"), "{}", team.plain());
 }
 
 #[test]

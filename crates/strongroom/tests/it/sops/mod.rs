@@ -3,6 +3,8 @@
 
 mod changes;
 mod crossing;
+mod endings;
+mod octets;
 mod programs;
 mod rules;
 mod safety;

@@ -68,7 +68,7 @@ fn a_file_that_is_replaced_keeps_its_mode() {
 
 #[test]
 fn a_signal_takes_the_decrypted_file_away() {
-    for signal in ["TERM", "HUP", "INT", "QUIT"] {
+    for signal in ["TERM", "HUP", "INT", "QUIT", "ABRT"] {
         let bench = Bench::new();
         bench.write("f.yaml", "a: 1\n");
         bench.encrypt(Who::Ours, "f.yaml", &[]);
@@ -85,6 +85,15 @@ fn a_signal_takes_the_decrypted_file_away() {
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let file = std::path::PathBuf::from(line.trim());
+        assert!(file.exists());
+        // These end neither of both programs.
+        for other in ["USR1", "USR2", "ALRM", "XCPU", "XFSZ", "VTALRM", "PROF", "IO", "PWR"] {
+            let kill = std::process::Command::new("kill")
+                .args([format!("-{other}"), child.id().to_string()])
+                .status();
+            assert!(kill.unwrap().success());
+            assert_eq!(child.try_wait().unwrap(), None, "{other}");
+        }
         assert!(file.exists());
         let kill = std::process::Command::new("kill")
             .args([format!("-{signal}"), child.id().to_string()])

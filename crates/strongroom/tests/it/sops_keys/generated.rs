@@ -9,6 +9,7 @@ use strongroom_testkit::servers::http::Server;
 
 use super::local::Gpg;
 use super::{Desk, Whose, clouds, text, vault};
+use crate::chance::{Dice, number};
 use crate::live::Dev;
 
 /// How many cases each run of the tests has.
@@ -16,24 +17,9 @@ const CASES: u64 = 40;
 /// Steps after a file is encrypted.
 const STEPS: u64 = 3;
 
-/// Chances, all of one seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 % sides as u64).unwrap()
-    }
-
-    fn of<T: Clone>(&mut self, some: &[T]) -> T {
-        some[self.roll(some.len())].clone()
-    }
-
-    fn whose(&mut self) -> Whose {
-        self.of(&[Whose::Ours, Whose::Original])
-    }
+/// Which program does a step.
+fn whose(dice: &mut Dice) -> Whose {
+    dice.of(&[Whose::Ours, Whose::Original])
 }
 
 /// The formats, by the ends of names.
@@ -373,20 +359,14 @@ fn case(desk: &Desk, pool: &Pool, seed: u64) {
     let flags = setting.flags.iter().map(String::as_str);
     let global = setting.global.iter().map(String::as_str);
     let args: Vec<&str> = global.chain(["encrypt", "-i"]).chain(flags).chain([file]).collect();
-    let first = dice.whose();
+    let first = whose(&mut dice);
     case.run(first, &args);
     case.check(&model);
     for _ in 0..STEPS {
-        let whose = dice.whose();
-        case.step(&mut model, &mut dice, whose);
+        let next = whose(&mut dice);
+        case.step(&mut model, &mut dice, next);
         case.check(&model);
     }
-}
-
-// A test's size comes from whoever runs it.
-#[allow(clippy::disallowed_methods)]
-fn number(variable: &str, usual: u64) -> u64 {
-    std::env::var(variable).ok().map_or(usual, |text| text.parse().unwrap())
 }
 
 #[test]

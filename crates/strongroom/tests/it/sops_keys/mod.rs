@@ -5,6 +5,7 @@ mod commands;
 mod generated;
 mod groups;
 mod local;
+mod room;
 mod service;
 mod vault;
 

@@ -5,10 +5,9 @@ use serde_json::json;
 use strongroom_base::{Error, JsonMap, Result, fields};
 use strongroom_kernel::mfa::{Enforcement, Enforcements};
 use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
+    Class, Command, EngineSpec, Query, ReadCx, Reply, WriteCx, names, ops,
 };
 
-use super::super::entities::ops;
 use super::super::{IdentityStore, directory, mounts, views};
 use super::{find, refuse};
 
@@ -53,10 +52,10 @@ fields! {
     pub struct ListEnforcements {}
 }
 ops! {
-    PutEnforcement: Write, ();
-    ReadEnforcement: Read, JsonMap;
-    DeleteEnforcement: Delete, ();
-    ListEnforcements: List, JsonMap;
+    PutEnforcement (), Write;
+    ReadEnforcement JsonMap, Read;
+    DeleteEnforcement (), Delete;
+    ListEnforcements JsonMap, List;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

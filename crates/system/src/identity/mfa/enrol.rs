@@ -8,9 +8,8 @@ use strongroom_base::{Json, Result, fields};
 use strongroom_crypto::totp::{picture, url};
 use strongroom_kernel::identity::{Entity, Factor, FactorSecret};
 use strongroom_kernel::mfa::{Found, Method};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Reply, WriteCx, ops};
 
-use super::super::entities::ops;
 use super::super::{IdentityStore, directory, given};
 use super::{find, refuse};
 
@@ -40,9 +39,9 @@ fields! {
     }
 }
 ops! {
-    Enrol: Write, Json;
-    EnrolEntity: Write, Json;
-    DestroySecret: Write, ();
+    Enrol Json, Write;
+    EnrolEntity Json, Write;
+    DestroySecret (), Write;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

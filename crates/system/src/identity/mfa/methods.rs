@@ -6,9 +6,8 @@ use strongroom_base::{Error, Json, JsonMap, Result, Ttl, fields};
 use strongroom_crypto::totp::{Codes, OtpHash};
 use strongroom_kernel::identity::Directory;
 use strongroom_kernel::mfa::{Enforcements, Found, Method, MethodOfName, TotpSettings};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
-use super::super::entities::ops;
 use super::super::{IdentityStore, check_name, given, mounts, views};
 use super::{find, refuse};
 
@@ -80,11 +79,11 @@ fields! {
     pub struct ListMethods {}
 }
 ops! {
-    PutTotpMethod: Write, Json;
-    PutOtherMethod: Write, ();
-    ReadMethod: Read, Json;
-    DeleteMethod: Delete, ();
-    ListMethods: List, JsonMap;
+    PutTotpMethod Json, Write;
+    PutOtherMethod (), Write;
+    ReadMethod Json, Read;
+    DeleteMethod (), Delete;
+    ListMethods JsonMap, List;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

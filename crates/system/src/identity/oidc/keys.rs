@@ -8,10 +8,9 @@ use strongroom_crypto::jws::Algorithm;
 use strongroom_crypto::keys::{KeyType, PrivateKey};
 use strongroom_kernel::plug::lists::{self, Keys};
 use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reconcile, Reply, Verb, WriteCx, names,
+    Command, EngineSpec, Exists, Query, ReadCx, Reconcile, Reply, WriteCx, names, ops,
 };
 
-use super::super::entities::ops;
 use super::super::{IdentityStore, given};
 use super::stored::{Key, Pair, Ready, Retired, Role, RoleOfKey};
 use super::{ALGORITHMS, algorithm};
@@ -72,11 +71,11 @@ fields! {
     }
 }
 ops! {
-    PutKey: Write, ();
-    ReadKey: Read, Json;
-    DeleteKey: Delete, ();
-    ListKeys: List, Keys;
-    RotateKey: Write, ();
+    PutKey (), Write;
+    ReadKey Json, Read;
+    DeleteKey (), Delete;
+    ListKeys Keys, List;
+    RotateKey (), Write;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

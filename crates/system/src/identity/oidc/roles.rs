@@ -7,11 +7,10 @@ use strongroom_base::{Error, Json, Result, Ttl, fields};
 use strongroom_crypto::otp::base62;
 use strongroom_kernel::plug::lists::{self, Keys};
 use strongroom_kernel::plug::{
-    Command, EngineSpec, Exists, Op, Query, ReadCx, Reply, Verb, WriteCx, names,
+    Command, EngineSpec, Exists, Query, ReadCx, Reply, WriteCx, names, ops,
 };
 
 use super::super::IdentityStore;
-use super::super::entities::ops;
 use super::keys::{DEFAULT, make_default, ready};
 use super::stored::{Role, RoleOfKey};
 use super::{RESERVED, template};
@@ -59,10 +58,10 @@ fields! {
     pub struct ListRoles {}
 }
 ops! {
-    PutRole: Write, ();
-    ReadRole: Read, Json;
-    DeleteRole: Delete, ();
-    ListRoles: List, Keys;
+    PutRole (), Write;
+    ReadRole Json, Read;
+    DeleteRole (), Delete;
+    ListRoles Keys, List;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

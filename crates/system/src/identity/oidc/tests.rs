@@ -22,7 +22,7 @@ struct Room {
 impl Room {
     /// A node with the user `bob`, who may have tokens of every role.
     async fn new() -> Self {
-        let specs = crate::specs().into_iter().chain(crate::testing::auth_specs());
+        let specs = crate::testing::with_auth();
         let api_addr = "https://vault.example:8200".to_owned();
         let node =
             TestNode::start_with(specs, KernelConfig { api_addr, ..Default::default() }).await;

@@ -4,10 +4,9 @@
 use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, SecretString, fields};
 use strongroom_crypto::jws::{Compact, Jwk, sign_compact};
-use strongroom_kernel::plug::{EngineSpec, Op, Query, ReadCx, Reply, Verb};
+use strongroom_kernel::plug::{EngineSpec, Query, ReadCx, Reply, ops};
 
 use super::super::IdentityStore;
-use super::super::entities::ops;
 use super::keys::ready;
 use super::stored::{Ready, Role};
 use super::template::{self, Who};
@@ -30,8 +29,8 @@ fields! {
     }
 }
 ops! {
-    MakeToken: Read, Json;
-    Introspect: Write, Json;
+    MakeToken Json, Read;
+    Introspect Json, Write;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use strongroom_base::{Error, Json, JsonMap, Result, fields};
-use strongroom_kernel::plug::{Command, EngineSpec, Op, Query, ReadCx, Reply, Rule, Verb, WriteCx};
+use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, ops};
 
 use super::super::IdentityStore;
 use super::keys::ready;
@@ -36,23 +36,11 @@ fields! {
     pub struct ReadPublicKeys {}
 }
 
-impl Op for PutConfig {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadConfig {
-    type Reply = Json;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for ReadConfiguration {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
-}
-impl Op for ReadPublicKeys {
-    type Reply = ();
-    const VERB: Verb = Verb::Read;
-    const RULE: Rule = Rule::Open;
+ops! {
+    PutConfig (), Write;
+    ReadConfig Json, Read;
+    ReadConfiguration (), Read, Open;
+    ReadPublicKeys (), Read, Open;
 }
 
 pub(super) fn add(spec: EngineSpec<IdentityStore>) -> EngineSpec<IdentityStore> {

@@ -9,6 +9,7 @@ use strongroom_kernel::reconcile::run_due;
 use strongroom_kernel::record::Scope;
 use strongroom_testkit::TestNode;
 
+use super::revocation::fail_for_long;
 use super::{disable, give, lookup, start};
 use crate::testing::{records, settle, token, token_of};
 
@@ -224,10 +225,14 @@ async fn tokens_are_revoked_by_the_path_they_came_from() {
 async fn a_disabled_mounts_leases_are_revoked_also_after_a_crash() {
     // threat GHSA-vv66-6rp4-wr4f
     let (node, outside) = start().await;
+    let mut ids = Vec::new();
     for _ in 0..10 {
-        give(&node, "a", &node.root).await;
+        ids.push(give(&node, "a", &node.root).await);
     }
     disable(&node).await;
+    let got = lookup(&node, &ids[0]).await;
+    assert_eq!((got.status, got.errors().as_str()), (400, "invalid lease"), "gone at once");
+    assert_eq!(node.root("LIST", "sys/leases/lookup/db", Value::Null).await.status, 404);
     // Nothing in memory tells of it: the node is sealed and opened again.
     node.node.seal();
     node.unseal().await;
@@ -241,7 +246,11 @@ async fn a_disabled_mounts_leases_are_revoked_also_after_a_crash() {
     let table = services.router.table().await.expect("a table");
     assert_eq!(table.deleted().count(), 1);
     let got = node.root("LIST", "sys/leases/lookup/db/creds/a", Value::Null).await;
+    assert_eq!(got.status, 404);
+    fail_for_long(&node).await;
+    let got = node.root("LIST", "sys/leases/lookup/db/creds/a", Value::Null).await;
     assert_eq!(got.data()["keys"].as_array().map(Vec::len), Some(10), "an operator sees them");
+    assert_eq!(lookup(&node, &ids[0]).await.status, 200);
     outside.lock().down = false;
     node.node.seal();
     node.unseal().await;
@@ -303,6 +312,9 @@ async fn a_deleted_namespaces_leases_and_tokens_are_revoked_before_it_goes() {
         node.clock.advance(5);
     }
     assert_eq!(outside.lock().credentials.len(), 3);
+    let got = node.root("LIST", "sys/leases/lookup/ns1/db/creds/a", Value::Null).await;
+    assert_eq!(got.status, 404);
+    fail_for_long(&node).await;
     let got = node.root("LIST", "sys/leases/lookup/ns1/db/creds/a", Value::Null).await;
     assert_eq!(got.data()["keys"].as_array().map(Vec::len), Some(3), "an operator sees them");
     outside.lock().down = false;

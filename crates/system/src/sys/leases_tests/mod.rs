@@ -8,7 +8,7 @@ use serde_json::json;
 use strongroom_base::{Error, Json, Result};
 use strongroom_kernel::mounts;
 use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, LeaseKind, NewLease, Op, Reply, Spec, Verb, WriteCx,
+    Class, Command, EngineSpec, LeaseKind, NewLease, Reply, Spec, WriteCx, ops,
 };
 use strongroom_kernel::record::Scope;
 use strongroom_testkit::TestNode;
@@ -49,10 +49,7 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for Give {
-    type Reply = Json;
-    const VERB: Verb = Verb::Write;
-}
+ops! { Give Json, Write; }
 
 impl Command<Give> for Giver {
     async fn command(&self, _: &mut WriteCx<'_>, op: Give) -> Result<Reply<Json>> {

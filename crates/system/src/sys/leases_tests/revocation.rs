@@ -57,7 +57,7 @@ async fn metrics(node: &TestNode) -> String {
 }
 
 /// Lets what is due fail until it is shown as irrevocable.
-async fn fail_for_long(node: &TestNode) {
+pub(super) async fn fail_for_long(node: &TestNode) {
     for wait in [600, 320, 320, 320, 320, 320] {
         node.clock.advance(wait);
         settle(node).await;

@@ -4,8 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strongroom_base::{Error, Result};
 use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, Grant, Login, Op, Query, ReadCx, Reply, Spec, TokenParams, Verb,
-    WriteCx,
+    Class, Command, EngineSpec, Grant, Login, Query, ReadCx, Reply, Spec, TokenParams, WriteCx, ops,
 };
 use strongroom_kernel::record::Record;
 
@@ -49,21 +48,11 @@ strongroom_base::fields! {
     }
 }
 
-impl Op for Keep {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for Give {
-    type Reply = Value;
-    const VERB: Verb = Verb::Read;
-}
-impl Op for Enter {
-    type Reply = ();
-    const VERB: Verb = Verb::Write;
-}
-impl Op for ReadUser {
-    type Reply = Value;
-    const VERB: Verb = Verb::Read;
+ops! {
+    Keep (), Write;
+    Give Value, Read;
+    Enter (), Write;
+    ReadUser Value, Read;
 }
 
 impl Command<Keep> for Keeper {

@@ -5,6 +5,7 @@ mod consumers;
 mod crashes;
 mod drains;
 mod endings;
+mod holdings;
 mod operations;
 mod races;
 mod steps;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use strongroom_base::{Error, ErrorKind, Json, Result};
 use strongroom_kernel::plug::{
-    Class, Command, EngineSpec, Op, ReadCx, Reply, RotationKind, Spec, Verb, WriteCx,
+    Class, Command, EngineSpec, Op, Promotion, ReadCx, Reply, RotationKind, Spec, Verb, WriteCx,
 };
 use strongroom_kernel::record::Record;
 use strongroom_kernel::rotation::{RotationPlan, RotationStatus, Schedule};
@@ -286,14 +287,14 @@ impl RotationKind for Accounts {
         subject: &str,
         version: u64,
         next: &Json,
-    ) -> Result<Option<Json>> {
+    ) -> Result<Promotion> {
         self.0.ask("promote", None, |_| ()).await?;
         let name = name_of(subject);
         let role = cx.view().named::<Role>(0, name).await?.ok_or_else(Error::not_found)?;
         let (user, password) = (text(next, "user"), text(next, "password"));
         cx.edit().put_named(0, name, &Role { two: role.two, version, user, password })?;
         let old = json!({ "user": role.user, "password": role.password });
-        Ok((role.two && role.version > 0).then_some(old))
+        Ok((role.two && role.version > 0).then_some(old).into())
     }
 
     async fn revoke(&self, _: &ReadCx<'_>, _: &str, old: &Json) -> Result<()> {

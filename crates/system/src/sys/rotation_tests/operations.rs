@@ -144,6 +144,46 @@ async fn rotations_of_another_namespace_are_not_there() {
     }
 }
 
+/// Threats CVE-2026-45808 and CVE-2026-40264: an accessor or a consumer's number of elsewhere does nothing,
+/// and does not tell whether there is such a one.
+#[tokio::test]
+async fn what_holds_nothing_here_is_not_acknowledged_and_not_told() {
+    let (node, world) = start().await;
+    for name in ["app", "other"] {
+        role(&node, name, json!({ "drain": 3_600 })).await;
+    }
+    let (here, elsewhere) = (consumer(&node, "here").await, consumer(&node, "elsewhere").await);
+    let first = creds(&node, "app", &here).await;
+    creds(&node, "other", &elsewhere).await;
+    assert!(node.root("WRITE", "sys/namespaces/below", json!({})).await.status < 300);
+    let made = node.call_in("below", "WRITE", "auth/token/create", &node.root, json!({})).await;
+    let below = made.body["auth"]["accessor"].clone();
+    let gone = consumer(&node, "gone").await;
+    let accessor = async |token: &str| {
+        let got = node.root("WRITE", "auth/token/lookup", json!({ "token": token })).await;
+        got.data()["accessor"].clone()
+    };
+    let (of_gone, of_elsewhere) = (accessor(&gone).await, accessor(&elsewhere).await);
+    assert_eq!(node.root("WRITE", "auth/token/revoke", json!({ "token": gone })).await.status, 204);
+    drain(&node, "app").await;
+    drain(&node, "other").await;
+    let ack = async |body: Value| node.root("WRITE", "sys/rotation/ack/db/roles/app", body).await;
+    let mut answers = Vec::new();
+    for accessor in [below, of_gone, of_elsewhere] {
+        let got = ack(json!({ "accessor": accessor })).await;
+        let mut body = got.body.clone();
+        body.as_object_mut().expect("an object").remove("request_id");
+        answers.push((got.status, body));
+    }
+    assert_eq!(answers[0].1["data"]["acknowledged"], 0, "{answers:?}");
+    assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+    let number = shown(&node, "other").await["rotation"]["consumers"]["holding"][0].clone();
+    assert_eq!(ack(json!({ "consumer": number["consumer"] })).await.status, 404);
+    settle(&node).await;
+    assert_eq!((state(&node, "app").await, state(&node, "other").await), ("draining", "draining"));
+    assert!(world.logs_in(&first));
+}
+
 #[tokio::test]
 async fn metrics_count_what_is_under_way() {
     let (node, world) = start().await;

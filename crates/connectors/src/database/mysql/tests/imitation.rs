@@ -141,3 +141,73 @@ async fn roles_are_the_second_accounts_from_its_login_on() {
     let left = "SELECT User FROM mysql.user WHERE User LIKE 'like4%' AND default_role <> ''";
     assert_eq!(conn.query::<String, _>(left).await.expect("a list"), [""; 0]);
 }
+
+/// Is this what the account of a host has? Nobody here logs in from elsewhere.
+async fn has(conn: &mut Conn, name: &str, host: &str, password: &str) -> bool {
+    let query = "SELECT COUNT(*) FROM mysql.user WHERE User = ? AND Host = ? AND \
+                 authentication_string = PASSWORD(?)";
+    let found: Option<i64> = conn.exec_first(query, (name, host, password)).await.expect("asked");
+    found == Some(1)
+}
+
+/// A password that all entries of a name got is ended for all of them, the one that logs in here at last.
+/// Threat CVE-2026-39946: names and passwords are data there, too.
+#[tokio::test]
+async fn a_password_ends_for_all_hosts() {
+    let server = MariaDb::shared();
+    let database = open(settings(URL, server.port));
+    let mut conn = by_hand(&server).await;
+    let name = "ends'5";
+    let user = "`ends'5`";
+    let hosts = ["%", "10.%", "127.0.0.1"];
+    for host in hosts {
+        let made = format!("CREATE USER {user}@'{host}' IDENTIFIED BY 'word'");
+        run(&mut conn, &[&made]).await;
+    }
+    take_turns(&database, name).await;
+    let (now, second) = ("turn-3", format!("{name}_clone"));
+    for host in hosts {
+        assert!(has(&mut conn, name, host, now).await, "{host}");
+        assert!(has(&mut conn, &second, host, "turn-2").await, "{host}");
+    }
+    // Somebody's own, who may log in from elsewhere by another name: it is no entry of this one.
+    run(&mut conn, &["CREATE USER ends6@'10.%' IDENTIFIED BY 'turn-3'"]).await;
+    // An entry that came since is of the name, too.
+    run(&mut conn, &[&format!("CREATE USER {user}@'odd.test' IDENTIFIED BY 'word'")]).await;
+    let ends = async |next: &str| database.end_password(name, &secret(now), &secret(next)).await;
+    assert_eq!(ends("").await.expect_err("none").kind, FailureKind::Configuration);
+    ends("nobody's").await.expect("ended");
+    for host in hosts.iter().chain(&["odd.test"]) {
+        assert!(has(&mut conn, name, host, "nobody's").await, "{host}");
+        assert!(!has(&mut conn, name, host, now).await, "{host}");
+    }
+    assert!(!database.logs_in(name, &secret(now)).await.expect("asked"));
+    assert!(has(&mut conn, "ends6", "10.%", now).await);
+    assert!(has(&mut conn, &second, "10.%", "turn-2").await, "the other of the two is not touched");
+    // Again, as after a crash.
+    ends("nobody's, too").await.expect("ended");
+}
+
+/// Who may not look for the others ends nobody's.
+#[tokio::test]
+async fn a_password_ends_for_all_hosts_or_none() {
+    let server = MariaDb::shared();
+    let mut conn = by_hand(&server).await;
+    run(
+        &mut conn,
+        &[
+            "CREATE USER ends7@'%' IDENTIFIED BY 'word'",
+            "CREATE USER ends7@'10.%' IDENTIFIED BY 'word'",
+            "CREATE USER blind7@'%' IDENTIFIED BY 'blind'",
+            "GRANT CREATE USER ON *.* TO blind7@'%'",
+        ],
+    )
+    .await;
+    let own = settings(URL, server.port);
+    let own = Settings { username: "blind7".to_owned(), password: secret("blind"), ..own };
+    let ended = open(own).end_password("ends7", &secret("word"), &secret("next")).await;
+    assert_eq!(ended.expect_err("it may not look").kind, FailureKind::Unsupported);
+    for host in ["%", "10.%"] {
+        assert!(has(&mut conn, "ends7", host, "word").await, "{host}");
+    }
+}

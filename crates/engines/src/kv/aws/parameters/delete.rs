@@ -3,13 +3,12 @@
 //! As at Vault's door, a secret that sets a recovery window is kept until that is over.
 
 use serde_json::json;
-use strongroom_base::{Json, RawFields, Result, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Command, Need, Reply, WriteCx, ops};
+use strongroom_base::{Json, Result, fields};
+use strongroom_kernel::plug::{Command, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::super::target;
-use super::find::{self, judged, missing};
+use super::find::{judged, missing};
 use super::judge::{Of, One, ask_of_none, deeds};
 use super::named::{self, All};
 use crate::kv::{Kv, store};
@@ -35,24 +34,8 @@ ops! {
     DeleteMany Json, Write, Needs;
 }
 
-const RIGHT: target::Right = ("metadata", Capability::Delete);
-const RIGHTS: &[target::Right] = &[RIGHT];
-
-pub(super) fn needs_of_one(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    _: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(find::needs(mount, captures, RIGHTS))
-}
-
-pub(super) fn needs_of_many(
-    mount: &Mount,
-    _: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(named::needs(mount, raw, RIGHT))
-}
+pub(super) const RIGHT: target::Right = ("metadata", Capability::Delete);
+pub(super) const RIGHTS: &[target::Right] = &[RIGHT];
 
 /// Removes a parameter; false where there is none.
 async fn delete(cx: &WriteCx<'_>, of: &Of<'_>) -> Result<bool> {

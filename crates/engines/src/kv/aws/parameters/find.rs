@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use strongroom_base::{Error, Json, JsonMap, Result, SecretBytes};
+use strongroom_base::{Error, Json, JsonMap, RawFields, Result, SecretBytes};
 use strongroom_crypto::cipher::{Cipher, CipherKey};
 use strongroom_kernel::mounts::Mount;
 use strongroom_kernel::plug::{Need, ReadCx};
@@ -20,13 +20,10 @@ use crate::kv::store::{self, Secret};
 pub(super) fn needs(
     mount: &Mount,
     captures: &[(&'static str, String)],
+    _: &RawFields,
     rights: &[Right],
 ) -> Vec<Need> {
-    let path = captures.iter().find(|(name, _)| *name == "path").map_or("", |(_, path)| path);
-    let need = |(endpoint, capability): &Right| {
-        Need::new(format!("{}{endpoint}/{path}", mount.path), *capability)
-    };
-    rights.iter().map(need).collect()
+    target::needs_of_path(mount, captures, rights)
 }
 
 /// What a version of a parameter is named by.
@@ -177,7 +174,10 @@ pub(super) fn details(head: &Head, version: &Version, shown: &mut JsonMap) {
     put("description", of_version.description);
     put("pattern", of_version.pattern);
     put("tier", of_version.tier.name().to_owned());
-    put("user", version.writer.clone());
+    // Of what another door wrote, it is who that door knows.
+    let own = version.extra.as_ref().and_then(|extra| extra.parameter.as_deref());
+    let user = own.map(|own| &own.user).filter(|user| !user.is_empty());
+    put("user", user.unwrap_or(&version.writer).clone());
 }
 
 /// The key that a secret parameter names: AWS's default where none was said.

@@ -7,10 +7,9 @@
 use serde::Serialize;
 use serde_json::json;
 use strongroom_base::limits::LIST_ENTRIES_MAX;
-use strongroom_base::{Error, Json, JsonMap, RawFields, Result, fields};
+use strongroom_base::{Error, Json, JsonMap, Result, fields};
 use strongroom_cloudwire::aws_names;
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
+use strongroom_kernel::plug::{Query, ReadCx, Reply, ops};
 use strongroom_kernel::policy::Capability;
 use strongroom_kernel::record::Id;
 
@@ -62,17 +61,6 @@ fields! {
 ops! {
     ByPath Json, Write, Needs;
     Describe Json, Write, Needs;
-}
-
-/// What the list of a folder needs, as at Vault's door.
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    _: &RawFields,
-) -> Result<Vec<Need>> {
-    let path = captures.iter().find(|(name, _)| *name == "path").map_or("", |(_, path)| path);
-    let path = format!("{}metadata/{}", mount.path, folder_path(path));
-    Ok(vec![Need::new(path, Capability::List)])
 }
 
 /// How many entries a page may have, of `usual` at most.

@@ -1,14 +1,13 @@
 //! GetParameter, GetParameters, and secrets of Secrets Manager that are read as parameters.
 
 use serde_json::json;
-use strongroom_base::{Error, Json, JsonMap, RawFields, Result, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
+use strongroom_base::{Error, Json, JsonMap, Result, fields};
+use strongroom_kernel::plug::{Query, ReadCx, Reply, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::super::target;
 use super::super::value::{self as secret_value, ReadAs};
-use super::find::{self, Which, judged, missing, shown, version};
+use super::find::{Which, judged, missing, shown, version};
 use super::judge::{One, ask_of_none, deeds};
 use super::named::{self, All, Named};
 use crate::kv::Kv;
@@ -43,24 +42,8 @@ ops! {
     GetMany Json, Write, Needs;
 }
 
-const RIGHT: target::Right = ("data", Capability::Read);
-const RIGHTS: &[target::Right] = &[RIGHT];
-
-pub(super) fn needs_of_one(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    _: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(find::needs(mount, captures, RIGHTS))
-}
-
-pub(super) fn needs_of_many(
-    mount: &Mount,
-    _: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(named::needs(mount, raw, RIGHT))
-}
+pub(super) const RIGHT: target::Right = ("data", Capability::Read);
+pub(super) const RIGHTS: &[target::Right] = &[RIGHT];
 
 /// A secret of Secrets Manager as a parameter; a selector is a version's id or one of its labels.
 async fn referenced(kv: &Kv, cx: &ReadCx<'_>, named: &Named<'_>, decrypt: bool) -> Result<JsonMap> {

@@ -1,13 +1,12 @@
 //! GetParameterHistory.
 
 use serde_json::json;
-use strongroom_base::{Json, RawFields, Result, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Need, Query, ReadCx, Reply, ops};
+use strongroom_base::{Json, Result, fields};
+use strongroom_kernel::plug::{Query, ReadCx, Reply, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::super::{page, target};
-use super::find::{self, details, judged, labels, missing, renamed, shown};
+use super::find::{details, judged, labels, missing, renamed, shown};
 use super::folder::most;
 use super::judge::{One, deeds};
 use super::limits::PAGE_MAX;
@@ -28,15 +27,8 @@ fields! {
 
 ops! { History Json, Write, Needs; }
 
-const RIGHTS: &[target::Right] = &[("data", Capability::Read), ("metadata", Capability::Read)];
-
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    _: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(find::needs(mount, captures, RIGHTS))
-}
+pub(super) const RIGHTS: &[target::Right] =
+    &[("data", Capability::Read), ("metadata", Capability::Read)];
 
 impl Query<History> for Kv {
     async fn query(&self, cx: &ReadCx<'_>, op: History) -> Result<Reply<Json>> {

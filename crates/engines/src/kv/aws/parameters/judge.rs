@@ -1,8 +1,9 @@
 //! What documents say of a parameter.
 //!
-//! A parameter is a secret of Secrets Manager, too, by the name of its path (`/app/db` is `ssm/app/db`), and
-//! may have a resource policy there. That speaks of Secrets Manager's actions and of the secret's ARN: so it
-//! is asked what it says of the deed that is the same there, and holds whichever service the caller takes.
+//! A parameter is no secret of Secrets Manager, which lists and reads none below `ssm/`. It was one once, and
+//! may have a resource policy of then, which nobody can put there any more. That speaks of Secrets Manager's
+//! actions and of the secret's ARN: so it is asked what it says of the deed that is the same there, and goes
+//! on holding.
 //!
 //! Invariant: whom nothing would allow what he asks of a parameter that is not there, is told the very same
 //! of one that is.
@@ -18,7 +19,7 @@ fields! {
     pub struct One {
         /// Its path.
         path: String,
-        /// Its ARN as a secret of Secrets Manager, without the six characters.
+        /// What its ARN as a secret of Secrets Manager was, without the six characters.
         secret_arn: Option<String>,
     }
 }

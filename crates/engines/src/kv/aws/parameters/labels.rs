@@ -2,14 +2,13 @@
 //! one version.
 
 use serde_json::json;
-use strongroom_base::{Error, Json, RawFields, Result, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Command, Need, Reply, WriteCx, ops};
+use strongroom_base::{Error, Json, Result, fields};
+use strongroom_kernel::plug::{Command, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::super::refusals::constraint;
 use super::super::target::Right;
-use super::find::{self, Which, judged, labels, missing, no_version, renamed, version};
+use super::find::{Which, judged, labels, missing, no_version, renamed, version};
 use super::judge::{One, deeds};
 use super::limits::{LABEL_CHARS_MAX, LABELS_MAX};
 use crate::kv::Kv;
@@ -41,15 +40,7 @@ ops! {
     Unlabel Json, Write, Needs;
 }
 
-const RIGHTS: &[Right] = &[("metadata", Capability::Update)];
-
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    _: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(find::needs(mount, captures, RIGHTS))
-}
+pub(super) const RIGHTS: &[Right] = &[("metadata", Capability::Update)];
 
 /// Is it what a label may be called? The others are told back.
 fn is_label(text: &str) -> bool {

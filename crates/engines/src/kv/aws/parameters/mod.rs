@@ -3,8 +3,8 @@
 //! only Parameter Store knows in its head and its versions.
 //!
 //! Invariants:
-//! * each operation is allowed by the rights that the same deed needs at Vault's endpoints, as the
-//!   functions called `needs` say (`docs/doors/aws-parameter-store.md` has the table);
+//! * each operation is allowed by the rights that the same deed needs at Vault's endpoints, as the table
+//!   of operations says (`docs/doors/aws-parameter-store.md` has it for readers);
 //! * a parameter's version is a publication's number;
 //! * a `SecureString` is shown in plain to who asks for that alone; else as a ciphertext that nobody opens;
 //! * a list shows what the caller may list, and a value what he may read.
@@ -29,25 +29,27 @@ mod tests;
 
 use strongroom_kernel::plug::EngineSpec;
 
-use crate::kv::Kv;
+use crate::kv::{Kv, list};
 
 /// Adds the operations of Parameter Store.
 pub(in crate::kv) fn operations(spec: EngineSpec<Kv>) -> EngineSpec<Kv> {
-    of_aws! { spec;
-        command put::Put, "aws/put-parameter/{path..}", put::needs, judges_access;
-        query get::GetOne, "aws/get-parameter/{path..}", get::needs_of_one, judges_access;
-        query get::GetMany, "aws/get-parameters", get::needs_of_many, judges_access;
-        query folder::ByPath, "aws/get-parameters-by-path", folder::needs;
-        query folder::ByPath, "aws/get-parameters-by-path/{path..}", folder::needs;
-        query folder::Describe, "aws/describe-parameters", folder::needs;
-        query folder::Describe, "aws/describe-parameters/{path..}", folder::needs;
-        query history::History, "aws/get-parameter-history/{path..}", history::needs, judges_access;
-        command delete::DeleteOne, "aws/delete-parameter/{path..}", delete::needs_of_one, judges_access;
-        command delete::DeleteMany, "aws/delete-parameters", delete::needs_of_many, judges_access;
-        command labels::Label, "aws/label-parameter-version/{path..}", labels::needs, judges_access;
-        command labels::Unlabel, "aws/unlabel-parameter-version/{path..}", labels::needs, judges_access;
-        command tags::Tag, "aws/add-tags-to-parameter/{path..}", tags::needs, judges_access;
-        command tags::Untag, "aws/remove-tags-from-parameter/{path..}", tags::needs, judges_access;
-        query tags::ListTags, "aws/list-tags-for-parameter/{path..}", tags::needs_of_list, judges_access;
+    of_aws! { spec, find::needs;
+        command put::Put, "aws/put-parameter/{path..}", needs put::needs, judges_access;
+        query get::GetOne, "aws/get-parameter/{path..}", rights get::RIGHTS, judges_access;
+        query get::GetMany, "aws/get-parameters", needs |mount, _, raw| Ok(named::needs(mount, raw, get::RIGHT)),
+            judges_access;
+        query folder::ByPath, "aws/get-parameters-by-path", needs list::needs;
+        query folder::ByPath, "aws/get-parameters-by-path/{path..}", needs list::needs;
+        query folder::Describe, "aws/describe-parameters", needs list::needs;
+        query folder::Describe, "aws/describe-parameters/{path..}", needs list::needs;
+        query history::History, "aws/get-parameter-history/{path..}", rights history::RIGHTS, judges_access;
+        command delete::DeleteOne, "aws/delete-parameter/{path..}", rights delete::RIGHTS, judges_access;
+        command delete::DeleteMany, "aws/delete-parameters", needs |mount, _, raw| Ok(named::needs(mount, raw, delete::RIGHT)),
+            judges_access;
+        command labels::Label, "aws/label-parameter-version/{path..}", rights labels::RIGHTS, judges_access;
+        command labels::Unlabel, "aws/unlabel-parameter-version/{path..}", rights labels::RIGHTS, judges_access;
+        command tags::Tag, "aws/add-tags-to-parameter/{path..}", rights tags::RIGHTS, judges_access;
+        command tags::Untag, "aws/remove-tags-from-parameter/{path..}", rights tags::RIGHTS, judges_access;
+        query tags::ListTags, "aws/list-tags-for-parameter/{path..}", rights tags::RIGHTS_OF_LIST, judges_access;
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn needs(
     if raw.get("overwrite").and_then(Json::as_bool) == Some(true) {
         return Ok(Vec::new());
     }
-    Ok(find::needs(mount, captures, rights(raw.get("tags").is_some(), Capability::Create)))
+    Ok(find::needs(mount, captures, raw, rights(raw.get("tags").is_some(), Capability::Create)))
 }
 
 fn rights(tagged: bool, capability: Capability) -> &'static [target::Right] {
@@ -269,6 +269,7 @@ fn described(op: &Put, head: &Head) -> Result<(Parameter, ParameterVersion)> {
         key: or(&op.key, before.key),
         tier,
         data_type: or(&op.data_type, before.data_type),
+        user: String::new(),
     };
     let rooted = match (said, head.current) {
         (Some(parameter), _) => parameter.rooted,
@@ -285,7 +286,10 @@ impl Command<Put> for Kv {
         let config = store::config(&cx.view()).await?;
         super::super::put::check_cas(&config, &secret.head).map_err(renamed)?;
         let head = &mut secret.head;
-        let (parameter, about) = described(&op, head)?;
+        let (parameter, mut about) = described(&op, head)?;
+        if let Some(access) = &cx.request.access {
+            access.principal().clone_into(&mut about.user);
+        }
         let value = op.value.as_ref().map(|value| value.expose_secret().as_str());
         let value = value.unwrap_or_default();
         check_data_type(&about.data_type, value)?;

@@ -83,6 +83,9 @@ pub struct ParameterVersion {
     pub tier: Tier,
     /// The data type; empty for text.
     pub data_type: String,
+    /// The ARN of who wrote it.
+    #[serde(default)]
+    pub user: String,
 }
 
 /// What Parameter Store knows of a secret; nothing was said where another door made it.

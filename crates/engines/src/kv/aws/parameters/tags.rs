@@ -2,15 +2,14 @@
 //! secret's labels, which every door shares.
 
 use serde_json::json;
-use strongroom_base::{Error, Json, RawFields, Result, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Command, Need, Query, ReadCx, Reply, WriteCx, ops};
+use strongroom_base::{Error, Json, Result, fields};
+use strongroom_kernel::plug::{Command, Query, ReadCx, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 
 use super::super::limits::TAGS_MAX;
 use super::super::tags;
 use super::super::target::Right;
-use super::find::{self, judged, renamed};
+use super::find::{judged, renamed};
 use super::judge::{Of, One, deeds};
 use crate::kv::Kv;
 use crate::kv::secret::Head;
@@ -45,24 +44,8 @@ ops! {
     ListTags Json, Write, Needs;
 }
 
-const RIGHTS: &[Right] = &[("metadata", Capability::Update)];
-const RIGHTS_OF_LIST: &[Right] = &[("metadata", Capability::Read)];
-
-pub(super) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    _: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(find::needs(mount, captures, RIGHTS))
-}
-
-pub(super) fn needs_of_list(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    _: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(find::needs(mount, captures, RIGHTS_OF_LIST))
-}
+pub(super) const RIGHTS: &[Right] = &[("metadata", Capability::Update)];
+pub(super) const RIGHTS_OF_LIST: &[Right] = &[("metadata", Capability::Read)];
 
 /// There is no such parameter, as these operations say it.
 fn no_resource() -> Error {

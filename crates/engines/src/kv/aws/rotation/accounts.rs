@@ -12,7 +12,7 @@ use std::time::Duration;
 use strongroom_base::{Error, ErrorKind, JsonMap, Result, SecretString};
 use strongroom_cloudwire::sigv4::uri_encode;
 use strongroom_connectors::database::{
-    Credential, Database, DatabaseError, FailureKind, Settings, TlsMaterial,
+    Credential, Database, FailureKind, Settings, TlsMaterial, failed,
 };
 use strongroom_kernel::plug::{ReadCx, WriteCx};
 use strongroom_kernel::record::{ReadView, rows};
@@ -56,17 +56,6 @@ fn login_of(structure: &Structure) -> Result<Login> {
     Ok(Login::new(structure.text("username")?, &structure.password()?))
 }
 
-/// The engine's view of a driver's failure. The texts of drivers hold no secrets.
-fn failed(doing: &str, e: &DatabaseError) -> Error {
-    let kind = match e.kind {
-        FailureKind::Configuration | FailureKind::Unsupported => ErrorKind::BadRequest,
-        FailureKind::Unreachable | FailureKind::Credential | FailureKind::Refused => {
-            ErrorKind::Upstream
-        }
-    };
-    Error::new(kind, format!("{doing}: {e}"))
-}
-
 fn not_allowed() -> Error {
     Error::bad_request(
         "the secret's database may not be reached: an operator has to list its host \
@@ -82,7 +71,13 @@ impl Kind {
         }
     }
 
-    /// How an account changes its own password.
+    /// Are accounts of one name told apart by the hosts that they log in from?
+    fn has_hosts(self) -> bool {
+        matches!(self, Self::Mysql | Self::Mariadb)
+    }
+
+    /// How an account changes its own password. With hosts that is the one that this server's logins
+    /// come from.
     fn own_password(self) -> &'static [&'static str] {
         match self {
             Self::Postgresql => &[r#"ALTER ROLE "{{username}}" WITH PASSWORD '{{password}}'"#],
@@ -190,6 +185,7 @@ impl Kv {
             previous: previous.filter(|previous| previous.name == current.name),
             current: Some(current),
             master,
+            base: Some(secret.head.current),
         })
     }
 
@@ -216,6 +212,7 @@ impl Kv {
             current: None,
             previous: None,
             master: next.master.clone(),
+            base: None,
         }))
     }
 
@@ -226,15 +223,27 @@ impl Kv {
         path: &str,
         account: &Account,
     ) -> Result<bool> {
+        let published = self.published_login(cx, path, account).await?;
+        Ok(published.is_some_and(|login| login.is(&account.login)))
+    }
+
+    /// What AWSCURRENT opens now, where that is in the account's database.
+    async fn published_login(
+        &self,
+        cx: &ReadCx<'_>,
+        path: &str,
+        account: &Account,
+    ) -> Result<Option<Login>> {
         let (view, kind) = (cx.view(), account.rotator()?.kind);
-        let Some(secret) = store::find(&view, path).await? else { return Ok(false) };
+        let Some(secret) = store::find(&view, path).await? else { return Ok(None) };
         // A value that says nothing of an account opens none.
         let structure = staged(&view, &secret.head, AWS_CURRENT, kind).await.ok().flatten();
-        let Some(structure) = structure else { return Ok(false) };
-        let (Ok(host), Ok(login)) = (structure.text("host"), login_of(&structure)) else {
-            return Ok(false);
-        };
-        Ok(host.eq_ignore_ascii_case(&account.host) && login.is(&account.login))
+        let login = structure.filter(|structure| {
+            let host = structure.text("host");
+            host.is_ok_and(|host| host.eq_ignore_ascii_case(&account.host))
+                && structure.port(kind).is_ok_and(|port| port == account.port)
+        });
+        Ok(login.and_then(|structure| login_of(&structure).ok()))
     }
 
     /// A database as one of its accounts. It is not reached for yet.
@@ -356,17 +365,53 @@ impl Kv {
         }
     }
 
-    /// Takes a login back for good: its password becomes one that nobody knows.
+    /// Takes a login back for good: its password becomes one that nobody knows, for all that the
+    /// rotation gave it to.
     pub(super) async fn end_account(&self, cx: &ReadCx<'_>, account: &Account) -> Result<()> {
         if !self.takes(cx, account, &account.login).await? {
             return Ok(());
         }
         let unknown = password::for_databases(cx.rng())?;
-        self.change_own(cx, account, &account.login, unknown).await
+        if !account.rotator()?.kind.has_hosts() {
+            return self.change_own(cx, account, &account.login, unknown).await;
+        }
+        match self.end_everywhere(cx, account, &unknown).await {
+            // There is no master any more that could look for the others: the one that is known ends,
+            // and it is said once that this is all.
+            Err(e) if e.kind == ErrorKind::BadRequest => {
+                self.change_own(cx, account, &account.login, unknown).await?;
+                let text = format!(
+                    "the password was taken back for the host that this server logs in from, and \
+                     for no other: {e}"
+                );
+                Err(Error::new(ErrorKind::Upstream, text))
+            }
+            ended => ended,
+        }
+    }
+
+    /// Takes a login back for each host that an account of its name is there for.
+    async fn end_everywhere(
+        &self,
+        cx: &ReadCx<'_>,
+        account: &Account,
+        unknown: &SecretString,
+    ) -> Result<()> {
+        let master = self.master_of(cx, account).await?;
+        let database = self.open(cx, account, &master).await?;
+        let password = account.login.password();
+        let ended = database.end_password(&account.login.name, &password, unknown).await;
+        drop(database.close().await);
+        ended.map_err(|e| failed("failed to take the password back", &e))
     }
 
     /// Takes a next login back that was not published.
-    pub(super) async fn restore_account(&self, cx: &ReadCx<'_>, account: &Account) -> Result<()> {
+    pub(super) async fn restore_account(
+        &self,
+        cx: &ReadCx<'_>,
+        path: &str,
+        account: &Account,
+    ) -> Result<()> {
         let current = account.current.as_ref().ok_or_else(super::damaged)?;
         if account.rotator()?.alternates {
             return self.end_account(cx, account).await;
@@ -374,7 +419,11 @@ impl Kv {
         if !self.takes(cx, account, &account.login).await? {
             return Ok(());
         }
-        self.change_own(cx, account, &account.login, current.password()).await
+        // What somebody has published meanwhile has to be good, not what was there in the beginning.
+        let published = self.published_login(cx, path, account).await?;
+        let published = published.filter(|login| login.name == account.login.name);
+        let back = published.as_ref().unwrap_or(current).password();
+        self.change_own(cx, account, &account.login, back).await
     }
 }
 

@@ -26,6 +26,7 @@ impl Kv {
         Ok(secret.is_some_and(|secret| {
             let rotation = of(&secret.head);
             rotation.is_some_and(|rotation| rotation.is_making(&secret.head, &run.token))
+                && run.stands_on(&secret.head)
         }))
     }
 

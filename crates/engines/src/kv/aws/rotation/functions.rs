@@ -239,14 +239,8 @@ impl Functions {
             header(header::CONTENT_TYPE.as_str(), "application/json"),
             header("x-amz-invocation-type", "RequestResponse"),
         ];
-        let request = sigv4::Request {
-            method: "POST",
-            path,
-            query: "",
-            headers: &headers,
-            payload: &sigv4::hash_of(body),
-            normalise: true,
-        };
+        let payload = sigv4::hash_of(body);
+        let request = sigv4::Request::post(path, &headers, &payload);
         let credentials = sigv4::Credentials {
             access_key: self.access_key.clone(),
             secret_key: SecretString::new(self.secret_key.clone()),

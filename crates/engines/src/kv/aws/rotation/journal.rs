@@ -8,6 +8,8 @@ use zeroize::Zeroize;
 
 use super::damaged;
 use super::rotators::BuiltIn;
+use crate::kv::aws::ids;
+use crate::kv::secret::{AWS_CURRENT, Head};
 
 /// A run.
 #[derive(Serialize, Deserialize)]
@@ -79,6 +81,9 @@ pub struct Account {
     pub previous: Option<Login>,
     /// The path of the secret whose account makes others; empty for none.
     pub master: String,
+    /// The publication that AWSCURRENT was when the run began; none of a run of before this was kept.
+    #[serde(default)]
+    pub base: Option<u64>,
 }
 
 impl Account {
@@ -89,6 +94,15 @@ impl Account {
 }
 
 impl Run {
+    /// Is AWSCURRENT what it was when the run chose, or what the run has made? Whoever has published
+    /// another since means that one to stay.
+    pub fn stands_on(&self, head: &Head) -> bool {
+        let base = self.account.as_ref().and_then(|account| account.base);
+        let made = ids::find(head, &self.token).map(|version| version.id);
+        base.is_none_or(|base| base == head.current)
+            || made.is_some() && head.staged(AWS_CURRENT) == made
+    }
+
     /// From the journal.
     pub fn read(json: &Json) -> Result<Self> {
         Self::deserialize(json).map_err(|_| damaged())

@@ -22,6 +22,9 @@
 //!   it is rotated, and AWSPENDING is on the version of this run;
 //! * a run that fails leaves AWSCURRENT where it is, and the version in the making keeps its label; it is
 //!   tried again with the same version;
+//! * a built-in run replaces and restores nothing but the AWSCURRENT that it began with: where somebody has
+//!   published another one, it is rolled back to that one, and begins anew from there;
+//! * a function's trial and a rotation of the same secret never meet;
 //! * calls go where an operator's settings say, to no other address;
 //! * who gets a value whose account drains is noted before the answer.
 
@@ -47,7 +50,7 @@ use crate::kv::new_id;
 use crate::kv::secret::{AWS_CURRENT, AWS_PENDING, Head};
 use crate::kv::tree;
 
-pub(super) use ops::{Cancel, Rotate, needs};
+pub(super) use ops::{Cancel, RIGHTS, Rotate};
 
 /// What the kernel calls the rotation of the secret at a path: as policies call its value.
 fn subject(path: &str) -> String {
@@ -80,6 +83,29 @@ pub async fn is_any_rotated(view: &ReadView<'_>, folder: &str) -> Result<bool> {
     Ok(view.has_rotations(&rotated).await? || view.has_rotations(&tried).await?)
 }
 
+/// Is a rotation of the secret at this path under way?
+async fn is_rotating(cx: &ReadCx<'_>, path: &str) -> Result<bool> {
+    let status = cx.rotation(&subject(path)).await?;
+    Ok(status.is_some_and(|status| status.running.is_some()))
+}
+
+/// Is the function of the secret at this path being tried? Its trial and a rotation are one after the other:
+/// each writes that it is under way before it looks for the other, a rotation waits for the trial to end, and
+/// a trial steps back.
+async fn is_tried(cx: &ReadCx<'_>, path: &str) -> Result<bool> {
+    let status = cx.rotation(&probe_of(path)).await?;
+    Ok(status.is_some_and(|status| status.running.is_some()))
+}
+
+/// Forgets the version that a trial was made by.
+fn forget_trial(head: &mut Head) {
+    let Some(rotation) = of_mut(head) else { return };
+    let probe = std::mem::take(&mut rotation.probe);
+    if let Some(id) = ids::find(head, &probe).map(|version| version.id) {
+        head.drop_awaited(id);
+    }
+}
+
 /// Ends the rotation of a secret that goes: of the one with this head's row. One that was moved after its
 /// rotation had ended keeps the name of then, which may be another's by now.
 pub async fn end(edit: &WriteView<'_>, row: Id, head: &Head, now: Timestamp) -> Result<()> {
@@ -95,7 +121,11 @@ pub async fn end(edit: &WriteView<'_>, row: Id, head: &Head, now: Timestamp) -> 
 /// Holds up the rotation of a secret whose deletion can still be taken back.
 pub async fn hold_up(edit: &WriteView<'_>, head: &Head, now: Timestamp) -> Result<()> {
     let Some(rotation) = of(head).filter(|rotation| rotation.enabled) else { return Ok(()) };
-    edit.call_rotation_off(&rotation.subject, "its secret is to be deleted", now).await?;
+    let reason = "its secret is to be deleted";
+    edit.call_rotation_off(&rotation.subject, reason, now).await?;
+    if let Some(path) = rotation.subject.strip_prefix("data/") {
+        edit.call_rotation_off(&probe_of(path), reason, now).await?;
+    }
     let plan = RotationPlan { schedule: Schedule::Never, ..rotation.plan()? };
     edit.change_rotation(&rotation.subject, &plan, now).await
 }
@@ -104,6 +134,17 @@ pub async fn hold_up(edit: &WriteView<'_>, head: &Head, now: Timestamp) -> Resul
 pub async fn go_on(edit: &WriteView<'_>, head: &Head, now: Timestamp) -> Result<()> {
     let Some(rotation) = of(head).filter(|rotation| rotation.enabled) else { return Ok(()) };
     edit.change_rotation(&rotation.subject, &rotation.plan()?, now).await
+}
+
+/// A value that is put by hand counts as a rotation (API page "RotationRulesType").
+pub(super) async fn by_hand(cx: &WriteCx<'_>, head: &mut Head) -> Result<()> {
+    let now = cx.now();
+    let Some(rotation) = of_mut(head).filter(|rotation| rotation.enabled) else { return Ok(()) };
+    if cx.edit().note_rotated(&rotation.subject, now).await? {
+        rotation.last = now;
+        rotation.next = rotation.next_after(now, now)?;
+    }
+    Ok(())
 }
 
 /// Notes that the caller reads this version of a secret: as long as its account may drain, that counts.

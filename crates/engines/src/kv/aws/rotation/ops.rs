@@ -1,8 +1,7 @@
 //! RotateSecret and CancelRotateSecret.
 
-use strongroom_base::{Error, Json, RawFields, Result, Timestamp, fields};
-use strongroom_kernel::mounts::Mount;
-use strongroom_kernel::plug::{Command, Need, Reply, WriteCx, ops};
+use strongroom_base::{Error, ErrorKind, Json, Result, Timestamp, fields};
+use strongroom_kernel::plug::{Command, Reply, WriteCx, ops};
 use strongroom_kernel::policy::Capability;
 use strongroom_kernel::rotation::{RotationPlan, RotationStatus, Schedule, State};
 
@@ -12,9 +11,9 @@ use crate::kv::Kv;
 use crate::kv::aws::limits::FUNCTION_CHARS_MAX;
 use crate::kv::aws::refusals::{self, invalid_parameter, invalid_request};
 use crate::kv::aws::stored::{Published, Rotation};
-use crate::kv::aws::target::{self, Right, Target};
+use crate::kv::aws::target::{Right, Target};
 use crate::kv::aws::{given, ids};
-use crate::kv::secret::{AWS_CURRENT, AWS_PENDING};
+use crate::kv::secret::{AWS_CURRENT, AWS_PENDING, Head, Select, Version};
 use crate::kv::store;
 
 fields! {
@@ -50,15 +49,8 @@ ops! {
     Cancel Json, Write, Needs;
 }
 
-const RIGHTS: &[Right] = &[("data", Capability::Update), ("metadata", Capability::Update)];
-
-pub(in crate::kv::aws) fn needs(
-    mount: &Mount,
-    captures: &[(&'static str, String)],
-    raw: &RawFields,
-) -> Result<Vec<Need>> {
-    Ok(target::needs(mount, captures, raw, RIGHTS))
-}
+pub(in crate::kv::aws) const RIGHTS: &[Right] =
+    &[("data", Capability::Update), ("metadata", Capability::Update)];
 
 fn check(op: &Rotate) -> Result<()> {
     if op.rotation_lambda_arn.as_ref().is_some_and(|f| f.chars().count() > FUNCTION_CHARS_MAX) {
@@ -91,6 +83,26 @@ fn merged(before: Option<Rotation>, op: &Rotate) -> Rotation {
 /// A rotation that has not come to its end.
 fn is_incomplete() -> Error {
     invalid_request("A previous rotation isn't complete. That rotation will be reattempted.")
+}
+
+/// A kernel that takes no run on now has one that is not at its end.
+fn as_incomplete(error: Error) -> Error {
+    if error.kind == ErrorKind::BadRequest { is_incomplete() } else { error }
+}
+
+/// Refuses a secret where AWSPENDING is on a version that was put by hand and never was the current one: AWS
+/// takes it for the one of a rotation that is under way (API page "RotateSecret").
+fn check_pending(head: &Head, rotation: &Rotation, token: &str) -> Result<()> {
+    let pending = head.staged(AWS_PENDING).filter(|id| head.staged(AWS_CURRENT) != Some(*id));
+    let Some(pending) = pending else { return Ok(()) };
+    let is_own = |token: &str| ids::find(head, token).is_some_and(|version| version.id == pending);
+    let is_waiting =
+        |version: &Version| version.number == 0 && !version.is_awaited() && !version.is_destroyed();
+    let waits = head.version(Select::Id(pending)).is_some_and(is_waiting);
+    match !waits || [token, &rotation.token, &rotation.probe].into_iter().any(is_own) {
+        true => Ok(()),
+        false => Err(is_incomplete()),
+    }
 }
 
 /// Refuses to begin a run beside another one. The one of this token and function goes on.
@@ -156,9 +168,24 @@ impl Command<Rotate> for Kv {
         if is_done && op.rotate_immediately != Some(false) {
             return Ok(Reply::data(Json::Object(view)));
         }
+        check_pending(head, &rotation, &token)?;
         let subject = super::subject(&found.path);
         let status = cx.rotation(&subject).await?;
         check_free(status.as_ref(), function.as_deref(), &rotation, &token)?;
+        let now_or_never = op.rotate_immediately != Some(false);
+        let mut tries = !now_or_never && rotator == Rotator::Function;
+        if tries && status.is_some_and(|status| status.running.is_some()) {
+            return Err(is_incomplete());
+        }
+        if super::is_tried(cx, &found.path).await? {
+            if !tries || rotation.probe != token {
+                return Err(is_incomplete());
+            }
+            tries = false;
+        }
+        // What has been made already is no version to try with.
+        tries &= ids::find(&found.secret.head, &token).is_none();
+        let head = &mut found.secret.head;
         rotation.rotator = match rotator {
             Rotator::Function => String::new(),
             Rotator::BuiltIn(built_in) => built_in.name.to_owned(),
@@ -174,27 +201,25 @@ impl Command<Rotate> for Kv {
             (rotation.published, rotation.previous) =
                 (id.map(|id| Published { version, id }), None);
         }
-        let now_or_never = op.rotate_immediately != Some(false);
         if now_or_never {
             rotation.token.clone_from(&token);
             let config = store::config(&edit).await?;
             let keep = head.keep(config.max_versions);
             let freed = begin(cx, head, &token, keep);
             store::forget(&edit, &freed);
-        } else if rotator == Rotator::Function {
+        } else if tries {
             rotation.probe.clone_from(&token);
         }
-        let tries = !now_or_never && rotator == Rotator::Function;
         head.of_aws.get_or_insert_default().rotation = Some(rotation);
         head.updated = now;
         store::save(&edit, &found.path, &found.secret, false).await?;
         if now_or_never {
-            cx.rotate_soon(&subject).await?;
+            cx.rotate_soon(&subject).await.map_err(as_incomplete)?;
         }
         if tries {
             let probe = super::probe_of(&found.path);
             cx.put_rotation(&probe, &RotationPlan::one_account(Schedule::Never)).await?;
-            cx.rotate_first_soon(&probe).await?;
+            cx.rotate_first_soon(&probe).await.map_err(as_incomplete)?;
         }
         Ok(Reply::data(Json::Object(view)))
     }
@@ -210,6 +235,7 @@ impl Command<Cancel> for Kv {
             return Err(invalid_request("Rotation was never enabled for this secret."));
         }
         end(&edit, found.secret.row, head, now).await?;
+        super::forget_trial(head);
         if let Some(rotation) = super::of_mut(head) {
             rotation.enabled = false;
             rotation.next = Timestamp::ZERO;

@@ -1,7 +1,7 @@
 //! What the kernel's rotation machine asks for.
 
 use strongroom_base::{Error, Json, Result};
-use strongroom_kernel::plug::{ReadCx, RotationKind, WriteCx};
+use strongroom_kernel::plug::{Promotion, ReadCx, RotationKind, WriteCx};
 use strongroom_kernel::record::rows;
 
 use super::called::Went;
@@ -48,6 +48,9 @@ impl RotationKind for Kv {
             Subject::Probe(path) => return self.prepare_probe(cx, path).await,
         };
         let mut secret = wanted(cx, path).await?;
+        if super::is_tried(cx, path).await? {
+            return Err(Error::unavailable("the trial of its function is not over"));
+        }
         let edit = cx.edit();
         let config = store::config(&edit).await?;
         let keep = secret.head.keep(config.max_versions);
@@ -84,6 +87,9 @@ impl RotationKind for Kv {
         let run = Run::read(next)?;
         match &run.account {
             _ if run.probe => {
+                if !self.is_trial_wanted(cx, &run).await? {
+                    return Ok(());
+                }
                 if let Err(error) = self.invoke(cx, &run, "testSecret").await {
                     tracing::warn!(%error, "the trial of a rotation function failed");
                 }
@@ -117,10 +123,17 @@ impl RotationKind for Kv {
         _: &str,
         version: u64,
         next: &Json,
-    ) -> Result<Option<Json>> {
+    ) -> Result<Promotion> {
         let mut run = Run::read(next)?;
         let mut secret = wanted(cx, &run.path).await?;
         let (edit, now) = (cx.edit(), cx.now());
+        if run.account.is_some() {
+            let making = super::of(&secret.head)
+                .is_some_and(|rotation| rotation.is_making(&secret.head, &run.token));
+            if !making || !run.stands_on(&secret.head) {
+                return Ok(Promotion::Refused("another version was published meanwhile"));
+            }
+        }
         let made = ids::find(&secret.head, &run.token).map(|version| version.id);
         let made = made.ok_or_else(|| Error::bad_request("the version of the run is gone"))?;
         let before = secret.head.staged(AWS_CURRENT);
@@ -145,7 +158,8 @@ impl RotationKind for Kv {
             rotation.published = alternates.then_some(Published { version, id: made });
         }
         edit.put_row(rows::HEADS, secret.row, &secret.head)?;
-        old.map(|account| Run { account: Some(account), ..run }.write()).transpose()
+        let old = old.map(|account| Run { account: Some(account), ..run }.write());
+        Ok(old.transpose()?.into())
     }
 
     async fn revoke(&self, cx: &ReadCx<'_>, _: &str, old: &Json) -> Result<()> {
@@ -173,7 +187,7 @@ impl RotationKind for Kv {
         match &run.account {
             // Somebody has published it by hand.
             Some(account) if self.is_in_use(cx, &run.path, account).await? => Ok(()),
-            Some(account) => self.restore_account(cx, account).await,
+            Some(account) => self.restore_account(cx, &run.path, account).await,
             None => Ok(()),
         }
     }
@@ -182,16 +196,23 @@ impl RotationKind for Kv {
         let Subject::Probe(path) = Subject::read(subject)? else { return Ok(()) };
         let edit = cx.edit();
         let Some(mut secret) = store::find_any(&edit, path).await? else { return Ok(()) };
-        let Some(rotation) = of_mut(&mut secret.head) else { return Ok(()) };
-        let probe = std::mem::take(&mut rotation.probe);
-        if let Some(id) = ids::find(&secret.head, &probe).map(|version| version.id) {
-            secret.head.drop_awaited(id);
-        }
+        super::forget_trial(&mut secret.head);
         edit.put_row(rows::HEADS, secret.row, &secret.head)
     }
 }
 
 impl Kv {
+    /// Is the trial of a function still to be made?
+    async fn is_trial_wanted(&self, cx: &ReadCx<'_>, run: &Run) -> Result<bool> {
+        let secret = store::find(&cx.view(), &run.path).await?;
+        Ok(secret.is_some_and(|secret| {
+            let version = ids::find(&secret.head, &run.token).map(|version| version.id);
+            let tried = super::of(&secret.head)
+                .is_some_and(|rotation| rotation.enabled && rotation.probe == run.token);
+            tried && version.is_some() && secret.head.staged(AWS_PENDING) == version
+        }))
+    }
+
     /// A trial: a version that is made for it and goes again.
     async fn prepare_probe(&self, cx: &mut WriteCx<'_>, path: &str) -> Result<Json> {
         let mut secret = wanted(cx, path).await?;
@@ -199,7 +220,7 @@ impl Kv {
         let config = store::config(&edit).await?;
         let keep = secret.head.keep(config.max_versions);
         let rotation = of_mut(&mut secret.head).ok_or_else(super::damaged)?;
-        let run = Run {
+        let mut run = Run {
             path: path.to_owned(),
             function: rotation.function.clone(),
             arn: rotation.arn.clone(),
@@ -208,6 +229,11 @@ impl Kv {
             probe: true,
             account: None,
         };
+        // A rotation that began meanwhile tells more than a trial, and needs AWSPENDING for itself.
+        if super::is_rotating(cx, path).await? {
+            run.token.clear();
+            return run.write();
+        }
         let freed = begin(cx, &mut secret.head, &run.token, keep);
         store::forget(&edit, &freed);
         edit.put_row(rows::HEADS, secret.row, &secret.head)?;

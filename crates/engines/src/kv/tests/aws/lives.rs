@@ -231,7 +231,10 @@ async fn random_passwords_keep_what_was_asked() {
         Ok::<_, Failure>(data["random_password"].as_str().unwrap().to_owned())
     };
     for body in [
+        json!({"password_length": 0}),
+        json!({"password_length": -1}),
         json!({"password_length": 3}),
+        json!({"password_length": 3, "require_each_included_type": true}),
         json!({"password_length": 4_097}),
         json!({"exclude_numbers": true, "exclude_punctuation": true, "exclude_uppercase": true,
             "exclude_lowercase": true}),
@@ -257,6 +260,14 @@ async fn random_passwords_keep_what_was_asked() {
             "exclude_characters": "abc123", "password_length": 4_096});
         let password = draw(body).await.unwrap();
         assert!(password.bytes().all(|b| b"defghijklmnopqrstuvwxyz4567890".contains(&b)));
+    }
+    // The least length is asked for by the types alone.
+    for body in [
+        json!({"password_length": 1, "require_each_included_type": false}),
+        json!({"password_length": 1, "exclude_punctuation": true, "exclude_uppercase": true,
+            "exclude_numbers": true}),
+    ] {
+        assert_eq!(draw(body).await.unwrap().len(), 1);
     }
     let only = json!({"exclude_punctuation": true, "exclude_uppercase": true,
         "exclude_lowercase": true, "exclude_characters": "012345678", "password_length": 4});

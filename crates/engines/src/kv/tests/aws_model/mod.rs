@@ -7,8 +7,7 @@ mod steps;
 use std::collections::BTreeMap;
 
 use super::*;
-use strongroom_base::Rng;
-use strongroom_testkit::SimRng;
+use strongroom_cloudwire::aws_names;
 
 use laws::*;
 use steps::*;
@@ -72,20 +71,13 @@ fn fails<T>(name: &str) -> Result<T, String> {
     Err(name.to_owned())
 }
 
-/// A source of small random numbers.
-struct Dice(Arc<SimRng>);
+/// The last is a parameter's, which no name of Secrets Manager reaches; the one before is the secret `ssm/g`.
+const PATHS: [&str; 7] = ["a", "a/b", "~/c", "d", "e/f", "~ssm/g", "ssm/g"];
 
-impl Dice {
-    fn roll(&self, sides: u64) -> u64 {
-        u64::from_le_bytes(self.0.bytes()) % sides
-    }
-
-    fn pick<'a>(&self, of: &[&'a str]) -> &'a str {
-        of[self.roll(of.len() as u64) as usize]
-    }
+/// Is it a path that Secrets Manager sees nothing of?
+fn is_parameter(path: &str) -> bool {
+    aws_names::to_secret_name(path).is_none()
 }
-
-const PATHS: [&str; 5] = ["a", "a/b", "~/c", "d", "e/f"];
 const STAGES: [&str; 5] = ["AWSCURRENT", "AWSPREVIOUS", "AWSPENDING", "blue", "AWSPENDING"];
 const TEXTS: [&str; 4] = ["text", r#"{ "a": 1.0 }"#, r#"{"value":"in"}"#, "[1]"];
 

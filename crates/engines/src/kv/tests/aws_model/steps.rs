@@ -9,7 +9,8 @@ pub(super) async fn step(room: &Room, model: &mut Model, dice: &Dice, run: u64, 
     let aws = |operation: &str| format!("secret/aws/{operation}/{path}");
     let nothing = |_: &Value| Value::Null;
     let number = dice.roll(5);
-    let (name, want, have) = match dice.roll(30) {
+    // The first ones are Vault's.
+    let (name, want, have) = match dice.roll(if is_parameter(path) { 12 } else { 30 }) {
         0..=3 => {
             let object = match dice.roll(5) {
                 0 => json!({"value": "x"}),
@@ -178,6 +179,15 @@ pub(super) async fn step(room: &Room, model: &mut Model, dice: &Dice, run: u64, 
 pub(super) async fn compare(room: &Room, model: &mut Model, at: &str) {
     let mut all: Vec<(&String, &Secret)> = model.secrets.iter().collect();
     all.sort_by_key(|(_, s)| s.made);
+    let (parameters, all): (Vec<_>, Vec<_>) =
+        all.into_iter().partition(|(path, _)| is_parameter(path));
+    for (path, secret) in parameters {
+        let kv = room.call("READ", &format!("secret/data/{path}"), Value::Null).await;
+        match secret.current().filter(|v| !v.deleted && !v.destroyed) {
+            Some(current) => assert_eq!(kv.data()["data"], in_kv(&current.form), "{at} {path}"),
+            None => assert_eq!(kv.status, 404, "{at} {path}"),
+        }
+    }
     let names: Vec<&String> = all.iter().map(|(path, _)| *path).collect();
     let body = json!({"include_planned_deletion": true});
     let listed = room.call("AWS", "secret/aws/list-secrets", body).await;

@@ -5,8 +5,6 @@ mod keys;
 mod lives;
 mod rights;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -16,7 +14,6 @@ use strongroom_testkit::{Got, TestNode};
 /// A node with `transit/`.
 struct Room {
     node: TestNode,
-    policies: AtomicUsize,
 }
 
 /// Seconds of a day.
@@ -27,7 +24,7 @@ impl Room {
         let specs = strongroom_system::specs();
         let node = TestNode::start(specs.into_iter().chain([super::super::spec()])).await;
         node.mount("transit", "transit/").await;
-        Self { node, policies: AtomicUsize::new(0) }
+        Self { node }
     }
 
     /// As root, at AWS's door; the answer as it is.
@@ -79,18 +76,7 @@ impl Room {
 
     /// A token with these rights on paths of the mount.
     async fn token(&self, rules: &[(&str, &str)]) -> String {
-        let lines: Vec<String> = rules
-            .iter()
-            .map(|(path, capabilities)| {
-                let list: Vec<String> = capabilities.split(' ').map(|c| format!("{c:?}")).collect();
-                let list = list.join(", ");
-                format!("path \"transit/{path}\" {{ capabilities = [{list}] }}")
-            })
-            .collect();
-        let name = format!("p{}", self.policies.fetch_add(1, Ordering::Relaxed));
-        self.node.policy(&name, &lines.join("\n")).await;
-        let body = json!({ "policies": [name], "no_default_policy": true });
-        self.node.root("WRITE", "auth/token/create", body).await.token()
+        self.node.token_with("transit/", rules).await
     }
 
     /// Runs the background work that is due.

@@ -7,8 +7,9 @@
 mod output;
 mod scalars;
 
-use scalars::{scalar, text_scalar};
+use scalars::{key_scalar, scalar};
 
+use crate::octets;
 use crate::tree::{Branch, Comment, Item, Value};
 
 /// The longest text of a key that stands before its `:` on one line, in bytes.
@@ -71,7 +72,7 @@ fn joined(comments: &mut Vec<&Comment>) -> String {
             text.push('\n');
         }
         text.push('#');
-        text.push_str(&comment.text);
+        text.push_str(&octets::shown(&comment.text));
     }
     text
 }
@@ -300,7 +301,7 @@ impl Emitter {
             if !self.line.is_empty() {
                 self.key_line = std::mem::take(&mut self.line);
             }
-            let key = text_scalar(key);
+            let key = key_scalar(key);
             let simple = key.text.len() + key.tag.len() <= KEY_BYTES_MAX && !key.lines;
             if !simple {
                 self.indicator("?", true, false, true);

@@ -6,6 +6,7 @@ use super::super::resolve::needs_quotes;
 use super::super::style::{allowed, is_break, is_printable};
 use super::{Emitter, Place};
 use crate::numbers::general_float;
+use crate::octets;
 use crate::tree::Value;
 
 /// A scalar, ready to be written.
@@ -61,6 +62,14 @@ fn binary_scalar(bytes: &[u8]) -> Scalar {
     Scalar { text, tag: "!!binary", style, lines }
 }
 
+/// A key: what is no UTF-8 is written as bytes.
+pub fn key_scalar(key: &str) -> Scalar {
+    match octets::characters_of(key) {
+        Some(text) => text_scalar(&text),
+        None => binary_scalar(&octets::bytes_of(key)),
+    }
+}
+
 pub fn scalar(value: &Value) -> Scalar {
     let plain = |text: String| Scalar { text, tag: "", style: Style::Plain, lines: false };
     match value {
@@ -77,7 +86,7 @@ pub fn scalar(value: &Value) -> Scalar {
         }),
         Value::Time(time) => plain(time.clone()),
         // A value that is a comment is its text (a tag of its own would not be read back).
-        Value::Comment(comment) => text_scalar(&comment.text),
+        Value::Comment(comment) => text_scalar(&octets::shown(&comment.text)),
         Value::Null | Value::List(_) | Value::Map(_) => plain("null".into()),
     }
 }

@@ -124,7 +124,7 @@ async fn a_code_works_once() {
         assert_eq!(got.status, 403, "{again:?}");
     }
     // Nor after a restart, as long as it would be good.
-    room.node.restart(crate::specs().into_iter().chain(crate::testing::auth_specs())).await;
+    room.node.restart(crate::testing::with_auth()).await;
     let got = room.validate_code(&room.begin().await, &code).await;
     assert!(got.status == 403 && got.errors().contains(BAD), "{got:?}");
     room.node.clock.advance(30);
@@ -206,7 +206,7 @@ async fn a_login_waits_for_five_minutes_and_no_restart() {
     let got = room.validate_code(&id, &room.code(0)).await;
     assert_eq!((got.status, got.errors().as_str()), (400, "invalid request ID"));
     let id = room.begin().await;
-    room.node.restart(crate::specs().into_iter().chain(crate::testing::auth_specs())).await;
+    room.node.restart(crate::testing::with_auth()).await;
     let got = room.validate_code(&id, &room.code(0)).await;
     assert_eq!((got.status, got.errors().as_str()), (400, "invalid request ID"));
     for (body, text) in [

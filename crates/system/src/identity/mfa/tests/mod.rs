@@ -54,7 +54,7 @@ fn base32(text: &str) -> Vec<u8> {
 impl Room {
     /// A node with the user `bob` of userpass, who is enrolled, and an enforcement for his mount.
     async fn new() -> Self {
-        let specs = crate::specs().into_iter().chain(crate::testing::auth_specs());
+        let specs = crate::testing::with_auth();
         let node = TestNode::start(specs).await;
         let accessor = node.mount("userpass", "auth/userpass/").await;
         let body = json!({ "password_hash": HASH_OF_ABC, "token_policies": "p" });

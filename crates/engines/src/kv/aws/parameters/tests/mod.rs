@@ -5,8 +5,6 @@ mod lives;
 mod rights;
 mod values;
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use serde_json::{Value, json};
 use strongroom_kernel::mounts::{create, new_record};
 use strongroom_kernel::plug::{Class, Protocol};
@@ -16,7 +14,6 @@ use strongroom_testkit::{Got, TestNode};
 /// A node with `secret/`, version 2.
 struct Room {
     node: TestNode,
-    policies: AtomicUsize,
 }
 
 impl Room {
@@ -30,7 +27,7 @@ impl Room {
         mount.options.insert("version".to_owned(), "2".to_owned());
         create(&tx, Scope::ROOT, mount).await.unwrap();
         tx.commit().await.unwrap();
-        Self { node, policies: AtomicUsize::new(0) }
+        Self { node }
     }
 
     /// The answer to a caller at AWS's door, and the name of a failure.
@@ -69,18 +66,7 @@ impl Room {
 
     /// A token with these rights on paths of the mount.
     async fn token(&self, rules: &[(&str, &str)]) -> String {
-        let lines: Vec<String> = rules
-            .iter()
-            .map(|(path, capabilities)| {
-                let list: Vec<String> = capabilities.split(' ').map(|c| format!("{c:?}")).collect();
-                let list = list.join(", ");
-                format!("path \"secret/{path}\" {{ capabilities = [{list}] }}")
-            })
-            .collect();
-        let name = format!("p{}", self.policies.fetch_add(1, Ordering::Relaxed));
-        self.node.policy(&name, &lines.join("\n")).await;
-        let body = json!({ "policies": [name], "no_default_policy": true });
-        self.node.root("WRITE", "auth/token/create", body).await.token()
+        self.node.token_with("secret/", rules).await
     }
 }
 

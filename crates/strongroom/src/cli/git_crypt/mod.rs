@@ -1,14 +1,14 @@
 //! `git-crypt`: files that are encrypted in a Git repository and plain in the working tree.
 
-use std::io::Read;
+mod filters;
+
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use strongroom_age::{Identity, SharedUi, identities, recipients};
-use strongroom_base::SecretBytes;
 use strongroom_git::Repository;
-use strongroom_git::crypt::{self, FILE_BYTES_MAX, FILTER, FOLDER, Key, setup, status};
+use strongroom_git::crypt::{self, FILTER, FOLDER, Key, setup, status};
 
 use super::age::ui;
 use super::command::{Command, Fail, Outcome, io_reason};
@@ -31,7 +31,7 @@ Files that .gitattributes names are encrypted in the repository and plain in the
 Whom an age recipient or an SSH key stands for in the repository can unlock it.
 
     $ {bin} git-crypt init
-    $ echo '*.key filter=strongroom-git-crypt diff=strongroom-git-crypt' >> .gitattributes
+    $ c=strongroom-git-crypt; echo \"*.key filter=$c diff=$c merge=$c\" > .gitattributes
     $ {bin} git-crypt add-recipient age1…
     $ {bin} git-crypt unlock -i key.txt",
     ),
@@ -43,7 +43,7 @@ Whom an age recipient or an SSH key stands for in the repository can unlock it.
 Makes the repository's key and turns the filters of this working copy on. Which files are
 encrypted is said in .gitattributes:
 
-    secrets/** filter=strongroom-git-crypt diff=strongroom-git-crypt",
+    *.key filter=strongroom-git-crypt diff=strongroom-git-crypt merge=strongroom-git-crypt",
         init,
     )
     .local(),
@@ -126,7 +126,7 @@ can decrypt all that was and will be encrypted in this repository.",
         "PATH",
         "Encrypt for Git",
         "\nEncrypts the standard input. Git calls it.",
-        clean,
+        filters::clean,
     )
     .local(),
     Command::new(
@@ -134,7 +134,7 @@ can decrypt all that was and will be encrypted in this repository.",
         "PATH",
         "Decrypt for Git",
         "\nDecrypts the standard input. Git calls it.",
-        smudge,
+        filters::smudge,
     )
     .local(),
     Command::new(
@@ -142,7 +142,15 @@ can decrypt all that was and will be encrypted in this repository.",
         "PATH",
         "Show for Git",
         "\nShows a file decrypted. Git calls it.",
-        diff,
+        filters::diff,
+    )
+    .local(),
+    Command::new(
+        "git-crypt merge",
+        "BASE OURS THEIRS PATH",
+        "Merge for Git",
+        "\nMerges three encrypted versions of a text as Git merges lines. Git calls it.",
+        filters::merge,
     )
     .local(),
 ];
@@ -170,7 +178,8 @@ fn init(cx: &mut Context<'_, '_>) -> Outcome {
     setup::init(&repository, &key, &cx.world().program_path).map_err(fail)?;
     cx.ui.say(&format!("Made the key {}.", key.id()));
     cx.ui.say(&format!(
-        "Say in .gitattributes which files it is for: PATTERN filter={FILTER} diff={FILTER}"
+        "Say in .gitattributes which files it is for: PATTERN filter={FILTER} diff={FILTER} \
+         merge={FILTER}"
     ));
     Ok(())
 }
@@ -333,72 +342,4 @@ fn export_key(cx: &mut Context<'_, '_>) -> Outcome {
         std::io::Write::write_all(&mut file, key.to_file().expose_secret().as_bytes())
     });
     written.map_err(|error| fail(format!("{name}: {}", io_reason(&error))))
-}
-
-/// What Git hands to a filter.
-fn content(cx: &mut Context<'_, '_>) -> Result<SecretBytes, Fail> {
-    let mut bytes = Vec::new();
-    let read = cx.stdin().take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes);
-    let bytes = SecretBytes::new(bytes);
-    read.map_err(|error| fail(io_reason(&error)))?;
-    match bytes.expose_secret().len() as u64 > FILE_BYTES_MAX {
-        true => Err(fail(format!("{}: the file is larger than 2 GiB", cx.arg(0)))),
-        false => Ok(bytes),
-    }
-}
-
-fn clean(cx: &mut Context<'_, '_>) -> Outcome {
-    let repository = repository()?;
-    let plain = content(cx)?;
-    if !setup::is_unlocked(&repository)
-        && setup::may_pass(&repository, cx.arg(0), plain.expose_secret())
-    {
-        // What a locked working copy has already.
-        cx.ui.raw(plain.expose_secret());
-        return Ok(());
-    }
-    let key = setup::key(&repository).map_err(fail)?;
-    // One that was copied from a locked working copy is not encrypted once more.
-    if crypt::is_encrypted(plain.expose_secret()) && key.decrypt(plain.expose_secret()).is_ok() {
-        cx.ui.note(&format!("git-crypt: warning: {} is encrypted already", cx.arg(0)));
-        cx.ui.raw(plain.expose_secret());
-        return Ok(());
-    }
-    let blob = key.encrypt(plain.expose_secret()).map_err(fail)?;
-    cx.ui.raw(&blob);
-    Ok(())
-}
-
-fn smudge(cx: &mut Context<'_, '_>) -> Outcome {
-    let blob = content(cx)?;
-    if !crypt::is_encrypted(blob.expose_secret()) {
-        cx.ui.note(&format!(
-            "git-crypt: warning: {} is NOT encrypted in the repository (see git-crypt status)",
-            cx.arg(0)
-        ));
-        cx.ui.raw(blob.expose_secret());
-        return Ok(());
-    }
-    let key = setup::key(&repository()?).map_err(fail)?;
-    let plain = key.decrypt(blob.expose_secret());
-    let plain = plain.map_err(|error| fail(format!("{}: {error}", cx.arg(0))))?;
-    cx.ui.raw(plain.expose_secret());
-    Ok(())
-}
-
-fn diff(cx: &mut Context<'_, '_>) -> Outcome {
-    cx.expect_args(1)?;
-    let name = cx.arg(0).to_owned();
-    let content =
-        std::fs::read(&name).map_err(|error| fail(format!("{name}: {}", io_reason(&error))))?;
-    let content = SecretBytes::new(content);
-    if !crypt::is_encrypted(content.expose_secret()) {
-        cx.ui.raw(content.expose_secret());
-        return Ok(());
-    }
-    let key = setup::key(&repository()?).map_err(fail)?;
-    let plain = key.decrypt(content.expose_secret());
-    let plain = plain.map_err(|error| fail(format!("{name}: {error}")))?;
-    cx.ui.raw(plain.expose_secret());
-    Ok(())
 }
