@@ -84,8 +84,12 @@ fn test(stages: &mut Stages, args: &[String]) -> Result<(), String> {
 }
 
 fn test_with(stages: &mut Stages, needed: Needed, args: &[String]) -> Result<(), String> {
-    let all = ["test", "--workspace", "--locked"];
-    let mut build = cache::cargo(&all);
+    // A named package alone is built, if one is named.
+    let named =
+        args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--package" || arg == "-p");
+    let all: &[&str] =
+        if named { &["test", "--locked"] } else { &["test", "--locked", "--workspace"] };
+    let mut build = cache::cargo(all);
     // What stands behind `--` is for the tests themselves.
     build.args(args.iter().take_while(|arg| *arg != "--"));
     if !args.iter().any(|arg| arg == "--no-run") {
@@ -94,7 +98,7 @@ fn test_with(stages: &mut Stages, needed: Needed, args: &[String]) -> Result<(),
     stages.command("the tests are built", build)?;
     let kubernetes = stages.run("Kubernetes is built", || needed.kubernetes.wait())?;
     stages.report();
-    let mut cargo = cache::cargo(&all);
+    let mut cargo = cache::cargo(all);
     cargo.args(args).envs(needed.variables).envs([kubernetes]);
     stages.command("tests", cargo)
 }

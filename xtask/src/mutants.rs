@@ -60,7 +60,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "deny-loses",
-        file: "crates/kernel/src/policy/acl.rs",
+        file: "crates/kernel/src/policy/acl/compile.rs",
         before: "    if new.capabilities.is_deny() {
         existing.capabilities = Capabilities::DENY;
         existing.allowed = None;
@@ -190,7 +190,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "expired-token-accepted",
-        file: "crates/kernel/src/tokens.rs",
+        file: "crates/kernel/src/tokens/check.rs",
         before: "        Ok(!token.is_expired(now)
             && token.num_uses >= 0",
         after: "        Ok(token.num_uses >= 0",
@@ -198,7 +198,7 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "child-outlives-parent",
-        file: "crates/kernel/src/tokens.rs",
+        file: "crates/kernel/src/tokens/check.rs",
         before: "Some(p) if p.is_expired(now) || p.num_uses < 0 => return Ok(false),",
         after: "Some(p) if p.num_uses < 0 => return Ok(false),",
         caught_by: CaughtBy::Test(

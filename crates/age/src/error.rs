@@ -51,7 +51,7 @@ impl Error {
         std::io::Error::other(self)
     }
 
-    fn of_io(error: &std::io::Error) -> Self {
+    pub(crate) fn of_io(error: &std::io::Error) -> Self {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<Self>()) {
             Some(ours) => ours.clone(),
             None => Self::new(io_text(error)),

@@ -9,22 +9,20 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
 
-use age::armor::{ArmoredReadError, ArmoredReader, ArmoredWriter, Format};
+use age::armor::{ArmoredWriter, Format};
 use age::secrecy::ExposeSecret;
 use age::{DecryptError, Decryptor, EncryptError, Encryptor};
 use age_core::format::{FileKey, Stanza};
 use strongroom_base::{Secret, SecretBytes};
 use zeroize::Zeroizing;
 
+use crate::armor::{BEGIN, SPACE_BYTES_MAX, Unarmored};
 use crate::error::io_text;
 use crate::payload::{self, PayloadKey, SALT_BYTES};
 use crate::{Error, Recipient, Result};
 
 /// Bytes of the longest header: some thousands of recipients.
 pub const HEADER_BYTES_MAX: u64 = 16 << 20;
-/// Spaces and line ends that may stand before an armored file, as in the original.
-const SPACE_BYTES_MAX: usize = 1_024;
-const ARMOR: &[u8] = b"-----BEGIN AGE ENCRYPTED FILE-----";
 const INTRO: &[u8] = b"age-encryption.org/v1\n";
 /// Characters of a full line in a header.
 const COLUMNS: usize = 64;
@@ -157,15 +155,16 @@ pub fn decrypt_all(
     Ok(Secret::new(std::mem::take(&mut *plain)))
 }
 
-/// The bytes of a file, whether it is armored or not.
+/// The bytes of a file of identities, whether it is armored or not. No error tells anything of it: a line that is
+/// no armor may be an identity.
 pub(crate) fn without_armor(file: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
     let trimmed = file.trim_ascii_start();
-    if !trimmed.starts_with(ARMOR) {
+    if !trimmed.starts_with(BEGIN) {
         return Ok(Zeroizing::new(file.to_vec()));
     }
     let mut bytes = Zeroizing::new(Vec::with_capacity(trimmed.len()));
-    let read = ArmoredReader::new(trimmed).read_to_end(&mut bytes);
-    read.map(|_| bytes).map_err(|error| unread(&error))
+    let read = Unarmored::new(trimmed).read_to_end(&mut bytes);
+    read.map(|_| bytes).map_err(|_| Error::new("invalid armor"))
 }
 
 /// Reads the header: the key of the payload, and what the payload is read from.
@@ -175,7 +174,7 @@ fn begin<'i>(
 ) -> Result<(PayloadKey, Box<dyn BufRead + 'i>)> {
     let mut input = input;
     let mut start = Vec::new();
-    let decisive = (SPACE_BYTES_MAX + ARMOR.len()) as u64;
+    let decisive = (SPACE_BYTES_MAX + BEGIN.len()) as u64;
     let read = input.by_ref().take(decisive).read_to_end(&mut start);
     read.map_err(|error| Error::new(io_text(&error)))?;
     if start.is_empty() {
@@ -187,20 +186,22 @@ fn begin<'i>(
             .hint("consider using -o or -a to encrypt files in PowerShell"));
     }
     let trimmed = start.trim_ascii_start();
-    if trimmed.starts_with(ARMOR) {
+    if trimmed.starts_with(BEGIN) {
         start = trimmed.to_vec();
     }
-    let armored = start.starts_with(ARMOR);
+    let armored = start.starts_with(BEGIN);
     let whole = io::Cursor::new(start).chain(input);
     let mut input: Box<dyn BufRead + 'i> = match armored {
-        true => Box::new(ArmoredReader::new(whole)),
+        true => Box::new(BufReader::new(Unarmored::new(whole))),
         false => Box::new(BufReader::new(whole)),
     };
     let mut header = header(&mut input)?;
     let from = header.len();
     let salt = input.by_ref().take(SALT_BYTES as u64).read_to_end(&mut header);
-    salt.map_err(|error| Error::from(DecryptError::Io(error)))?;
+    salt.map_err(|error| Error::of_io(&error).within("failed to read nonce"))?;
     let salt = header.get(from..).unwrap_or_default().to_vec();
+    // That some of it is missing is told once the header was understood.
+    header.resize(from + SALT_BYTES, 0);
     let seen = RefCell::new(None);
     let unwrapping: Vec<Unwrapping> =
         identities.iter().map(|identity| Unwrapping { identity: *identity, seen: &seen }).collect();
@@ -208,19 +209,33 @@ fn begin<'i>(
     // This also checks the header's MAC.
     Decryptor::new_buffered(header.as_slice())?.decrypt(all)?;
     let key = seen.take().ok_or_else(|| Error::new(NO_MATCH))?;
+    if salt.len() < SALT_BYTES {
+        let end = if salt.is_empty() { "EOF" } else { "unexpected EOF" };
+        return Err(Error::new(format!("failed to read nonce: {end}")));
+    }
     Ok((PayloadKey::new(&key, &salt), input))
 }
 
 /// The bytes of a header. Its lines are looked at only so far as the crate `age` is more lenient than
 /// the specification: each stanza ends with a line that is not full, and be it empty.
 fn header(input: &mut impl BufRead) -> Result<Vec<u8>> {
-    let failed = |error: io::Error| Error::from(DecryptError::Io(error));
     let mut header = Vec::new();
     let mut in_stanza = false;
     loop {
         let from = header.len();
         let left = HEADER_BYTES_MAX - from as u64;
-        let count = input.by_ref().take(left).read_until(b'\n', &mut header).map_err(failed)?;
+        let read = input.by_ref().take(left).read_until(b'\n', &mut header);
+        let count = read.map_err(|error| {
+            // The original looks at three bytes, and tells the last line's failures as theirs.
+            let begun = header.get(from..).unwrap_or_default();
+            let within = in_stanza || (begun.len() >= 3 && !begun.starts_with(b"---"));
+            let what = match (from, within) {
+                (0, _) => "failed to read header: parsing age header: failed to read intro",
+                (_, true) => "failed to read header: failed to parse header: failed to read line",
+                _ => "failed to read header: failed to read header",
+            };
+            Error::of_io(&error).within(what)
+        })?;
         let line = header.get(from..).unwrap_or_default();
         if count as u64 == left {
             return Err(Error::new("failed to read header: it is too long"));
@@ -235,9 +250,18 @@ fn header(input: &mut impl BufRead) -> Result<Vec<u8>> {
             true => line.len() > COLUMNS,
             false => line.starts_with(b"->"),
         };
-        // What is no header is told by whoever parses it.
-        let is_none = from == 0 && line != INTRO;
-        if count == 0 || is_none || line.starts_with(b"---") {
+        if from == 0 && line != INTRO {
+            let shown = String::from_utf8_lossy(line.get(..INTRO.len()).unwrap_or(line));
+            let what = match line.contains(&b'\n') {
+                true => "unexpected intro",
+                false => "unexpected EOF reading intro",
+            };
+            return Err(Error::new(format!(
+                "failed to read header: parsing age header: {what}: {shown:?}"
+            )));
+        }
+        // What else is wrong is told by whoever parses it.
+        if count == 0 || line.starts_with(b"---") {
             return Ok(header);
         }
     }
@@ -245,12 +269,18 @@ fn header(input: &mut impl BufRead) -> Result<Vec<u8>> {
 
 /// Why a payload could not be read on.
 pub(crate) fn unread(error: &io::Error) -> Error {
-    match armor(error) {
-        true => Error::new("invalid armor"),
-        false => Error::new(io_text(error)),
-    }
+    Error::of_io(error)
 }
 
-fn armor(error: &io::Error) -> bool {
-    error.get_ref().is_some_and(|inner| inner.is::<ArmoredReadError>())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_file_of_identities_is_told() {
+        for end in ["-----END AGE ENCRYPTED FILE-----AGE-SECRET-KEY-1X\n", "AGE-SECRET-KEY-1X\n"] {
+            let file = format!("-----BEGIN AGE ENCRYPTED FILE-----\nAAAA\n{end}");
+            assert_eq!(without_armor(file.as_bytes()).unwrap_err().text(), "invalid armor");
+        }
+    }
 }

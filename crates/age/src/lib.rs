@@ -14,6 +14,7 @@
 //! are looked for on the search path by the crate `age`.)
 //! Invariant: no text of an error holds a passphrase or an identity.
 
+mod armor;
 mod encrypted;
 mod error;
 pub mod files;

@@ -101,13 +101,14 @@ impl std::io::Write for Into<'_> {
 fn fits(vector: &Vector, error: &Error) -> bool {
     let text = error.text();
     let header = text.starts_with("failed to read header")
+        || text.starts_with("failed to read nonce")
         || text.starts_with("scrypt work factor")
         || text == "invalid header intro";
     match vector.expect.as_str() {
         "no match" => text == files::NO_MATCH || text == "incorrect passphrase",
         "HMAC failure" => text == "bad header MAC",
         "header failure" => header,
-        "armor failure" => header || text == "invalid armor",
+        "armor failure" => header || text.starts_with("invalid armor: "),
         "payload failure" => {
             // A nonce that is cut off still belongs to what is read with the header.
             ["payload", "unexpected EOF", "chunk", "trailing data"]

@@ -29,6 +29,9 @@ pub enum ErrorKind {
     Standby,
     /// The server can't serve this now (disk full, shutting down, overload); a retry may help.
     Unavailable,
+    /// The storage failed while the request's change was being made: whether it was made is known only later.
+    /// What is repeated may be done twice.
+    InDoubt,
     /// Another transaction changed what this one had read; the pipeline re-runs the operation.
     Conflict,
     /// An outside service failed.

@@ -287,7 +287,9 @@ impl Client {
                 (url, redirected) = (next, true);
                 continue;
             }
-            let again = repeatable && attempt < self.config.max_retries && worth_retrying(&sent);
+            let again = repeatable
+                && attempt < self.config.max_retries
+                && worth_retrying(&sent, is_read(prepared.method));
             if !again {
                 let told = |error| refused_body(transport(&method, &url, &error), &request.body);
                 let response = sent.map_err(told)?;
@@ -389,14 +391,25 @@ fn redirect_target(response: &reqwest::Response, from: &str) -> Result<Option<St
     Ok(Some(next))
 }
 
-/// Worth a second attempt: no connection, an overloaded or broken server, a node that lags.
-fn worth_retrying(sent: &Result<reqwest::Response, reqwest::Error>) -> bool {
+/// Does the verb change nothing?
+fn is_read(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "LIST" | "SCAN")
+}
+
+/// The header of an answer that says that the change may have been made nevertheless.
+const IN_DOUBT: &str = "X-Strongroom-In-Doubt";
+
+/// Worth a second attempt: no connection, an overloaded or broken server, a node that lags. But what the server
+/// may have done already is not asked for again: it says so, or the connection broke after a change was asked
+/// for.
+fn worth_retrying(sent: &Result<reqwest::Response, reqwest::Error>, reads: bool) -> bool {
     match sent {
         Ok(response) => {
             let status = response.status().as_u16();
-            status == 412 || status == 429 || (status >= 500 && status != 501)
+            (status == 412 || status == 429 || (status >= 500 && status != 501))
+                && !response.headers().contains_key(IN_DOUBT)
         }
-        Err(error) => error.is_connect() || error.is_request(),
+        Err(error) => error.is_connect() || reads && error.is_request(),
     }
 }
 

@@ -168,6 +168,34 @@ async fn broken_servers_are_asked_again_as_often_as_allowed() {
 }
 
 #[tokio::test]
+async fn what_may_have_been_done_is_not_asked_for_again() {
+    let again = |config: &mut Config| {
+        config.max_retries = 1;
+        config.retry_wait = Duration::ZERO;
+    };
+    // The server says that it does not know.
+    for request in [Request::get("x"), Request::put("x", serde_json::json!({}))] {
+        let doubt = answer("503 Broken", "X-Strongroom-In-Doubt: true\r\n", r#"{"errors":["x"]}"#);
+        let script = Script::start(vec![doubt, answer("204 No Content", "", "")]).await;
+        assert_eq!(script.client(again).send(request).await.unwrap().status, 503);
+        assert_eq!(script.seen.lock().unwrap().len(), 1);
+    }
+    // The connection breaks after the request was sent: a read may be asked for again, a change may not.
+    for (request, asked) in [(Request::get("x"), 2), (Request::put("x", serde_json::json!({})), 1)]
+    {
+        let script = Script::start(vec![String::new(), answer("204 No Content", "", "")]).await;
+        let got = script.client(again).send(request).await;
+        assert_eq!(got.is_ok(), asked == 2);
+        assert_eq!(script.seen.lock().unwrap().len(), asked);
+    }
+    // What was surely not done may be.
+    let broken = answer("503 Sealed", "", r#"{"errors":["x"]}"#);
+    let script = Script::start(vec![broken, answer("204 No Content", "", "")]).await;
+    let got = script.client(again).send(Request::put("x", serde_json::json!({}))).await;
+    assert_eq!(got.unwrap().status, 204);
+}
+
+#[tokio::test]
 async fn a_closed_port_reads_as_in_go() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());

@@ -31,20 +31,31 @@ impl Services {
         if token.entity_id.is_empty() {
             return Ok(Some(Caller { token, entity: None }));
         }
-        // An entity's id says in which namespace it lives. A token whose entity is gone or
-        // disabled is good for nothing.
-        let home = match token.entity_id.split_once('.') {
+        // A token whose entity is gone or disabled is good for nothing.
+        let live = self.live_entity(table, &token.entity_id).await?;
+        let Some((home, entity)) = live else { return Ok(None) };
+        // Its policies are of its own namespace, and mean nothing in another.
+        let entity = (home == token.namespace).then_some(entity);
+        Ok(Some(Caller { token, entity }))
+    }
+
+    /// The entity with this id, or the one it was merged into, and where it lives; `None` where it is gone or
+    /// disabled.
+    pub async fn live_entity(
+        &self,
+        table: &MountTable,
+        id: &str,
+    ) -> Result<Option<(Scope, Arc<EntityState>)>> {
+        // An entity's id says in which namespace it lives.
+        let home = match id.split_once('.') {
             Some((_, id)) => match table.namespaces.of_id(id) {
                 Some(namespace) => namespace.scope,
                 None => return Ok(None),
             },
             None => Scope::ROOT,
         };
-        let entity = self.identity.entity(home, &token.entity_id).await?;
-        let Some(entity) = entity.filter(|e| !e.disabled) else { return Ok(None) };
-        // Its policies are of its own namespace, and mean nothing in another.
-        let entity = (home == token.namespace).then_some(entity);
-        Ok(Some(Caller { token, entity }))
+        let entity = self.identity.entity(home, id).await?;
+        Ok(entity.filter(|entity| !entity.disabled).map(|entity| (home, entity)))
     }
 }
 

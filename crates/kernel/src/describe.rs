@@ -5,7 +5,7 @@ use strongroom_base::{FieldKind, FieldSpec, Json};
 
 use crate::mounts::MountEntry;
 use crate::node::VAULT_VERSION;
-use crate::plug::{Route, Rule, Spec, Verb};
+use crate::plug::{Class, NodeSpec, Route, Rule, Spec, Verb};
 
 /// The answer to `?help=1` at a path of a mount.
 pub fn help(entry: &MountEntry, path: &str, below: &str) -> Option<Json> {
@@ -19,7 +19,7 @@ pub fn help(entry: &MountEntry, path: &str, below: &str) -> Option<Json> {
         return None;
     };
     let mut document = document();
-    add_paths(&mut document, spec, routes.into_iter(), &entry.mount.path);
+    add_paths(&mut document, spec, routes.into_iter(), &entry.mount.path, None);
     Some(json!({ "help": text, "see_also": null, "openapi": document }))
 }
 
@@ -110,7 +110,45 @@ pub fn document() -> Json {
 
 /// Adds all paths of a mount at `prefix` (with its trailing slash).
 pub fn add_mount(document: &mut Json, spec: &Spec, prefix: &str) {
-    add_paths(document, spec, spec.of_vault(), prefix);
+    add_paths(document, spec, spec.of_vault(), prefix, None);
+}
+
+/// As [`add_mount`], with a parameter in the place of where it is mounted, for whoever makes code of the
+/// document: `/auth/{userpass_mount_path}/login/{username}`.
+pub fn add_mount_anywhere(document: &mut Json, spec: &Spec, prefix: &str) {
+    let (class, mount) = match prefix.strip_prefix("auth/") {
+        Some(mount) => ("auth/", mount.trim_end_matches('/')),
+        None => ("", prefix.trim_end_matches('/')),
+    };
+    let name = format!("{}_mount_path", mount.replace('-', "_"));
+    let parameter = json!({
+        "name": name,
+        "description": "Path that the backend was mounted at",
+        "in": "path",
+        "required": true,
+        "schema": { "type": "string", "default": mount },
+    });
+    let prefix = format!("{class}{{{name}}}/");
+    add_paths(document, spec, spec.of_vault(), &prefix, Some(&parameter));
+}
+
+/// Adds the operations on the node itself.
+pub fn add_node(document: &mut Json, node: &NodeSpec) {
+    for route in node.routes() {
+        let item = &mut document["paths"][format!("/{}", route.path)];
+        if item.is_null() {
+            *item = json!({ "description": summary(route.help), "x-vault-unauthenticated": true });
+        }
+        let words: Vec<&str> = route.path.split(['/', '-']).collect();
+        let verb = method_name(route.verb).to_ascii_lowercase();
+        item[openapi_method(route.verb)] = operation(
+            format!("{verb}-{}", words.join("-")),
+            Class::System,
+            route.verb,
+            summary(route.help),
+            route.fields.iter(),
+        );
+    }
 }
 
 fn add_paths<'a>(
@@ -118,6 +156,7 @@ fn add_paths<'a>(
     spec: &Spec,
     routes: impl Iterator<Item = &'a Route>,
     prefix: &str,
+    mounted: Option<&Json>,
 ) {
     for route in routes {
         let pattern = route.pattern.trim_end_matches('/').replace("..}", "}");
@@ -126,8 +165,13 @@ fn add_paths<'a>(
         let item = &mut document["paths"][&path];
         if item.is_null() {
             *item = json!({ "description": summary(route.help) });
-            if !captured.is_empty() {
-                item["parameters"] = captured.iter().map(|n| path_parameter(route, n)).collect();
+            let parameters: Vec<Json> = captured
+                .iter()
+                .map(|name| path_parameter(route, name))
+                .chain(mounted.cloned())
+                .collect();
+            if !parameters.is_empty() {
+                item["parameters"] = parameters.into();
             }
             if route.rule == Rule::Sudo {
                 item["x-vault-sudo"] = true.into();
@@ -136,41 +180,60 @@ fn add_paths<'a>(
                 item["x-vault-unauthenticated"] = true.into();
             }
         }
-        let method = match route.verb {
-            Verb::Read | Verb::List | Verb::Scan => "get",
-            Verb::Write => "post",
-            Verb::Delete => "delete",
-            Verb::Patch => "patch",
-        };
+        let method = openapi_method(route.verb);
         let lists = matches!(route.verb, Verb::List | Verb::Scan);
         if lists && !item[method].is_null() {
             // One path reads and lists: the parameter `list` tells them apart.
             add_list_parameter(&mut item[method], false);
             continue;
         }
-        item[method] = operation(spec, route, &captured);
+        item[method] = operation(
+            operation_id(spec, route),
+            spec.class,
+            route.verb,
+            summary(route.help),
+            route.fields.iter().filter(|f| !captured.contains(&f.name) && !f.rest),
+        );
         if lists {
             add_list_parameter(&mut item[method], true);
         }
     }
 }
 
-fn operation(spec: &Spec, route: &Route, captured: &[&'static str]) -> Json {
+fn openapi_method(verb: Verb) -> &'static str {
+    match verb {
+        Verb::Read | Verb::List | Verb::Scan => "get",
+        Verb::Write => "post",
+        Verb::Delete => "delete",
+        Verb::Patch => "patch",
+    }
+}
+
+fn operation_id(spec: &Spec, route: &Route) -> String {
     let words = route.pattern.split(['/', '{', '}', '.', '-']).filter(|w| !w.is_empty());
     let name: Vec<&str> = words.collect();
     let verb = method_name(route.verb).to_ascii_lowercase();
+    format!("{}-{verb}-{}", spec.kind, name.join("-"))
+}
+
+fn operation<'a>(
+    id: String,
+    class: Class,
+    verb: Verb,
+    summary: &str,
+    fields: impl Iterator<Item = &'a FieldSpec>,
+) -> Json {
     let mut operation = json!({
-        "operationId": format!("{}-{verb}-{}", spec.kind, name.join("-")),
-        "summary": summary(route.help),
-        "tags": [match spec.class {
-            crate::plug::Class::Secret => "secrets",
-            crate::plug::Class::Auth => "auth",
-            crate::plug::Class::System => "system",
+        "operationId": id,
+        "summary": summary,
+        "tags": [match class {
+            Class::Secret => "secrets",
+            Class::Auth => "auth",
+            Class::System => "system",
         }],
         "responses": { "200": { "description": "OK" } },
     });
-    let fields = route.fields.iter().filter(|f| !captured.contains(&f.name) && !f.rest);
-    if matches!(route.verb, Verb::Write | Verb::Patch) {
+    if matches!(verb, Verb::Write | Verb::Patch) {
         let mut properties = serde_json::Map::new();
         let mut required = Vec::new();
         for field in fields {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
-use strongroom_base::{Clock, Error, Result, Rng, Secret, SecretBytes, SecretString};
+use strongroom_base::{Clock, Error, ErrorKind, Result, Rng, Secret, SecretBytes, SecretString};
 use strongroom_storage::Storage;
 
 use crate::audit::medium::Medium;
@@ -340,7 +340,17 @@ impl Node {
         let mut first = root_token();
         first.id = request.root_token.as_ref().map(SecretString::duplicate);
         let created = Tokens::new(store.clone()).create(&tx, first, "", now)?;
-        tx.commit().await?;
+        if let Err(error) = tx.commit().await {
+            if error.kind != ErrorKind::InDoubt {
+                return Err(error);
+            }
+            // What is on disk says whether it was made. Where that cannot be read, its keys are handed out
+            // all the same: nobody has others.
+            self.storage.settled().await;
+            if let Ok(None) = seal::open_ring(&self.storage, &root).await {
+                return Err(error);
+            }
+        }
         self.life.store(Arc::new(Life::Sealed));
         Ok(Initialised { shares: handed_out.shares, root_token: created.text })
     }

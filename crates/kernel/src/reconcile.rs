@@ -20,11 +20,16 @@ use crate::node::Services;
 use crate::pipeline::{CatchPanic, background};
 use crate::plug::{ReadCx, WriteCx};
 use crate::record::{Scope, Store, Tx, indexes, prefix_end, rows, storage_error};
+use crate::refusals::Refusals;
 
 /// How long a disabled mount can be brought back if nothing else is set, in seconds.
 pub const MOUNT_RECOVERY_SECONDS: i64 = 7 * 24 * 3_600;
 /// Records removed in one transaction.
 const REMOVALS_MAX: usize = 500;
+/// Lines of failed work that may be written at once.
+const WARNINGS: u64 = 30;
+/// Nanoseconds after which there may be one more.
+const NANOS_PER_WARNING: u64 = 10_000_000_000;
 /// Seconds until work that failed is tried again.
 const RETRY_SECONDS: i64 = 10;
 /// Seconds until the agenda is looked at again though nothing on it is due: mounts may have come.
@@ -65,8 +70,19 @@ pub struct Agenda {
     due: Mutex<BTreeMap<Item, Timestamp>>,
     /// One pass at a time.
     passing: tokio::sync::Mutex<()>,
+    /// Failures that were told lately.
+    warnings: Warnings,
     /// Held while engines work.
     engines: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// Lines of failed work: a disk that stays broken fails all of it each second.
+struct Warnings(Refusals);
+
+impl Default for Warnings {
+    fn default() -> Self {
+        Self(Refusals::bounded(WARNINGS, NANOS_PER_WARNING))
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +103,10 @@ const ITEMS: usize = 4_096;
 /// at it still.
 pub async fn tick(services: &Arc<Services>) {
     let now = services.store.now();
+    if services.store.storage.failure().is_some() {
+        // Nothing can be done, and the storage has told why.
+        return;
+    }
     for _ in 0..PASSES_MAX {
         if services.reconcile_once(now).await > now {
             break;
@@ -166,7 +186,11 @@ impl Agenda {
             // Another transaction got in between: nothing is wrong.
             Err(e) if e.kind == ErrorKind::Conflict => now,
             Err(e) => {
-                tracing::warn!(work = name, error = %e, "background work failed; it is tried again");
+                let nanos = u64::try_from(now.0).unwrap_or_default();
+                if let Some(left_out) = self.warnings.0.take(nanos) {
+                    let told = "background work failed; it is tried again";
+                    tracing::warn!(work = name, error = %e, left_out, "{told}");
+                }
                 now.plus_seconds(every.clamp(1, RETRY_SECONDS))
             }
         };

@@ -64,6 +64,7 @@ pub(crate) fn class_of(kind: ErrorKind) -> u16 {
         ErrorKind::Sealed
         | ErrorKind::Standby
         | ErrorKind::Unavailable
+        | ErrorKind::InDoubt
         | ErrorKind::Upstream
         | ErrorKind::Internal => 500,
         _ => 400,

@@ -40,7 +40,7 @@ impl Troubles {
 fn is_own(error: &Error) -> bool {
     match error.kind {
         ErrorKind::Internal => true,
-        ErrorKind::Unavailable => error.cause.is_some(),
+        ErrorKind::Unavailable | ErrorKind::InDoubt => error.cause.is_some(),
         _ => false,
     }
 }

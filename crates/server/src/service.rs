@@ -120,7 +120,7 @@ impl Doors {
     ) -> (Response<Bytes>, Option<Beyond>) {
         let rules = &peer.listener.rules;
         if let Some(regions) = self.aws_regions(rules, parts) {
-            return self.handle_aws(regions, parts, body, peer).await;
+            return Box::pin(self.handle_aws(regions, parts, body, peer)).await;
         }
         if let Some(response) = self.by_rule(rules, parts).await {
             return (response, None);
@@ -128,7 +128,7 @@ impl Doors {
         if !parts.uri.path().starts_with("/v1/") {
             let mut response = outside(&parts.method, parts.uri.path());
             if parts.uri.path().starts_with("/ui") {
-                self.add_ui_headers(response.headers_mut()).await;
+                Box::pin(self.add_ui_headers(response.headers_mut())).await;
             }
             return (response, None);
         }
@@ -171,8 +171,11 @@ impl Doors {
             head.call.upload = Some(Arc::new(Mutex::new(Some(upload))));
         } else if !body.is_empty() {
             let small = body.declared_bytes().is_some_and(|n| n <= SMALL_BODY_BYTES);
-            let standing =
-                if small || self.knows(&head).await { Standing::Known } else { Standing::Stranger };
+            let standing = if small || Box::pin(self.knows(&head)).await {
+                Standing::Known
+            } else {
+                Standing::Stranger
+            };
             match body.read(standing).await {
                 Ok(held) => {
                     head.call.body = held.bytes().clone();
@@ -260,7 +263,7 @@ impl Doors {
     async fn redacts(&self, rules: &DoorRules, head: &vault::Head) -> bool {
         (rules.redact_addresses || rules.redact_cluster_name || rules.redact_version)
             && OPEN_STATUS.contains(&head.call.path.as_str())
-            && !self.knows(head).await
+            && !Box::pin(self.knows(head)).await
     }
 
     /// Does the request carry a token that is good now?

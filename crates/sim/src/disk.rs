@@ -109,7 +109,7 @@ impl SimStorage {
         Some(match self.dice.roll(3) {
             0 => Fault { error: StorageError::Full, applied: false },
             kind => {
-                let error = StorageError::Poisoned("simulated".to_owned());
+                let error = StorageError::InDoubt("simulated".to_owned());
                 Fault { error, applied: kind == 1 }
             }
         })
@@ -286,7 +286,8 @@ pub struct SimMedium {
 impl SimMedium {
     /// The whole log.
     pub fn contents(&self) -> Vec<u8> {
-        self.lines.lock().segments.iter().flat_map(|(_, bytes)| bytes.clone()).collect()
+        let lines = self.lines.lock();
+        lines.segments.iter().map(|(_, bytes)| bytes.as_slice()).collect::<Vec<_>>().concat()
     }
 
     /// The public key beside the log, as hex.

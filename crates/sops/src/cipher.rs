@@ -20,6 +20,12 @@ use crate::tree::{Comment, Value};
 /// Bytes of a data key.
 pub const DATA_KEY_BYTES: usize = 32;
 
+/// Bytes of the text of an encrypted value that are the same in all.
+pub(crate) const FIXED_BYTES: usize = PREFIX.len() + ",iv:,tag:,type:]".len();
+
+/// Bytes of the tag that authenticates a value.
+pub(crate) const TAG_BYTES: usize = 16;
+
 const PREFIX: &str = "ENC[AES256_GCM,data:";
 
 /// base64 as Go reads it: with padding, whatever the last bits are.
@@ -57,16 +63,16 @@ pub struct Cipher<'a> {
 }
 
 /// A value in pieces.
-struct Parts<'a> {
-    data: &'a str,
-    iv: &'a str,
-    tag: &'a str,
-    kind: &'a str,
+pub(crate) struct Parts<'a> {
+    pub(crate) data: &'a str,
+    pub(crate) iv: &'a str,
+    pub(crate) tag: &'a str,
+    pub(crate) kind: &'a str,
 }
 
 /// Takes an encrypted text apart. The expression is SOPS's: it is anchored at the start only, and
 /// greedy.
-fn parts(text: &str) -> Option<Parts<'_>> {
+pub(crate) fn parts(text: &str) -> Option<Parts<'_>> {
     let line = text.strip_prefix(PREFIX)?;
     let line = line.split('\n').next()?;
     let (line, _) = line.rsplit_once(']')?;
@@ -75,6 +81,23 @@ fn parts(text: &str) -> Option<Parts<'_>> {
     let (data, iv) = line.rsplit_once(",iv:")?;
     let whole = [data, iv, tag, kind].iter().all(|part| !part.is_empty());
     whole.then_some(Parts { data, iv, tag, kind })
+}
+
+/// The text of an encrypted value.
+pub(crate) fn text_of(kind: &str, nonce: &[u8], tag: &[u8], data: &[u8]) -> String {
+    let base64 = [data, nonce, tag].map(|bytes| bytes.len().div_ceil(3) * 4);
+    // Of this length exactly: a large file has a million of them.
+    let mut text = String::with_capacity(FIXED_BYTES + kind.len() + base64.iter().sum::<usize>());
+    text.push_str(PREFIX);
+    BASE64.encode_string(data, &mut text);
+    text.push_str(",iv:");
+    BASE64.encode_string(nonce, &mut text);
+    text.push_str(",tag:");
+    BASE64.encode_string(tag, &mut text);
+    text.push_str(",type:");
+    text.push_str(kind);
+    text.push(']');
+    text
 }
 
 /// Has a text the form of an encrypted value?
@@ -160,17 +183,7 @@ impl<'a> Cipher<'a> {
         let kept = kept.and_then(|nonces| nonces.0.get(&Nonces::place(kind, &plain, aad)).copied());
         let nonce = kept.unwrap_or_else(|| self.rng.array());
         let tag = self.key.seal(&nonce, &octets::bytes_of(aad), &mut plain)?;
-        let mut text = String::with_capacity(plain.len() * 4 / 3 + 120);
-        text.push_str(PREFIX);
-        BASE64.encode_string(&*plain, &mut text);
-        text.push_str(",iv:");
-        BASE64.encode_string(nonce, &mut text);
-        text.push_str(",tag:");
-        BASE64.encode_string(tag, &mut text);
-        text.push_str(",type:");
-        text.push_str(kind);
-        text.push(']');
-        Some(text)
+        Some(text_of(kind, &nonce, &tag, &plain))
     }
 
     /// Decrypts a value; an empty text is one. The text of the failure says what is wrong without

@@ -23,6 +23,7 @@ pub mod merge;
 pub mod metadata;
 mod numbers;
 pub mod octets;
+mod packed;
 pub mod path;
 pub mod publish;
 pub mod selector;

@@ -12,6 +12,15 @@ pub enum Step {
     Place(usize),
 }
 
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Key(key) => f.write_str(key),
+            Self::Place(at) => at.fmt(f),
+        }
+    }
+}
+
 /// The longest list that [`set`] goes through to its end is as long as there are elements; a way
 /// itself has no more steps than this.
 const STEPS_MAX: usize = 1_000;

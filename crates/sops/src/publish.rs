@@ -71,14 +71,14 @@ impl VaultPlace {
 }
 
 /// What became of values.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Published {
     /// They were written.
     Written,
-    /// They were there already.
-    UpToDate,
-    /// They were written without a look at what was there: it could not be read.
-    WrittenBlindly,
+    /// They were there already, at this path.
+    UpToDate(String),
+    /// They were written to this path without a look at what was there: it could not be read.
+    WrittenBlindly(String),
 }
 
 impl Destination {
@@ -222,12 +222,12 @@ fn to_vault(
     }
     if same {
         strongroom_base::json::wipe_map(&mut values);
-        return Ok(Published::UpToDate);
+        return Ok(Published::UpToDate(path));
     }
     let body = if place.version == 1 { Json::Object(values) } else { json!({ "data": values }) };
     let reply = machine.wait(client.send(Request::put(&path, body)))?.map_err(failed)?;
     reply.written().map_err(failed)?;
-    Ok(if blindly { Published::WrittenBlindly } else { Published::Written })
+    Ok(if blindly { Published::WrittenBlindly(path) } else { Published::Written })
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic)]
 
 use crate::{
-    Change, Commit, IndexKey, IndexTable, Key, Page, Revision, RowTable, Storage, StorageError,
-    Value,
+    Change, Commit, IndexKey, IndexTable, Key, Page, ROW_ID_END, Revision, RowTable, Storage,
+    StorageError, Value,
 };
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -86,6 +86,7 @@ pub async fn run(backend: &mut dyn Backend) {
     survives_reopening(backend).await;
     never_gives_an_id_twice(backend).await;
     counts_without_losing(backend).await;
+    counts_rows(backend).await;
     agrees_with_a_model(backend).await;
     refuses_after_the_end(backend).await;
 }
@@ -354,6 +355,19 @@ async fn never_gives_an_id_twice(backend: &mut dyn Backend) {
 }
 
 /// Many tasks raise one counter, each by reading and writing it in a transaction.
+async fn counts_rows(backend: &mut dyn Backend) {
+    let store = backend.fresh();
+    assert_eq!(store.count_rows(ROWS).await.unwrap(), 0);
+    // More than are counted in one read, with gaps between their ids.
+    for rows in [1, 40_000] {
+        let changes = (0..rows).map(|i| put(row(i * 3), "x")).collect();
+        commit(&*store, changes).await.unwrap();
+        assert_eq!(store.count_rows(ROWS).await.unwrap(), rows);
+    }
+    commit(&*store, vec![put(row(ROW_ID_END - 1), "last")]).await.unwrap();
+    assert_eq!(store.count_rows(ROWS).await.unwrap(), 40_001);
+}
+
 async fn counts_without_losing(backend: &mut dyn Backend) {
     const TASKS: u64 = 8;
     const ROUNDS: u64 = 25;

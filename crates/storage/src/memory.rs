@@ -98,6 +98,8 @@ type Held = (Commit, oneshot::Sender<Result<Revision, StorageError>>);
 #[derive(Default)]
 struct Switches {
     faults: VecDeque<Fault>,
+    /// With the next fault nothing is read any more.
+    breaks: bool,
     hold: bool,
     held: VecDeque<Held>,
     failed: Option<StorageError>,
@@ -134,6 +136,25 @@ impl MemoryStorage {
     /// The next commit with changes meets this fault; several are met in turn.
     pub fn fail_next(&self, fault: Fault) {
         self.switches.lock().faults.push_back(fault);
+    }
+
+    /// As [`Self::fail_next`], and from then on nothing is read or committed until [`Self::repair`].
+    pub fn break_down(&self, fault: Fault) {
+        let mut switches = self.switches.lock();
+        switches.faults.push_back(fault);
+        switches.breaks = true;
+    }
+
+    /// Reads and commits again, as a store that was reopened.
+    pub fn repair(&self) {
+        let _writer = self.writer.lock();
+        let revision = self.revision() + 1;
+        self.recent.lock().note(revision, &Change::Everything);
+        for listener in self.listeners.read().iter() {
+            listener(revision, &[Change::Everything]);
+        }
+        self.revision.store(revision, Ordering::Release);
+        self.switches.lock().failed = None;
     }
 
     /// From now on commits wait for [`Self::release`].
@@ -183,7 +204,12 @@ impl MemoryStorage {
                 Role::Active { term } if term == commit.term => {}
                 _ => return Err(StorageError::Deposed),
             }
-            if commit.changes.is_empty() { None } else { switches.faults.pop_front() }
+            let fault = if commit.changes.is_empty() { None } else { switches.faults.pop_front() };
+            if fault.is_some() && std::mem::take(&mut switches.breaks) {
+                let why = "it broke down".to_owned();
+                switches.failed = Some(StorageError::Poisoned(why));
+            }
+            fault
         };
         if let Some(Fault { error, applied: false }) = fault {
             return Err(error);
@@ -329,6 +355,10 @@ impl Storage for MemoryStorage {
 
     fn health(&self) -> Result<(), StorageError> {
         self.usable()
+    }
+
+    fn failure(&self) -> Option<StorageError> {
+        self.switches.lock().failed.clone()
     }
 
     fn close<'a>(&'a self) -> BoxFuture<'a, ()> {

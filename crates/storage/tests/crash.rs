@@ -11,7 +11,7 @@
 
 mod model;
 
-use model::Dice;
+use model::{Dice, setting};
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -132,10 +132,6 @@ fn round(folder: &Path, known: &mut Known, lines: u64) {
     }
     let status = child.wait().expect("its end");
     assert!(!status.success() && status.code().is_none(), "the child ended by itself: {status}");
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 fn main() {

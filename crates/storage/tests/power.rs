@@ -10,7 +10,7 @@
 
 mod model;
 
-use model::Dice;
+use model::{Dice, setting};
 use parking_lot::Mutex;
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -142,10 +142,6 @@ async fn work(
         }
     }
     acknowledged
-}
-
-fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// Rounds of several lives each, with a fault by `choose` in each life.

@@ -1,17 +1,20 @@
 //! The `strongroom` binary: it gives the command line what it needs of the machine, and hands on
 //! what belongs to the server.
 
-use std::io::{BufRead, IsTerminal, Read, Write};
+mod hidden;
+
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use strongroom_base::{Rng, SecretString};
 use strongroom_cli::cli::{self, Killed, Program, ServerCommand, Terminal, World};
 use strongroom_server::dev::DevOptions;
 use strongroom_server::real::{RealRng, environment};
 use strongroom_server::run::{self, RunOptions};
 use strongroom_server::up::{self, UpOptions};
+
+use crate::hidden::terminal;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -44,7 +47,7 @@ fn main() {
 /// Asks on the terminal. Without one, a line of the standard input is the answer, so that a
 /// script can hand a password over without naming it in its arguments.
 fn ask(prompt: &str) -> std::io::Result<String> {
-    rpassword::prompt_password(prompt).or_else(|error| {
+    hidden::line(prompt).map(|line| line.expose_secret().clone()).or_else(|error| {
         let stdin = std::io::stdin();
         let mut line = String::new();
         if stdin.is_terminal() || stdin.read_line(&mut line)? == 0 {
@@ -57,56 +60,17 @@ fn ask(prompt: &str) -> std::io::Result<String> {
 /// The terminal of this program, whatever its standard streams are.
 struct Tty;
 
-impl Tty {
-    fn open() -> std::io::Result<std::fs::File> {
-        let file = std::fs::File::options().read(true).write(true).open("/dev/tty");
-        file.map_err(|error| std::io::Error::new(error.kind(), format!("/dev/tty: {error}")))
-    }
-}
-
-/// While it lives, the terminal at the standard input does not show what is typed.
-struct Hidden(Termios);
-
-impl Hidden {
-    fn begin() -> std::io::Result<Self> {
-        let before = tcgetattr(std::io::stdin())?;
-        let mut silent = before.clone();
-        silent.local_modes.remove(LocalModes::ECHO);
-        // A line's end is shown, or lines would stand on the prompt's.
-        silent.local_modes.insert(LocalModes::ECHONL);
-        tcsetattr(std::io::stdin(), OptionalActions::Now, &silent)?;
-        Ok(Self(before))
-    }
-}
-
-impl Drop for Hidden {
-    fn drop(&mut self) {
-        let _ = tcsetattr(std::io::stdin(), OptionalActions::Now, &self.0);
-    }
-}
-
 impl Terminal for Tty {
     fn secret(&self, prompt: &str) -> std::io::Result<SecretString> {
-        // Told by our own attempt: what comes of the other one names no file.
-        drop(Self::open()?);
-        rpassword::prompt_password(prompt).map(SecretString::new)
+        hidden::line(prompt)
     }
 
     fn typed(&self, prompt: &str) -> std::io::Result<SecretString> {
-        let mut stdin = std::io::stdin();
-        let hidden = Hidden::begin()?;
-        eprint!("{prompt}");
-        let mut text = String::new();
-        let read = stdin.read_to_string(&mut text);
-        drop(hidden);
-        // The end that was typed was not shown either.
-        eprintln!();
-        let text = SecretString::new(text);
-        read.map(|_| text)
+        hidden::all(prompt)
     }
 
     fn line(&self, prompt: &str) -> std::io::Result<String> {
-        let mut tty = Self::open()?;
+        let mut tty = terminal()?;
         tty.write_all(prompt.as_bytes())?;
         let mut line = String::new();
         match std::io::BufReader::new(tty).read_line(&mut line)? {
@@ -116,7 +80,7 @@ impl Terminal for Tty {
     }
 
     fn tell(&self, text: &str) -> std::io::Result<()> {
-        writeln!(Self::open()?, "{text}")
+        writeln!(terminal()?, "{text}")
     }
 
     fn note(&self, text: &str) {
@@ -154,7 +118,8 @@ fn run_program(program: Program) -> std::io::Result<i32> {
         return Err(command.exec());
     }
     if program.background {
-        command.stdin(std::process::Stdio::null());
+        use std::process::Stdio;
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         return command.spawn().map(|_| 0);
     }
     // One that a signal ended has no code.

@@ -35,7 +35,7 @@ impl Command<Give> for Giver {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
         let mut reply = Reply::data(json!({ "made": true }));
-        reply.lease = Some(lease);
+        reply.lease = Some(Box::new(lease));
         Ok(reply)
     }
 }

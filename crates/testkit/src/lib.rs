@@ -192,12 +192,17 @@ impl TestNode {
         specs: impl IntoIterator<Item = impl Into<Plugin>>,
         config: KernelConfig,
     ) -> Self {
+        Self::start_as(Registry::new(specs), config).await
+    }
+
+    /// As [`TestNode::start`], of a registry that has more than plug-ins: operations on the node itself.
+    pub async fn start_as(registry: Registry, config: KernelConfig) -> Self {
         let storage = MemoryStorage::new();
         let clock = SimClock::new();
         let audit = Arc::new(MemoryMedium::new(0));
         let node = Node::new(
             storage.clone() as Arc<dyn Storage>,
-            Arc::new(Registry::new(specs)),
+            Arc::new(registry),
             None,
             Arc::new(config),
             audit.clone(),
@@ -347,17 +352,14 @@ impl TestNode {
         body: Value,
         wrap_ttl: Option<i64>,
     ) -> Got {
-        match self.request(namespace, method, path, token, body, wrap_ttl) {
-            Some(call) => render(handle(&self.node, call).await),
-            None => Got::of(400, json!({"errors": ["bad path"]})),
-        }
+        self.send(self.request(namespace, method, path, token, body, wrap_ttl)).await
     }
 
     /// As [`TestNode::call`], and the name of the failure in a protocol whose failures have names: its
     /// own, or the kind's.
     pub async fn named(&self, method: &str, path: &str, token: &str, body: Value) -> (Got, String) {
         let Some(call) = self.request("", method, path, token, body, None) else {
-            return (Got::of(400, json!({"errors": ["bad path"]})), "bad path".to_owned());
+            return (self.send(None).await, "bad path".to_owned());
         };
         let answer = handle(&self.node, call).await;
         let name = match &answer.result {
@@ -372,23 +374,15 @@ impl TestNode {
     pub async fn call_raw(&self, method: &str, path: &str, body: &[u8]) -> Got {
         let head = method == "HEAD";
         let verb = if head { "READ" } else { method };
-        match self.request("", verb, path, "", Value::Null, None) {
-            Some(call) => {
-                let call = Call { head, body: Bytes::copy_from_slice(body), ..call };
-                render(handle(&self.node, call).await)
-            }
-            None => Got::of(400, json!({"errors": ["bad path"]})),
-        }
+        let call = self.request("", verb, path, "", Value::Null, None);
+        let body = Bytes::copy_from_slice(body);
+        self.send(call.map(|call| Call { head, body, ..call })).await
     }
 
     /// Reads without a token, with these headers.
     pub async fn open(&self, path: &str, headers: &[(String, String)]) -> Got {
-        match self.request("", "READ", path, "", Value::Null, None) {
-            Some(call) => {
-                render(handle(&self.node, Call { headers: headers.to_vec(), ..call }).await)
-            }
-            None => Got::of(400, json!({"errors": ["bad path"]})),
-        }
+        let call = self.request("", "READ", path, "", Value::Null, None);
+        self.send(call.map(|call| Call { headers: headers.to_vec(), ..call })).await
     }
 
     /// Sends a request that brings its login along, in place of a token.
@@ -420,6 +414,13 @@ impl TestNode {
     pub async fn lost(&self, method: &str, path: &str, token: &str, body: Value) {
         let call = self.request("", method, path, token, body, None).expect("a path");
         drop(handle(&self.node, call).await);
+    }
+
+    async fn send(&self, call: Option<Call>) -> Got {
+        match call {
+            Some(call) => render(handle(&self.node, call).await),
+            None => Got::of(400, json!({"errors": ["bad path"]})),
+        }
     }
 
     /// None where the path is none.
@@ -483,7 +484,7 @@ fn status(kind: ErrorKind) -> u16 {
         ErrorKind::RateLimited => 429,
         ErrorKind::Internal => 500,
         ErrorKind::Upstream => 502,
-        ErrorKind::Sealed | ErrorKind::Standby | ErrorKind::Unavailable => 503,
+        ErrorKind::Sealed | ErrorKind::Standby | ErrorKind::Unavailable | ErrorKind::InDoubt => 503,
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Invariants:
 //! * What comes out is in the order of what came in.
+//! * What was read before reading failed is given out before the failure.
 //! * A source that is slower than the work is waited for only when all that came before is written.
 //! * The memory in use does not depend on how long the stream is.
 
@@ -93,6 +94,8 @@ pub struct Source<R> {
     /// Had the input less than was asked for?
     slow: bool,
     spare: Vec<Block>,
+    /// What went wrong; there is no further block.
+    failed: Option<io::Error>,
 }
 
 impl<R: Read> Source<R> {
@@ -109,13 +112,24 @@ impl<R: Read> Source<R> {
             ended: false,
             slow: false,
             spare: Vec::new(),
+            failed: None,
         }
     }
 
-    /// The next block; nothing after the one that ends.
-    fn next(&mut self) -> io::Result<Option<Block>> {
-        if self.ended {
-            return Ok(None);
+    /// Is there nothing more to be read?
+    fn is_over(&self) -> bool {
+        self.ended || self.failed.is_some()
+    }
+
+    /// How it ended, once there is no further block.
+    fn outcome(&mut self) -> io::Result<()> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    /// The next block; nothing after the one that ends, or where reading failed.
+    fn next(&mut self) -> Option<Block> {
+        if self.is_over() {
+            return None;
         }
         let most = CHUNKS * self.chunk + self.keep;
         let mut block = self.spare.pop().unwrap_or_else(|| Block::new(most, self.out_max));
@@ -127,14 +141,20 @@ impl<R: Read> Source<R> {
             let asked = room.len();
             let read = match self.input.read(room) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                read => read?,
+                Err(error) => {
+                    self.failed = Some(error);
+                    0
+                }
+                Ok(read) => {
+                    self.ended = read == 0;
+                    read
+                }
             };
             length += read;
             block.filled = block.filled.max(length);
-            self.ended = read == 0;
             self.slow = read < asked;
             let whole = length.saturating_sub(self.keep) / self.chunk;
-            if self.ended || (whole > 0 && self.slow) || read == asked {
+            if self.is_over() || (whole > 0 && self.slow) || read == asked {
                 block.length = if self.ended { length } else { whole * self.chunk };
                 break;
             }
@@ -144,7 +164,8 @@ impl<R: Read> Source<R> {
         self.rest.extend_from_slice(rest);
         (block.first, block.ends) = (self.next, self.ended);
         self.next += block.length.div_ceil(self.chunk) as u64;
-        Ok(Some(block))
+        // With nothing in it, it is a block only where it says that this is the end.
+        (self.ended || block.length > 0).then_some(block)
     }
 }
 
@@ -158,15 +179,15 @@ pub fn each<R: Read, T: Send, E: From<io::Error>>(
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let workers = cores.saturating_sub(1).min(WORKERS_MAX);
     // The first one here: most files have no second.
-    while let Some(mut block) = source.next()? {
+    while let Some(mut block) = source.next() {
         let told = work(&mut block);
         done(&block, told)?;
         source.spare.push(block);
-        if workers > 0 && !source.ended && !source.slow {
+        if workers > 0 && !source.is_over() && !source.slow {
             return beside(source, work, done, workers);
         }
     }
-    Ok(())
+    Ok(source.outcome()?)
 }
 
 /// A worker: where blocks go, and where they come back with what was told.
@@ -198,14 +219,19 @@ fn beside<R: Read, T: Send, E: From<io::Error>>(
         loop {
             let under_way = given - taken;
             let full = under_way == workers * AHEAD;
-            if full || (under_way > 0 && (source.ended || source.slow)) {
+            if full || (under_way > 0 && (source.is_over() || source.slow)) {
                 let (_, back) = lines.get(taken % workers).ok_or_else(gone)?;
                 let (block, told) = back.recv().map_err(|_| gone())?;
                 taken += 1;
                 done(&block, told)?;
                 source.spare.push(block);
             } else {
-                let Some(block) = source.next()? else { return Ok(()) };
+                let Some(block) = source.next() else {
+                    match under_way {
+                        0 => return Ok(source.outcome()?),
+                        _ => continue,
+                    }
+                };
                 let (give, _) = lines.get(given % workers).ok_or_else(gone)?;
                 give.send(block).map_err(|_| gone())?;
                 given += 1;
@@ -303,6 +329,41 @@ mod tests {
         })
         .unwrap();
         assert_eq!(seen.get(), 5);
+    }
+
+    #[test]
+    fn what_came_before_a_failure_is_given_out() {
+        struct Fails<'a>(Drops<'a>);
+        impl Read for Fails<'_> {
+            fn read(&mut self, room: &mut [u8]) -> io::Result<usize> {
+                match self.0.read(room)? {
+                    0 => Err(io::Error::other("gone")),
+                    some => Ok(some),
+                }
+            }
+        }
+        let bytes = [7; 1_037];
+        for length in [0, 9, 10, 11, 25, 40, 41, 437, 1_037] {
+            for drop in [1, 7, 10, 40, 41, 5_000] {
+                for holds_back in [false, true] {
+                    let input = Fails(Drops(&bytes[..length], drop));
+                    let mut source = Source::new(input, 10, 10, holds_back);
+                    let mut given_out = 0;
+                    let done = each(
+                        &mut source,
+                        &|block| (block.parts().0.len(), block.ends),
+                        &mut |_, (length, ends)| {
+                            assert!(!ends && length > 0);
+                            given_out += length;
+                            Ok::<_, io::Error>(())
+                        },
+                    );
+                    assert_eq!(done.unwrap_err().to_string(), "gone");
+                    let whole = length.saturating_sub(usize::from(holds_back)) / 10 * 10;
+                    assert_eq!(given_out, whole, "{length} {drop} {holds_back}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -120,7 +120,9 @@ impl End {
             Self::Broken => {
                 "failed to decrypt and authenticate payload chunk, file may be corrupted or tampered with"
             }
-            Self::Empty => "last chunk is empty",
+            Self::Empty => {
+                "last chunk is empty, try age v1.0.0, and please consider reporting this"
+            }
             Self::Trailing => "trailing data after end of encrypted file",
         })
     }

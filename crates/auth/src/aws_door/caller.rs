@@ -57,6 +57,7 @@ impl Caller {
             account: account.to_owned(),
             role: name.clone(),
             key,
+            entity: String::new(),
             origin: session.map(Session::origin),
         }
         .into_map()?;
@@ -89,7 +90,8 @@ impl Caller {
             ..Grant::default()
         };
         let principal = Principal { account: account.to_owned(), arn, role_arn };
-        let standing = Arc::new(Standing::new(grant));
+        let behind = session.map_or_else(Vec::new, |session| session.entities.clone());
+        let standing = Arc::new(Standing::new(grant, behind));
         Ok(Self { principal, user_id, user_name, source_identity, role, standing })
     }
 }

@@ -18,6 +18,8 @@ pub struct Known {
     pub role: String,
     /// The key pair that it all came from.
     pub key: Option<String>,
+    /// Its entity, or "": of a verified caller, as the kernel found it.
+    pub entity: String,
     /// The session by whose keys it calls, if it does so by such.
     pub origin: Option<Origin>,
 }
@@ -52,6 +54,7 @@ impl Known {
             account: text("account"),
             role: text("role"),
             key: token.internal.get("key").cloned(),
+            entity: token.entity_id.clone(),
             origin: token
                 .internal
                 .get("origin")

@@ -6,8 +6,8 @@
 //! * a key pair belongs to one role, and another role's paths do not reach it (threat CVE-2023-24999);
 //! * a secret key is shown once, when it is made, and never again;
 //! * temporary keys are not stored: their session token carries what they are, sealed by a key of the
-//!   mount. They end with their time, their role, the key or the session that asked for them, or a word for
-//!   the role (`revoke-sessions`), each asked at every use;
+//!   mount. They end with their time, their role, the key or the session that asked for them, the entity of
+//!   whoever asked, or a word for the role (`revoke-sessions`), each asked at every use;
 //! * a token that another method gives for a web identity is good for nothing but temporary keys.
 //!
 //! What AWS calls a user and what it calls a role are one thing here: a role with keys. With its own keys

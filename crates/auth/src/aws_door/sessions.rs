@@ -2,11 +2,15 @@
 //!
 //! Nothing is stored for them: a login of a thousand jobs a minute writes nothing, and there is nothing to
 //! clean up. The price is that one of them cannot be taken back by itself; but every use asks for the
-//! role, for the key that it came from, and for the time before which the role's sessions are void.
+//! role, for the key that it came from, for the entities of whoever asked for it, and for the time before
+//! which the role's sessions are void.
 //!
 //! Invariants:
 //! * a session that was asked for by another's keys ends with that one, and with all before it: each use
 //!   asks for the role of each of them, and for the time before which that role's sessions are void;
+//! * it ends with the entity of whoever asked for it, and of those before, also where another method vouched
+//!   for them;
+//! * a key pair that was made later under the name of the one that asked is not that one;
 //! * such a chain is short, so that a token stays one.
 
 use base64::Engine as _;
@@ -52,6 +56,9 @@ pub struct Origin {
     /// Who stands behind the asking one, if that was said.
     #[serde(default)]
     pub source_identity: Option<String>,
+    /// See [`Session::entities`].
+    #[serde(default)]
+    pub entities: Vec<String>,
 }
 
 /// What a session token says.
@@ -81,6 +88,9 @@ pub struct Session {
     /// Who stands behind it, as was said of the first one that says it.
     #[serde(default)]
     pub source_identity: Option<String>,
+    /// The entities of whoever asked for it, and for those that it came from.
+    #[serde(default)]
+    pub entities: Vec<String>,
 }
 
 impl Drop for Session {
@@ -109,6 +119,8 @@ pub struct NewSession {
     pub origin: Option<Origin>,
     /// See [`Session::source_identity`].
     pub source_identity: Option<String>,
+    /// The entity of whoever asks for it, or "".
+    pub entity: String,
 }
 
 impl Session {
@@ -119,10 +131,13 @@ impl Session {
         let access_key = arns::access_key(rng, "ASIA");
         // To the second, as it is told.
         let mut expires = Timestamp::from_seconds(issued.seconds()).plus_seconds(seconds);
-        let mut ancestors = Vec::new();
+        let (mut ancestors, mut entities) = (Vec::new(), Vec::new());
         if let Some(origin) = new.origin {
             expires = expires.min(origin.expires);
-            ancestors = origin.chain;
+            (ancestors, entities) = (origin.chain, origin.entities);
+        }
+        if !new.entity.is_empty() && !entities.contains(&new.entity) {
+            entities.push(new.entity);
         }
         Self {
             access_key,
@@ -136,6 +151,7 @@ impl Session {
             document,
             ancestors,
             source_identity: new.source_identity,
+            entities,
         }
     }
 
@@ -143,8 +159,18 @@ impl Session {
     pub fn origin(&self) -> Origin {
         let own = Ancestor { role: self.role.clone(), role_id: self.role_id, issued: self.issued };
         let chain = self.ancestors.iter().cloned().chain([own]).collect();
-        let source_identity = self.source_identity.clone();
-        Origin { chain, expires: self.expires, assumed: self.name.is_some(), source_identity }
+        Origin {
+            chain,
+            expires: self.expires,
+            assumed: self.name.is_some(),
+            source_identity: self.source_identity.clone(),
+            entities: self.entities.clone(),
+        }
+    }
+
+    /// When the first of the sessions that it came from was made, by the key pair that asked.
+    pub fn began(&self) -> Timestamp {
+        self.ancestors.first().map_or(self.issued, |first| first.issued)
     }
 
     /// Its token.

@@ -213,6 +213,7 @@ impl Query<SessionToken> for AwsDoor {
             document: String::new(),
             origin: None,
             source_identity: None,
+            entity: known.entity,
         };
         let session = Session::new(new, cx.rng());
         let credentials = credentials(cx, &session).await?;
@@ -229,6 +230,7 @@ struct Wanted {
     parent: Option<String>,
     origin: Option<Origin>,
     source_identity: Option<String>,
+    entity: String,
 }
 
 impl Wanted {
@@ -273,6 +275,7 @@ async fn assume(
         document,
         origin: wanted.origin,
         source_identity: wanted.source_identity.clone(),
+        entity: wanted.entity,
     };
     let session = Session::new(new, cx.rng());
     let credentials = credentials(cx, &session).await?;
@@ -362,6 +365,7 @@ impl Query<AssumeRole> for AwsDoor {
             parent: known.key,
             origin: known.origin,
             source_identity,
+            entity: known.entity,
         };
         let answer = assume(cx, (&name, &role), wanted).await?;
         Ok(Reply::data(answer.into()))
@@ -390,6 +394,7 @@ impl Query<AssumeRoleWithWebIdentity> for AwsDoor {
             parent: None,
             origin: None,
             source_identity: None,
+            entity: token.entity_id.clone(),
         };
         let mut answer = assume(cx, (&name, &role), wanted).await?;
         let subject = token.display_name.as_str().into();

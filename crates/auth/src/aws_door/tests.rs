@@ -186,6 +186,7 @@ fn session_tokens_open_only_whole_and_here() {
         document: String::new(),
         origin: None,
         source_identity: None,
+        entity: String::new(),
     };
     let session = Session::new(new, &*rng);
     assert!(session.access_key.starts_with("ASIA"));

@@ -12,7 +12,7 @@ use strongroom_kernel::plug::{Asked, Credential, Proof, ReadCx, Signature, Verif
 use super::access::Limits;
 use super::caller::Caller;
 use super::sessions::Session;
-use super::stored::{self, PreparedRole, scope_of};
+use super::stored::{self, PreparedKey, PreparedRole, scope_of};
 use super::{AwsDoor, arns, sts};
 
 /// AWS's words for a key that is not known, is off, or whose session token is not its own.
@@ -109,7 +109,11 @@ async fn of_session(
     }
     if let Some(parent) = &session.parent {
         let parent = stored::key(&view, parent).await?;
-        let parent = parent.filter(|key| key.pair.is_good(cx.now())).ok_or_else(unrecognized)?;
+        // The name of one that is gone may be another's by now.
+        let asked = |key: &Arc<PreparedKey>| {
+            key.pair.is_good(cx.now()) && key.pair.created <= session.began()
+        };
+        let parent = parent.filter(asked).ok_or_else(unrecognized)?;
         live_role(cx, &parent.pair.role, parent.pair.role_id).await?;
     }
     let secret_key = SecretString::new(session.secret_key.clone());

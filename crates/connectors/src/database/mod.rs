@@ -214,10 +214,7 @@ pub trait Database: Send + Sync + fmt::Debug {
         password: &'a SecretString,
     ) -> Answer<'a, ()> {
         let _ = (model, name, password);
-        Box::pin(async {
-            let text = "accounts are not made after others there";
-            Err(DatabaseError::new(FailureKind::Unsupported, text))
-        })
+        unsupported("accounts are not made after others there")
     }
 
     /// Gives accounts of this name another password (`next`), for each host that one is there for: all
@@ -230,10 +227,7 @@ pub trait Database: Send + Sync + fmt::Debug {
         next: &'a SecretString,
     ) -> Answer<'a, ()> {
         let _ = (name, now, next);
-        Box::pin(async {
-            let text = "accounts have no hosts there";
-            Err(DatabaseError::new(FailureKind::Unsupported, text))
-        })
+        unsupported("accounts have no hosts there")
     }
 
     /// Removes an account with all it owns and may, by the operator's statements or in the default
@@ -277,6 +271,19 @@ impl DatabaseError {
     pub fn new(kind: FailureKind, text: impl Into<String>) -> Self {
         Self { kind, text: text.into() }
     }
+
+    /// This failure, after which what was done is undone again: that may have failed, too.
+    fn undone(mut self, undone: Result<(), Self>) -> Self {
+        if let Err(left) = undone {
+            self.text.push_str("; undoing what was done failed too: ");
+            self.text.push_str(&left.text);
+        }
+        self
+    }
+}
+
+fn unsupported<'a>(text: &'static str) -> Answer<'a, ()> {
+    Box::pin(async move { Err(DatabaseError::new(FailureKind::Unsupported, text)) })
 }
 
 /// An engine's view of a failure of what it was `doing`. The texts of drivers hold no secrets.

@@ -60,7 +60,8 @@ fn of_kind(service: &str, kind: ErrorKind) -> (&'static str, StatusCode) {
         ErrorKind::PreconditionFailed
         | ErrorKind::Sealed
         | ErrorKind::Standby
-        | ErrorKind::Unavailable => match service {
+        | ErrorKind::Unavailable
+        | ErrorKind::InDoubt => match service {
             "kms" => ("DependencyTimeoutException", StatusCode::SERVICE_UNAVAILABLE),
             "sts" => ("ServiceUnavailable", StatusCode::SERVICE_UNAVAILABLE),
             service => (of_server(service), StatusCode::SERVICE_UNAVAILABLE),

@@ -8,6 +8,7 @@ use strongroom_kernel::plug::Asked;
 
 use super::request::{Answering, Form};
 use super::{Shape, errors, sts};
+use crate::vault::IN_DOUBT_HEADER;
 
 const JSON: &str = "application/x-amz-json-1.1";
 const XML: &str = "text/xml";
@@ -71,6 +72,7 @@ fn of_web_identity(error: Error) -> Error {
         | ErrorKind::Sealed
         | ErrorKind::Standby
         | ErrorKind::Unavailable
+        | ErrorKind::InDoubt
         | ErrorKind::Conflict
         | ErrorKind::Internal => error,
         ErrorKind::BadRequest
@@ -136,6 +138,9 @@ fn failed(form: Form, error: &Error, id: &str) -> Response<Bytes> {
         let headers = response.headers_mut();
         headers.insert(header::RETRY_AFTER, HeaderValue::from(RETRY_SECONDS));
         headers.insert(RETRY_AFTER_MILLIS, HeaderValue::from(retry_millis(id)));
+    }
+    if error.kind == ErrorKind::InDoubt {
+        response.headers_mut().insert(IN_DOUBT_HEADER, HeaderValue::from_static("true"));
     }
     response
 }

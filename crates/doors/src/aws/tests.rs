@@ -73,7 +73,7 @@ impl Wire {
 pub(super) struct Key {
     pub id: String,
     pub secret: String,
-    token: Option<String>,
+    pub token: Option<String>,
 }
 
 impl Key {

@@ -7,5 +7,5 @@ mod inline;
 mod reply;
 mod request;
 
-pub use reply::{failure, render};
+pub use reply::{IN_DOUBT_HEADER, failure, render};
 pub use request::{Head, parse_head};

@@ -17,6 +17,9 @@ const JSON: &str = "application/json";
 
 /// The header with the explain id of a denial.
 pub const EXPLAIN_HEADER: &str = "x-strongroom-explain";
+/// The header of a failure after which the change may have been made nevertheless. Who repeats the request
+/// may do it twice.
+pub const IN_DOUBT_HEADER: &str = "x-strongroom-in-doubt";
 
 /// The status of each kind of failure.
 fn status(kind: ErrorKind) -> StatusCode {
@@ -28,7 +31,7 @@ fn status(kind: ErrorKind) -> StatusCode {
         ErrorKind::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
         ErrorKind::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
-        ErrorKind::Sealed | ErrorKind::Standby | ErrorKind::Unavailable => {
+        ErrorKind::Sealed | ErrorKind::Standby | ErrorKind::Unavailable | ErrorKind::InDoubt => {
             StatusCode::SERVICE_UNAVAILABLE
         }
         ErrorKind::Upstream => StatusCode::BAD_GATEWAY,
@@ -143,7 +146,11 @@ pub fn failure(error: &Error) -> Response<Bytes> {
         return foreign(words);
     }
     let data = error.data.as_deref();
-    rendered(status(error.kind), &Errors { errors: &error.public, data })
+    let mut response = rendered(status(error.kind), &Errors { errors: &error.public, data });
+    if error.kind == ErrorKind::InDoubt {
+        response.headers_mut().insert(IN_DOUBT_HEADER, HeaderValue::from_static("true"));
+    }
+    response
 }
 
 /// Headers of an operation, in place of the door's own of the same name.
@@ -263,5 +270,21 @@ fn rate_headers(response: &mut Response<Bytes>, rate: &RateHeaders) {
         response
             .headers_mut()
             .insert(header::RETRY_AFTER, HeaderValue::from(rate.retry_after.unwrap_or(rate.reset)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_in_doubt_is_marked_so() {
+        for (kind, marked) in [(ErrorKind::InDoubt, true), (ErrorKind::Unavailable, false)] {
+            let mut error = Error::unavailable("away");
+            error.kind = kind;
+            let response = failure(&error);
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers().contains_key(IN_DOUBT_HEADER), marked, "{kind:?}");
+        }
     }
 }

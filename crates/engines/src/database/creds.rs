@@ -128,7 +128,7 @@ impl Command<ReadCreds> for DatabaseEngine {
         data.extend(members);
         data.insert("username".to_owned(), username.into());
         let mut reply = Reply::data(Json::Object(data));
-        reply.lease = Some(lease);
+        reply.lease = Some(Box::new(lease));
         Ok(reply)
     }
 }

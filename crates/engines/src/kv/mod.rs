@@ -13,6 +13,32 @@
 //!
 //! It knows no door, token or lease; of policy it asks only what a move, copy or search needs.
 
+/// A byte on disk for each of some values.
+macro_rules! stored_enum {
+    ($(#[doc = $doc:literal])+ $name:ident { $($(#[$vattr:meta])+ $variant:ident = $n:literal),+ $(,)? }) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+        #[serde(into = "u8", try_from = "u8")]
+        pub enum $name {
+            $($(#[$vattr])+ $variant = $n),+
+        }
+        impl From<$name> for u8 {
+            fn from(value: $name) -> u8 {
+                value as u8
+            }
+        }
+        impl TryFrom<u8> for $name {
+            type Error = &'static str;
+            fn try_from(value: u8) -> Result<Self, &'static str> {
+                match value {
+                    $($n => Ok(Self::$variant),)+
+                    _ => Err("an unknown byte"),
+                }
+            }
+        }
+    };
+}
+
 pub mod aws;
 mod config;
 mod data;

@@ -30,32 +30,6 @@ pub const AWS_PENDING: &str = "AWSPENDING";
 /// The id of no version: a stage that was taken off by hand points there.
 const NOBODY: u128 = 0;
 
-/// A byte on disk for each state of an enumeration.
-macro_rules! stored_enum {
-    ($(#[doc = $doc:literal])+ $name:ident { $($(#[$vattr:meta])+ $variant:ident = $n:literal),+ $(,)? }) => {
-        $(#[doc = $doc])+
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-        #[serde(into = "u8", try_from = "u8")]
-        pub enum $name {
-            $($(#[$vattr])+ $variant = $n),+
-        }
-        impl From<$name> for u8 {
-            fn from(value: $name) -> u8 {
-                value as u8
-            }
-        }
-        impl TryFrom<u8> for $name {
-            type Error = &'static str;
-            fn try_from(value: u8) -> Result<Self, &'static str> {
-                match value {
-                    $($n => Ok(Self::$variant),)+
-                    _ => Err("an unknown state"),
-                }
-            }
-        }
-    };
-}
-
 stored_enum! {
     /// What a version's bytes are.
     Representation {

@@ -268,12 +268,12 @@ pub fn finish(cx: &WriteCx<'_>, role: &Role, made: &Made, format: Format) -> Res
     let mut reply = Reply::data(Json::Object(answer(made, format)?));
     reply.warnings.clone_from(&made.warnings);
     if role.generate_lease && !role.no_store {
-        reply.lease = Some(NewLease {
+        reply.lease = Some(Box::new(NewLease {
             ttl_seconds: Some((certificate.not_after - cx.now().seconds()).max(1)),
             max_ttl_seconds: None,
             renewable: false,
             internal: json!({ "serial_number": certificate.serial_text() }),
-        });
+        }));
     }
     Ok(reply)
 }

@@ -132,12 +132,12 @@ impl Command<CreateCreds> for SshEngine {
             "ip": password.ip,
             "port": role.port,
         }));
-        reply.lease = Some(NewLease {
+        reply.lease = Some(Box::new(NewLease {
             ttl_seconds: Some(seconds),
             max_ttl_seconds: None,
             renewable: false,
             internal: json!({ "otp": name }),
-        });
+        }));
         Ok(reply)
     }
 }

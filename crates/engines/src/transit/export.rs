@@ -12,9 +12,9 @@ use super::Transit;
 use super::batch::by_version;
 use super::encoding::encode;
 use super::import::oaep_hash;
-use super::keys::{chain_pem, post_quantum_public};
 use super::kind::Kind;
 use super::ring::{Loaded, Material, Pair, Ring, Use, ed25519_bytes};
+use super::shown::{chain_pem, post_quantum_public};
 
 fields! {
     /// Shows a key as it is, if it is exportable; its public half in any case.

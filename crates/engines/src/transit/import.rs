@@ -17,12 +17,10 @@ use strongroom_kernel::record::rows;
 use super::Transit;
 use super::encoding::{Encoded, given};
 use super::key::{Derivation, Key, Version, WrappingKey};
-use super::keys::{
-    append, auto_rotate_seconds, generate_pair, save, take_ml_dsa, take_ml_kem, take_pair,
-    to_change,
-};
+use super::keys::{append, auto_rotate_seconds, save, to_change};
 use super::kind::{DEFAULT_NAME, Kind};
 use super::limits::{HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN};
+use super::material::{generate_pair, take_ml_dsa, take_ml_kem, take_pair};
 use super::ring::{Ring, stored};
 
 fields! {
@@ -189,13 +187,7 @@ fn check_kind(kind: Kind, found: KeyType) -> Result<()> {
 
 /// The version that is made of what was brought. `key` takes an HMAC key's length over.
 fn version_of(cx: &WriteCx<'_>, key: &mut Key, brought: &Brought) -> Result<Version> {
-    let mut version = Version {
-        created: cx.now(),
-        secret: Vec::new(),
-        public: Vec::new(),
-        hmac: Vec::new(),
-        chain: Vec::new(),
-    };
+    let mut version = Version::made_at(cx.now());
     match brought {
         Brought::Public(public) => {
             if key.is_derived() {

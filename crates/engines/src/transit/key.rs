@@ -229,6 +229,19 @@ pub struct Version {
     pub chain: Vec<Vec<u8>>,
 }
 
+impl Version {
+    /// One that has no material yet.
+    pub fn made_at(created: Timestamp) -> Self {
+        Self {
+            created,
+            secret: Vec::new(),
+            public: Vec::new(),
+            hmac: Vec::new(),
+            chain: Vec::new(),
+        }
+    }
+}
+
 impl Drop for Version {
     fn drop(&mut self) {
         self.secret.zeroize();

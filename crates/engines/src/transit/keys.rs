@@ -1,26 +1,21 @@
 //! `keys`: making, showing, listing and deleting keys, for good or until they are restored.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::json;
-use strongroom_base::{Error, Json, JsonMap, Result, SecretBytes, Ttl, fields};
-use strongroom_crypto::keys::{Curve, KeyType, PrivateKey, PublicKey, pem};
-use strongroom_crypto::ml_dsa::MlDsaKey;
-use strongroom_crypto::ml_kem::MlKemKey;
-use strongroom_crypto::sign::SigningKey;
+use strongroom_base::{Error, Json, Result, Ttl, fields};
 use strongroom_kernel::plug::lists::{self, Keys};
 use strongroom_kernel::plug::{Command, EngineSpec, Query, ReadCx, Reply, WriteCx, names, ops};
 use strongroom_kernel::record::{WriteView, rows};
 
 use super::Transit;
 use super::aws::stored as aws_stored;
-use super::batch::by_version;
-use super::encoding::{Encoded, encode, given};
+use super::encoding::{Encoded, given};
 use super::key::{Derivation, Key, Rotating, Settings, Version};
 use super::kind::{DEFAULT_NAME, Kind};
 use super::limits::{AUTO_ROTATE_SECONDS_MIN, HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN};
-use super::ring::{Loaded, Ring, stored};
+use super::material::generate;
+use super::ring::Ring;
+use super::shown::show;
 
 fields! {
     /// Lists the keys.
@@ -159,77 +154,6 @@ pub fn auto_rotate_seconds(asked: Option<Ttl>) -> Result<Option<i64>> {
         }
         asked => Ok(asked.map(|Ttl(seconds)| seconds)),
     }
-}
-
-/// The material of a new version.
-pub async fn generate(cx: &ReadCx<'_>, kind: Kind, key_size: usize) -> Result<Version> {
-    let random = |length: usize| {
-        let mut bytes = vec![0; length];
-        cx.rng().fill(&mut bytes);
-        bytes
-    };
-    let mut version = Version {
-        created: cx.now(),
-        secret: Vec::new(),
-        public: Vec::new(),
-        hmac: Vec::new(),
-        chain: Vec::new(),
-    };
-    match kind {
-        Kind::Cipher(cipher) => version.secret = random(cipher.key_bytes()),
-        Kind::Hmac => version.secret = random(key_size),
-        Kind::Pair(KeyType::Ed25519) => {
-            let seed = SecretBytes::new(random(32));
-            let pair = ed25519_pair(seed.expose_secret())?;
-            take_pair(&mut version, &pair)?;
-        }
-        Kind::Pair(key_type) => take_pair(&mut version, &generate_pair(cx, key_type).await?)?,
-        Kind::MlDsa(set) => take_ml_dsa(&mut version, &MlDsaKey::generate(set, cx.rng())?),
-        Kind::MlKem(set) => take_ml_kem(&mut version, &MlKemKey::generate(set)?),
-    }
-    if kind != Kind::Hmac {
-        version.hmac = random(32);
-    }
-    Ok(version)
-}
-
-/// A new pair. One of RSA is made where it holds up no other request.
-pub async fn generate_pair(cx: &ReadCx<'_>, key_type: KeyType) -> Result<PrivateKey> {
-    match key_type {
-        KeyType::Rsa(_) => cx.heavy(move || PrivateKey::generate(key_type)).await?,
-        _ => PrivateKey::generate(key_type),
-    }
-}
-
-/// The pair of a seed (RFC 8032 §5.1.5).
-pub fn ed25519_pair(seed: &[u8]) -> Result<PrivateKey> {
-    // PKCS#8 of Ed25519 is the seed behind a head that is always the same (RFC 8410 §7).
-    const HEAD: [u8; 16] = [
-        0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04,
-        0x20,
-    ];
-    let mut der = HEAD.to_vec();
-    der.extend_from_slice(seed);
-    PrivateKey::from_pkcs8_der(SecretBytes::new(der).expose_secret())
-}
-
-/// Puts both halves of a pair into a version.
-pub fn take_pair(version: &mut Version, pair: &PrivateKey) -> Result<()> {
-    version.secret = pair.to_pkcs8_der().expose_secret().clone();
-    version.public = pair.public()?.spki_der().to_vec();
-    Ok(())
-}
-
-/// The same of a pair of ML-DSA.
-pub fn take_ml_dsa(version: &mut Version, pair: &MlDsaKey) {
-    version.secret.clone_from(pair.to_pkcs8_der().expose_secret());
-    version.public = pair.spki_der().to_vec();
-}
-
-/// The same of a pair of ML-KEM, both halves as FIPS 203 encodes them.
-pub fn take_ml_kem(version: &mut Version, pair: &MlKemKey) {
-    version.secret.clone_from(pair.to_bytes().expose_secret());
-    version.public = pair.public_bytes().to_vec();
 }
 
 /// Appends a version to a key; the caller saves the key.
@@ -400,149 +324,4 @@ impl Command<SoftDeleteRestore> for Transit {
     async fn command(&self, cx: &mut WriteCx<'_>, op: SoftDeleteRestore) -> Result<Reply<Json>> {
         set_soft_deleted(cx, &op.name, false).await
     }
-}
-
-/// A key as it is shown.
-pub async fn show(
-    cx: &ReadCx<'_>,
-    name: &str,
-    ring: &Ring,
-    context: Option<&[u8]>,
-) -> Result<Json> {
-    let key = &ring.key;
-    let kind = key.kind;
-    let mut shown = json!({
-        "allow_plaintext_backup": key.allow_plaintext_backup,
-        "auto_rotate_period": key.auto_rotate_seconds,
-        "deletion_allowed": key.deletion_allowed,
-        "derived": key.is_derived(),
-        "exportable": key.exportable,
-        "imported_key": key.imported,
-        "latest_version": key.latest(),
-        "min_available_version": key.min_available_version,
-        "min_decryption_version": key.min_decryption_version,
-        "min_encryption_version": key.min_encryption_version,
-        "name": name,
-        "soft_deleted": key.soft_deleted,
-        "supports_decryption": kind.encrypts(),
-        "supports_derivation": kind.derives(),
-        "supports_encryption": kind.encrypts(),
-        "supports_signing": kind.signs(),
-        "type": kind.name(),
-    });
-    let Json::Object(map) = &mut shown else { return Ok(shown) };
-    if key.key_size != 0 {
-        map.insert("key_size".to_owned(), json!(key.key_size));
-    }
-    if !kind.parameter_set().is_empty() {
-        map.insert("parameter_set".to_owned(), json!(kind.parameter_set()));
-    }
-    if key.imported {
-        map.insert("imported_key_allow_rotation".to_owned(), json!(key.allow_rotation));
-    }
-    if !key.deletion.is_zero() {
-        // A member of ours: AWS's door has the key deleted then.
-        map.insert("deletion_time".to_owned(), json!(key.deletion.to_string()));
-    }
-    for (name, event) in [("backup_info", key.backup), ("restore_info", key.restore)] {
-        if let Some(event) = event {
-            let event = json!({ "time": event.time.to_string(), "version": event.version });
-            map.insert(name.to_owned(), event);
-        }
-    }
-    show_derivation(map, key);
-    if kind != Kind::Hmac {
-        let mut versions = BTreeMap::new();
-        for number in key.usable() {
-            versions.insert(number, show_version(cx, ring, number, context).await?);
-        }
-        map.insert("keys".to_owned(), by_version(versions));
-    }
-    Ok(shown)
-}
-
-fn show_derivation(map: &mut JsonMap, key: &Key) {
-    match key.derivation {
-        Derivation::None => return,
-        Derivation::Hkdf => map.insert("kdf".to_owned(), json!("hkdf_sha256")),
-        Derivation::Counter => {
-            map.insert("kdf_mode".to_owned(), json!("hmac-sha256-counter"));
-            map.insert("kdf".to_owned(), json!("hmac-sha256-counter"))
-        }
-    };
-    map.insert("convergent_encryption".to_owned(), json!(key.convergent));
-    if key.convergent {
-        map.insert("convergent_encryption_version".to_owned(), json!(-1));
-    }
-}
-
-/// A version as it is shown: when it was made, and for pairs the public key.
-async fn show_version(
-    cx: &ReadCx<'_>,
-    ring: &Ring,
-    number: u64,
-    context: Option<&[u8]>,
-) -> Result<Json> {
-    let key = &ring.key;
-    let created = key.created(number);
-    if matches!(key.kind, Kind::Cipher(_) | Kind::Hmac) {
-        return Ok(json!(created.seconds()));
-    }
-    // Its private half is not even parsed.
-    let version = stored(&cx.view(), key, number).await?;
-    let shown = |name: &str, public_key: String| {
-        json!({
-            "certificate_chain": chain_pem(&version.chain),
-            "creation_time": created.to_string(),
-            "name": name,
-            "public_key": public_key,
-        })
-    };
-    let Kind::Pair(key_type) = key.kind else {
-        let name = format!("{}-{}", key.kind.name(), key.kind.parameter_set());
-        return Ok(shown(&name, post_quantum_public(key.kind, &version.public)));
-    };
-    let public = PublicKey::from_spki_der(&version.public)?;
-    let (name, public_key) = match key_type {
-        KeyType::Ec(Curve::P256) => ("P-256", public.to_pem()),
-        KeyType::Ec(Curve::P384) => ("P-384", public.to_pem()),
-        KeyType::Ec(Curve::P521) => ("P-521", public.to_pem()),
-        KeyType::Rsa(_) => (key.kind.name(), public.to_pem()),
-        KeyType::Ed25519 if !key.is_derived() => ("ed25519", encode(public.raw())),
-        KeyType::Ed25519 => {
-            let derived = match context {
-                None => String::new(),
-                Some(_) => {
-                    let loaded = ring.load(&cx.view(), number).await?;
-                    encode(&derived_pair(key, &loaded, context)?.public_key())
-                }
-            };
-            ("ed25519", derived)
-        }
-    };
-    Ok(shown(name, public_key))
-}
-
-/// A public key of ML-DSA in PEM; one of ML-KEM as FIPS 203 encodes it, in base64.
-pub fn post_quantum_public(kind: Kind, public: &[u8]) -> String {
-    match kind {
-        Kind::MlDsa(_) => pem("PUBLIC KEY", public).expose_secret().trim_end().to_owned(),
-        _ => encode(public),
-    }
-}
-
-/// A chain of certificates as PEM.
-pub fn chain_pem(chain: &[Vec<u8>]) -> String {
-    let all: Vec<String> = chain
-        .iter()
-        .map(|der| pem("CERTIFICATE", der).expose_secret().trim_end().to_owned())
-        .collect();
-    all.join("\n")
-}
-
-/// The pair that a context derives of an Ed25519 key.
-pub fn derived_pair(key: &Key, version: &Loaded, context: Option<&[u8]>) -> Result<SigningKey> {
-    let seed = version.derive(key.derivation, context, 32)?;
-    let seed = seed.expose_secret().as_slice().try_into();
-    SigningKey::from_seed(seed.map_err(|_| Error::internal("a seed is not of 32 bytes"))?)
 }

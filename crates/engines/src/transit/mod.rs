@@ -30,8 +30,10 @@ mod key;
 mod keys;
 mod kind;
 pub mod limits;
+mod material;
 mod ring;
 mod settings;
+mod shown;
 mod sign;
 #[cfg(test)]
 mod tests;

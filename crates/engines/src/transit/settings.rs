@@ -11,9 +11,11 @@ use strongroom_kernel::record::rows;
 use super::Transit;
 use super::aws;
 use super::key::{Key, Rotating, Settings};
-use super::keys::{append, auto_rotate_seconds, generate, save, show, to_change};
+use super::keys::{append, auto_rotate_seconds, save, to_change};
 use super::limits::{CACHE_KEYS_MIN, ROTATING_PAGE, ROTATIONS_MAX};
+use super::material::generate;
 use super::ring::Ring;
+use super::shown::show;
 
 fields! {
     /// Changes a key's settings. What is not said stays as it was.

@@ -11,8 +11,8 @@ use super::Transit;
 use super::batch::{self, Batch, Failing, Inputs, Item, members};
 use super::encoding::{Encoded, Text, decode_as, encode, given, split, versioned};
 use super::hmac::verify_hmacs;
-use super::keys::derived_pair;
 use super::kind::Kind;
+use super::material::derived_pair;
 use super::ring::{Loaded, Material, Pair, Ring, Use};
 
 fields! {

@@ -19,6 +19,10 @@ pub mod status;
 
 pub use key::{HEADER_BYTES, Key, id_of, is_encrypted};
 
+/// The name that the filter of the original has. Whoever writes it into the attributes out of habit must not
+/// commit plain files by it.
+pub const ORIGINAL: &str = "git-crypt";
+
 /// The name of the filter and of the textconv driver in attributes and settings.
 pub const FILTER: &str = "strongroom-git-crypt";
 /// The folder in the repository.

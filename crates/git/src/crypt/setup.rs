@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{FILTER, HEADER_BYTES, Key, is_encrypted};
+use super::{FILTER, HEADER_BYTES, Key, ORIGINAL, is_encrypted};
 use crate::{Error, Repository, Result};
 
 /// Where the key lies in a working copy that is unlocked.
@@ -196,7 +196,18 @@ fn install(repository: &Repository, key: &Key, program: &Path) -> Result<()> {
         .set(&format!("{merge}.driver"), &format!("{program} git-crypt merge -- %O %A %B %P"))?;
     // Without this, Git takes a file as it is when the filter fails.
     repository.set(&format!("filter.{FILTER}.required"), "true")?;
+    if !has_original(repository) {
+        // The original's name in the attributes would mean no filter at all, and plain commits. So Git stops.
+        // What is there already comes out as it is.
+        repository.set(&format!("filter.{ORIGINAL}.smudge"), "cat")?;
+        repository.set(&format!("filter.{ORIGINAL}.required"), "true")?;
+    }
     setting(&format!("diff.{FILTER}.textconv"), "diff --")
+}
+
+/// Is the original git-crypt at work in this repository, too?
+pub(super) fn has_original(repository: &Repository) -> bool {
+    repository.git(&["config", "--get", &format!("filter.{ORIGINAL}.clean")]).is_ok()
 }
 
 fn remove_key(repository: &Repository) {

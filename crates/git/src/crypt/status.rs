@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 
-use super::{FILTER, HEADER_BYTES, id_of, is_encrypted};
+use super::{FILTER, HEADER_BYTES, ORIGINAL, id_of, is_encrypted, setup};
 use crate::{Repository, Result};
 
 /// A file of the working tree.
@@ -15,6 +15,8 @@ pub struct File {
     pub wanted: bool,
     /// Is what the next commit would have of it plain, although it should not be?
     pub exposed: bool,
+    /// Do the attributes name the original's filter, which nobody set up here? Then it is not encrypted.
+    pub misnamed: bool,
 }
 
 /// The ids of the keys that the files of the index are encrypted with.
@@ -42,12 +44,18 @@ pub fn files(repository: &Repository) -> Result<Vec<File>> {
         .filter_map(|((_, blob), wanted)| wanted.then_some(blob.as_str()))
         .collect();
     let mut begins = repository.blobs_begin(&looked_at, HEADER_BYTES)?.into_iter();
+    let misnamed = match setup::has_original(repository) {
+        true => vec![false; names.len()],
+        false => repository.with_attribute(&names, "filter", ORIGINAL)?,
+    };
+    let mut misnamed = misnamed.into_iter();
     let mut files = Vec::new();
     for (at, (name, wanted)) in names.into_iter().zip(wanted).enumerate() {
         let exposed = wanted
             && at < tracked.len()
             && begins.next().is_some_and(|begin| !begin.is_empty() && !is_encrypted(&begin));
-        files.push(File { name, wanted, exposed });
+        let misnamed = misnamed.next().unwrap_or_default();
+        files.push(File { name, wanted, exposed, misnamed });
     }
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)

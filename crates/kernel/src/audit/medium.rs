@@ -82,7 +82,8 @@ impl MemoryMedium {
 
     /// The whole log.
     pub fn contents(&self) -> Vec<u8> {
-        self.segments.lock().iter().flat_map(|(_, bytes)| bytes.clone()).collect()
+        let segments = self.segments.lock();
+        segments.iter().map(|(_, bytes)| bytes.as_slice()).collect::<Vec<_>>().concat()
     }
 }
 

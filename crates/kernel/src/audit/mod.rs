@@ -71,6 +71,8 @@ const HEAD_SECONDS: i64 = 10;
 const PENDING_BYTES_MAX: usize = 16 << 20;
 /// Turns that one request writes for others before it hands over.
 const TURNS_MAX: usize = 8;
+/// Transactions in doubt that are looked at in one tick.
+const DOUBTS_MAX: usize = 10_000;
 /// A buffer of finished lines of at most so many bytes is used again.
 const KEPT_BYTES_MAX: usize = 256 << 10;
 /// Bytes read at a time where the log is read.
@@ -266,7 +268,7 @@ impl AuditLog {
     }
 
     /// Records a request in the transaction that carries its effect. The answer goes to
-    /// [`AuditLog::committed`] once the transaction is durable; dropped, it says that it is not.
+    /// [`AuditLog::committed`] once the transaction is durable; dropped, it says that nobody knows.
     pub fn record_in(&self, tx: &Tx, entry: &Entry<'_>) -> Result<Recorded> {
         self.put_in_outbox(tx, self.render(entry))
     }
@@ -411,6 +413,7 @@ impl AuditLog {
     pub async fn tick(&self, now: Timestamp) -> Result<()> {
         self.medium.look_for_room();
         self.sign_head(now, false).await?;
+        let doubts = self.settle_doubts().await;
         // Their lines have indexes, and may wait yet for a log that could not be written.
         let durable = self.outbox.moved_below();
         self.settle(self.last_index()).await?;
@@ -418,7 +421,30 @@ impl AuditLog {
         self.ripen().await?;
         self.outbox.remove_below(&self.store, durable).await?;
         self.retire(now);
-        Ok(())
+        doubts
+    }
+
+    /// Moves the lines of transactions that failed, and turn out to be durable now that the store is read
+    /// again. One that cannot be read stays in doubt and holds up no other.
+    async fn settle_doubts(&self) -> Result<()> {
+        let doubts = self.outbox.in_doubt(DOUBTS_MAX);
+        if doubts.is_empty() {
+            return Ok(());
+        }
+        self.outbox.after_all_commits(&self.store).await?;
+        let mut unread = Ok(());
+        for id in doubts {
+            match self.outbox.resolve(&self.store, id).await {
+                Ok(Some(recorded)) => {
+                    // After it is known as under way, as where lines are put into a transaction.
+                    self.still_takes()?;
+                    self.committed(recorded).await;
+                }
+                Ok(None) => {}
+                Err(error) => unread = Err(error),
+            }
+        }
+        unread
     }
 
     /// Signs what is not signed yet and makes all durable: before the server stops.

@@ -311,7 +311,7 @@ pub(super) fn lines(entry: &Entry<'_>, key: &HmacKey, now: Timestamp) -> Lines {
 fn login<'a>(entry: &Entry<'a>) -> Option<&'a AuthBlock> {
     match &entry.outcome {
         Outcome::Reply(reply) if entry.token.is_none() => {
-            reply.auth.as_ref().filter(|auth| auth.mfa_requirement.is_none())
+            reply.auth.as_deref().filter(|auth| auth.mfa_requirement.is_none())
         }
         _ => None,
     }

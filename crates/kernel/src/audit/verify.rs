@@ -130,8 +130,9 @@ pub(super) fn find_end(medium: &dyn Medium) -> io::Result<End> {
 }
 
 /// Adds the outbox ids of older segments than those that [`find_end`] read, back to where `missing`
-/// must stand if it is in the log. Ids rise along the log, but for requests under way together: one
-/// segment more is read for those.
+/// must stand if it is in the log. Ids rise along the log, but for requests under way together, for which
+/// one segment more is read, and for those that were in doubt, which stand later than others of their time:
+/// so it is a segment's largest id that says whether `missing` may lie before it.
 pub(super) fn add_older_outbox(
     medium: &dyn Medium,
     present: &mut BTreeSet<u64>,
@@ -140,14 +141,16 @@ pub(super) fn add_older_outbox(
     let segments = medium.segments()?;
     let mut one_more = true;
     for segment in segments.iter().rev().skip(SEGMENTS_AT_END) {
-        if present.first().is_some_and(|oldest| *oldest < missing) && !std::mem::take(&mut one_more)
-        {
-            break;
-        }
+        let mut newest = None;
         each_line(medium, segment, |line| {
-            present.extend(facts(line).and_then(|facts| facts.outbox));
+            let id = facts(line).and_then(|facts| facts.outbox);
+            newest = newest.max(id);
+            present.extend(id);
             true
         })?;
+        if newest.is_some_and(|newest| newest < missing) && !std::mem::take(&mut one_more) {
+            break;
+        }
     }
     Ok(())
 }

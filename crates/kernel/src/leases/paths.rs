@@ -129,23 +129,26 @@ impl Leases {
     }
 
     /// Up to `limit` leases of a path that callers see. `stuck` remembers what could not be revoked
-    /// in which namespace.
+    /// in which namespace, by path: it is read once, however many paths are asked for.
     async fn shown_of_path(
         &self,
         tx: &Tx,
         path: &Found,
         limit: usize,
-        stuck: &mut BTreeMap<Scope, Vec<Lease>>,
+        stuck: &mut BTreeMap<Scope, BTreeMap<Id, Vec<Id>>>,
     ) -> Result<Vec<Id>> {
         let Some(namespace) = path.gone else { return self.of_path(tx, path.id, 0, limit).await };
         let stuck = match stuck.entry(namespace) {
             Entry::Occupied(found) => found.into_mut(),
             Entry::Vacant(none) => {
-                none.insert(self.irrevocable(tx, namespace, STUCK_SHOWN_MAX).await?)
+                let mut paths = BTreeMap::<Id, Vec<Id>>::new();
+                for lease in self.irrevocable(tx, namespace, STUCK_SHOWN_MAX).await? {
+                    paths.entry(lease.path_id).or_default().push(lease.id);
+                }
+                none.insert(paths)
             }
         };
-        let here = stuck.iter().filter(|lease| lease.path_id == path.id);
-        Ok(here.map(|lease| lease.id).take(limit).collect())
+        Ok(stuck.get(&path.id).into_iter().flatten().take(limit).copied().collect())
     }
 
     /// What lies directly below `prefix`, sorted: last

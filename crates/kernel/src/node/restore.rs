@@ -26,7 +26,7 @@ impl Node {
         let _one = self.changing.lock().await;
         let services = self.active()?;
         let copies = self.storage.copies().ok_or_else(Error::unsupported)?;
-        let before = services.root_key.read().duplicate();
+        let before = services.current_root().await?;
         services.audit.finish(self.clock.now()).await?;
         let delivered = services.audit.sinks.delivered_by_all();
         self.seal();

@@ -9,21 +9,25 @@ use strongroom_base::{Error, Result};
 
 use super::Services;
 use crate::audit::background::Effect;
-use crate::seal::{AUTO, Seal, meta, put_meta};
+use crate::seal::{AUTO, RootKey, Seal, meta, put_meta};
 
 impl Services {
     /// Wraps the root key anew where another key than the seal's newest wrapped it.
     pub(super) async fn renew_seal(&self, auto: &dyn Seal) -> Result<()> {
         let _one = self.rekeying.lock().await;
         let Some(wrapped) = meta(&self.store.storage, AUTO).await? else { return Ok(()) };
-        if auto.is_current(&wrapped) {
+        let root = self.current_root().await?;
+        let is_root = |key: &RootKey| {
+            strongroom_crypto::constant_time_eq(key.expose_secret(), root.expose_secret())
+        };
+        // A key of the same id may be another one, where the store was opened by its shares.
+        if auto.is_current(&wrapped) && auto.unwrap(&wrapped).await.is_ok_and(|key| is_root(&key)) {
             return Ok(());
         }
-        let root = self.root_key.read().duplicate();
         let anew = auto.wrap(&root).await?;
         // What could not be opened again may not take the place of what can.
         let opened = auto.unwrap(&anew).await?;
-        if !strongroom_crypto::constant_time_eq(opened.expose_secret(), root.expose_secret()) {
+        if !is_root(&opened) {
             return Err(Error::internal("the seal does not open what it has wrapped"));
         }
         let tx = self.store.begin();

@@ -25,6 +25,8 @@ pub(super) fn read_body(call: &Call) -> Result<RawFields> {
     match call.body.iter().find(|b| !b.is_ascii_whitespace()) {
         None => {}
         Some(b'{' | b'[') => fields = of_json(call)?,
+        // Nothing, as some libraries write it.
+        Some(b'n') if !is_form(call) && call.body.trim_ascii() == b"null" => {}
         Some(_) if is_form(call) => fields = of_form(&call.body, &call.bounds.json)?,
         Some(_) => return Err(Error::bad_request("error parsing JSON")),
     }
@@ -73,7 +75,7 @@ fn of_form(body: &[u8], limits: &JsonLimits) -> Result<RawFields> {
         if !is_name(&name) || value.is_empty() && pair == text {
             return Err(wrong());
         }
-        add(&mut fields.map.0, &name, Json::from(value.as_str()));
+        add_text(&mut fields.map.0, &name, &value);
     }
     Ok(fields)
 }
@@ -83,7 +85,16 @@ fn is_name(name: &str) -> bool {
     (1..=FORM_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(plain)
 }
 
-/// Adds a member; one that is there already becomes a list, as in Vault.
+/// Adds a member of a form; one that is there already goes on after a comma (observed: bao 2.6.2).
+fn add_text(map: &mut JsonMap, name: &str, value: &str) {
+    let text = match map.get(name).and_then(Json::as_str) {
+        Some(first) => format!("{first},{value}"),
+        None => value.to_owned(),
+    };
+    map.insert(name.to_owned(), Json::from(text));
+}
+
+/// Adds a parameter; one that is there already becomes a list, as in Vault.
 fn add(map: &mut JsonMap, name: &str, value: Json) {
     match map.get_mut(name) {
         None => {

@@ -82,6 +82,7 @@ impl Authorised {
         let carried_out = async {
             Ok(match &route.handler {
                 Handler::Query(run) => {
+                    let deadline = deadline.filter(|_| !route.to_the_end);
                     let mut reply = within(deadline, run(&**engine, &read, source)).await?;
                     if let Some(told) = read.note_held().await? {
                         reply = reply.beyond(Beyond::Told(Told::new(services.clone(), told)));
@@ -295,6 +296,7 @@ pub(super) fn request_of(caller: &Authenticated, entry: &MountEntry) -> Request 
         verb: admitted.call.verb,
         head: admitted.call.head,
         path: admitted.below.clone(),
+        respelled: admitted.written.is_some(),
         full_path: admitted.path.clone(),
         peer: admitted.call.peer.clone(),
         token: caller.token.clone(),

@@ -27,6 +27,7 @@ pub(super) fn background_of(id: String, entry: &MountEntry, path: &str, now: Tim
         head: false,
         path: path.strip_prefix(entry.mount.path.as_str()).unwrap_or(path).to_owned(),
         full_path: path.to_owned(),
+        respelled: false,
         peer: Default::default(),
         token: None,
         token_text: None,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use strongroom_base::ErrorKind;
+
 use super::admit::disk_full;
 use super::body::read_body;
 use super::{Answer, Call, CatchPanic};
@@ -34,6 +36,7 @@ pub(super) async fn run(
         query: &call.query,
         verb: call.verb,
         authorised: false,
+        wraps: false,
     };
     let mut result = CatchPanic::new(run(node, &about, source)).await;
     if call.verb == Verb::Write
@@ -69,7 +72,13 @@ pub(super) async fn run(
                 },
             })
             .await;
-        if let Err(e) = recorded {
+        let stands = match &result {
+            Ok(reply) => reply.recorded,
+            Err(e) => e.kind == ErrorKind::InDoubt,
+        };
+        if let Err(e) = recorded
+            && !stands
+        {
             result = Err(e);
         }
     }

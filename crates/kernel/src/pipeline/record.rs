@@ -30,7 +30,8 @@ impl Admitted {
 }
 
 impl Authenticated {
-    /// Records a refusal; the answer's own failure is what recording says, if it fails.
+    /// Records a refusal; the answer's own failure is what recording says, if it fails. But whoever may have
+    /// changed something learns that, whatever else goes wrong.
     pub(super) async fn refuse(
         self: Box<Self>,
         mut refused: Refused,
@@ -60,6 +61,7 @@ impl Authenticated {
                 let denied = refused.error.kind == ErrorKind::PermissionDenied;
                 (Err(refused.error), Some(explain).filter(|id| denied && !id.is_empty()))
             }
+            Err(_) if refused.error.kind == ErrorKind::InDoubt => (Err(refused.error), None),
             Err(e) => (Err(e), None),
         };
         let (request_id, access) = (self.admitted.id, self.access);
@@ -147,13 +149,19 @@ impl Executed {
                         services.audit.committed(recorded).await;
                         Ok(())
                     }
-                    Err(e) => Err(e),
+                    Err(e) => {
+                        recorded.failed(&e);
+                        Err(e)
+                    }
                 },
                 Err(e) => Err(e),
             }
         } else {
             match done.tx.commit().await {
-                Ok(_) => services.audit.record(&entry).await.map(|_| ()),
+                Ok(_) => match services.audit.record(&entry).await {
+                    Err(e) if !done.reply.recorded => Err(e),
+                    _ => Ok(()),
+                },
                 Err(e) => Err(e),
             }
         };

@@ -3,6 +3,7 @@
 //! Invariants:
 //! * verification reads and does not write: the caller's entity is found, never made;
 //! * the token that comes of it is written nowhere and shown to nobody;
+//! * a caller is refused with the entity of whoever it was made for;
 //! * who must have second factors is refused: such a request has no place for them;
 //! * what another method is to say is a login like any other, counted and recorded
 //!   ([`super::inline`]).
@@ -64,9 +65,12 @@ impl Authenticated {
             Some(alias) => services.identity.find(tx, namespace, mount, alias).await?,
             None => LoggedIn::default(),
         };
-        let table = &self.admitted.table.namespaces;
+        let table = &self.admitted.table;
+        for id in &standing.behind {
+            services.live_entity(table, id).await?.ok_or_else(Error::denied)?;
+        }
         let subject = Subject { namespace, mount, who: &who };
-        if !services.mfa.required(tx, table, &subject).await?.is_empty() {
+        if !services.mfa.required(tx, &table.namespaces, &subject).await?.is_empty() {
             return Err(Error::denied());
         }
         standing.token(mount, &who.id, request.now, || {

@@ -90,7 +90,7 @@ pub(super) async fn wrap(
     };
     let services = &caller.admitted.services;
     let info = wrap_text(services, &done.tx, request.now, new, &text)?;
-    done.reply = Reply { wrap_info: Some(info), ..Reply::none() };
+    done.reply = Reply { wrap_info: Some(Box::new(info)), ..Reply::none() };
     Ok(())
 }
 

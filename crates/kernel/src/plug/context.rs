@@ -52,6 +52,8 @@ pub struct Request {
     pub head: bool,
     /// The path below the mount.
     pub path: String,
+    /// Was it written in another spelling than this?
+    pub respelled: bool,
     /// The mount's path and the path below it.
     pub full_path: String,
     /// Where it came from.

@@ -12,89 +12,35 @@ use crate::tokens::Token;
 /// An engine object, erased.
 pub type Engine = Arc<dyn Any + Send + Sync>;
 pub(super) type AnyEngine = dyn Any + Send + Sync;
-pub(super) type QueryFn = Box<
-    dyn for<'a> Fn(
-            &'a AnyEngine,
-            &'a ReadCx<'a>,
-            FieldSource<'a>,
-        ) -> BoxFuture<'a, Result<Reply<Json>>>
-        + Send
-        + Sync,
->;
-pub(super) type CommandFn = Box<
-    dyn for<'a, 'b> Fn(
-            &'a AnyEngine,
-            &'a mut WriteCx<'b>,
-            FieldSource<'a>,
-        ) -> BoxFuture<'a, Result<Reply<Json>>>
-        + Send
-        + Sync,
->;
-pub(super) type LoginFn = Box<
-    dyn for<'a, 'b> Fn(
-            &'a AnyEngine,
-            &'a mut WriteCx<'b>,
-            FieldSource<'a>,
-        ) -> BoxFuture<'a, Result<Step>>
-        + Send
-        + Sync,
->;
-pub(super) type ExistsFn = Box<
-    dyn for<'a> Fn(
-            &'a AnyEngine,
-            &'a ReadCx<'a>,
-            &'a [(&'static str, String)],
-        ) -> BoxFuture<'a, Result<bool>>
-        + Send
-        + Sync,
->;
-pub(super) type RoleFn = Box<
-    dyn for<'a> Fn(
-            &'a AnyEngine,
-            &'a ReadCx<'a>,
-            FieldSource<'a>,
-        ) -> BoxFuture<'a, Result<Option<String>>>
-        + Send
-        + Sync,
->;
-pub(super) type VerifyFn = Box<
-    dyn for<'a> Fn(&'a AnyEngine, &'a ReadCx<'a>, &'a Credential) -> BoxFuture<'a, Result<Verified>>
-        + Send
-        + Sync,
->;
+
+/// Functions of an engine, a context and what else they take.
+macro_rules! erased {
+    ($($name:ident($cx:ty $(, $of:ty)*) -> $answer:ty;)+) => {
+        $(pub(super) type $name = Box<
+            dyn for<'a> Fn(&'a AnyEngine, $cx $(, $of)*) -> BoxFuture<'a, Result<$answer>>
+                + Send
+                + Sync,
+        >;)+
+    };
+}
+
+erased! {
+    QueryFn(&'a ReadCx<'a>, FieldSource<'a>) -> Reply<Json>;
+    CommandFn(&'a mut WriteCx<'_>, FieldSource<'a>) -> Reply<Json>;
+    LoginFn(&'a mut WriteCx<'_>, FieldSource<'a>) -> Step;
+    ExistsFn(&'a ReadCx<'a>, &'a [(&'static str, String)]) -> bool;
+    RoleFn(&'a ReadCx<'a>, FieldSource<'a>) -> Option<String>;
+    VerifyFn(&'a ReadCx<'a>, &'a Credential) -> Verified;
+    RenewFn(&'a mut WriteCx<'_>, &'a Token) -> TokenParams;
+    LeaseRenewFn(&'a mut WriteCx<'_>, &'a Json, i64) -> i64;
+    LeaseRevokeFn(&'a mut WriteCx<'_>, &'a Json) -> ();
+    ReconcileFn(&'a mut WriteCx<'_>) -> bool;
+}
+
 /// Who a login's captures and fields name.
 pub type AliasFn = fn(&FieldSource<'_>) -> Option<String>;
-pub(super) type RenewFn = Box<
-    dyn for<'a, 'b> Fn(
-            &'a AnyEngine,
-            &'a mut WriteCx<'b>,
-            &'a Token,
-        ) -> BoxFuture<'a, Result<TokenParams>>
-        + Send
-        + Sync,
->;
-pub(super) type LeaseRenewFn = Box<
-    dyn for<'a, 'b> Fn(
-            &'a AnyEngine,
-            &'a mut WriteCx<'b>,
-            &'a Json,
-            i64,
-        ) -> BoxFuture<'a, Result<i64>>
-        + Send
-        + Sync,
->;
-pub(super) type LeaseRevokeFn = Box<
-    dyn for<'a, 'b> Fn(&'a AnyEngine, &'a mut WriteCx<'b>, &'a Json) -> BoxFuture<'a, Result<()>>
-        + Send
-        + Sync,
->;
 pub(super) type LeaseTargetFn =
     Box<dyn for<'j> Fn(&AnyEngine, &'j Json) -> Result<&'j str> + Send + Sync>;
-pub(super) type ReconcileFn = Box<
-    dyn for<'a, 'b> Fn(&'a AnyEngine, &'a mut WriteCx<'b>) -> BoxFuture<'a, Result<bool>>
-        + Send
-        + Sync,
->;
 
 /// How an operation runs.
 pub enum Handler {

@@ -32,6 +32,8 @@ pub struct NodeCall<'a> {
     pub verb: Verb,
     /// Policy has allowed the caller's token this operation, at a path that asks for one.
     pub authorised: bool,
+    /// The answer is to be wrapped.
+    pub wraps: bool,
 }
 
 pub(crate) type NodeFn = Box<
@@ -47,7 +49,20 @@ pub(crate) type NodeFn = Box<
 /// The node operations of this binary.
 #[derive(Default)]
 pub struct NodeSpec {
-    routes: Vec<(&'static str, Verb, &'static [FieldSpec], NodeFn)>,
+    routes: Vec<NodeRoute>,
+}
+
+/// One of them.
+pub(crate) struct NodeRoute {
+    /// Its path below `/v1/`.
+    pub path: &'static str,
+    /// The verb.
+    pub verb: Verb,
+    /// Its fields.
+    pub fields: &'static [FieldSpec],
+    /// What it does.
+    pub help: &'static str,
+    run: NodeFn,
 }
 
 impl NodeSpec {
@@ -56,13 +71,19 @@ impl NodeSpec {
         let run: NodeFn = Box::new(|node, call, source| {
             Box::pin(async move { O::decode(&source)?.run(node, call).await?.into_json() })
         });
-        self.routes.push((path, O::VERB, O::SPECS, run));
+        let (verb, fields, help) = (O::VERB, O::SPECS, O::HELP);
+        self.routes.push(NodeRoute { path, verb, fields, help, run });
         self
     }
 
     /// All operations: their paths and verbs.
     pub fn all(&self) -> impl Iterator<Item = (&'static str, Verb)> {
-        self.routes.iter().map(|(path, verb, ..)| (*path, *verb))
+        self.routes.iter().map(|route| (route.path, route.verb))
+    }
+
+    /// All operations, with what they say of themselves.
+    pub(crate) fn routes(&self) -> &[NodeRoute] {
+        &self.routes
     }
 
     /// The operation at a path; `Err` where the path is one of the node's but not with this verb.
@@ -73,10 +94,10 @@ impl NodeSpec {
     ) -> Option<Result<(&'static [FieldSpec], &NodeFn)>> {
         let path = path.trim_end_matches('/');
         let mut other = false;
-        for (at, v, fields, run) in &self.routes {
-            if *at == path {
-                if *v == verb {
-                    return Some(Ok((fields, run)));
+        for route in &self.routes {
+            if route.path == path {
+                if route.verb == verb {
+                    return Some(Ok((route.fields, &route.run)));
                 }
                 other = true;
             }

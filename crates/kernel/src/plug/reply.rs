@@ -36,19 +36,22 @@ pub struct Reply<T> {
     /// Warnings for the caller.
     pub warnings: Vec<String>,
     /// A token that the operation made.
-    pub auth: Option<AuthBlock>,
+    pub auth: Option<Box<AuthBlock>>,
     /// A lease for the data, to be registered with the same commit.
-    pub lease: Option<NewLease>,
+    pub lease: Option<Box<NewLease>>,
     /// A lease that was there before and that the answer is about.
     pub leased: Option<Leased>,
     /// A wrapping that the operation made itself (`sys/wrapping/wrap`).
-    pub wrap_info: Option<WrapInfo>,
+    pub wrap_info: Option<Box<WrapInfo>>,
     /// What goes beyond a body in memory and one transaction.
     pub beyond: Option<Box<Beyond>>,
     /// Lease fields of an answer that has no lease of its own: `lease_duration` in seconds.
     pub lease_duration: Option<i64>,
     /// Headers beyond the door's own, or in place of them.
     pub headers: Vec<Header>,
+    /// Is what was done recorded with its effect, and would be lost with this answer? Then it leaves even
+    /// where its own line cannot be written.
+    pub recorded: bool,
 }
 
 /// A header of an answer.
@@ -78,6 +81,7 @@ impl<T> Reply<T> {
             beyond: None,
             lease_duration: None,
             headers: Vec::new(),
+            recorded: false,
         }
     }
 
@@ -102,9 +106,15 @@ impl<T> Reply<T> {
         self
     }
 
+    /// What was done is recorded with its effect, and nobody could have this answer again.
+    pub fn recorded(mut self) -> Self {
+        self.recorded = true;
+        self
+    }
+
     /// An answer that carries a token.
     pub fn auth(auth: AuthBlock) -> Self {
-        Self { auth: Some(auth), ..Self::empty() }
+        Self { auth: Some(Box::new(auth)), ..Self::empty() }
     }
 
     /// With `data`'s members at the top level too.
@@ -180,6 +190,7 @@ impl<T> Reply<T> {
             beyond: self.beyond,
             lease_duration: self.lease_duration,
             headers: self.headers,
+            recorded: self.recorded,
         })
     }
 }

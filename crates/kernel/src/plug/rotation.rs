@@ -233,8 +233,8 @@ impl WriteCx<'_> {
     async fn soon(&mut self, subject: &str, cause: Cause) -> Result<()> {
         let rotations = &self.read.services.rotations;
         let scope = self.read.request.mount.scope;
-        let after = rotations.rotate_soon(self.read.tx, scope, subject, cause, self.now()).await?;
-        self.after.push(after);
+        let begun = rotations.begin(self.read.tx, scope, subject, cause, self.now()).await?;
+        self.after.push(begun.soon());
         Ok(())
     }
 
@@ -254,7 +254,8 @@ impl WriteCx<'_> {
     async fn rotate(&mut self, subject: &str, cause: Cause) -> Result<Beyond> {
         let rotations = &self.read.services.rotations;
         let scope = self.read.request.mount.scope;
-        rotations.rotate(self.read.tx, scope, subject, cause, self.now()).await
+        let begun = rotations.begin(self.read.tx, scope, subject, cause, self.now()).await?;
+        Ok(begun.awaited())
     }
 
     /// Removes a subject. The engine's records of it may go in the same command: a rotation that is
@@ -283,65 +284,6 @@ impl WriteCx<'_> {
     }
 }
 
-/// [`RotationKind`] with the engine's type erased.
-pub(crate) trait Rotates: Send + Sync {
-    fn prepare<'a, 'b>(
-        &self,
-        engine: &'a AnyEngine,
-        cx: &'a mut WriteCx<'b>,
-        subject: &'a str,
-    ) -> BoxFuture<'a, Result<Json>>;
-    fn set<'a>(
-        &self,
-        engine: &'a AnyEngine,
-        cx: &'a ReadCx<'a>,
-        subject: &'a str,
-        next: &'a Json,
-    ) -> BoxFuture<'a, Result<()>>;
-    fn test<'a>(
-        &self,
-        engine: &'a AnyEngine,
-        cx: &'a ReadCx<'a>,
-        subject: &'a str,
-        next: &'a Json,
-    ) -> BoxFuture<'a, Result<bool>>;
-    fn promote<'a, 'b>(
-        &self,
-        engine: &'a AnyEngine,
-        cx: &'a mut WriteCx<'b>,
-        subject: &'a str,
-        version: u64,
-        next: &'a Json,
-    ) -> BoxFuture<'a, Result<Promotion>>;
-    fn revoke<'a>(
-        &self,
-        engine: &'a AnyEngine,
-        cx: &'a ReadCx<'a>,
-        subject: &'a str,
-        old: &'a Json,
-    ) -> BoxFuture<'a, Result<()>>;
-    fn refused<'a>(
-        &self,
-        engine: &'a AnyEngine,
-        cx: &'a ReadCx<'a>,
-        subject: &'a str,
-        old: &'a Json,
-    ) -> BoxFuture<'a, Result<bool>>;
-    fn undo<'a>(
-        &self,
-        engine: &'a AnyEngine,
-        cx: &'a ReadCx<'a>,
-        subject: &'a str,
-        next: &'a Json,
-    ) -> BoxFuture<'a, Result<()>>;
-    fn unmake<'a, 'b>(
-        &self,
-        engine: &'a AnyEngine,
-        cx: &'a mut WriteCx<'b>,
-        subject: &'a str,
-    ) -> BoxFuture<'a, Result<()>>;
-}
-
 /// The erasure of `E`.
 pub(super) struct Of<E>(pub(super) std::marker::PhantomData<fn() -> E>);
 
@@ -349,83 +291,40 @@ fn engine<E: 'static>(any: &AnyEngine) -> Result<&E> {
     any.downcast_ref::<E>().ok_or_else(|| Error::internal("an engine has another type"))
 }
 
-impl<E: RotationKind + 'static> Rotates for Of<E> {
-    fn prepare<'a, 'b>(
-        &self,
-        any: &'a AnyEngine,
-        cx: &'a mut WriteCx<'b>,
-        subject: &'a str,
-    ) -> BoxFuture<'a, Result<Json>> {
-        Box::pin(async move { engine::<E>(any)?.prepare(cx, subject).await })
-    }
+/// [`RotationKind`] with the engine's type erased: of each method its context, and what else it takes.
+macro_rules! erased {
+    ($($method:ident($cx:ty $(, $name:ident: $of:ty)*) -> $answer:ty;)+) => {
+        pub(crate) trait Rotates: Send + Sync {
+            $(fn $method<'a>(
+                &self,
+                any: &'a AnyEngine,
+                cx: $cx,
+                subject: &'a str,
+                $($name: $of,)*
+            ) -> BoxFuture<'a, Result<$answer>>;)+
+        }
 
-    fn set<'a>(
-        &self,
-        any: &'a AnyEngine,
-        cx: &'a ReadCx<'a>,
-        subject: &'a str,
-        next: &'a Json,
-    ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { engine::<E>(any)?.set(cx, subject, next).await })
-    }
+        impl<E: RotationKind + 'static> Rotates for Of<E> {
+            $(fn $method<'a>(
+                &self,
+                any: &'a AnyEngine,
+                cx: $cx,
+                subject: &'a str,
+                $($name: $of,)*
+            ) -> BoxFuture<'a, Result<$answer>> {
+                Box::pin(async move { engine::<E>(any)?.$method(cx, subject, $($name),*).await })
+            })+
+        }
+    };
+}
 
-    fn test<'a>(
-        &self,
-        any: &'a AnyEngine,
-        cx: &'a ReadCx<'a>,
-        subject: &'a str,
-        next: &'a Json,
-    ) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(async move { engine::<E>(any)?.test(cx, subject, next).await })
-    }
-
-    fn promote<'a, 'b>(
-        &self,
-        any: &'a AnyEngine,
-        cx: &'a mut WriteCx<'b>,
-        subject: &'a str,
-        version: u64,
-        next: &'a Json,
-    ) -> BoxFuture<'a, Result<Promotion>> {
-        Box::pin(async move { engine::<E>(any)?.promote(cx, subject, version, next).await })
-    }
-
-    fn revoke<'a>(
-        &self,
-        any: &'a AnyEngine,
-        cx: &'a ReadCx<'a>,
-        subject: &'a str,
-        old: &'a Json,
-    ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { engine::<E>(any)?.revoke(cx, subject, old).await })
-    }
-
-    fn refused<'a>(
-        &self,
-        any: &'a AnyEngine,
-        cx: &'a ReadCx<'a>,
-        subject: &'a str,
-        old: &'a Json,
-    ) -> BoxFuture<'a, Result<bool>> {
-        Box::pin(async move { engine::<E>(any)?.refused(cx, subject, old).await })
-    }
-
-    fn undo<'a>(
-        &self,
-        any: &'a AnyEngine,
-        cx: &'a ReadCx<'a>,
-        subject: &'a str,
-        next: &'a Json,
-    ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { engine::<E>(any)?.undo(cx, subject, next).await })
-    }
-
-    fn unmake<'a, 'b>(
-        &self,
-        any: &'a AnyEngine,
-        cx: &'a mut WriteCx<'b>,
-        subject: &'a str,
-    ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { engine::<E>(any)?.unmake(cx, subject).await })
-    }
+erased! {
+    prepare(&'a mut WriteCx<'_>) -> Json;
+    set(&'a ReadCx<'a>, next: &'a Json) -> ();
+    test(&'a ReadCx<'a>, next: &'a Json) -> bool;
+    promote(&'a mut WriteCx<'_>, version: u64, next: &'a Json) -> Promotion;
+    revoke(&'a ReadCx<'a>, old: &'a Json) -> ();
+    refused(&'a ReadCx<'a>, old: &'a Json) -> bool;
+    undo(&'a ReadCx<'a>, next: &'a Json) -> ();
+    unmake(&'a mut WriteCx<'_>) -> ();
 }

@@ -24,6 +24,8 @@ pub struct Route {
     pub root_namespace_only: bool,
     /// Is it served on a full disk, from the room that is kept back?
     pub on_full_disk: bool,
+    /// Is it carried out to its end, though it is a query and its time is over?
+    pub to_the_end: bool,
     /// Is it served in a locked namespace?
     pub while_locked: bool,
     /// Its fields.
@@ -71,6 +73,7 @@ impl Route {
             rule: O::RULE,
             root_namespace_only: O::ROOT_NAMESPACE_ONLY,
             on_full_disk: false,
+            to_the_end: false,
             while_locked: false,
             fields: O::SPECS,
             help: O::HELP,

@@ -419,6 +419,15 @@ impl<E: Send + Sync + 'static> EngineSpec<E> {
         self
     }
 
+    /// Queries at or below these paths are carried out to their end, however long that takes: they change
+    /// more than their transaction.
+    pub fn to_the_end(mut self, paths: &[&str]) -> Self {
+        for route in self.at_or_below(paths) {
+            route.to_the_end = true;
+        }
+        self
+    }
+
     /// The routes with this very pattern are served in a locked namespace, too.
     pub fn while_locked(mut self, pattern: &str) -> Self {
         for route in self.spec.routes.iter_mut().filter(|route| route.pattern == pattern) {

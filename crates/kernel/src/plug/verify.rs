@@ -81,6 +81,8 @@ const REMEMBERED_SECONDS: i64 = 60;
 pub struct Standing {
     /// What a login would have answered.
     pub grant: Grant,
+    /// Entities without which it is nobody: of those who had it made, where it is not its own making.
+    pub behind: Vec<String>,
     last: Mutex<Option<Last>>,
 }
 
@@ -92,8 +94,8 @@ struct Last {
 
 impl Standing {
     /// A caller that was not seen yet.
-    pub fn new(grant: Grant) -> Self {
-        Self { grant, last: Mutex::default() }
+    pub fn new(grant: Grant, behind: Vec<String>) -> Self {
+        Self { grant, behind, last: Mutex::default() }
     }
 
     /// Its token for a request at `now` as this entity, made by `make` where there is none that is good for

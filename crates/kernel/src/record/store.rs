@@ -55,7 +55,8 @@ pub fn storage_error(e: StorageError) -> Error {
         StorageError::Poisoned(_) | StorageError::Busy(_) | StorageError::Closed => {
             storage_unavailable(e)
         }
-        StorageError::InDoubt(_) => Error::unavailable(
+        StorageError::InDoubt(_) => Error::new(
+            ErrorKind::InDoubt,
             "the storage failed while the change was being made: whether it was made is not known",
         )
         .because(e),

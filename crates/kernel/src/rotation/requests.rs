@@ -10,17 +10,32 @@ use crate::node::Services;
 use crate::plug::{AfterCommit, Beyond};
 use crate::record::{Id, Scope, Tx};
 
-/// A rotation that somebody waits for.
+/// A rotation that was begun, in a transaction that is not committed yet.
 #[derive(Clone, Copy, Debug)]
-struct Begun {
+pub struct Begun {
     scope: Scope,
     subject: Id,
     run: Id,
 }
 
+impl Begun {
+    /// Somebody waits for it: the answer's rest waits until the next credential is published.
+    pub fn awaited(self) -> Beyond {
+        Beyond::then(move |node| async move {
+            let services = node.active()?;
+            services.rotations.drive(&services, self).await
+        })
+    }
+
+    /// Nobody waits: what this answers is done once it is durable.
+    pub(crate) fn soon(self) -> AfterCommit {
+        Box::new(move |services| services.rotations.nudge(services, self.scope, self.subject))
+    }
+}
+
 impl Rotations {
     /// Begins a rotation, or has the one that was begun go on at once.
-    async fn begin(
+    pub async fn begin(
         &self,
         tx: &Tx,
         scope: Scope,
@@ -44,37 +59,6 @@ impl Rotations {
             Some(run) => return Err(under_way(run.state, run.deadline)),
         };
         Ok(Begun { scope, subject, run })
-    }
-
-    /// As [`Rotations::begin`]: the answer's rest waits until the next credential is published.
-    pub async fn rotate(
-        &self,
-        tx: &Tx,
-        scope: Scope,
-        name: &str,
-        cause: Cause,
-        now: Timestamp,
-    ) -> Result<Beyond> {
-        let begun = self.begin(tx, scope, name, cause, now).await?;
-        Ok(Beyond::then(move |node| async move {
-            let services = node.active()?;
-            services.rotations.drive(&services, begun).await
-        }))
-    }
-
-    /// As [`Rotations::rotate`], but nobody waits: what this answers is done once it is durable.
-    pub(crate) async fn rotate_soon(
-        &self,
-        tx: &Tx,
-        scope: Scope,
-        name: &str,
-        cause: Cause,
-        now: Timestamp,
-    ) -> Result<AfterCommit> {
-        let begun = self.begin(tx, scope, name, cause, now).await?;
-        Ok(Box::new(move |services| {
-            services.rotations.nudge(services, begun.scope, begun.subject);
-        }))
     }
 
     /// Calls off what is not published yet, if there is something.

@@ -190,6 +190,17 @@ struct Running<P> {
     verification: Option<Verification>,
 }
 
+/// An operation whose end is being carried out.
+#[derive(Debug)]
+pub struct Taken<P>(Running<P>);
+
+impl<P> Taken<P> {
+    /// Its plan.
+    pub fn plan(&self) -> &P {
+        &self.0.plan
+    }
+}
+
 #[derive(Debug)]
 struct Verification {
     nonce: String,
@@ -262,7 +273,18 @@ impl<P> Ceremony<P> {
 
     /// Ends the operation: it is done. Gives back its plan.
     pub fn finish(&mut self) -> Option<P> {
-        self.running.take().map(|running| running.plan)
+        self.take().map(|Taken(running)| running.plan)
+    }
+
+    /// Takes the operation out, so that nobody else goes on with it while its end is carried out.
+    pub fn take(&mut self) -> Option<Taken<P>> {
+        self.running.take().map(Taken)
+    }
+
+    /// Goes on with an operation whose end could not be carried out, in place of any that was started
+    /// meanwhile.
+    pub fn put_back(&mut self, Taken(running): Taken<P>) {
+        self.running = Some(running);
     }
 
     /// Gives the operation up and wipes its shares. Without one under way there is nothing to do,

@@ -54,7 +54,7 @@ impl Services {
             Parts::new(&meta, state).map_err(Error::internal)
         })
         .await?;
-        let root = self.root_key.read().duplicate();
+        let root = self.current_root().await?;
         let sealed = wrap_with(&root, SEALED_SUMS, &parts.sums, &*self.store.rng)?;
         let (sender, pieces) = mpsc::channel(PIECES);
         let seconds = u64::try_from(now.seconds()).unwrap_or_default();

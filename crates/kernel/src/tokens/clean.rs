@@ -7,8 +7,9 @@ use strongroom_base::{Result, Timestamp};
 use strongroom_storage::{Change, Key};
 
 use super::Grounds;
+use super::create::CustomId;
 use super::prefixes::RevokedPrefix;
-use super::{CustomId, Token, Tokens};
+use super::{Token, Tokens};
 use crate::audit::Recorded;
 use crate::audit::background::Effect;
 use crate::due::{due_entry, due_key, due_until, kinds, link, link_ids, links};

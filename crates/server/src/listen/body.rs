@@ -27,6 +27,9 @@ use super::watch::Watch;
 /// that a crowd of stalled big bodies can't lock others out.
 pub const FREE_BYTES: usize = 16 * 1024;
 
+/// Bytes of a refused body that are read and thrown away, so that its client comes to read the answer.
+const PASSED_BYTES_MAX: usize = 64 << 20;
+
 /// The unit in which the budget is counted.
 const UNIT_BYTES: usize = 1024;
 
@@ -117,6 +120,8 @@ struct Reading {
     bytes_max: usize,
     deadline: Duration,
     http2: bool,
+    /// The client waits for leave before it sends its body.
+    waits: bool,
 }
 
 impl Drop for Reading {
@@ -135,8 +140,9 @@ impl RequestBody {
         bytes_max: usize,
         deadline: Duration,
         http2: bool,
+        waits: bool,
     ) -> Self {
-        Self { incoming, reading: Reading { watch, budget, bytes_max, deadline, http2 } }
+        Self { incoming, reading: Reading { watch, budget, bytes_max, deadline, http2, waits } }
     }
 
     /// Is there none?
@@ -163,7 +169,10 @@ impl RequestBody {
         }
         let declared = match self.declared_bytes().map(usize::try_from) {
             Some(Ok(bytes)) if bytes <= self.reading.bytes_max => Some(bytes),
-            Some(_) => return Err(BodyError::TooLarge),
+            Some(_) => {
+                self.pass_over().await;
+                return Err(BodyError::TooLarge);
+            }
             None => None,
         };
         // An HTTP/1 connection has one body at a time, which the reaper watches without a timer.
@@ -172,9 +181,32 @@ impl RequestBody {
             return self.collect(standing, declared).await;
         }
         let deadline = self.reading.deadline;
-        tokio::time::timeout(deadline, self.collect(standing, declared))
-            .await
-            .unwrap_or(Err(BodyError::Incomplete))
+        let read = tokio::time::timeout(deadline, self.collect(standing, declared)).await;
+        let read = read.unwrap_or(Err(BodyError::Incomplete));
+        if matches!(read, Err(BodyError::TooLarge)) {
+            self.pass_over().await;
+        }
+        read
+    }
+
+    /// Reads on what is refused, up to a bound, and keeps nothing of it: a client that is still sending
+    /// when the connection is closed loses the answer that says why. One that waits for leave reads it, and
+    /// HTTP/2 tells apart what is sent and what is answered.
+    async fn pass_over(&mut self) {
+        if self.reading.http2 || self.reading.waits {
+            return;
+        }
+        let deadline = self.reading.deadline;
+        let passed = async {
+            let mut bytes = 0;
+            while let Ok(Some(piece)) = self.next().await {
+                bytes += piece.len();
+                if bytes > PASSED_BYTES_MAX {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(deadline, passed).await;
     }
 
     async fn collect(

@@ -199,6 +199,7 @@ async fn answer<S: Service>(
             told.map(|told| context.accounts.told(&peer, told))
         }
     };
+    let waits = head.headers.contains_key(hyper::header::EXPECT);
     let body = RequestBody::new(
         incoming,
         watch,
@@ -206,6 +207,7 @@ async fn answer<S: Service>(
         options.body_bytes_max,
         options.deadlines.body,
         http2,
+        waits,
     );
     let mut response = match peer {
         Ok(peer) => context.service.call(Request::from_parts(head, body), peer).await,

@@ -214,6 +214,23 @@ async fn bodies_are_bounded() {
         let mut client = client(connect(&listeners).await).await;
         assert_eq!(ask(&mut client, "PUT", "/", body).await.0, status, "{body}");
     }
+    // A client that is still sending comes to read why it is refused.
+    let (length, part) = (20_000_000, vec![b'x'; 1_000_000]);
+    let mut stream = connect(&listeners).await;
+    let head = format!("PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..length / part.len() {
+        stream.write_all(&part).await.expect("the connection stays open for the body");
+    }
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
+    // One that waits for leave is told at once.
+    let head = head.replace("\r\n\r\n", "\r\nexpect: 100-continue\r\n\r\n");
+    let mut stream = connect(&listeners).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 413");
     // Without a length: the bound is met while reading.
     let chunk = format!("{:x}\r\n{}\r\n", 50_000, "c".repeat(50_000));
     for (chunks, status) in [(2, "200"), (3, "413")] {

@@ -148,8 +148,19 @@ impl Config {
         Ok(Self { creation_rules, destination_rules, indents })
     }
 
-    /// The rule for a file at an absolute path; nothing where the file has no rules at all.
+    /// The rule for a new file at an absolute path, which must have one; nothing where there are no rules
+    /// at all.
     pub fn creation_rule(&self, config: &Path, file: &Path) -> Result<Option<&CreationRule>> {
+        match self.rule_of(config, file)? {
+            None if self.creation_rules.is_some() => {
+                Err(Error::general("error loading config: no matching creation rules found"))
+            }
+            rule => Ok(rule),
+        }
+    }
+
+    /// The rule that holds for a file at an absolute path, if one does.
+    pub fn rule_of(&self, config: &Path, file: &Path) -> Result<Option<&CreationRule>> {
         let Some(rules) = &self.creation_rules else { return Ok(None) };
         let folder = config.parent().unwrap_or(Path::new("/"));
         let path = file.strip_prefix(folder).unwrap_or(file).to_string_lossy();
@@ -158,7 +169,7 @@ impl Config {
                 return rule.checked().map(Some);
             }
         }
-        Err(Error::general("error loading config: no matching creation rules found"))
+        Ok(None)
     }
 
     /// Where a file is published to, by its path as it was given.

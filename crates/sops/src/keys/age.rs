@@ -1,7 +1,7 @@
 //! age: recipients of all kinds, and identities from every place where SOPS looks for them. All that
 //! are found are tried together.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use data_encoding::BASE32;
@@ -9,11 +9,15 @@ use strongroom_age::{Identity, SharedUi, Ui, files, identities, recipients};
 use strongroom_base::{SecretBytes, SecretString};
 
 use super::agent::{self, Question};
-use super::{Failure, Machine, MasterKey, Person, process};
+use super::{Failure, Machine, MasterKey, Person, process, reason};
 use crate::metadata::AgeKey;
 
 /// Bytes of an unwrapped data key or share, at most.
 const PART_BYTES_MAX: u64 = 1024;
+
+/// What is told where the only identity is not the recipient's.
+const NOT_THIS_ONE: &str = "identity did not match any of the recipients: incorrect identity for \
+                            recipient block";
 
 impl MasterKey for AgeKey {
     fn shown(&self) -> String {
@@ -36,8 +40,12 @@ impl MasterKey for AgeKey {
         let identities: Vec<&dyn ::age::Identity> =
             found.identities.iter().map(|identity| identity as &dyn ::age::Identity).collect();
         files::decrypt_all(&identities, enc.as_bytes(), PART_BYTES_MAX).map_err(|error| {
+            let why = match (error.text(), identities.len()) {
+                (files::NO_MATCH, 1) => NOT_THIS_ONE,
+                (text, _) => text,
+            };
             found.told(&format!(
-                "failed to create reader for decrypting sops data key with age: {error}"
+                "failed to create reader for decrypting sops data key with age: {why}"
             ))
         })
     }
@@ -50,8 +58,12 @@ pub fn check_recipient(text: &str) -> Result<(), Failure> {
 }
 
 fn failure(error: strongroom_age::Error) -> Failure {
+    let before = match error.text().starts_with("unknown recipient type") {
+        true => "failed to parse input, ",
+        false => "",
+    };
     let hints = error.hints().iter().map(|hint| format!("; {hint}"));
-    Failure(std::iter::once(error.text().to_owned()).chain(hints).collect())
+    Failure(std::iter::once(format!("{before}{}", error.text())).chain(hints).collect())
 }
 
 /// The person of the machine, as the crate of age files asks for it.
@@ -113,17 +125,20 @@ fn ui(machine: &Machine) -> SharedUi {
 }
 
 /// What was found, what was not, and what went wrong.
+#[derive(Default)]
 struct Found {
     identities: Vec<Identity>,
-    /// Places without a key.
+    /// Places that are not there.
     unused: Vec<String>,
+    /// Places that are there and have no key.
+    empty: Vec<String>,
     failures: Vec<Failure>,
 }
 
 impl Found {
     /// Looks everywhere.
     fn gather(recipient: &str, machine: &Machine) -> Self {
-        let mut found = Self { identities: Vec::new(), unused: Vec::new(), failures: Vec::new() };
+        let mut found = Self::default();
         found.gather_ssh(recipient, machine);
         found.gather_own(recipient, machine);
         found
@@ -133,18 +148,23 @@ impl Found {
         const FILE: &str = "SOPS_AGE_SSH_PRIVATE_KEY_FILE";
         const COMMAND: &str = "SOPS_AGE_SSH_PRIVATE_KEY_CMD";
         match machine.variable(FILE) {
-            Some(path) => self.take(from_file(Path::new(path), machine)),
+            Some(path) => self.take(ssh_key(Path::new(path), machine)),
             None => self.unused.push(FILE.to_owned()),
         }
         match machine.variable(COMMAND) {
-            Some(command) => self.take(from_command(COMMAND, command, recipient, machine)),
+            Some(command) => {
+                let said = said_by(COMMAND, command, recipient, machine);
+                self.take(
+                    said.and_then(|said| read(COMMAND, said.expose_secret().as_slice(), machine)),
+                );
+            }
             None => self.unused.push(COMMAND.to_owned()),
         }
         let Some(home) = machine.home() else { return };
         for name in ["id_ed25519", "id_rsa"] {
             let path = home.join(".ssh").join(name);
             if path.exists() {
-                self.take(from_file(&path, machine));
+                self.take(ssh_key(&path, machine));
             } else {
                 self.unused.push(path.display().to_string());
             }
@@ -152,33 +172,46 @@ impl Found {
     }
 
     fn gather_own(&mut self, recipient: &str, machine: &Machine) {
-        match machine.variable("SOPS_AGE_KEY") {
+        const TEXT: &str = "SOPS_AGE_KEY";
+        const FILE: &str = "SOPS_AGE_KEY_FILE";
+        const COMMAND: &str = "SOPS_AGE_KEY_CMD";
+        let mut places = self.identities.len();
+        match machine.variable(TEXT) {
             Some(text) => {
-                let read = from_text("SOPS_AGE_KEY", text, machine);
-                self.take_named("SOPS_AGE_KEY", read);
+                places += 1;
+                self.take_of(TEXT, words(TEXT, text, machine));
             }
-            None => self.unused.push("SOPS_AGE_KEY".to_owned()),
+            None => self.unused.push(TEXT.to_owned()),
         }
-        match machine.variable("SOPS_AGE_KEY_FILE") {
-            Some(path) => {
-                let read = from_file(Path::new(path), machine);
-                let read = read.map_err(|f| f.within("failed to open SOPS_AGE_KEY_FILE file"));
-                self.take_named("SOPS_AGE_KEY_FILE", read);
+        match machine.variable(FILE).map(|path| opened(Path::new(path))) {
+            Some(Ok(file)) => {
+                places += 1;
+                self.take_of(FILE, read(FILE, file, machine));
             }
-            None => self.unused.push("SOPS_AGE_KEY_FILE".to_owned()),
-        }
-        match machine.variable("SOPS_AGE_KEY_CMD") {
-            Some(command) => {
-                let read = from_command("SOPS_AGE_KEY_CMD", command, recipient, machine);
-                self.take_named("SOPS_AGE_KEY_CMD", read);
+            Some(Err(failure)) => {
+                self.failures.push(failure.within(format!("failed to open {FILE} file")));
             }
-            None => self.unused.push("SOPS_AGE_KEY_CMD".to_owned()),
+            None => self.unused.push(FILE.to_owned()),
         }
-        let usual = machine.config_folder().map(|folder| folder.join("sops/age/keys.txt"));
-        match usual.filter(|path| path.exists()) {
-            Some(path) => self.take_named(&path.display().to_string(), from_file(&path, machine)),
-            None if self.identities.is_empty() => self.unused.extend(usual_shown(machine)),
-            None => {}
+        match machine.variable(COMMAND).map(|said| said_by(COMMAND, said, recipient, machine)) {
+            Some(Ok(said)) => {
+                places += 1;
+                self.take_of(COMMAND, read(COMMAND, said.expose_secret().as_slice(), machine));
+            }
+            Some(Err(failure)) => self.failures.push(failure),
+            None => self.unused.push(COMMAND.to_owned()),
+        }
+        let Some(path) = machine.config_folder().map(|it| it.join("sops/age/keys.txt")) else {
+            return;
+        };
+        let shown = path.display().to_string();
+        match (path.try_exists(), places) {
+            (Ok(false), 0) => self.unused.push(shown),
+            (Ok(false), _) => {}
+            _ => match opened(&path) {
+                Ok(file) => self.take_of(&shown, read(&shown, file, machine)),
+                Err(failure) => self.failures.push(failure.within("failed to open file")),
+            },
         }
     }
 
@@ -189,9 +222,9 @@ impl Found {
         }
     }
 
-    fn take_named(&mut self, place: &str, read: Result<Vec<Identity>, Failure>) {
+    fn take_of(&mut self, place: &str, read: Result<Vec<Identity>, Failure>) {
         if read.as_ref().is_ok_and(Vec::is_empty) {
-            self.unused.push(place.to_owned());
+            self.empty.push(place.to_owned());
         }
         self.take(read);
     }
@@ -204,7 +237,8 @@ impl Found {
             text.push_str(". Errors while loading age identities: ");
             text.push_str(&failures.join("; "));
         }
-        let quoted: Vec<String> = self.unused.iter().map(|place| format!("'{place}'")).collect();
+        let places = self.unused.iter().chain(&self.empty);
+        let quoted: Vec<String> = places.map(|place| format!("'{place}'")).collect();
         let places = match quoted.as_slice() {
             [] => return Failure(text),
             [only] => format!(" {only}"),
@@ -216,32 +250,44 @@ impl Found {
     }
 }
 
-fn usual_shown(machine: &Machine) -> Option<String> {
-    let path: PathBuf = machine.config_folder()?.join("sops/age/keys.txt");
-    Some(path.display().to_string())
+fn opened(path: &Path) -> Result<std::fs::File, Failure> {
+    std::fs::File::open(path)
+        .map_err(|error| Failure::new(format!("open {}: {}", path.display(), reason(&error))))
 }
 
-/// Identities of a file: lines, an SSH key, or what is encrypted with a passphrase.
-fn from_file(path: &Path, machine: &Machine) -> Result<Vec<Identity>, Failure> {
+/// The key of a file that is SSH's own; it is called by its path.
+fn ssh_key(path: &Path, machine: &Machine) -> Result<Vec<Identity>, Failure> {
     let shown = path.display().to_string();
-    let file =
-        std::fs::File::open(path).map_err(|error| Failure::new(format!("{shown}: {error}")))?;
-    none_is_fine(identities::read(&shown, file, &ui(machine)))
+    read(&shown, opened(path)?, machine)
 }
 
-/// A place may be there and have nothing in it but comments.
-fn none_is_fine(read: strongroom_age::Result<Vec<Identity>>) -> Result<Vec<Identity>, Failure> {
-    match read {
-        Err(error) if error.text().ends_with("no identities found") => Ok(Vec::new()),
-        read => read.map_err(failure),
+/// Identities: lines, an SSH key, or what is encrypted with a passphrase. A place may have nothing but
+/// comments.
+fn read(
+    place: &str,
+    input: impl std::io::Read,
+    machine: &Machine,
+) -> Result<Vec<Identity>, Failure> {
+    let read = identities::read(place, input, &ui(machine));
+    read.map_or_else(|error| none_is_fine(place, error), Ok)
+}
+
+fn none_is_fine(place: &str, error: strongroom_age::Error) -> Result<Vec<Identity>, Failure> {
+    let text = error.text();
+    match text.strip_prefix(&format!("failed to read {place:?}: ")) {
+        Some("no identities found") => Ok(Vec::new()),
+        Some(what) => {
+            Err(Failure::new(format!("failed to parse '{place}' age identities: {what}")))
+        }
+        None => Err(failure(error)),
     }
 }
 
 /// Identities of a variable: words, or what is encrypted with a passphrase.
-fn from_text(name: &str, text: &str, machine: &Machine) -> Result<Vec<Identity>, Failure> {
+fn words(name: &str, text: &str, machine: &Machine) -> Result<Vec<Identity>, Failure> {
     let text = text.trim_start();
     if text.starts_with("age-encryption") || text.starts_with("-----BEGIN") {
-        return none_is_fine(identities::read(name, text.as_bytes(), &ui(machine)));
+        return read(name, text.as_bytes(), machine);
     }
     let lines = text.lines().filter(|line| !line.starts_with('#'));
     let words = lines.flat_map(str::split_whitespace);
@@ -251,24 +297,25 @@ fn from_text(name: &str, text: &str, machine: &Machine) -> Result<Vec<Identity>,
         .map_err(|e| failure(e).within(format!("failed to parse '{name}' age identities")))
 }
 
-/// Identities that a command says. It is told whom the data key was wrapped for.
-fn from_command(
+/// What a command says. It is told whom the data key was wrapped for. Its words are not shown: they may
+/// be the secret itself.
+fn said_by(
     name: &str,
     command: &str,
     recipient: &str,
     machine: &Machine,
-) -> Result<Vec<Identity>, Failure> {
+) -> Result<SecretBytes, Failure> {
     let words = shlex::split(command).filter(|words| !words.is_empty());
     let words = words.ok_or_else(|| Failure::new(format!("failed to parse command of {name}")))?;
     let (program, args) = words.split_first().ok_or_else(|| Failure::new("no command"))?;
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let told = [("SOPS_AGE_RECIPIENT", recipient)];
-    let ended = process::run(program, &args, b"", &told, machine)
-        .map_err(|f| f.within(format!("failed to execute command of {name}")))?;
-    if !ended.success {
-        return Err(Failure::new(format!("failed to execute command of {name}: it failed")));
+    let failed = |failure: Failure| failure.within(format!("failed to execute command of {name}"));
+    let ended = process::run(program, &args, b"", &told, machine).map_err(failed)?;
+    match ended.success {
+        true => Ok(ended.output),
+        false => Err(failed(Failure::new(ended.how))),
     }
-    none_is_fine(identities::read(name, ended.output.expose_secret().as_slice(), &ui(machine)))
 }
 
 #[cfg(test)]

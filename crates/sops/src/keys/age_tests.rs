@@ -68,6 +68,10 @@ fn places_without_keys_are_named() {
          '/no/home/.ssh/id_rsa', 'SOPS_AGE_KEY', 'SOPS_AGE_KEY_FILE', 'SOPS_AGE_KEY_CMD', and \
          '/no/home/.config/sops/age/keys.txt'."
     );
+    // What is there and empty stands last, and where there is any the usual file is not missed.
+    let machine = machine(&[("SOPS_AGE_KEY", "# none"), ("HOME", "/no/home")]).build();
+    let failure = key.decrypt(&enc, &machine).unwrap_err();
+    assert!(failure.0.ends_with("'SOPS_AGE_KEY_FILE', 'SOPS_AGE_KEY_CMD', and 'SOPS_AGE_KEY'."));
 }
 
 #[test]
@@ -77,9 +81,15 @@ fn failures_hold_no_identity() {
         ("SOPS_AGE_KEY", "AGE-SECRET-KEY-1CANARY", "failed to parse 'SOPS_AGE_KEY' age identities"),
         ("SOPS_AGE_KEY", "canary", "unknown identity type"),
         ("SOPS_AGE_KEY_FILE", "/no/such/file", "failed to open SOPS_AGE_KEY_FILE file"),
-        ("SOPS_AGE_KEY_CMD", "false", "failed to execute command of SOPS_AGE_KEY_CMD: it failed"),
+        (
+            "SOPS_AGE_KEY_CMD",
+            "false",
+            "failed to execute command of SOPS_AGE_KEY_CMD: exit status 1",
+        ),
         ("SOPS_AGE_KEY_CMD", "'", "failed to parse command of SOPS_AGE_KEY_CMD"),
-        ("SOPS_AGE_KEY", OTHER, "no identity matched any of the recipients"),
+        ("SOPS_AGE_KEY_CMD", "echo canary", "failed to parse 'SOPS_AGE_KEY_CMD' age identities"),
+        ("SOPS_AGE_KEY", OTHER, NOT_THIS_ONE),
+        ("SOPS_AGE_KEY", &format!("{OTHER} {OTHER}"), files::NO_MATCH),
     ] {
         let failure = key.decrypt(&enc, &machine(&[(name, value)]).build()).unwrap_err().0;
         assert!(failure.contains(text), "{name}: {failure}");

@@ -10,7 +10,7 @@
 use strongroom_base::{Rng, Secret, SecretBytes};
 use strongroom_crypto::shamir;
 
-use super::{Failure, Keys};
+use super::{Failure, Keys, Told};
 use crate::error::{Error, Exit, Result};
 use crate::metadata::version::{CONTEXTS_SINCE, is_newer};
 use crate::metadata::{KeyEntry, KeyGroup, Metadata};
@@ -77,8 +77,10 @@ pub fn recover(metadata: &Metadata, keys: &Keys) -> Result<DataKey> {
             unusable(format!("could not get data key from shamir parts: {}", said(&e)))
         })?
     };
-    DataKey::from_bytes(whole)
-        .ok_or_else(|| unusable(format!("the data key does not have {DATA_KEY_BYTES} bytes")))
+    let wrong = || unusable(format!("the data key does not have {DATA_KEY_BYTES} bytes"));
+    let key = DataKey::from_bytes(whole).ok_or_else(wrong)?;
+    keys.machine.person.log(&Told::new("SOPS", "info", "Data key recovered successfully"));
+    Ok(key)
 }
 
 /// How many groups it takes.
@@ -193,6 +195,9 @@ fn parts(
         return Ok((vec![data_key.0.duplicate()], threshold));
     }
     let threshold = if threshold == 0 { groups } else { threshold };
+    let told = Told::new("SOPS", "info", "Splitting data key with Shamir Secret Sharing");
+    let told = told.with("parts", groups.to_string()).with("quorum", threshold.to_string());
+    keys.machine.person.log(&told);
     let parts = shamir::split_in_order(data_key.bytes(), groups, threshold, &*keys.machine.rng);
     let parts = parts.map_err(|error| {
         let text = said(&error);

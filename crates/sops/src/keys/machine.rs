@@ -9,7 +9,7 @@ use strongroom_base::{Clock, Rng, SecretString, Timestamp};
 use strongroom_web::{Answer, Call, Trust, Web};
 use tokio::runtime::Runtime;
 
-use super::{Failure, huawei};
+use super::{Failure, Told, huawei};
 
 /// Whoever sits before the terminal.
 pub trait Person: Send + Sync {
@@ -21,6 +21,9 @@ pub trait Person: Send + Sync {
 
     /// Says something.
     fn tell(&self, text: &str);
+
+    /// Is told what happens; most do not listen.
+    fn log(&self, _: &Told<'_>) {}
 }
 
 /// Nobody.

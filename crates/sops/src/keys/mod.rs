@@ -25,6 +25,7 @@ pub mod named;
 pub mod pgp;
 mod process;
 pub mod services;
+mod told;
 pub mod vault;
 
 use strongroom_base::SecretBytes;
@@ -32,6 +33,7 @@ use strongroom_base::SecretBytes;
 pub use data_key::DataKey;
 pub use machine::{Machine, Person};
 pub use services::{Keys, Order, Service};
+pub use told::Told;
 
 use crate::metadata::KeyEntry;
 
@@ -67,6 +69,12 @@ impl From<strongroom_web::Failure> for Failure {
     fn from(failure: strongroom_web::Failure) -> Self {
         Self(failure.to_string())
     }
+}
+
+/// What the system says, without its number and in lower case, as the original has it.
+fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 /// A master key, as a record of a file names it.

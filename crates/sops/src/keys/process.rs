@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use strongroom_base::{Secret, SecretBytes};
 use zeroize::Zeroizing;
 
-use super::{Failure, Machine};
+use super::{Failure, Machine, reason};
 
 /// Bytes of what a program says, at most.
 const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
@@ -17,6 +17,8 @@ const COMPLAINT_BYTES_MAX: u64 = 64 * 1024;
 pub struct Ended {
     /// Did it succeed?
     pub success: bool,
+    /// How it ended, in words.
+    pub how: String,
     /// What it said.
     pub output: SecretBytes,
     /// What it complained of.
@@ -31,7 +33,7 @@ pub fn run(
     more: &[(&str, &str)],
     machine: &Machine,
 ) -> Result<Ended, Failure> {
-    let failed = |error: std::io::Error| Failure::new(format!("{program}: {error}"));
+    let failed = |error: std::io::Error| Failure::new(format!("{program}: {}", reason(&error)));
     let mut child = Command::new(program)
         .args(args)
         .envs(machine.variables())
@@ -68,7 +70,11 @@ pub fn run(
         }
     };
     let status = child.wait().map_err(failed)?;
-    Ok(Ended { success: status.success(), output, complaint })
+    let how = match status.code() {
+        Some(code) => format!("exit status {code}"),
+        None => "a signal ended it".to_owned(),
+    };
+    Ok(Ended { success: status.success(), how, output, complaint })
 }
 
 /// Reads all of `source`, and no more than is allowed. The buffer has its size from the beginning: one

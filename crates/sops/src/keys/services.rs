@@ -5,6 +5,7 @@ use std::sync::Arc;
 use strongroom_base::SecretBytes;
 
 use super::keyservice::Client;
+use super::told::{self, Use};
 use super::{Failure, Machine, WRAPPED_BYTES_MAX};
 use crate::error::{Error, Exit, Result};
 use crate::metadata::KeyEntry;
@@ -107,7 +108,11 @@ impl Service {
         machine: &Machine,
     ) -> Result<String, Failure> {
         match self {
-            Self::Local => key.master_key().encrypt(part, machine),
+            Self::Local => {
+                let wrapped = key.master_key().encrypt(part, machine);
+                machine.person.log(&told::of_use(key, Use::Encryption, wrapped.is_ok()));
+                wrapped
+            }
             Self::Remote(client) => client.encrypt(key, part, machine),
         }
     }
@@ -118,7 +123,11 @@ impl Service {
             return Err(Failure::new("the wrapped data key is too long"));
         }
         match self {
-            Self::Local => key.master_key().decrypt(key.enc(), machine),
+            Self::Local => {
+                let part = key.master_key().decrypt(key.enc(), machine);
+                machine.person.log(&told::of_use(key, Use::Decryption, part.is_ok()));
+                part
+            }
             Self::Remote(client) => client.decrypt(key, machine),
         }
     }

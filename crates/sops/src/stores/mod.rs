@@ -122,10 +122,13 @@ impl Store {
 
     /// Reads an encrypted file: its documents, and the metadata apart. Nothing where it has none.
     pub fn load_if_encrypted(&self, bytes: &[u8]) -> Result<Option<Tree>> {
-        let mut branches = match self.format {
+        self.tree_of(match self.format {
             Format::Binary => vec![json::load(bytes)?],
             _ => self.load_plain(bytes)?,
-        };
+        })
+    }
+
+    fn tree_of(&self, mut branches: Vec<Branch>) -> Result<Option<Tree>> {
         let Some(found) = self.take_metadata(&mut branches)? else { return Ok(None) };
         let metadata = metadata::file::of_branch(&found)?;
         Ok(Some(Tree { branches, metadata }))
@@ -133,8 +136,20 @@ impl Store {
 
     /// Reads an encrypted file.
     pub fn load_encrypted(&self, bytes: &[u8]) -> Result<Tree> {
-        let found = self.load_if_encrypted(bytes)?;
-        found.ok_or_else(|| Error::general("sops metadata not found"))
+        self.load_if_encrypted(bytes)?.ok_or_else(not_encrypted)
+    }
+
+    /// The same, of bytes that nobody needs afterwards: those of a large file go early.
+    pub fn load_encrypted_whole(&self, bytes: Zeroizing<Vec<u8>>) -> Result<Tree> {
+        if self.format != Format::Yaml || bytes.is_empty() {
+            return self.load_encrypted(&bytes);
+        }
+        let branches = yaml::load_whole(bytes)?;
+        // A file of nothing but comments is none.
+        if branches.is_empty() {
+            return Err(Error::general("EOF"));
+        }
+        self.tree_of(branches)?.ok_or_else(not_encrypted)
     }
 
     fn take_metadata(&self, branches: &mut [Branch]) -> Result<Option<Branch>> {
@@ -189,18 +204,39 @@ impl Store {
 
     /// Writes an encrypted file. The tree is as before when it is done.
     pub fn emit_encrypted(&self, tree: &mut Tree) -> Result<Vec<u8>> {
+        self.with_metadata(tree, |branches| match self.format {
+            Format::Binary => json::emit(first(branches)?, self.indent),
+            _ => self.emit_plain(branches),
+        })
+    }
+
+    /// The same to a writer: a large file need not be there as a whole. Nothing is written of what is refused.
+    pub fn emit_encrypted_to(
+        &self,
+        tree: &mut Tree,
+        out: &mut dyn std::io::Write,
+    ) -> Result<std::io::Result<()>> {
+        match self.format {
+            Format::Yaml => {
+                self.with_metadata(tree, |branches| yaml::emit_to(branches, self.indent, out))
+            }
+            _ => Ok(out.write_all(&self.emit_encrypted(tree)?)),
+        }
+    }
+
+    /// Writes a document with its metadata by `emit`. The tree is as before when it is done.
+    fn with_metadata<T>(
+        &self,
+        tree: &mut Tree,
+        emit: impl FnOnce(&[Branch]) -> Result<T>,
+    ) -> Result<T> {
         self.refuse_reserved(&tree.branches)?;
         let metadata = self.metadata_items(&tree.metadata)?;
         let lengths: Vec<usize> = tree.branches.iter().map(|branch| branch.0.len()).collect();
         for branch in &mut tree.branches {
             branch.0.extend(metadata.iter().cloned());
         }
-        let out = match self.format {
-            Format::Binary => {
-                first(&tree.branches).and_then(|branch| json::emit(branch, self.indent))
-            }
-            _ => self.emit_plain(&tree.branches),
-        };
+        let out = emit(&tree.branches);
         for (branch, length) in tree.branches.iter_mut().zip(lengths) {
             branch.0.truncate(length);
         }
@@ -272,6 +308,10 @@ impl Store {
             format => self.emit_plain(&[examples::of(format)]),
         }
     }
+}
+
+fn not_encrypted() -> Error {
+    Error::general("sops metadata not found")
 }
 
 fn first(branches: &[Branch]) -> Result<&Branch> {

@@ -42,6 +42,8 @@ use std::thread::JoinHandle;
 
 /// Bytes of a page of the data file.
 const PAGE_BYTES: u64 = 4096;
+/// Rows counted in one read.
+const COUNTED_AT_ONCE: u64 = 16_384;
 
 /// Tables of which little is ever read by itself: that something of them was written is no reason to
 /// keep it in memory.
@@ -336,9 +338,18 @@ impl Storage for SqliteStorage {
     }
 
     fn count_rows<'a>(&'a self, table: RowTable) -> BoxFuture<'a, Result<u64, StorageError>> {
-        let (shared, revision) = (self.shared.clone(), self.revision());
+        let shared = self.shared.clone();
         Box::pin(async move {
-            let count = move || shared.readers.count_rows(revision, table);
+            let count = move || {
+                let (mut all, mut next) = (0, Some(0));
+                while let Some(from) = next {
+                    let revision = shared.revision.load(Ordering::Acquire);
+                    let (rows, more) =
+                        shared.readers.count_some(revision, table, from, COUNTED_AT_ONCE)?;
+                    (all, next) = (all + rows, more);
+                }
+                Ok(all)
+            };
             let counted = tokio::task::spawn_blocking(count).await;
             counted.unwrap_or_else(|_| Err(StorageError::Io("counting rows".to_owned())))
         })

@@ -184,16 +184,24 @@ impl Readers {
         })
     }
 
-    /// How many rows a table has.
-    pub(super) fn count_rows(
+    /// How many rows a table has, up to `limit`, from the id `from` on, and the id after the last of them,
+    /// if there may be more. Each piece is a read of its own: whoever waits for reads to end waits for one
+    /// piece.
+    pub(super) fn count_some(
         &self,
         revision: Revision,
         table: RowTable,
-    ) -> Result<u64, StorageError> {
-        let Some(sql) = ROW_COUNT.get(usize::from(table.0)) else { return Ok(0) };
+        from: u64,
+        limit: u64,
+    ) -> Result<(u64, Option<u64>), StorageError> {
+        let Some(sql) = ROW_COUNT.get(usize::from(table.0)) else { return Ok((0, None)) };
         self.with(revision, Table::Rows(table), |connection| {
-            let rows: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-            Ok(u64::try_from(rows).unwrap_or(0))
+            let mut statement = connection.prepare_cached(sql)?;
+            let (rows, newest): (i64, Option<i64>) = statement
+                .query_row([signed(from), signed(limit)], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let rows = u64::try_from(rows).unwrap_or(0);
+            let next = newest.and_then(|id| u64::try_from(id).ok()).map(|id| id + 1);
+            Ok((rows, next.filter(|_| rows >= limit)))
         })
     }
 

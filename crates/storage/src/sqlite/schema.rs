@@ -43,8 +43,11 @@ pub(super) const ROW_SCAN: Rows = per_table!(
     [0, 1, 2, 3, 4, 5, 6, 7],
     " WHERE id>=?1 AND id<=?2 ORDER BY id LIMIT ?3"
 );
-pub(super) const ROW_COUNT: Rows =
-    per_table!("SELECT count(*) FROM r", [0, 1, 2, 3, 4, 5, 6, 7], "");
+pub(super) const ROW_COUNT: Rows = per_table!(
+    "SELECT count(*),max(id) FROM (SELECT id FROM r",
+    [0, 1, 2, 3, 4, 5, 6, 7],
+    " WHERE id>=?1 ORDER BY id LIMIT ?2)"
+);
 pub(super) const INDEX_GET: Indexes =
     per_table!("SELECT val FROM i", [0, 1, 2, 3, 4, 5], " WHERE key=?1");
 pub(super) const INDEX_PUT: Indexes =

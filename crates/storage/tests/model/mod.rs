@@ -23,6 +23,11 @@ impl Dice {
     }
 }
 
+/// A number from the environment: how long a test goes on, or its seed.
+pub fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
 fn place(task: u64, n: u64) -> Key {
     let mut key = IndexKey::new();
     key.extend_from_slice(&task.to_be_bytes());

@@ -13,22 +13,27 @@ use strongroom_testkit::clouds::Signer;
 use crate::hvac::script_on;
 use crate::product::{self, Server, command};
 
-const ACCOUNT: &str = "123456789012";
+pub const ACCOUNT: &str = "123456789012";
 
-#[test]
-fn boto3_asks_sts() {
-    let folder = tempfile::tempdir().unwrap();
-    let mut settings = product::settings(folder.path());
+/// A server with the door at an address of its own, the second one, for two regions.
+pub fn with_door(folder: &Path) -> Server {
+    let mut settings = product::settings(folder);
     settings["door"] = json!({ "aws": {
         "address": "127.0.0.1:0", "tls_disable": true, "account": ACCOUNT,
         "region": {
             "us-east-1": {},
-            "eu-west-1": { "mount": "eu" },
+            "eu-west-1": { "mount": "eu", "transit": "eu-transit" },
         },
     }});
     // Two listeners may not have one address; port 0 stands for two.
     settings["listener"]["tcp"]["address"] = json!("localhost:0");
-    let server = Server::start(folder.path(), &settings);
+    Server::start(folder, &settings)
+}
+
+#[test]
+fn boto3_asks_sts() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = with_door(folder.path());
     let signer = Signer::new("ci-key");
     let clock: Arc<dyn Clock> = Arc::new(RealClock::new());
     let now = clock.now().seconds();

@@ -1,13 +1,17 @@
 """Runs a command on a terminal of its own, types a text where it asks, and prints all that the
-terminal showed. Arguments: the text to type (with backslash escapes), then the command."""
+terminal showed, and whether it shows again what is typed. Arguments: the text to type (with backslash escapes), then the command."""
 import os
 import pty
 import select
+import signal
 import sys
+import termios
 
 typed = sys.argv[1].encode().decode("unicode_escape").encode()
 pid, terminal = pty.fork()
 if pid == 0:
+    # Programs that were begun in the background inherit that they ignore it.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     os.execv(sys.argv[2], sys.argv[2:])
 shown = b""
 asked = False
@@ -26,5 +30,7 @@ while True:
         asked = True
         os.write(terminal, typed)
 sys.stdout.buffer.write(shown)
+echoes = termios.tcgetattr(terminal)[3] & termios.ECHO
+sys.stdout.buffer.write(b"[it echoes]" if echoes else b"[it is silent]")
 _, status = os.waitpid(pid, 0)
 sys.exit(os.waitstatus_to_exitcode(status))

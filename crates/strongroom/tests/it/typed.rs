@@ -5,8 +5,15 @@ use std::process::{Command, Stdio};
 
 use crate::live::Dev;
 
-/// Types at a command; what the terminal showed.
+/// Types at a command that ends well; what the terminal showed.
 fn type_at(dev: &Dev, typed: &str, words: &[&str]) -> String {
+    let (code, shown) = typed_at(dev, typed, words);
+    assert_eq!(code, Some(0), "{shown}");
+    shown
+}
+
+/// Types at a command; its exit code and what the terminal showed.
+fn typed_at(dev: &Dev, typed: &str, words: &[&str]) -> (Option<i32>, String) {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/typed.py");
     let output = Command::new("python3")
         .arg(script)
@@ -20,8 +27,21 @@ fn type_at(dev: &Dev, typed: &str, words: &[&str]) -> String {
         .expect("Python, as other tests need it");
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success(), "{shown}{told}");
-    shown
+    (output.status.code(), shown + &told)
+}
+
+#[test]
+fn a_terminal_shows_again_what_is_typed_after_an_interruption() {
+    let dev = Dev::start();
+    for words in [&["kv", "put", "secret/typed", "password=-"][..], &["login"]] {
+        let (code, shown) = typed_at(&dev, "hunt\\x03", words);
+        // Ended by the signal: less 2, as the script answers it.
+        assert_eq!(code, Some(254), "{shown}");
+        assert!(shown.contains("[it echoes]"), "{words:?}: {shown}");
+        assert!(!shown.contains("hunt"), "{words:?}: {shown}");
+    }
+    let (_, shown) = typed_at(&dev, "x\\n\\x04", &["kv", "put", "secret/typed", "password=-"]);
+    assert!(shown.contains("[it echoes]"), "{shown}");
 }
 
 #[test]

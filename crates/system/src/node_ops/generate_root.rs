@@ -169,8 +169,14 @@ mod tests {
     async fn a_token_is_decoded_with_its_pad() {
         let node = crate::testing::node().await;
         let peer = Default::default();
-        let call =
-            NodeCall { peer: &peer, token: None, query: &[], verb: Verb::Write, authorised: false };
+        let call = NodeCall {
+            peer: &peer,
+            token: None,
+            query: &[],
+            verb: Verb::Write,
+            authorised: false,
+            wraps: false,
+        };
         let decode = async |encoded: &str, otp: &str| {
             let secret = |text: &str| SecretString::new(text.to_owned());
             let op = DecodeToken { encoded_token: secret(encoded), otp: secret(otp) };

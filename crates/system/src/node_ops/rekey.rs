@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
-use strongroom_base::{Error, Result, SecretBytes, SecretString, fields};
+use strongroom_base::{Error, ErrorKind, Result, SecretBytes, SecretString, fields};
 use strongroom_kernel::node::{Node, Services};
 use strongroom_kernel::plug::{NodeCall, NodeOp, Reply, ops};
 use strongroom_kernel::record::Scope;
 use strongroom_kernel::seal::ceremony::{
     Authority, Progress, RekeyPlan, RekeyStatus, RekeyUpdate, RekeyVerifyStatus, RekeyVerifyUpdate,
-    Share,
+    Share, Taken,
 };
 use strongroom_kernel::seal::{self, RekeyBackup, Shares};
 
@@ -146,6 +146,10 @@ ops! { UpdateRekey RekeyAnswer, Write; }
 impl NodeOp for UpdateRekey {
     async fn run(self, node: &Arc<Node>, call: &NodeCall<'_>) -> Result<Reply<RekeyAnswer>> {
         let (services, set) = open(node, call).await?;
+        if call.wraps {
+            // Wrapping may fail when the new shares are in force already.
+            return Err(Error::bad_request("new key shares cannot be wrapped"));
+        }
         let now = node.clock.now();
         let share = Share::parse(self.key.as_ref().map_or("", |k| k.expose_secret().as_str()))?;
         let nonce = self.nonce.unwrap_or_default();
@@ -158,30 +162,65 @@ impl NodeOp for UpdateRekey {
             return Err(Error::bad_request("unable to validate the given key shares"));
         }
         let new = SecretBytes::new(node.rng.array::<32>().to_vec());
-        let mut done = {
+        let (mut done, taken) = {
             let mut ceremonies = node.ceremonies.lock();
             let rekeying = &mut ceremonies.rekeying;
-            let missing = || Error::bad_request("no barrier rekey in progress");
-            let plan = rekeying.plan().ok_or_else(missing)?;
+            let plan = rekeying.plan().ok_or_else(not_started)?;
             let out = plan.shares.hand_out(&new, &*node.rng)?;
-            let verify = plan.verification_required;
             let mut done = RekeyUpdate::new(&nonce, plan, &out, "");
-            if verify {
-                let verification = rekeying.verify_before_use(new.duplicate(), &*node.rng, now)?;
-                done.verification_required = true;
-                done.verification_nonce = verification;
+            if plan.verification_required {
+                done.verify(rekeying.verify_before_use(new.duplicate(), &*node.rng, now)?);
+                (done, None)
+            } else {
+                (done, rekeying.take())
             }
-            done
         };
-        if done.backup {
-            keep_backup(&services, &done).await?;
+        if done.backup
+            && let Err(e) = keep_backup(&services, &done).await
+        {
+            taken.into_iter().for_each(|taken| node.ceremonies.lock().rekeying.put_back(taken));
+            return Err(e);
         }
-        if !done.verification_required {
-            put_in_force(node, &services, &new).await?;
+        if let Some(taken) = taken {
+            done = put_in_force(node, &services, &new, taken, done).await?;
         }
         done.complete = true;
-        Ok(Reply::data(RekeyAnswer::Done(done)).bare())
+        Ok(Reply::data(RekeyAnswer::Done(done)).bare().recorded())
     }
+}
+
+fn not_started() -> Error {
+    Error::bad_request("no barrier rekey in progress")
+}
+
+/// Puts the new shares in force. Where the storage fails so that nobody knows whether they are, they are handed
+/// out all the same: they must be shown back before the others may go, which puts them in force if they are not.
+async fn put_in_force(
+    node: &Arc<Node>,
+    services: &Arc<Services>,
+    key: &SecretBytes,
+    taken: Taken<RekeyPlan>,
+    mut done: RekeyUpdate,
+) -> Result<RekeyUpdate> {
+    let installed = services.install_shares(key, &taken.plan().shares).await;
+    let mut ceremonies = node.ceremonies.lock();
+    match installed {
+        Ok(()) => {
+            // Its threshold was that of the old shares.
+            let _ = ceremonies.root.cancel(Authority::Token, node.clock.now());
+        }
+        Err(error) => {
+            let rekeying = &mut ceremonies.rekeying;
+            rekeying.put_back(taken);
+            if error.kind != ErrorKind::InDoubt {
+                return Err(error);
+            }
+            tracing::error!(%error, "it is not known whether the new key shares are in force");
+            let now = node.clock.now();
+            done.verify(rekeying.verify_before_use(key.duplicate(), &*node.rng, now)?);
+        }
+    }
+    Ok(done)
 }
 
 /// Keeps a copy of the encrypted shares (`sys/rekey/backup`).
@@ -195,16 +234,6 @@ async fn keep_backup(services: &Arc<Services>, done: &RekeyUpdate) -> Result<()>
         .store
         .transact(|tx| async move { tx.write(Scope::ROOT).put_named(0, "", backup) })
         .await
-}
-
-/// The new shares count from here on.
-async fn put_in_force(node: &Arc<Node>, services: &Arc<Services>, key: &SecretBytes) -> Result<()> {
-    let plan = node.ceremonies.lock().rekeying.finish();
-    let plan = plan.ok_or_else(|| Error::bad_request("no barrier rekey in progress"))?;
-    services.install_shares(key, &plan.shares).await?;
-    // Its threshold was that of the old shares.
-    let _ = node.ceremonies.lock().root.cancel(Authority::Token, node.clock.now());
-    Ok(())
 }
 
 fields! {
@@ -256,7 +285,16 @@ impl NodeOp for UpdateRekeyVerify {
                 VerifyAnswer::Progress(node.ceremonies.lock().rekeying.verify_status()?)
             }
             Progress::Key(key) => {
-                put_in_force(node, &services, &key).await?;
+                let taken = node.ceremonies.lock().rekeying.take().ok_or_else(not_started)?;
+                let installed = services.install_shares(&key, &taken.plan().shares).await;
+                let mut ceremonies = node.ceremonies.lock();
+                if let Err(error) = installed {
+                    // The new shares can be shown again.
+                    ceremonies.rekeying.put_back(taken);
+                    return Err(error);
+                }
+                // Its threshold was that of the old shares.
+                let _ = ceremonies.root.cancel(Authority::Token, node.clock.now());
                 VerifyAnswer::Done(RekeyVerifyUpdate { nonce, complete: true })
             }
         };

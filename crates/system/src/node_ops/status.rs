@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use strongroom_base::{Result, fields};
+use strongroom_base::{ErrorKind, Result, fields};
 use strongroom_kernel::node::{Life, Node, VAULT_VERSION};
 use strongroom_kernel::plug::{NodeCall, NodeOp, Reply, ops};
 use strongroom_kernel::seal;
@@ -39,8 +39,12 @@ pub struct SealStatus {
 /// The node's seal status.
 pub async fn seal_status(node: &Arc<Node>) -> Result<SealStatus> {
     let life = node.life();
-    // A damaged record is told to whoever gives a share; the rest is true all the same.
-    let set = seal::shares(&node.storage).await.unwrap_or_default();
+    let set = match seal::shares(&node.storage).await {
+        // A damaged record is told to whoever gives a share; the rest is true all the same.
+        Err(e) if e.kind == ErrorKind::Internal => None,
+        // What cannot be read now is not told as another state.
+        set => set?,
+    };
     let (t, n) = set.map_or((0, 0), |s| (usize::from(s.threshold), usize::from(s.count)));
     let progress = node.ceremonies.lock().unsealing.status(t, n);
     let cluster = match &*life {

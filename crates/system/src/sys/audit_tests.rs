@@ -110,6 +110,47 @@ async fn with_headers(node: &TestNode, path: &str, headers: &[(&str, &str)], bod
     render(handle(&node.node, call).await)
 }
 
+#[tokio::test]
+async fn bodies_are_taken_as_the_peer_takes_them() {
+    let node = start().await;
+    let make = async |kind: &str, body: &str| {
+        let headers = [("content-type", kind)];
+        let headers = if kind.is_empty() { &[][..] } else { &headers };
+        with_headers(&node, "auth/token/create", headers, body).await
+    };
+    let (json, form) = ("application/json", "application/x-www-form-urlencoded; charset=utf-8");
+    // Nothing, in its several forms.
+    for body in ["", " \n", "null", " null\n", "{}"] {
+        for kind in ["", json] {
+            assert_eq!(make(kind, body).await.status, 200, "{kind} {body:?}");
+        }
+    }
+    for body in ["[]", "[{}]", "1", "true", "\"x\"", "nul", "nullx", "{}x", "{} {}", "{\"a\":1"] {
+        for kind in ["", json, "text/plain"] {
+            assert_eq!(make(kind, body).await.status, 400, "{kind} {body:?}");
+        }
+    }
+    // JSON under the type of a form is JSON; a name that comes again goes on after a comma.
+    let name = async |got: Got| {
+        assert_eq!(got.status, 200, "{got:?}");
+        let body = json!({ "token": got.token() });
+        let found = node.root("WRITE", "auth/token/lookup", body).await;
+        found.data()["display_name"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(name(make(form, " {\"display_name\":\"j\"}").await).await, "token-j");
+    let both = make(form, "display_name=a&policies=p&policies=q&display_name=b").await;
+    assert_eq!(both.body["auth"]["token_policies"], json!(["default", "p", "q"]));
+    assert_eq!(name(both).await, "token-a-b");
+    for body in ["null", "display_name", "%zz=1", "=1"] {
+        assert_eq!(make(form, body).await.status, 400, "{body:?}");
+    }
+    // Of a member that comes twice the last counts, and numbers are as large as they are.
+    let twice = make(json, r#"{"display_name":"a","display_name":"b"}"#).await;
+    assert_eq!(name(twice).await, "token-b");
+    let huge = make(json, r#"{"num_uses":100000000000000000000000000}"#).await;
+    assert_eq!(huge.status, 400, "{huge:?}");
+}
+
 fn lines(node: &TestNode) -> Vec<Value> {
     let log = String::from_utf8(node.audit.contents()).expect("a text");
     log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()

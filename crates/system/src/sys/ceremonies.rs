@@ -37,7 +37,8 @@ pub fn add_ceremonies(spec: EngineSpec<System>) -> EngineSpec<System> {
             .query::<UpdateRekeyVerify>(verify)
             .query::<RestartRekeyVerify>(verify);
     }
-    spec
+    // What they change is not in the transaction that would be given up.
+    spec.to_the_end(&["generate-root-token", "rotate/root", "rotate/recovery"])
 }
 
 /// Carries a ceremony's step out for a caller whom policy has allowed it.
@@ -50,6 +51,7 @@ async fn carry_out<O: NodeOp>(cx: &ReadCx<'_>, op: O) -> Result<Reply<O::Reply>>
         query: &cx.request.query,
         verb: O::VERB,
         authorised: true,
+        wraps: cx.request.wrap_ttl.is_some_and(|ttl| ttl > 0),
     };
     let mut reply = op.run(&node, &call).await?;
     reply.shape = Shape::Envelope;

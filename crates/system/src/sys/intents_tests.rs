@@ -63,7 +63,7 @@ impl Command<Make> for Maker {
             _ => {}
         }
         let mut reply = Reply::data(json!({ "name": op.fate }));
-        reply.lease = (op.fate != "leaseless").then_some(lease);
+        reply.lease = (op.fate != "leaseless").then(|| Box::new(lease));
         Ok(reply)
     }
 }

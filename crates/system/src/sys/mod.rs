@@ -10,6 +10,8 @@ mod ceremonies;
 #[cfg(test)]
 mod ceremonies_tests;
 mod deleted_mounts;
+#[cfg(test)]
+mod doubt_tests;
 mod explain;
 #[cfg(test)]
 mod explain_tests;
@@ -20,6 +22,7 @@ mod leases;
 #[cfg(test)]
 mod leases_tests;
 mod lockout;
+mod metrics;
 mod mfa;
 mod monitor;
 mod mount_settings;
@@ -65,7 +68,7 @@ mod wrapping;
 #[cfg(test)]
 mod wrapping_tests;
 
-pub use observe::open_metrics;
+pub use metrics::open_metrics;
 pub use process::in_flight;
 use strongroom_base::SecretString;
 use strongroom_kernel::plug::{Class, EngineSpec, Spec};
@@ -150,6 +153,7 @@ pub fn spec() -> Spec {
     let spec = wrapping::add_wrapping(spec);
     let spec = seal::add_seal(spec);
     let spec = ceremonies::add_ceremonies(spec);
+    let spec = metrics::add_metrics(spec);
     let spec = observe::add_observe(spec);
     let spec = audit::add_audit(spec);
     let spec = browsers::add_browsers(spec);

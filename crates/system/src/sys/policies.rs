@@ -383,7 +383,11 @@ async fn put(cx: &mut WriteCx<'_>, name: &str, said: Said, patch: bool) -> Resul
     let parsed = record.parse(name.as_str())?;
     let warnings = parsed.warnings().to_vec();
     view.put_named(0, name.as_str(), &record)?;
-    let reply = Reply::none().warnings(warnings);
+    let mut reply = Reply::none();
+    if cx.request.respelled {
+        reply = reply.warn(format!("policy name was converted to {}", name.as_str()));
+    }
+    let reply = reply.warnings(warnings);
     // A patch answers an envelope, a write nothing (observed: bao 2.6.2).
     Ok(if patch { reply.status(200) } else { reply })
 }

@@ -20,9 +20,10 @@ async fn detail(node: &TestNode, name: &str) -> Value {
 #[tokio::test]
 async fn names_may_hold_slashes() {
     let node = node().await;
-    for name in ["a/b", "A/c", "ab"] {
+    // Capitals are converted, with a warning.
+    for (name, status) in [("a/b", 204), ("A/c", 200), ("ab", 204)] {
         let got = write(&node, "WRITE", name, json!({ "policy": TEXT })).await;
-        assert_eq!(got.0, 204, "{name}: {got:?}");
+        assert_eq!(got.0, status, "{name}: {got:?}");
     }
     let got = node.root("READ", "sys/policies/acl/A/B", Value::Null).await;
     assert_eq!(got.data(), &json!({ "name": "a/b", "policy": TEXT }), "as Vault shows it");
@@ -125,4 +126,21 @@ async fn templates_admit_what_the_writer_allows() {
         let got = node.call("READ", "x/a/b", &caller, Value::Null).await;
         assert_eq!(got.status, status, "{allowed}: {got:?}");
     }
+}
+
+#[tokio::test]
+async fn a_name_with_capitals_is_converted_and_its_writer_told() {
+    let node = crate::testing::node().await;
+    let body = json!({ "policy": "path \"a\" { capabilities = [\"read\"] }" });
+    for at in ["sys/policies/acl/Some-Name", "sys/policy/SOME-NAME"] {
+        let got = node.root("WRITE", at, body.clone()).await;
+        assert_eq!(got.status, 200, "{got:?}");
+        assert_eq!(got.body["warnings"], json!(["policy name was converted to some-name"]));
+    }
+    let patched = node.root("PATCH", "sys/policies/acl/Some-Name", body.clone()).await;
+    assert_eq!(patched.body["warnings"][0], "policy name was converted to some-name");
+    let plain = node.root("WRITE", "sys/policies/acl/some-name", body).await;
+    assert_eq!(plain.status, 204);
+    let read = node.root("READ", "sys/policies/acl/SOME-name", Value::Null).await;
+    assert_eq!(read.data()["name"], "some-name");
 }

@@ -152,6 +152,15 @@ async fn paths_tell_what_they_are_for() {
     assert!(path["post"]["requestBody"].is_object(), "{path}");
     assert_eq!(document.body["paths"]["/sys/auth/{path}"]["x-vault-sudo"], true);
     assert!(document.body["paths"]["/k/{name}"]["get"].is_object());
+    // With a parameter in the place of where engines are mounted.
+    let at = "sys/internal/specs/openapi?generic_mount_paths=true";
+    let generic = node.root("READ", at, Value::Null).await;
+    let paths = generic.body["paths"].as_object().expect("paths");
+    assert!(paths.contains_key("/sys/mounts/{path}/tune") && !paths.contains_key("/k/{name}"));
+    let parameters = paths["/{k_mount_path}/{name}"]["parameters"].as_array().expect("parameters");
+    let mounted = parameters.iter().find(|p| p["name"] == "k_mount_path").expect("the mount");
+    assert_eq!((&mounted["in"], &mounted["schema"]["default"]), (&"path".into(), &"k".into()));
+    assert!(paths.contains_key("/auth/token/create") && paths.contains_key("/cubbyhole/{path}"));
     // It says what there is, and shows no value of anything: no field of a secret as an example.
     fn names<'j>(json: &'j Value, found: &mut Vec<&'j str>) {
         match json {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use strongroom_base::{Error, ErrorKind, Json, Result, fields};
+use strongroom_kernel::describe;
 use strongroom_kernel::plug::{Class, EngineSpec, Query, ReadCx, Reply, ops};
 use strongroom_kernel::policy::{Acl, ResultantAcl};
 
@@ -180,23 +181,40 @@ impl Query<ReadResultantAcl> for System {
 
 fields! {
     /// Gives the OpenAPI document of the mounts that the caller may know of.
-    pub struct OpenApi {}
+    pub struct OpenApi {
+        /// Put a parameter in the place of where each engine and auth method is mounted.
+        generic_mount_paths: Option<bool>,
+    }
 }
 
 ops! { OpenApi Json, Read, Open; }
 
+/// What is mounted once, at one place.
+const ALONE: [&str; 4] = ["system", "identity", "cubbyhole", "token"];
+
 impl Query<OpenApi> for System {
-    async fn query(&self, cx: &ReadCx<'_>, _: OpenApi) -> Result<Reply<Json>> {
+    async fn query(&self, cx: &ReadCx<'_>, op: OpenApi) -> Result<Reply<Json>> {
         let table = cx.kernel().router.table().await?;
         let sight = sight(cx).await?;
-        let mut document = strongroom_kernel::describe::document();
+        let mut document = describe::document();
         for entry in table.of(cx.request.namespace.scope) {
             let system = entry.mount.class == Class::System;
             if let Some(spec) = &entry.spec
                 && (system || sight.as_ref().is_some_and(|s| s.sees(&entry.mount.path)))
             {
-                strongroom_kernel::describe::add_mount(&mut document, spec, &entry.mount.path);
+                let alone = system || ALONE.contains(&entry.mount.kind.as_str());
+                let add = match op.generic_mount_paths == Some(true) && !alone {
+                    true => describe::add_mount_anywhere,
+                    false => describe::add_mount,
+                };
+                add(&mut document, spec, &entry.mount.path);
             }
+        }
+        // They lie in the root namespace only.
+        if cx.request.namespace.is_root()
+            && let Some(node) = cx.kernel().node.upgrade()
+        {
+            describe::add_node(&mut document, &node.registry.node);
         }
         Ok(Reply::data(document).bare())
     }

@@ -210,6 +210,6 @@ impl Command<Rewrap> for System {
             wrapped_accessor: accessor,
         };
         let info = wrap_text(cx.kernel(), cx.kernel_tx(), cx.now(), new, &text)?;
-        Ok(Reply { wrap_info: Some(info), ..Reply::none() })
+        Ok(Reply { wrap_info: Some(Box::new(info)), ..Reply::none() })
     }
 }

@@ -12,8 +12,8 @@ use super::program::{Program, Source};
 use crate::jwts::claims::{DEFAULT_LEEWAY, DEFAULT_SKEW};
 
 fields! {
-    /// Creates or replaces a role. What is not given is at its default.
-    pub struct PutCelRole {
+    /// What a role is.
+    pub struct CelRoleFields {
         /// The role's name; its case does not matter.
         name: String,
         /// Variables and an expression over a token's claims.
@@ -32,22 +32,15 @@ fields! {
     }
 }
 fields! {
+    /// Creates or replaces a role. What is not given is at its default.
+    pub struct PutCelRole {
+        ..role: CelRoleFields;
+    }
+}
+fields! {
     /// Changes what is given of a role.
     pub struct PatchCelRole {
-        /// The role's name.
-        name: String,
-        /// Variables and an expression over a token's claims.
-        cel_program: Option<Object>,
-        /// What a caller is told whom the program answers `false`.
-        message: Option<String>,
-        /// Seconds that a token without `exp` lives; -1 for none.
-        expiration_leeway: Option<Leeway>,
-        /// Seconds before its other times that a token without `nbf` lives; -1 for none.
-        not_before_leeway: Option<Leeway>,
-        /// Seconds that clocks may differ; -1 for none.
-        clock_skew_leeway: Option<Leeway>,
-        /// Audiences, one of which must be in `aud`.
-        bound_audiences: Option<Vec<String>>,
+        ..role: CelRoleFields;
     }
 }
 fields! {
@@ -125,6 +118,7 @@ fn put(cx: &mut WriteCx<'_>, name: &str, role: &CelRole) -> Result<Reply<JsonMap
 
 impl Command<PutCelRole> for Jwt {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PutCelRole) -> Result<Reply<JsonMap>> {
+        let op = op.role;
         let name = op.name.to_lowercase();
         names::check(&name)?;
         let missing = || Error::bad_request("missing required field 'cel_program'");
@@ -143,6 +137,7 @@ impl Command<PutCelRole> for Jwt {
 
 impl Command<PatchCelRole> for Jwt {
     async fn command(&self, cx: &mut WriteCx<'_>, op: PatchCelRole) -> Result<Reply<JsonMap>> {
+        let op = op.role;
         let name = op.name.to_lowercase();
         cx.queue(&name).await;
         let old = stored::cel_role(&cx.view(), &name).await?;

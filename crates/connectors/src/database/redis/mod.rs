@@ -355,12 +355,8 @@ impl RedisDatabase {
             Err(error) if error.kind == FailureKind::Refused => return Err(error),
             Err(error) => Err(error),
         };
-        let Err(mut error) = made else { return Ok(()) };
-        if let Err(left) = self.delete(name).await {
-            error.text.push_str("; undoing what was done failed too: ");
-            error.text.push_str(&left.text);
-        }
-        Err(error)
+        let Err(error) = made else { return Ok(()) };
+        Err(error.undone(self.delete(name).await))
     }
 
     async fn change_user(

@@ -7,8 +7,9 @@ use strongroom_engines::transit::aws::{CONTEXT_BYTES_MAX, key_of};
 
 use super::super::input::{Input, given, put, required, text_of};
 use super::super::{Key, Planned, Scope};
+use super::names::key;
 use super::names::{self, key_arn};
-use super::{is_unsupported, on_key_or_alias};
+use super::{is_unsupported, on};
 
 /// The one algorithm of symmetric keys.
 pub const SYMMETRIC: &str = "SYMMETRIC_DEFAULT";
@@ -113,7 +114,7 @@ pub fn encrypt(scope: &Scope, input: JsonMap) -> Result<Planned> {
     put(&mut body, "plaintext", Some(required(plaintext, "Plaintext")?));
     let keys = context(&mut input, "EncryptionContext", &mut body, "context")?;
     common(&mut input, &mut body, &["EncryptionAlgorithm"])?;
-    let mut planned = on_key_or_alias(scope, &mut input, "encrypt", body, encrypted)?;
+    let mut planned = on(key, scope, &mut input, "encrypt", body, encrypted)?;
     planned.keys.extend(keys);
     Ok(planned)
 }
@@ -137,7 +138,7 @@ pub fn decrypt(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let keys = context(&mut input, "EncryptionContext", &mut body, "context")?;
     common(&mut input, &mut body, &["EncryptionAlgorithm"])?;
     let mut planned = match (input.has("KeyId"), own) {
-        (true, _) => on_key_or_alias(scope, &mut input, "decrypt", body, decrypted)?,
+        (true, _) => on(key, scope, &mut input, "decrypt", body, decrypted)?,
         (false, Some(id)) => {
             let path = scope.transit("decrypt-own", &id);
             Planned::new(path, body, decrypted).about(key_arn(scope, &id))
@@ -201,7 +202,7 @@ fn make_key(scope: &Scope, input: JsonMap, operation: &str) -> Result<Planned> {
     put(&mut body, "bytes", Some(data_key_bytes(&mut input)?));
     let keys = context(&mut input, "EncryptionContext", &mut body, "context")?;
     common(&mut input, &mut body, &[])?;
-    let mut planned = on_key_or_alias(scope, &mut input, operation, body, data_key_of)?;
+    let mut planned = on(key, scope, &mut input, operation, body, data_key_of)?;
     planned.keys.extend(keys);
     Ok(planned)
 }

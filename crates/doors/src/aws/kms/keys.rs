@@ -7,7 +7,8 @@ use super::super::input::{Input, given, put, required, tag_keys, tags, text_of};
 use super::super::{Planned, Scope};
 use super::crypt::SYMMETRIC;
 use super::names::key_arn;
-use super::{is_unsupported, nothing, on_key, on_key_or_alias, page};
+use super::names::{key, managed};
+use super::{is_unsupported, nothing, on, page};
 
 /// Bytes of a policy that are handed on; the engine says what is too long.
 const POLICY_CHARS_MAX: usize = 131_072;
@@ -129,12 +130,12 @@ pub fn create(scope: &Scope, input: JsonMap) -> Result<Planned> {
 }
 
 pub fn describe(scope: &Scope, input: JsonMap) -> Result<Planned> {
-    on_key_or_alias(scope, &mut Input::new(input), "describe-key", JsonMap::new(), metadata)
+    on(key, scope, &mut Input::new(input), "describe-key", JsonMap::new(), metadata)
 }
 
 /// An operation on a key that takes and answers nothing else.
 pub fn plain(scope: &Scope, input: JsonMap, operation: &str) -> Result<Planned> {
-    on_key(scope, &mut Input::new(input), operation, JsonMap::new(), nothing)
+    on(managed, scope, &mut Input::new(input), operation, JsonMap::new(), nothing)
 }
 
 /// A page of a list: its entries as `shape` has them, and where it ends.
@@ -175,7 +176,7 @@ pub fn update_description(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let description = input.text_within("Description", 0, 8_192)?;
     let mut body = JsonMap::new();
     put(&mut body, "description", Some(required(description, "Description")?));
-    on_key(scope, &mut input, "update-description", body, nothing)
+    on(managed, scope, &mut input, "update-description", body, nothing)
 }
 
 fn scheduled(scope: &Scope, mut answer: Json) -> Json {
@@ -191,7 +192,7 @@ pub fn schedule_deletion(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let mut input = Input::new(input);
     let mut body = JsonMap::new();
     put(&mut body, "days", input.integer("PendingWindowInDays", 7, 30)?);
-    on_key(scope, &mut input, "schedule-deletion", body, scheduled)
+    on(managed, scope, &mut input, "schedule-deletion", body, scheduled)
 }
 
 /// An answer of the key's ARN alone.
@@ -200,14 +201,14 @@ fn key_id(scope: &Scope, answer: Json) -> Json {
 }
 
 pub fn cancel_deletion(scope: &Scope, input: JsonMap) -> Result<Planned> {
-    on_key(scope, &mut Input::new(input), "cancel-deletion", JsonMap::new(), key_id)
+    on(managed, scope, &mut Input::new(input), "cancel-deletion", JsonMap::new(), key_id)
 }
 
 pub fn enable_rotation(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let mut input = Input::new(input);
     let mut body = JsonMap::new();
     put(&mut body, "days", input.integer("RotationPeriodInDays", 90, 2_560)?);
-    on_key(scope, &mut input, "enable-rotation", body, nothing)
+    on(managed, scope, &mut input, "enable-rotation", body, nothing)
 }
 
 fn rotation(scope: &Scope, mut answer: Json) -> Json {
@@ -220,11 +221,11 @@ fn rotation(scope: &Scope, mut answer: Json) -> Json {
 }
 
 pub fn rotation_status(scope: &Scope, input: JsonMap) -> Result<Planned> {
-    on_key(scope, &mut Input::new(input), "rotation-status", JsonMap::new(), rotation)
+    on(managed, scope, &mut Input::new(input), "rotation-status", JsonMap::new(), rotation)
 }
 
 pub fn rotate(scope: &Scope, input: JsonMap) -> Result<Planned> {
-    on_key(scope, &mut Input::new(input), "rotate", JsonMap::new(), key_id)
+    on(managed, scope, &mut Input::new(input), "rotate", JsonMap::new(), key_id)
 }
 
 fn rotations(scope: &Scope, answer: Json) -> Json {
@@ -251,7 +252,7 @@ pub fn list_rotations(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let included = input.one_of("IncludeKeyMaterial", &["ALL_KEY_MATERIAL", "ROTATIONS_ONLY"])?;
     put(&mut body, "all_material", Some(included == Some("ALL_KEY_MATERIAL")));
     page(&mut input, &mut body)?;
-    on_key(scope, &mut input, "list-rotations", body, rotations)
+    on(managed, scope, &mut input, "list-rotations", body, rotations)
 }
 
 /// Refuses the name of any policy but the one that a key has.
@@ -269,7 +270,7 @@ pub fn put_policy(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let policy = input.text_within("Policy", 1, POLICY_CHARS_MAX)?;
     let mut body = JsonMap::new();
     put(&mut body, "policy", Some(required(policy, "Policy")?));
-    on_key(scope, &mut input, "put-policy", body, nothing)
+    on(managed, scope, &mut input, "put-policy", body, nothing)
 }
 
 /// The policy of keys that were given none: all is left to the account.
@@ -300,7 +301,7 @@ fn policy(scope: &Scope, answer: Json) -> Json {
 pub fn get_policy(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let mut input = Input::new(input);
     policy_name(&mut input)?;
-    on_key(scope, &mut input, "get-policy", JsonMap::new(), policy)
+    on(managed, scope, &mut input, "get-policy", JsonMap::new(), policy)
 }
 
 fn policies(_: &Scope, _: Json) -> Json {
@@ -310,7 +311,7 @@ fn policies(_: &Scope, _: Json) -> Json {
 pub fn list_policies(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let mut input = Input::new(input);
     page(&mut input, &mut JsonMap::new())?;
-    on_key(scope, &mut input, "get-policy", JsonMap::new(), policies)
+    on(managed, scope, &mut input, "get-policy", JsonMap::new(), policies)
 }
 
 pub fn tag(scope: &Scope, input: JsonMap) -> Result<Planned> {
@@ -319,7 +320,7 @@ pub fn tag(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let keys = tag_keys(&tags);
     let mut body = JsonMap::new();
     put(&mut body, "tags", Some(tags));
-    let mut planned = on_key(scope, &mut input, "tag", body, nothing)?;
+    let mut planned = on(managed, scope, &mut input, "tag", body, nothing)?;
     planned.keys.extend(keys);
     Ok(planned)
 }
@@ -329,7 +330,7 @@ pub fn untag(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let names = required(input.texts("TagKeys")?, "TagKeys")?;
     let mut body = JsonMap::new();
     put(&mut body, "tags", Some(names.clone()));
-    let mut planned = on_key(scope, &mut input, "untag", body, nothing)?;
+    let mut planned = on(managed, scope, &mut input, "untag", body, nothing)?;
     planned.keys.push(("aws:TagKeys".into(), names));
     Ok(planned)
 }
@@ -348,5 +349,5 @@ pub fn list_tags(scope: &Scope, input: JsonMap) -> Result<Planned> {
     let mut input = Input::new(input);
     let mut body = JsonMap::new();
     page(&mut input, &mut body)?;
-    on_key(scope, &mut input, "list-tags", body, tags_of)
+    on(managed, scope, &mut input, "list-tags", body, tags_of)
 }

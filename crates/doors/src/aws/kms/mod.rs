@@ -99,30 +99,10 @@ fn nothing(_: &Scope, _: Json) -> Json {
     Json::Object(JsonMap::new())
 }
 
-/// An operation on the key that `KeyId` names by its id or ARN: those that manage keys take no alias.
-fn on_key(
-    scope: &Scope,
-    input: &mut Input,
-    operation: &str,
-    body: JsonMap,
-    make: Make,
-) -> Result<Planned> {
-    on(|asked| names::managed(scope, asked), scope, input, operation, body, make)
-}
-
-/// The same where an alias is taken, too.
-fn on_key_or_alias(
-    scope: &Scope,
-    input: &mut Input,
-    operation: &str,
-    body: JsonMap,
-    make: Make,
-) -> Result<Planned> {
-    on(|asked| names::key(scope, asked), scope, input, operation, body, make)
-}
-
+/// An operation on the key that `KeyId` names: by its id or ARN alone ([`names::managed`]: those that manage
+/// keys take no alias), or by an alias, too ([`names::key`]).
 fn on(
-    named: impl FnOnce(&str) -> Result<names::Named>,
+    named: fn(&Scope, &str) -> Result<names::Named>,
     scope: &Scope,
     input: &mut Input,
     operation: &str,
@@ -130,7 +110,7 @@ fn on(
     make: Make,
 ) -> Result<Planned> {
     let asked = required(input.text_within("KeyId", 1, 2_048)?, "KeyId")?;
-    let key = named(&asked)?;
+    let key = named(scope, &asked)?;
     let path = scope.transit(operation, &key.path);
     let planned = Planned::new(path, body, make).about(key.arn);
     Ok(match key.path.strip_prefix(names::ALIAS) {

@@ -114,6 +114,17 @@ impl Bed {
         self.room.token(&[("secret/data/app/db", "read")]).await
     }
 
+    /// Ends the drain, whoever has not moved.
+    async fn force(&self) {
+        let services = self.room.node.services();
+        let table = services.router.table().await.unwrap();
+        let scope = table.at(Scope::ROOT, "secret/").unwrap().mount.scope;
+        let tx = services.store.begin();
+        services.rotations.force(&tx, scope, "data/app/db", services.store.now()).await.unwrap();
+        tx.commit().await.unwrap();
+        self.room.later(1).await;
+    }
+
     async fn state(&self) -> &'static str {
         self.room.status().await.running.map_or("idle", |running| running.state.name())
     }

@@ -14,11 +14,11 @@ use strongroom_crypto::ml_kem::MlKemKey;
 
 use super::super::encoding::{decode, encode};
 use super::super::key::{Derivation, Event, Key, Version};
-use super::super::keys::{ed25519_pair, take_ml_dsa, take_ml_kem, take_pair};
 use super::super::kind::Kind;
 use super::super::limits::{
     AUTO_ROTATE_SECONDS_MIN, HMAC_KEY_BYTES_MAX, HMAC_KEY_BYTES_MIN, VERSION_MAX, VERSIONS_MAX,
 };
+use super::super::material::{ed25519_pair, take_ml_dsa, take_ml_kem, take_pair};
 
 /// The only convergent encryption that there still is.
 const CONVERGENT_VERSION: i64 = 3;
@@ -340,13 +340,7 @@ fn version(key: &mut Key, policy: &Json, entry: &Json, rng: &dyn Rng) -> Result<
     if created.is_zero() {
         created = Timestamp::from_seconds(integer(entry, "creation_time"));
     }
-    let mut version = Version {
-        created,
-        secret: Vec::new(),
-        public: Vec::new(),
-        hmac: Vec::new(),
-        chain: Vec::new(),
-    };
+    let mut version = Version::made_at(created);
     if key.convergent {
         let own = integer(entry, "convergent_version");
         let known = if own == 0 { integer(policy, "convergent_version") } else { own };

@@ -100,6 +100,14 @@ impl RekeyUpdate {
     }
 }
 
+impl RekeyUpdate {
+    /// The new shares must be shown back before they count; `nonce` is of that verification.
+    pub fn verify(&mut self, nonce: String) {
+        self.verification_required = true;
+        self.verification_nonce = nonce;
+    }
+}
+
 impl Drop for RekeyUpdate {
     fn drop(&mut self) {
         self.keys.zeroize();

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::super::{Failure, Machine, WRAPPED_BYTES_MAX};
+use super::super::{Failure, Machine, WRAPPED_BYTES_MAX, reason};
 use super::grpc::{self, Status};
 use super::messages::{Key, Reply, Request};
 use crate::metadata::KeyEntry;
@@ -101,7 +101,7 @@ impl Client {
             let text = format!("transport: Error while dialing: dial {place}: {cause}");
             Status::new(grpc::UNAVAILABLE, format!("connection error: desc = {text:?}"))
         };
-        let failed = |error: std::io::Error| undialed(&format!("connect: {}", io_text(&error)));
+        let failed = |error: std::io::Error| undialed(&format!("connect: {}", reason(&error)));
         let slow = || undialed("i/o timeout");
         match &self.place {
             Place::Unix(path) => {
@@ -116,12 +116,6 @@ impl Client {
             }
         }
     }
-}
-
-/// What the system says, without its number and in lower case, as Go has it.
-pub(super) fn io_text(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 fn unavailable(words: &str) -> Status {

@@ -81,7 +81,7 @@ impl Listener {
     /// owner only.
     pub fn bind(network: &str, address: &str, machine: &Machine) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
-            let cause = super::client::io_text(&error);
+            let cause = crate::keys::reason(&error);
             Failure::new(format!("listen {network} {address}: bind: {cause}"))
         };
         let _entered = machine.runtime()?.enter();

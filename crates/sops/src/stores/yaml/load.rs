@@ -11,14 +11,33 @@ use crate::octets;
 use crate::tree::{Branch, Comment, Item, OddKey, Value};
 
 /// How many nodes aliases may become, all together.
-pub const ALIAS_NODES_MAX: usize = 1_000_000;
+const ALIAS_NODES_MAX: usize = 1_000_000;
+/// What is said where they are too many.
+const EXCESSIVE: &str = "document contains excessive aliasing";
+
+/// Up to so many nodes, nearly all of them may come of aliases.
+const SMALL_NODES: usize = 400_000;
+/// From so many nodes on, a tenth of them may.
+const LARGE_NODES: usize = 4_000_000;
 
 /// Makes documents of nodes.
+#[derive(Default)]
 pub struct Loader {
-    /// Are keys that stand twice refused? So it is in the first document.
-    pub unique: bool,
+    /// Is the first document behind us? The original reads it strictly: no key may stand twice or be a
+    /// mapping or list, and aliases are bounded by what else is there.
+    later: bool,
     /// Nodes that aliases became so far.
-    pub expanded: usize,
+    expanded: usize,
+    /// Nodes that were seen, and how many of them by way of an alias.
+    seen: (usize, usize),
+    /// Aliases that are followed at the moment.
+    within: usize,
+}
+
+/// Which share of so many nodes may come of aliases (go-yaml v3's bound).
+fn alias_share_max(nodes: usize) -> f64 {
+    let beyond = nodes.clamp(SMALL_NODES, LARGE_NODES) - SMALL_NODES;
+    0.99 - 0.89 * beyond as f64 / (LARGE_NODES - SMALL_NODES) as f64
 }
 
 fn comments_of(text: &str, inline: bool) -> impl Iterator<Item = Comment> {
@@ -36,10 +55,25 @@ fn add_to_list(list: &mut Vec<Value>, text: &str, inline: bool) {
     list.extend(comments_of(text, inline).map(Value::Comment));
 }
 
+/// The tag of a value, as messages have it.
+fn tag_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "!!null",
+        Value::Bool(_) => "!!bool",
+        Value::Int(_) | Value::Unsigned(_) => "!!int",
+        Value::Float(_) => "!!float",
+        Value::Text(_) | Value::Comment(_) => "!!str",
+        Value::Bytes(_) => "!!binary",
+        Value::Time(_) => "!!timestamp",
+        Value::List(_) => "!!seq",
+        Value::Map(_) => "!!map",
+    }
+}
+
 fn is_leaf(node: &Node) -> bool {
     match &node.content {
-        Content::Scalar(..) | Content::Alias(_) => true,
-        Content::Anchored(inner) => is_leaf(inner),
+        Content::Scalar(..) | Content::Sealed(..) | Content::Alias(..) => true,
+        Content::Anchored(inner, _) => is_leaf(inner),
         Content::Sequence(..) | Content::Mapping(..) => false,
     }
 }
@@ -51,28 +85,51 @@ impl Loader {
         add(&mut branch, &document.head, false);
         self.root(document.root, &mut branch)?;
         add(&mut branch, &document.foot, false);
+        self.later = true;
         Ok(branch)
     }
 
+    /// Counts a node of the first document.
+    fn see(&mut self) -> Result<(), String> {
+        if self.later {
+            return Ok(());
+        }
+        let (nodes, by_alias) = &mut self.seen;
+        *nodes += 1;
+        *by_alias += usize::from(self.within > 0);
+        let (nodes, by_alias) = self.seen;
+        let many = by_alias > 100 && nodes > 1_000;
+        match many && by_alias as f64 / nodes as f64 > alias_share_max(nodes) {
+            true => Err(EXCESSIVE.into()),
+            false => Ok(()),
+        }
+    }
+
     fn root(&mut self, mut node: Node, branch: &mut Branch) -> Result<(), String> {
-        let comments = node.comments.take().map(|kept| *kept).unwrap_or_default();
+        let comments = node.take_comments();
         add(branch, &comments.head, false);
         add(branch, &comments.line, false);
+        let line = node.line();
+        let tag = node.tag().map(str::to_owned);
         match node.content {
-            Content::Anchored(inner) => {
+            Content::Anchored(inner, _) => {
                 let inner = self.copy(&inner)?;
                 self.root(inner, branch)?;
             }
-            Content::Mapping(pairs, _) => self.pairs(pairs, branch)?,
-            Content::Sequence(..) => {
-                return Err("YAML documents that are sequences are not supported".into());
+            Content::Mapping(pairs, _) => {
+                self.see()?;
+                self.pairs(pairs, branch, true)?;
             }
-            Content::Alias(_) => {
+            Content::Sequence(..) => return Err(self.no_mapping("sequences", "!!seq", line)),
+            Content::Alias(..) => {
                 return Err("YAML documents that are aliases are not supported".into());
             }
-            Content::Scalar(text, style) => {
-                if resolve(node.tag.as_deref(), text, style) != Ok(Value::Null) {
-                    return Err("YAML documents that are values are not supported".into());
+            // It stands behind a key only.
+            Content::Sealed(..) => return Err(self.no_mapping("values", "!!str", line)),
+            Content::Scalar(text, style, _) => {
+                let value = resolve(tag.as_deref(), text.into_string(), style)?;
+                if value != Value::Null {
+                    return Err(self.no_mapping("values", tag_of(&value), line));
                 }
                 // As where a document is only its mark.
                 return Ok(());
@@ -82,23 +139,38 @@ impl Loader {
         Ok(())
     }
 
-    fn pairs(&mut self, pairs: Vec<(Node, Node)>, branch: &mut Branch) -> Result<(), String> {
-        if self.unique {
+    /// What is said of a document that is no mapping. The value is not shown.
+    fn no_mapping(&self, what: &str, tag: &str, line: u32) -> String {
+        match self.later {
+            true => format!("YAML documents that are {what} are not supported"),
+            false => format!(
+                "unmarshal errors:\n  line {line}: cannot unmarshal {tag} into map[string]interface {{}}"
+            ),
+        }
+    }
+
+    fn pairs(
+        &mut self,
+        pairs: Box<[(Node, Node)]>,
+        branch: &mut Branch,
+        at_root: bool,
+    ) -> Result<(), String> {
+        if !self.later {
             check_unique(&pairs)?;
         }
         branch.0.reserve(pairs.len());
-        for (mut key, mut value) in pairs {
-            let beside_key = take(&mut key);
+        for (mut key, mut value) in pairs.into_vec() {
+            let beside_key = key.take_comments();
             add(branch, &beside_key.head, false);
             add(branch, &beside_key.line, false);
             let leaf = is_leaf(&value);
-            let beside = if leaf { take(&mut value) } else { Comments::default() };
+            let beside = if leaf { value.take_comments() } else { Comments::default() };
             add(branch, &beside.head, false);
             add(branch, &beside.line, true);
-            if self.unique && is_merge(&key) && !can_be_merged(&value) {
+            if !self.later && is_merge(&key) && !can_be_merged(&value) {
                 return Err("map merge requires map or sequence of maps as the value".into());
             }
-            let key = self.key(key)?;
+            let key = self.key(key, at_root)?;
             let value = self.value(value, leaf)?;
             branch.0.push(match key {
                 Ok(name) => Item::Entry(name, value),
@@ -110,8 +182,9 @@ impl Loader {
         Ok(())
     }
 
-    fn key(&mut self, key: Node) -> Result<Result<String, OddKey>, String> {
+    fn key(&mut self, key: Node, at_root: bool) -> Result<Result<String, OddKey>, String> {
         let shown = key.key_text().1.to_owned();
+        let line = key.line();
         let kind = match self.value(key, true)? {
             Value::Text(name) => return Ok(Ok(octets::guarded(name.to_string()))),
             Value::Bytes(name) => return Ok(Ok(octets::text_of(&name))),
@@ -121,6 +194,15 @@ impl Loader {
             Value::Unsigned(_) => "uint64",
             Value::Float(_) => "float64",
             Value::Time(_) => "time.Time",
+            value @ (Value::List(_) | Value::Map(_)) if at_root && !self.later => {
+                let tag = tag_of(&value);
+                return Err(format!(
+                    "unmarshal errors:\n  line {line}: cannot unmarshal {tag} into string"
+                ));
+            }
+            Value::List(_) | Value::Map(_) if !self.later => {
+                return Err(format!("invalid map key: line {line}: a mapping or a list"));
+            }
             Value::List(_) => "[]interface {}",
             Value::Map(_) => "map[string]interface {}",
             Value::Comment(_) => "string",
@@ -129,32 +211,39 @@ impl Loader {
     }
 
     fn value(&mut self, mut node: Node, handled: bool) -> Result<Value, String> {
+        if !matches!(node.content, Content::Anchored(..)) {
+            self.see()?;
+        }
+        let beside = node.take_comments();
+        let tag = node.tag().map(str::to_owned);
         match node.content {
-            Content::Scalar(text, style) => resolve(node.tag.as_deref(), text, style),
-            Content::Alias(target) => {
+            Content::Scalar(text, style, _) => resolve(tag.as_deref(), text.into_string(), style),
+            Content::Sealed(packed, _) => Ok(Value::text(packed.text())),
+            Content::Alias(target, _) => {
                 let copy = self.copy(&target)?;
-                self.value(copy, false)
+                self.within += 1;
+                let value = self.value(copy, false);
+                self.within -= 1;
+                value
             }
-            Content::Anchored(shared) => {
+            Content::Anchored(shared, _) => {
                 let mut inner = match Rc::try_unwrap(shared) {
                     Ok(inner) => inner,
                     Err(shared) => self.copy(&shared)?,
                 };
-                inner.comments = node.comments.take();
+                if inner.comments().is_some() || !beside.is_empty() {
+                    *inner.comments_mut() = beside;
+                }
                 self.value(inner, handled)
             }
-            Content::Sequence(items, _) => {
-                let beside = node.comments.take().map(|kept| *kept).unwrap_or_default();
-                self.list(items, &beside, handled).map(Value::List)
-            }
+            Content::Sequence(items, _) => self.list(items, &beside, handled).map(Value::List),
             Content::Mapping(pairs, _) => {
-                let beside = node.comments.take().map(|kept| *kept).unwrap_or_default();
                 let mut branch = Branch::default();
                 if !handled {
                     add(&mut branch, &beside.head, false);
                     add(&mut branch, &beside.line, false);
                 }
-                self.pairs(pairs, &mut branch)?;
+                self.pairs(pairs, &mut branch, false)?;
                 if !handled {
                     add(&mut branch, &beside.foot, false);
                 }
@@ -165,7 +254,7 @@ impl Loader {
 
     fn list(
         &mut self,
-        items: Vec<Node>,
+        items: Box<[Node]>,
         beside: &Comments,
         handled: bool,
     ) -> Result<Vec<Value>, String> {
@@ -174,8 +263,8 @@ impl Loader {
             add_to_list(&mut list, &beside.head, false);
             add_to_list(&mut list, &beside.line, false);
         }
-        for mut item in items {
-            let own = take(&mut item);
+        for mut item in items.into_vec() {
+            let own = item.take_comments();
             add_to_list(&mut list, &own.head, false);
             add_to_list(&mut list, &own.line, true);
             let value = self.value(item, true)?;
@@ -192,49 +281,44 @@ impl Loader {
     fn copy(&mut self, node: &Node) -> Result<Node, String> {
         self.expanded += 1;
         if self.expanded > ALIAS_NODES_MAX {
-            return Err("document contains excessive aliasing".into());
+            return Err(EXCESSIVE.into());
         }
         let content = match &node.content {
-            Content::Scalar(text, style) => Content::Scalar(text.clone(), *style),
-            Content::Alias(target) => Content::Alias(target.clone()),
-            Content::Anchored(target) => self.copy(target)?.content,
-            Content::Sequence(items, flow) => {
+            Content::Scalar(text, style, line) => Content::Scalar(text.clone(), *style, *line),
+            Content::Sealed(packed, line) => Content::Sealed(packed.clone(), *line),
+            Content::Alias(target, line) => Content::Alias(target.clone(), *line),
+            Content::Anchored(target, _) => self.copy(target)?.content,
+            Content::Sequence(items, line) => {
                 let items = items.iter().map(|item| self.copy(item));
-                Content::Sequence(items.collect::<Result<_, _>>()?, *flow)
+                Content::Sequence(items.collect::<Result<_, _>>()?, *line)
             }
-            Content::Mapping(pairs, flow) => {
+            Content::Mapping(pairs, line) => {
                 let pairs =
                     pairs.iter().map(|(key, value)| Ok((self.copy(key)?, self.copy(value)?)));
-                Content::Mapping(pairs.collect::<Result<_, String>>()?, *flow)
+                Content::Mapping(pairs.collect::<Result<_, String>>()?, *line)
             }
         };
-        let comments = node.comments.as_ref().map(|kept| {
-            Box::new(Comments {
-                head: kept.head.clone(),
-                line: kept.line.clone(),
-                foot: kept.foot.clone(),
-            })
-        });
         let tag = match &node.content {
-            Content::Anchored(target) => target.tag.clone(),
-            _ => node.tag.clone(),
+            Content::Anchored(target, _) => target.tag(),
+            _ => node.tag(),
         };
-        Ok(Node { content, tag, comments, line: node.line })
+        let comments = node.comments().cloned().unwrap_or_default();
+        Ok(Node::new(content, tag.map(Into::into), comments))
     }
 }
 
 /// `<<`: its value is to be taken into the mapping. SOPS does not do that, but reads the file by
 /// something that does.
 fn is_merge(key: &Node) -> bool {
-    let plain = matches!(&key.content, Content::Scalar(text, Style::Plain) if text == "<<");
-    plain && matches!(key.tag.as_deref(), None | Some("!" | "!!merge"))
+    let plain = matches!(&key.content, Content::Scalar(text, Style::Plain, _) if **text == *"<<");
+    plain && matches!(key.tag(), None | Some("!" | "!!merge"))
 }
 
 /// A mapping, an alias of one, or a list of them; no list by an alias. An alias is followed once: what it
 /// refers to is none itself.
 fn can_be_merged(value: &Node) -> bool {
     match &value.content {
-        Content::Anchored(inner) => is_mapping_or_list(inner),
+        Content::Anchored(inner, _) => is_mapping_or_list(inner),
         _ => is_mapping_or_list(value),
     }
 }
@@ -248,28 +332,24 @@ fn is_mapping_or_list(value: &Node) -> bool {
 
 fn is_mapping(node: &Node) -> bool {
     match &node.content {
-        Content::Alias(inner) | Content::Anchored(inner) => {
+        Content::Alias(inner, _) | Content::Anchored(inner, _) => {
             matches!(inner.content, Content::Mapping(..))
         }
         content => matches!(content, Content::Mapping(..)),
     }
 }
 
-fn take(node: &mut Node) -> Comments {
-    node.comments.take().map(|kept| *kept).unwrap_or_default()
-}
-
 fn check_unique(pairs: &[(Node, Node)]) -> Result<(), String> {
     let mut seen: HashMap<(u8, &str), u32> = HashMap::with_capacity(pairs.len());
     for (key, _) in pairs {
-        if matches!(key.content, Content::Alias(_)) {
+        if matches!(key.content, Content::Alias(..)) {
             continue;
         }
-        if let Some(line) = seen.insert(key.key_text(), key.line) {
+        if let Some(line) = seen.insert(key.key_text(), key.line()) {
             let name = key.key_text().1;
             return Err(format!(
                 "unmarshal errors:\n  line {}: mapping key {name:?} already defined at line {line}",
-                key.line
+                key.line()
             ));
         }
     }

@@ -16,6 +16,8 @@ mod style;
 
 use std::borrow::Cow;
 
+use zeroize::Zeroizing;
+
 use crate::error::{Error, Exit, Result};
 use crate::octets;
 use crate::tree::{Branch, Item, Value};
@@ -34,21 +36,72 @@ impl Fault {
 }
 
 fn refused(text: &str) -> Error {
-    Error::new(Exit::General, format!("Error unmarshaling input YAML: yaml: {text}"))
+    Error::new(Exit::General, format!("yaml: {text}"))
+}
+
+/// Of a document: in the words of SOPS where it has its own, and else in those of its library.
+fn refused_document(text: &str) -> Error {
+    match text.starts_with("YAML ") {
+        true => Error::general(text),
+        false => refused(text),
+    }
+}
+
+/// The original reads the first document twice, and says this only of what it reads behind it.
+fn refused_later(error: Error) -> Error {
+    error.within("Error unmarshaling input YAML")
 }
 
 /// Reads all documents of a file.
 pub fn load(bytes: &[u8]) -> Result<Vec<Branch>> {
-    let text = decode(bytes)?;
-    let fault = |fault: Fault| refused(&format!("line {}: {}", fault.line, fault.problem));
-    let mut parser = parser::Parser::new(&text);
-    let mut loader = load::Loader { unique: true, expanded: 0 };
-    let mut branches = Vec::new();
-    while let Some(document) = parser.document().map_err(fault)? {
-        branches.push(loader.document(document).map_err(|text| refused(&text))?);
-        loader.unique = false;
+    Parsed::of(bytes)?.branches()
+}
+
+/// The same, of a text that nobody needs afterwards: it goes as soon as it was parsed.
+pub fn load_whole(bytes: Zeroizing<Vec<u8>>) -> Result<Vec<Branch>> {
+    let parsed = Parsed::of(&bytes)?;
+    drop(bytes);
+    parsed.branches()
+}
+
+/// The documents of a file as they stand there, up to the first that is none.
+struct Parsed {
+    documents: Vec<node::Document>,
+    fault: Option<Error>,
+}
+
+impl Parsed {
+    fn of(bytes: &[u8]) -> Result<Self> {
+        let text = decode(bytes)?;
+        let mut parser = parser::Parser::new(&text);
+        let mut parsed = Self { documents: Vec::new(), fault: None };
+        loop {
+            match parser.document() {
+                Ok(Some(document)) => parsed.documents.push(document),
+                Ok(None) => return Ok(parsed),
+                Err(Fault { problem, line }) => {
+                    parsed.fault = Some(refused(&format!("line {line}: {problem}")));
+                    return Ok(parsed);
+                }
+            }
+        }
     }
-    Ok(branches)
+
+    fn branches(self) -> Result<Vec<Branch>> {
+        let mut loader = load::Loader::default();
+        let mut branches = Vec::new();
+        let documents = self.documents.into_iter().map(Ok).chain(self.fault.map(Err));
+        for document in documents {
+            let loaded =
+                document.and_then(|it| loader.document(it).map_err(|text| refused_document(&text)));
+            match loaded {
+                Ok(branch) => branches.push(branch),
+                Err(error) if branches.is_empty() => return Err(error),
+                Err(error) => return Err(refused_later(error)),
+            }
+        }
+        Ok(branches)
+    }
 }
 
 /// The text of a file: UTF-8, or UTF-16 with its mark; without control characters.
@@ -90,16 +143,31 @@ fn step(indent: i64) -> Result<i64> {
 
 /// Writes all documents of a file; an indentation of 0 is the default.
 pub fn emit(branches: &[Branch], indent: i64) -> Result<Vec<u8>> {
-    let step = step(indent)?;
-    if !branches.iter().all(has_characters) {
-        return Err(Error::new(Exit::Emit, "a comment is no UTF-8, which YAML cannot keep"));
-    }
+    let step = checked_step(branches, indent)?;
     let room = branches.iter().map(|branch| length(branch, step as usize)).sum();
     let mut emitter = emit::Emitter::new(step, room);
-    for branch in branches {
-        emitter.document(emit::Of::Map(branch));
-    }
+    branches.iter().for_each(|branch| emitter.document(emit::Of::Map(branch)));
     Ok(emitter.finish().into_bytes())
+}
+
+/// The same in pieces, so that the text is never there as a whole. Nothing is written of what is refused.
+pub fn emit_to(
+    branches: &[Branch],
+    indent: i64,
+    sink: &mut dyn std::io::Write,
+) -> Result<std::io::Result<()>> {
+    let mut emitter = emit::Emitter::into_sink(checked_step(branches, indent)?, sink);
+    branches.iter().for_each(|branch| emitter.document(emit::Of::Map(branch)));
+    Ok(emitter.finish_sink())
+}
+
+/// The spaces for each level, of documents that can be written.
+fn checked_step(branches: &[Branch], indent: i64) -> Result<i64> {
+    let step = step(indent)?;
+    match branches.iter().all(has_characters) {
+        true => Ok(step),
+        false => Err(Error::new(Exit::Emit, "a comment is no UTF-8, which YAML cannot keep")),
+    }
 }
 
 /// Are all comments characters? Keys and values that are none are written as bytes.

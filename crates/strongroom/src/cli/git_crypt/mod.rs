@@ -304,11 +304,23 @@ fn show_status(cx: &mut Context<'_, '_>) -> Outcome {
         }
         let kind = if file.wanted { "    encrypted" } else { "not encrypted" };
         let name = String::from_utf8_lossy(file.name.as_bytes());
-        let remark = if file.exposed { "  *** its blob is NOT encrypted ***" } else { "" };
+        let remark = match (file.exposed, file.misnamed) {
+            (true, _) => "  *** its blob is NOT encrypted ***",
+            (_, true) => {
+                "  *** the attributes name the filter git-crypt, which is not this one ***"
+            }
+            _ => "",
+        };
         cx.ui.say(&format!("{kind}: {name}{remark}"));
     }
     if !only_e && !only_u {
         show_keys(cx, &repository)?;
+    }
+    if all.iter().any(|file| file.misnamed) {
+        return Err(fail(format!(
+            "files are NOT encrypted whose attributes name the filter git-crypt: write {FILTER} in \
+             .gitattributes, then `git add --renormalize` them"
+        )));
     }
     match all.iter().filter(|file| file.exposed).count() {
         0 => Ok(()),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use strongroom_base::Rng;
 use strongroom_sops::cipher::{Cipher, DATA_KEY_BYTES, Nonces};
 use strongroom_sops::config::CreationRule;
-use strongroom_sops::keys::{DataKey, Keys, data_key};
+use strongroom_sops::keys::{DataKey, Keys, Told, data_key};
 use strongroom_sops::metadata::version::{CONTEXTS_SINCE, is_newer};
 use strongroom_sops::path::{self, Step};
 use strongroom_sops::stores::Store;
@@ -31,9 +31,8 @@ const ENCRYPTED: &str =
     "The file you have provided contains a top-level entry called 'sops', or for
 flat file formats top-level entries starting with 'sops_'. This is
 generally due to the file already being encrypted. SOPS uses a top-level
-entry called 'sops' to store the metadata required to decrypt the file.
-For this reason, SOPS can not encrypt files that already contain such an
-entry.
+entry called 'sops' to store the metadata required to decrypt the file. For
+this reason, SOPS can not encrypt files that already contain such an entry.
 
 If this is an unencrypted file, rename the 'sops' entry.
 
@@ -139,8 +138,7 @@ impl Run<'_, '_> {
         nonces: Option<&mut Nonces>,
     ) -> Result<(Tree, DataKey)> {
         let bytes = self.read_input(file)?;
-        let mut tree = store.load_encrypted(&bytes)?;
-        drop(bytes);
+        let mut tree = store.load_encrypted_whole(bytes)?;
         // Of what is no version it cannot be known how its data key was wrapped.
         is_newer(CONTEXTS_SINCE, &tree.metadata.version).map_err(Error::general)?;
         let key = data_key::recover(&tree.metadata, keys)?;
@@ -149,6 +147,7 @@ impl Run<'_, '_> {
         if let Some(nonces) = nonces {
             cipher = cipher.with_nonces(nonces);
         }
+        self.log(&Told::new("SOPS", "debug", "Decrypting tree"));
         let ignore_mac = self.own.is("ignore-mac");
         let walked = walk::decrypt_and_verify(&mut tree, &mut cipher, ignore_mac)?;
         if walked.odd_comments > 0 {
@@ -172,6 +171,9 @@ impl Run<'_, '_> {
         if steps.is_empty() {
             return target.output.emit_plain(&tree.branches).map(Zeroizing::new).map_err(dumped);
         }
+        let shown: Vec<String> = steps.iter().map(Step::to_string).collect();
+        let told = Told::new("SOPS", "info", "Truncating tree");
+        self.log(&told.with("path", format!("[{}]", shown.join(" "))));
         let first = tree.branches.first_mut().map(std::mem::take).unwrap_or_default();
         match path::take(first, steps)? {
             Value::Map(branch) => {
@@ -194,7 +196,7 @@ impl Run<'_, '_> {
         &mut self,
         target: &Target,
         rule: Option<CreationRule>,
-    ) -> Result<Vec<u8>> {
+    ) -> Result<Tree> {
         let metadata = self.new_metadata(&target.decides, target.input, rule)?;
         let bytes = self.read_input(target.file.as_deref())?;
         let branches = target.input.load_plain(&bytes);
@@ -206,11 +208,11 @@ impl Run<'_, '_> {
         let keys = self.keys()?;
         let key = new_data_key(&mut tree, &keys)?;
         seal(&mut tree, &key, &keys, &mut Nonces::default())?;
-        marshal(target.output, &mut tree)
+        Ok(tree)
     }
 
     /// A file with a new data key.
-    pub(super) fn rotated(&mut self, target: &Target) -> Result<Vec<u8>> {
+    pub(super) fn rotated(&mut self, target: &Target) -> Result<Tree> {
         let (add, remove) = self.changed_keys()?;
         let keys = self.keys()?;
         let mut nonces = Nonces::default();
@@ -219,7 +221,7 @@ impl Run<'_, '_> {
         update::change_keys(&mut tree.metadata, add, &remove);
         let key = new_data_key(&mut tree, &keys)?;
         seal(&mut tree, &key, &keys, &mut nonces)?;
-        marshal(target.output, &mut tree)
+        Ok(tree)
     }
 }
 
@@ -257,8 +259,8 @@ pub fn encrypt(run: &mut Run<'_, '_>) -> Outcome {
     run.check_outputs()?;
     run.check_there()?;
     let target = run.target()?;
-    let output = run.encrypted(&target, None)?;
-    run.deliver(target.file.as_deref(), &output)
+    let mut tree = run.encrypted(&target, None)?;
+    run.deliver_sealed(target.file.as_deref(), target.output, &mut tree)
 }
 
 /// `rotate`
@@ -276,6 +278,6 @@ pub fn rotate(run: &mut Run<'_, '_>) -> Outcome {
         return Err(fail(Exit::KeysOfMissingFile, text));
     }
     let target = run.target()?;
-    let output = run.rotated(&target)?;
-    run.deliver(target.file.as_deref(), &output)
+    let mut tree = run.rotated(&target)?;
+    run.deliver_sealed(target.file.as_deref(), target.output, &mut tree)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use strongroom_sops::cipher::Nonces;
 use strongroom_sops::config::CreationRule;
-use strongroom_sops::keys::{DataKey, Keys};
+use strongroom_sops::keys::{DataKey, Keys, Told};
 use strongroom_sops::metadata::VERSION;
 use strongroom_sops::metadata::version::is_newer;
 use strongroom_sops::stores::Store;
@@ -83,6 +83,7 @@ fn in_editor(run: &mut Run<'_, '_>, target: &Target, file: &Path, tree: &mut Tre
     let folder = Folder::make(run.world.env, "").map_err(unwritten)?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let path = folder.write(&name, &shown).map_err(unwritten)?;
+    let mut refused = None;
     loop {
         run_editor(run, &path)?;
         let edited = files::read(&path).map_err(|error| {
@@ -93,13 +94,28 @@ fn in_editor(run: &mut Run<'_, '_>, target: &Target, file: &Path, tree: &mut Tre
         }
         match read_back(target, &edited, with_metadata, &tree.metadata) {
             Ok(tree) => return Ok(tree),
-            Err(error) if error.exit == Exit::Version => return Err(error),
-            Err(error) => {
-                run.log("error", &error.text);
-                wait_for_enter(run);
+            Err(Refused::For(error)) => return Err(error),
+            Err(Refused::Again(words, why)) => {
+                let text = format!("{words} {AGAIN}");
+                let told = Told::new("CMD", "error", &text);
+                run.log(&if why.is_empty() { told } else { told.with("error", &why) });
+                // Where nobody is there to press it, and the editor changes nothing more, the original goes
+                // round for ever.
+                if !wait_for_enter(run) && refused.as_ref() == Some(&edited) {
+                    return Err(Error::general(format!("{words} {why}").trim_end().to_owned()));
+                }
+                refused = Some(edited);
             }
         }
     }
+}
+
+/// Why what the editor left cannot be encrypted.
+enum Refused {
+    /// Whoever edits can mend it: what is wrong, and why.
+    Again(&'static str, String),
+    /// Nobody can.
+    For(Error),
 }
 
 /// What the editor left, if it can be encrypted.
@@ -108,9 +124,8 @@ fn read_back(
     edited: &[u8],
     with_metadata: bool,
     before: &Metadata,
-) -> Result<Tree> {
-    let again =
-        |words: &str, error: Error| Error::general(format!("{words} {AGAIN} ({})", error.text));
+) -> std::result::Result<Tree, Refused> {
+    let again = |words, error: Error| Refused::Again(words, error.text);
     let mut tree = if with_metadata {
         let read = target.input.load_encrypted(edited);
         read.map_err(|error| again("SOPS metadata is invalid.", error))?
@@ -123,13 +138,12 @@ fn read_back(
             .map_err(|error| again("Tree not valid for encryption.", error))?;
         Tree { branches, metadata: before.clone() }
     };
-    if is_older(&tree.metadata.version)? {
+    if is_older(&tree.metadata.version).map_err(Refused::For)? {
         tree.metadata.version = VERSION.into();
     }
     if tree.metadata.keys().next().is_none() {
-        return Err(Error::general(format!(
-            "No master keys were provided, so sops can't encrypt the file. {AGAIN}"
-        )));
+        let words = "No master keys were provided, so sops can't encrypt the file.";
+        return Err(Refused::Again(words, String::new()));
     }
     Ok(tree)
 }
@@ -144,13 +158,15 @@ fn is_older(version: &str) -> Result<bool> {
     })
 }
 
-fn wait_for_enter(run: &mut Run<'_, '_>) {
+/// Waits for a line; was there one?
+fn wait_for_enter(run: &mut Run<'_, '_>) -> bool {
     let mut byte = [0];
     while run.world.stdin.read(&mut byte).is_ok_and(|read| read == 1) {
         if byte == *b"\n" {
-            break;
+            return true;
         }
     }
+    false
 }
 
 fn run_editor(run: &mut Run<'_, '_>, path: &Path) -> Result<()> {

@@ -2,16 +2,18 @@
 
 use std::path::Path;
 
-use strongroom_base::SecretString;
+use strongroom_base::{Rng, SecretString};
+use strongroom_server::real::RealRng;
+use strongroom_sops::keys::Told;
 use strongroom_sops::stores::shown;
 use strongroom_sops::{Exit, Item, Value, octets};
 
 use super::crypt::Target;
 use super::private::Folder;
-use super::{End, Outcome, Run, fail};
+use super::{End, Outcome, Run, fail, log};
 use crate::cli::context::{Killed, Program};
 
-/// The name of the file where none is asked for.
+/// The name of the file where none is asked for; one that is no pipe has digits behind it.
 const FILE_NAME: &str = "tmp-file";
 /// The exit code of a program that a signal ended.
 const KILLED: i32 = 255;
@@ -56,6 +58,10 @@ fn start(run: &Run<'_, '_>, program: Program) -> Outcome {
         Ok(code) => {
             run_told(run, &format!("exit status {code}"));
             Err(End::Code(code))
+        }
+        Err(error) if !run.own.text("user").is_empty() => {
+            let text = error.to_string();
+            Err(fail(Exit::General, log::line(&Told::new("EXEC", "fatal", &text))))
         }
         Err(error) => Err(fail(Exit::General, error.to_string())),
     }
@@ -131,8 +137,10 @@ fn variable(key: &str, value: &Value) -> Result<SecretString, End> {
 pub fn exec_file(run: &mut Run<'_, '_>) -> Outcome {
     let (target, command) = arguments(run)?;
     warn_of_background(run, "exec-file");
+    let fifo = !run.own.is("no-fifo");
     let name = match run.own.text("filename") {
-        "" => FILE_NAME.to_owned(),
+        "" if fifo => FILE_NAME.to_owned(),
+        "" => format!("{FILE_NAME}{}", u32::from_ne_bytes((&RealRng as &dyn Rng).array())),
         name => name.to_owned(),
     };
     // A name of its own folder: neither a way out of it nor into another.
@@ -142,7 +150,6 @@ pub fn exec_file(run: &mut Run<'_, '_>) -> Outcome {
     let output = run.decrypted(&target, &[])?;
     let made = |error: std::io::Error| fail(Exit::General, error.to_string());
     let folder = Folder::make(run.world.env, ".sops").map_err(made)?;
-    let fifo = !run.own.is("no-fifo");
     let path = if fifo {
         let path = folder.path().join(&name);
         let mode = rustix::fs::Mode::from_raw_mode(0o600);

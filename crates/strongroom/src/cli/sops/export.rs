@@ -6,10 +6,11 @@
 //! * no value is written anywhere before it is encrypted;
 //! * a file that is there stays, unless `--force` says otherwise.
 
+use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use strongroom_base::json::{Json, JsonMap};
-use strongroom_sops::cipher::Nonces;
+use strongroom_sops::cipher::{self, Nonces};
 use strongroom_sops::stores::{BINARY_KEY, Format, Store, shown};
 use strongroom_sops::{Branch, Error, Exit, Result, Tree, Value};
 use zeroize::Zeroizing;
@@ -141,7 +142,28 @@ fn folder_of(run: &mut Run<'_, '_>, path: &str, folder: &Path) -> Result<Vec<Wri
             encrypted(run, &file, store, values).map_err(|error| error.within(&target.whole()))?;
         all.push(Written { from: target.whole(), file: Some(file), bytes });
     }
+    check_places(&all)?;
     Ok(all)
+}
+
+/// Refuses files of which one would stand where another is, or where another's folder is.
+fn check_places(all: &[Written]) -> Result<()> {
+    let mut places: HashMap<PathBuf, &str> = HashMap::new();
+    for Written { from, file, .. } in all {
+        // Whoever looks up a path passes over its `.`.
+        let place = file.iter().flat_map(|file| file.components()).collect();
+        if let Some(other) = places.insert(place, from) {
+            return Err(Error::general(format!("{other} and {from} would be the same file")));
+        }
+    }
+    for (place, from) in &places {
+        if let Some(other) = place.ancestors().skip(1).find_map(|folder| places.get(folder)) {
+            return Err(Error::general(format!(
+                "{other} would be a file where {from} needs a folder: use another --output-type"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Values as an encrypted file that is called so.
@@ -180,7 +202,7 @@ fn check_value(value: &Value, path: &mut Vec<String>) -> Result<()> {
         Value::Map(branch) => return check_sealed(branch, path),
         Value::List(list) => return list.iter().try_for_each(|value| check_value(value, path)),
         Value::Null => true,
-        Value::Text(text) => text.is_empty() || text.starts_with("ENC["),
+        Value::Text(text) => text.is_empty() || cipher::is_encrypted(text),
         Value::Bytes(bytes) => bytes.is_empty(),
         _ => false,
     };

@@ -7,7 +7,8 @@ use std::path::{Component, Path, PathBuf};
 
 use strongroom_base::Rng;
 use strongroom_server::real::RealRng;
-use strongroom_sops::{Error, Exit, Result};
+use strongroom_sops::stores::Store;
+use strongroom_sops::{Error, Exit, Result, Tree};
 use zeroize::Zeroizing;
 
 use super::private::Passing;
@@ -56,11 +57,14 @@ pub fn all_of(stream: impl Read, expected: u64) -> std::io::Result<Zeroizing<Vec
 /// Replaces a file: a new one is written beside it and takes its name. Mode and owner stay. What is no
 /// file of its own (a pipe, a terminal) is written to.
 pub fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    replace_as(path, bytes, 0o666)
+    replace_by(path, 0o666, &mut |out| out.write_all(bytes))
 }
 
+/// Writes what a file will hold. It may be asked again.
+type Fill<'f> = &'f mut dyn FnMut(&mut dyn Write) -> std::io::Result<()>;
+
 /// The same; a new file gets this mode, less the umask.
-fn replace_as(path: &Path, bytes: &[u8], new_mode: u32) -> std::io::Result<()> {
+fn replace_by(path: &Path, new_mode: u32, fill: Fill<'_>) -> std::io::Result<()> {
     let target = match fs::canonicalize(path) {
         Ok(target) => target,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => path.to_owned(),
@@ -68,13 +72,16 @@ fn replace_as(path: &Path, bytes: &[u8], new_mode: u32) -> std::io::Result<()> {
     };
     let there = fs::metadata(&target).ok();
     if there.as_ref().is_some_and(|there| !there.is_file()) {
-        return File::options().write(true).open(&target)?.write_all(bytes);
+        return fill(&mut File::options().write(true).open(&target)?);
     }
-    match beside(&target, bytes, there.as_ref(), new_mode) {
+    match beside(&target, fill, there.as_ref(), new_mode) {
         // Where nothing may be made beside it, there is only the file itself.
         Err(error) if there.is_some() && error.kind() == std::io::ErrorKind::PermissionDenied => {
+            // What cannot be written whole leaves it as it is.
+            let mut bytes = Zeroizing::new(Vec::new());
+            fill(&mut *bytes)?;
             let mut file = File::options().write(true).truncate(true).open(&target)?;
-            file.write_all(bytes)?;
+            file.write_all(&bytes)?;
             file.sync_all()
         }
         done => done,
@@ -83,7 +90,7 @@ fn replace_as(path: &Path, bytes: &[u8], new_mode: u32) -> std::io::Result<()> {
 
 fn beside(
     target: &Path,
-    bytes: &[u8],
+    fill: Fill<'_>,
     there: Option<&fs::Metadata>,
     new_mode: u32,
 ) -> std::io::Result<()> {
@@ -97,11 +104,14 @@ fn beside(
     options.mode(if there.is_some() { 0o600 } else { new_mode });
     // It may hold what is decrypted: no signal leaves it behind.
     let (passing, file) = Passing::make(&new, || options.open(&new))?;
-    fill(file, bytes, there)?;
+    let mut file = owned_as(file, there)?;
+    fill(&mut file)?;
+    file.sync_all()?;
     passing.rename(target)
 }
 
-fn fill(mut file: File, bytes: &[u8], there: Option<&fs::Metadata>) -> std::io::Result<()> {
+/// With the owner and the mode of the file that was there.
+fn owned_as(file: File, there: Option<&fs::Metadata>) -> std::io::Result<File> {
     if let Some(there) = there {
         let ours = file.metadata()?;
         if (ours.uid(), ours.gid()) != (there.uid(), there.gid()) {
@@ -109,8 +119,7 @@ fn fill(mut file: File, bytes: &[u8], there: Option<&fs::Metadata>) -> std::io::
         }
         file.set_permissions(fs::Permissions::from_mode(there.mode() & 0o7777))?;
     }
-    file.write_all(bytes)?;
-    file.sync_all()
+    Ok(file)
 }
 
 impl Run<'_, '_> {
@@ -120,7 +129,12 @@ impl Run<'_, '_> {
         match path {
             Some(path) => read(path).map_err(|error| {
                 let reason = io_reason(&error);
-                refused(format!("Error reading file: open {}: {reason}", path.display()))
+                // A folder can be opened.
+                let way = match error.kind() {
+                    std::io::ErrorKind::IsADirectory => "read",
+                    _ => "open",
+                };
+                refused(format!("Error reading file: {way} {}: {reason}", path.display()))
             }),
             None => all_of(&mut self.world.stdin, 64 * 1024)
                 .map_err(|error| refused(format!("Error reading from stdin: {error}"))),
@@ -129,7 +143,11 @@ impl Run<'_, '_> {
 
     /// Writes a file back to where it came from.
     pub(super) fn write_in_place(&mut self, path: &Path, bytes: &[u8]) -> Outcome {
-        replace(path, bytes).map_err(|error| {
+        self.write_in_place_by(path, &mut |out| out.write_all(bytes))
+    }
+
+    fn write_in_place_by(&mut self, path: &Path, fill: Fill<'_>) -> Outcome {
+        replace_by(path, 0o666, fill).map_err(|error| {
             let reason = io_reason(&error);
             let text = format!(
                 "Could not open in-place file for writing: open {}: {reason}",
@@ -141,25 +159,45 @@ impl Run<'_, '_> {
         Ok(())
     }
 
+    /// Writes an encrypted document: in place, to the file that was named, or to the standard output.
+    pub(super) fn deliver_sealed(
+        &mut self,
+        path: Option<&Path>,
+        store: Store,
+        tree: &mut Tree,
+    ) -> Outcome {
+        let mut refused = None;
+        let outcome = self.deliver_by(path, 0o666, &mut |out| {
+            store.emit_encrypted_to(tree, out).unwrap_or_else(|error| {
+                refused = Some(error);
+                Err(std::io::Error::other("it cannot be written"))
+            })
+        });
+        match refused {
+            Some(error) => Err(error.within("Could not marshal tree").exiting(Exit::Emit).into()),
+            None => outcome,
+        }
+    }
+
     /// Writes what came out: in place, to the file that was named, or to the standard output.
     pub(super) fn deliver(&mut self, path: Option<&Path>, bytes: &[u8]) -> Outcome {
-        self.deliver_as(path, bytes, 0o666)
+        self.deliver_by(path, 0o666, &mut |out| out.write_all(bytes))
     }
 
     /// The same with what is decrypted: a new file is for its owner only.
     pub(super) fn deliver_plain(&mut self, path: Option<&Path>, bytes: &[u8]) -> Outcome {
-        self.deliver_as(path, bytes, 0o600)
+        self.deliver_by(path, 0o600, &mut |out| out.write_all(bytes))
     }
 
-    fn deliver_as(&mut self, path: Option<&Path>, bytes: &[u8], new_mode: u32) -> Outcome {
+    fn deliver_by(&mut self, path: Option<&Path>, new_mode: u32, fill: Fill<'_>) -> Outcome {
         if let Some(path) = path.filter(|_| self.own.is("in-place")) {
-            return self.write_in_place(path, bytes);
+            return self.write_in_place_by(path, fill);
         }
         let output = self.own.text("output").to_owned();
         if output.is_empty() {
-            return self.write_out(bytes);
+            return self.write_out_by(fill);
         }
-        replace_as(Path::new(&output), bytes, new_mode).map_err(|error| {
+        replace_by(Path::new(&output), new_mode, fill).map_err(|error| {
             let reason = io_reason(&error);
             // It was opened, and could not take all.
             if error.kind() == std::io::ErrorKind::StorageFull {
@@ -190,7 +228,13 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
         replace(&folder.path().join("fresh"), b"x").unwrap();
         let plain = folder.path().join("plain");
-        replace_as(&plain, b"x", 0o600).unwrap();
+        replace_by(&plain, 0o600, &mut |out| out.write_all(b"x")).unwrap();
+        // What cannot be written whole changes nothing.
+        let half = |out: &mut dyn Write| {
+            out.write_all(b"half")?;
+            Err(std::io::Error::other("refused"))
+        };
+        assert!(replace_by(&plain, 0o600, &mut { half }).is_err());
         assert_eq!(fs::metadata(&plain).unwrap().mode() & 0o7777, 0o600);
         assert_eq!(fs::read(&plain).unwrap(), b"x");
         assert!(replace(&folder.path().join("no/folder"), b"x").is_err());

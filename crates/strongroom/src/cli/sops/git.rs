@@ -71,7 +71,9 @@ pub fn textconv(run: &mut Run<'_, '_>) -> Outcome {
     match run.decrypted(&target, &[]) {
         Ok(plain) => run.write_out(&plain),
         Err(error) => {
-            run.tell(&format!("sops textconv: {}", error.text.lines().next().unwrap_or_default()));
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            let why = error.text.lines().next().unwrap_or_default();
+            run.tell(&format!("sops textconv: {name} is shown as it is: {why}"));
             let bytes = run.read_input(Some(&file))?;
             run.write_out(&bytes)
         }

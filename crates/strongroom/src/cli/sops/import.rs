@@ -93,6 +93,11 @@ fn of_folder(run: &mut Run<'_, '_>, root: &Path, path: &str) -> Result<BTreeMap<
     let mut found = Vec::new();
     gather(root, &mut found, 0).map_err(|error| Error::general(error.to_string()))?;
     let mut secrets: BTreeMap<String, Secret> = BTreeMap::new();
+    // What Git keeps for itself is nobody's secret, and there is much of it.
+    found.retain(|file| {
+        let below = file.strip_prefix(root).unwrap_or(file);
+        below.components().all(|part| part.as_os_str() != ".git")
+    });
     for file in found {
         let store = run.input_store(&file)?;
         let bytes = run.read_input(Some(&file))?;

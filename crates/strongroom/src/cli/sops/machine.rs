@@ -4,40 +4,47 @@ use std::sync::Arc;
 
 use strongroom_base::SecretString;
 use strongroom_server::real::{RealClock, RealRng};
-use strongroom_sops::keys::{Machine, Person};
+use strongroom_sops::keys::{Machine, Person, Told};
 use strongroom_web::Network;
 
+use super::{Run, log};
 use crate::cli::context::{Terminal, World};
 
 /// Whoever sits before the terminal.
-struct OnTerminal(Arc<dyn Terminal>);
+struct OnTerminal {
+    terminal: Arc<dyn Terminal>,
+    /// Is what happens told?
+    verbose: bool,
+}
 
 impl Person for OnTerminal {
     fn secret(&self, prompt: &str) -> Option<SecretString> {
-        self.0.secret(&format!("{prompt} ")).ok()
+        self.terminal.secret(&format!("{prompt} ")).ok()
     }
 
     fn line(&self, prompt: &str) -> Option<String> {
-        self.0.line(prompt).ok()
+        self.terminal.line(prompt).ok()
     }
 
     fn tell(&self, text: &str) {
-        self.0.note(text);
+        self.terminal.note(text);
+    }
+
+    fn log(&self, told: &Told<'_>) {
+        if self.verbose {
+            self.terminal.note(&log::line(told));
+        }
     }
 }
 
-/// The machine of this command line.
-pub fn machine(world: &World<'_>) -> Arc<Machine> {
-    Arc::new(made(world))
+/// The machine of this command line. Where Git calls it by itself, nobody is there.
+pub fn machine(run: &Run<'_, '_>) -> Arc<Machine> {
+    let made = made(run.world, run.is_verbose());
+    Arc::new(if run.unattended { made.unattended() } else { made })
 }
 
-/// The same for a command that Git calls by itself.
-pub fn unattended(world: &World<'_>) -> Arc<Machine> {
-    Arc::new(made(world).unattended())
-}
-
-fn made(world: &World<'_>) -> Machine {
-    let person = Arc::new(OnTerminal(world.terminal.clone()));
+fn made(world: &World<'_>, verbose: bool) -> Machine {
+    let person = Arc::new(OnTerminal { terminal: world.terminal.clone(), verbose });
     let network = Arc::new(Network::through_proxies());
     let clock = Arc::new(RealClock::new());
     Machine::new(world.env, clock, Arc::new(RealRng), network, person)

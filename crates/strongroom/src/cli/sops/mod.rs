@@ -19,6 +19,7 @@ mod git;
 mod groups;
 mod help;
 mod import;
+mod log;
 mod machine;
 mod old;
 mod options;
@@ -32,6 +33,7 @@ mod table;
 
 use std::io::Write;
 
+use strongroom_sops::keys::Told;
 use strongroom_sops::{Error, Exit};
 
 use super::command::Command;
@@ -86,6 +88,8 @@ pub struct Run<'m, 'w> {
     unattended: bool,
     /// Was it said already that a file is not read?
     config_warned: bool,
+    /// Does the command heed `--verbose` before it, too?
+    heeds_verbose: bool,
 }
 
 /// The exit code where nobody reads on: that of the signal SIGPIPE.
@@ -93,11 +97,9 @@ pub(super) const BROKEN_PIPE: i32 = 141;
 /// The exit code where there is no help for something.
 const NO_TOPIC: i32 = 3;
 
-/// A line as the original's log has it.
-fn log_line(level: &str, text: &str) -> String {
-    let now = strongroom_base::Clock::now(&strongroom_server::real::RealClock::new());
-    let now = strongroom_base::Timestamp::from_seconds(now.seconds());
-    format!("[CMD]\t time=\"{now}\" level={level} msg={text:?}")
+/// A line of the command line's own, as the original's log has it.
+fn log_line(level: &'static str, text: &str) -> String {
+    log::line(&Told::new("CMD", level, text))
 }
 
 /// What is said where there is no help for something.
@@ -113,23 +115,41 @@ fn fail(exit: Exit, text: impl Into<String>) -> End {
     End::Failed(Error::new(exit, text))
 }
 
-impl<'w> Run<'_, 'w> {
+/// A failure that the original has in its log.
+fn fatal(error: Error) -> End {
+    match error.exit {
+        Exit::General => fail(Exit::General, log_line("fatal", &error.text)),
+        _ => End::Failed(error),
+    }
+}
+
+impl<'m, 'w> Run<'m, 'w> {
+    fn new(world: &'m mut World<'w>, global: Options, own: Options, args: Vec<String>) -> Self {
+        let (unattended, config_warned, heeds_verbose) = (false, false, false);
+        Self { world, global, own, args, unattended, config_warned, heeds_verbose }
+    }
+
     /// Tells people something.
     fn warn(&mut self, text: &str) {
-        self.log("warning", text);
+        self.log(&Told::new("CMD", "warning", text));
     }
 
     /// Tells what happened, where that was asked for.
     fn info(&mut self, text: &str) {
-        // Before a command the flag means nothing to it, as in the original.
-        if self.own.is("verbose") {
-            self.log("info", text);
-        }
+        self.log(&Told::new("CMD", "info", text));
     }
 
-    /// A line as the original's log has it.
-    fn log(&mut self, level: &str, text: &str) {
-        self.tell(&log_line(level, text));
+    /// Is what happens told?
+    fn is_verbose(&self) -> bool {
+        // Before most commands the flag means nothing to them, as in the original.
+        self.own.is("verbose") || (self.heeds_verbose && self.global.is("verbose"))
+    }
+
+    /// A line of the log. What is no matter is told only where that was asked for.
+    fn log(&mut self, told: &Told<'_>) {
+        if !matches!(told.level, "info" | "debug") || self.is_verbose() {
+            self.tell(&log::line(told));
+        }
     }
 
     /// A line on the error output.
@@ -143,8 +163,16 @@ impl<'w> Run<'_, 'w> {
 
     /// Bytes to the standard output.
     fn write_out(&mut self, bytes: &[u8]) -> Outcome {
+        self.write_out_by(&mut |out| out.write_all(bytes))
+    }
+
+    /// What `fill` writes, to the standard output.
+    fn write_out_by(
+        &mut self,
+        fill: &mut dyn FnMut(&mut dyn Write) -> std::io::Result<()>,
+    ) -> Outcome {
         let Some(out) = &mut self.world.out else { return Ok(()) };
-        let written = out.write_all(bytes).and_then(|()| out.flush());
+        let written = fill(out).and_then(|()| out.flush());
         written.map_err(|error| match error.kind() {
             // As a signal would end it: `| head` is no failure to be told.
             std::io::ErrorKind::BrokenPipe => End::Code(BROKEN_PIPE),
@@ -213,16 +241,15 @@ fn dispatch(words: &[String], world: &mut World<'_>) -> Outcome {
     }
     let Some((entry, rest)) = table::find(&rest) else {
         let own = global.clone();
-        let mut run =
-            Run { world, global, own, args: rest, unattended: false, config_warned: false };
-        return old::run(&mut run);
+        return old::run(&mut Run::new(world, global, own, rest));
     };
     let rest = options::in_front(entry.flags, rest);
     let (own, args) = match Options::parse(entry.flags, &rest, world.env) {
         Ok(parsed) => parsed,
         Err(stop) => return stopped(stop, Some(entry.name), world),
     };
-    let mut run = Run { world, global, own, args, unattended: false, config_warned: false };
+    let mut run = Run::new(world, global, own, args);
+    run.heeds_verbose = matches!(entry.name, "publish" | "keyservice");
     (entry.run)(&mut run)
 }
 

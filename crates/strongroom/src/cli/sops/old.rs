@@ -43,7 +43,7 @@ pub fn run(run: &mut Run<'_, '_>) -> Outcome {
     if edit {
         return super::edit::edit_target(run, &target, rule);
     }
-    let output = if rotate {
+    let mut tree = if rotate {
         run.rotated(&target)?
     } else if decrypt {
         let steps = extract_steps(run.own.text("extract"))?;
@@ -52,7 +52,7 @@ pub fn run(run: &mut Run<'_, '_>) -> Outcome {
     } else {
         run.encrypted(&target, rule)?
     };
-    run.deliver(target.file.as_deref(), &output)
+    run.deliver_sealed(target.file.as_deref(), target.output, &mut tree)
 }
 
 fn check_file(run: &Run<'_, '_>, must_be_there: bool) -> Outcome {

@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use strongroom_base::json::{Json, JsonMap};
 use strongroom_sops::cipher::Nonces;
 use strongroom_sops::config::{Config, DestinationRule};
-use strongroom_sops::keys::Keys;
+use strongroom_sops::keys::{Keys, Told};
 use strongroom_sops::metadata::{Metadata, VERSION};
 use strongroom_sops::publish::Published;
-use strongroom_sops::{Branch, Error, Exit, Result, Value, update};
+use strongroom_sops::{Branch, Error, Exit, Result, Value, octets, update};
 
 use super::crypt::{marshal, new_data_key, seal};
 use super::groups::agreed;
-use super::{Outcome, Run, fail, files};
+use super::{Outcome, Run, fail, fatal, files};
 
 /// Folders below each other, at most.
 const DEPTH_MAX: usize = 64;
@@ -32,7 +32,7 @@ pub fn publish(run: &mut Run<'_, '_>) -> Outcome {
     let recursive = run.own.is("recursive");
     if there.is_dir() && !recursive {
         let text = "can't operate on a directory without --recursive flag.";
-        return Err(fail(Exit::General, text));
+        return Err(fatal(Error::general(text)));
     }
     let config = run.config_at(&config_path)?;
     let mut found = Vec::new();
@@ -83,13 +83,20 @@ fn one(run: &mut Run<'_, '_>, config: &Config, root: &Path, file: &Path) -> Resu
         Contents::File(bytes) => destination.upload(&bytes, &name, &keys.machine),
         Contents::Values(values) => {
             let written = destination.write(values, &name, &keys.machine)?;
-            match written {
-                Published::Written => {}
-                Published::UpToDate => run.info("Vault secret has not changed, skipping write"),
-                Published::WrittenBlindly => {
-                    run.warn("Cannot check if destination secret already exists in Vault");
+            let (level, text) = match written {
+                Published::Written => return Ok(()),
+                Published::UpToDate(path) => {
+                    ("info", format!("Secret in {path} is already up-to-date."))
                 }
-            }
+                Published::WrittenBlindly(path) => (
+                    "warning",
+                    format!(
+                        "Cannot check if destination secret already exists in {path}. New version \
+                         will be created even if the data has not been changed."
+                    ),
+                ),
+            };
+            run.log(&Told::new("PUBLISH", level, &text));
             Ok(())
         }
     }
@@ -164,21 +171,26 @@ fn file_for(
 fn values(branches: &[Branch]) -> Result<JsonMap> {
     let mut map = JsonMap::new();
     for branch in branches {
-        for (key, value) in branch.entries() {
-            map.insert(key.to_owned(), json_of(value)?);
-        }
+        map.extend(json_map(branch)?);
     }
     Ok(map)
+}
+
+fn json_map(branch: &Branch) -> Result<JsonMap> {
+    let entries = branch.entries().map(|(key, value)| {
+        let name = octets::characters_of(key).ok_or_else(|| {
+            let shown = octets::shown(key);
+            Error::general(format!("the key {shown} is no UTF-8, and a secret holds texts"))
+        })?;
+        Ok((name.into_owned(), json_of(value)?))
+    });
+    entries.collect()
 }
 
 /// A value as JSON has it.
 pub(super) fn json_of(value: &Value) -> Result<Json> {
     Ok(match value {
-        Value::Map(branch) => {
-            let entries =
-                branch.entries().map(|(key, value)| Ok((key.to_owned(), json_of(value)?)));
-            Json::Object(entries.collect::<Result<_>>()?)
-        }
+        Value::Map(branch) => Json::Object(json_map(branch)?),
         Value::List(list) => {
             let values = list.iter().filter(|value| !matches!(value, Value::Comment(_)));
             Json::Array(values.map(json_of).collect::<Result<_>>()?)

@@ -96,10 +96,7 @@ impl Run<'_, '_> {
             return Err(Error::general(text));
         }
         let order = Order::parse(self.own.text("decryption-order"))?;
-        let machine = match self.unattended {
-            true => machine::unattended(self.world),
-            false => machine::machine(self.world),
-        };
+        let machine = machine::machine(self);
         let local = self.own.is_not_off("enable-local-keyservice");
         let uris = self.own.list("keyservice").to_vec();
         let (keys, wrong) = Keys::with_services(machine, order, local, &uris);

@@ -120,16 +120,13 @@ fn configuration(run: &mut Run<'_, '_>, place: &Place) -> Result<Option<(PathBuf
     path.map(|path| run.config_at(&path).map(|config| (path, config))).transpose()
 }
 
-/// What differs between a file's keys and those of its rule, a line each.
-fn stale(config: Option<&(PathBuf, Config)>, found: &Found) -> Vec<String> {
-    let Some((path, config)) = config else { return vec![] };
-    // A file that no rule is for may have what keys it likes.
-    let Ok(Some(rule)) = config.creation_rule(path, &found.path) else { return vec![] };
-    let groups = match rule.keys.records(&[]) {
-        Ok(groups) => groups,
-        Err(error) => {
-            return vec![format!("  ? what .sops.yaml says of it is wrong: {}\n", error.text)];
-        }
+/// What differs between a file's keys and those of its rule, a line each; or what is wrong with the rule.
+fn stale(config: Option<&(PathBuf, Config)>, found: &Found) -> Result<Vec<String>> {
+    let Some((path, config)) = config else { return Ok(vec![]) };
+    let groups = match config.rule_of(path, &found.path)? {
+        // A file that no rule is for may have what keys it likes.
+        None => return Ok(vec![]),
+        Some(rule) => rule.keys.records(&[])?,
     };
     let mut lines = Vec::new();
     for difference in update::differences(&found.tree.metadata.key_groups, &groups) {
@@ -145,7 +142,7 @@ fn stale(config: Option<&(PathBuf, Config)>, found: &Found) -> Vec<String> {
             lines.push(format!("  - {key} can open it, and .sops.yaml does not name it\n"));
         }
     }
-    lines
+    Ok(lines)
 }
 
 fn counted(count: usize, what: &str) -> String {
@@ -158,15 +155,23 @@ pub fn status(run: &mut Run<'_, '_>) -> Outcome {
     let config = configuration(run, &place)?;
     let all = find(run, &place)?;
     let mut text = String::new();
-    let (mut with_leavers, mut with_stale) = (0, 0);
+    let (mut with_leavers, mut with_stale, mut without_rule) = (0, 0, 0);
     for found in &all {
         text.push_str(&format!("{}\n", found.name));
         for key in keys_of(&found.tree) {
             text.push_str(&format!("    {}\n", key.shown()));
         }
-        let stale = stale(config.as_ref(), found);
-        with_stale += usize::from(!stale.is_empty());
-        stale.iter().for_each(|line| text.push_str(line));
+        match stale(config.as_ref(), found) {
+            Ok(stale) => {
+                with_stale += usize::from(!stale.is_empty());
+                stale.iter().for_each(|line| text.push_str(line));
+            }
+            Err(error) => {
+                without_rule += 1;
+                let why = error.text;
+                text.push_str(&format!("  ? what .sops.yaml says of it is wrong: {why}\n"));
+            }
+        }
         let tenure = tenure(&place, found)?;
         for who in tenure.unknown() {
             text.push_str(&format!(
@@ -188,6 +193,9 @@ pub fn status(run: &mut Run<'_, '_>) -> Outcome {
     }
     if with_stale > 0 {
         told.push(counted(with_stale, "other keys than .sops.yaml says (sops updatekeys)"));
+    }
+    if without_rule > 0 {
+        told.push(counted(without_rule, "a rule in .sops.yaml that makes no sense"));
     }
     if told.is_empty() { Ok(()) } else { Err(fail(Exit::General, told.join("\n"))) }
 }

@@ -26,6 +26,29 @@ fn failures_are_told_as_by_the_original() {
     changed[mac] = if changed[mac] == b'A' { b'B' } else { b'A' };
     desk.write("mac.age", &changed);
     desk.write("windows.age", b"age-encryption.org/v1\r\nrest");
+    desk.write("other.age", b"age-encryption.org/v12\n");
+    desk.write("short.age", b"age-encryption.org");
+    let nonce = changed.iter().skip(mac).position(|it| *it == b'\n').unwrap() + mac + 1;
+    desk.write("nonce.age", &file[..nonce]);
+    desk.write("noncecut.age", &file[..nonce + 5]);
+    desk.write("long.age", &[&file[..], b"more"].concat());
+    desk.ok(Whose::Ours, &["-a", "-r", &recipient, "-o", "armor.age", "plain"]);
+    let armored = text(&desk.read("armor.age"));
+    let second = armored.lines().nth(2).unwrap();
+    for (name, broken) in [
+        ("a-behind.age", format!("{armored}more\n")),
+        ("a-cut.age", armored.replace("-----END", "")),
+        ("a-end.age", armored.replace("-----END AGE ENCRYPTED FILE-----\n", "")),
+        ("a-empty.age", armored.replacen(second, "", 1)),
+        (
+            "a-letter.age",
+            armored.replacen(second, &second.replacen(char::is_alphabetic, "*", 1), 1),
+        ),
+        ("a-long.age", armored.replacen(second, &format!("{second}A"), 1)),
+        ("a-space.age", format!("{}{armored}", "\n".repeat(1_100))),
+    ] {
+        desk.write(name, broken.as_bytes());
+    }
     let r = recipient.as_str();
     let cases: &[&[&str]] = &[
         &[],
@@ -57,6 +80,18 @@ fn failures_are_told_as_by_the_original() {
         &["-d", "-i", "plain", "file.age"],
         &["-d", "-i", "recipients", "file.age"],
         &["-d", "-i", "empty", "file.age"],
+        &["-d", "-i", "key", "other.age"],
+        &["-d", "-i", "key", "short.age"],
+        &["-d", "-i", "key", "nonce.age"],
+        &["-d", "-i", "key", "noncecut.age"],
+        &["-d", "-i", "key", "long.age"],
+        &["-d", "-i", "key", "a-behind.age"],
+        &["-d", "-i", "key", "a-cut.age"],
+        &["-d", "-i", "key", "a-end.age"],
+        &["-d", "-i", "key", "a-empty.age"],
+        &["-d", "-i", "key", "a-letter.age"],
+        &["-d", "-i", "key", "a-long.age"],
+        &["-d", "-i", "key", "a-space.age"],
         &["-d", "-i", "key", "missing"],
         &["-d", "-i", "key", "empty"],
         &["-d", "-i", "key", "windows.age"],

@@ -4,62 +4,23 @@ import base64
 import datetime
 import json
 import os
-import sys
 
 import aws_encryption_sdk
-import boto3
 import botocore.session
 import hvac
-from botocore.config import Config
 from botocore.exceptions import ClientError
 
-# Last on the path: a script there has the name of a module that botocore needs.
-sys.path.append(os.path.join(os.path.dirname(__file__), "..", "hvac"))
-from kit import check, ready, refused
+from door import ACCOUNT, URL, check, fails, pair, root, service
+from kit import refused
 
-given = json.loads(os.environ["AWS_DOOR"])
-URL = given["url"]
-ACCOUNT = given["account"]
-
-root = ready()
-root.sys.enable_auth_method("aws-door")
 for mount in ["transit", "eu-transit"]:
     root.sys.enable_secrets_engine("transit", path=mount)
 EVERYTHING = 'path "+/*" { capabilities = ["create", "read", "update", "delete", "list"] }'
 root.sys.create_or_update_policy("keepers", EVERYTHING)
 
 
-def pair(role, policy, **more):
-    """A key pair of a role with this policy."""
-    root.write_data(f"auth/aws-door/role/{role}", data={"token_policies": policy, **more})
-    return root.write_data(f"auth/aws-door/role/{role}/key", data={})["data"]
-
-
-def service(keys, region="us-east-1", name="kms"):
-    return boto3.client(
-        name,
-        endpoint_url=URL,
-        region_name=region,
-        aws_access_key_id=keys["access_key"],
-        aws_secret_access_key=keys["secret_key"],
-        config=Config(retries={"max_attempts": 1, "mode": "standard"}, parameter_validation=False),
-    )
-
-
-def fails(what, code, call, **named):
-    try:
-        answer = call(**named)
-    except ClientError as error:
-        check(what, error.response["Error"]["Code"], code)
-        check(f"{what}: status", error.response["ResponseMetadata"]["HTTPStatusCode"], 400)
-        if "canary" in json.dumps(error.response["Error"]):
-            sys.exit(f"{what}: the failure repeats what was sent")
-        return
-    sys.exit(f"{what}: expected {code}, saw {answer!r}")
-
-
-keepers = pair("keepers", "keepers")
-kms = service(keepers)
+keepers = pair("keepers", token_policies="keepers")
+kms = service("kms", keepers)
 
 # What is refused.
 unknown = "11111111-2222-4333-8444-555555555555"
@@ -228,7 +189,7 @@ orders = more.pop()
 check("orders", kms.encrypt(KeyId=orders, Plaintext=b"x")["KeyId"].endswith(orders), True)
 
 # Regions are apart.
-there = service(keepers, "eu-west-1")
+there = service("kms", keepers, "eu-west-1")
 check("no keys there", there.list_keys()["Keys"], [])
 fails("a blob from here", "AccessDeniedException", there.decrypt, CiphertextBlob=blob, EncryptionContext=context)
 
@@ -236,7 +197,7 @@ fails("a blob from here", "AccessDeniedException", there.decrypt, CiphertextBlob
 root.sys.create_or_update_policy(
     "writers", f'path "transit/encrypt/{key}" {{ capabilities = ["update"] }}'
 )
-writers = service(pair("writers", "writers"))
+writers = service("kms", pair("writers", token_policies="writers"))
 writers.encrypt(KeyId="alias/app/files", Plaintext=b"x")
 denied = "AccessDeniedException"
 fails("a writer reads", denied, writers.decrypt, CiphertextBlob=blob, EncryptionContext=context)

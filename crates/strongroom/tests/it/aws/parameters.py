@@ -1,57 +1,15 @@
 """Parameter Store over KV, as boto3 meets it."""
 
 import json
-import os
-import sys
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import ClientError
+from door import ACCOUNT, check, fails, pair, root, service
 
-# Last on the path: a script there has the name of a module that botocore needs.
-sys.path.append(os.path.join(os.path.dirname(__file__), "..", "hvac"))
-from kit import check, ready
-
-given = json.loads(os.environ["AWS_DOOR"])
-URL = given["url"]
-ACCOUNT = given["account"]
-
-root = ready()
-root.sys.enable_auth_method("aws-door")
 root.sys.enable_secrets_engine("kv", path="secret", options={"version": "2"})
 ALL = '"create", "read", "update", "delete", "list"'
 root.sys.create_or_update_policy("keepers", f'path "secret/*" {{ capabilities = [{ALL}] }}')
 
-
-def pair(role):
-    root.write_data(f"auth/aws-door/role/{role}", data={"token_policies": role})
-    return root.write_data(f"auth/aws-door/role/{role}/key", data={})["data"]
-
-
-def service(keys, region="us-east-1", name="ssm"):
-    return boto3.client(
-        name,
-        endpoint_url=URL,
-        region_name=region,
-        aws_access_key_id=keys["access_key"],
-        aws_secret_access_key=keys["secret_key"],
-        config=Config(retries={"max_attempts": 1, "mode": "standard"}, parameter_validation=False),
-    )
-
-
-def fails(what, code, call, **named):
-    try:
-        answer = call(**named)
-    except ClientError as error:
-        check(what, error.response["Error"]["Code"], code)
-        if "canary" in json.dumps(error.response["Error"]):
-            sys.exit(f"{what}: the failure repeats what was sent")
-        return
-    sys.exit(f"{what}: expected {code}, saw {answer!r}")
-
-
-keepers = pair("keepers")
-ssm = service(keepers)
+keepers = pair("keepers", token_policies="keepers")
+ssm = service("ssm", keepers)
 
 # What is refused.
 invalid = "ValidationException"
@@ -179,7 +137,7 @@ check("a secret", (read["Name"], read["Value"]), (name, '{"password":"x"}'))
 check("its source", json.loads(read["SourceResult"])["name"], "app/db")
 
 # Secrets Manager sees no parameter, and what it calls like the path of one is another thing.
-secrets = service(keepers, name="secretsmanager")
+secrets = service("secretsmanager", keepers)
 missing = "ResourceNotFoundException"
 fails("a parameter as a secret", missing, secrets.get_secret_value, SecretId="ssm/app/db/url")
 fails("its removal", missing, secrets.delete_secret, SecretId="ssm/app/db/url")
@@ -198,7 +156,7 @@ check("the writer", user, f"arn:aws:iam::{ACCOUNT}:user/keepers")
 
 # The policies of Vault's door hold.
 root.sys.create_or_update_policy("readers", 'path "secret/data/ssm/app/db/url" { capabilities = ["read"] }')
-readers = service(pair("readers"))
+readers = service("ssm", pair("readers", token_policies="readers"))
 check("a reader", readers.get_parameter(Name="/app/db/url")["Parameter"]["Value"], "three")
 denied = "AccessDeniedException"
 fails("another", denied, readers.get_parameter, Name="/app/db/password", WithDecryption=True)

@@ -2,62 +2,19 @@
 presigned URLs, session tokens, web identities."""
 
 import datetime
-import json
-import os
-import sys
 
-import boto3
 import requests
 from botocore import auth, awsrequest
-from botocore.config import Config
 from botocore.credentials import Credentials
-from botocore.exceptions import ClientError
 
-# Last on the path: a script there has the name of a module that botocore needs.
-sys.path.append(os.path.join(os.path.dirname(__file__), "..", "hvac"))
-from kit import check, ready
+from door import ACCOUNT, URL, check, fails, given, pair, root, service
 
-given = json.loads(os.environ["AWS_DOOR"])
-URL = given["url"]
-ACCOUNT = given["account"]
-
-root = ready()
-root.sys.enable_auth_method("aws-door")
-root.write_data("auth/aws-door/role/ci", data={"token_policies": "ci"})
 root.write_data(
     "auth/aws-door/role/deploy", data={"trusted_roles": ["ci"], "max_session_ttl": "1h"}
 )
 
-
-def key(role):
-    return root.write_data(f"auth/aws-door/role/{role}/key", data={})["data"]
-
-
-def service(name, pair, region="us-east-1", token=None):
-    return boto3.client(
-        name,
-        endpoint_url=URL,
-        region_name=region,
-        aws_access_key_id=pair["access_key"],
-        aws_secret_access_key=pair["secret_key"],
-        aws_session_token=token,
-        config=Config(retries={"max_attempts": 1, "mode": "standard"}),
-    )
-
-
-def fails(what, code, call, **named):
-    try:
-        answer = call(**named)
-    except ClientError as error:
-        check(what, error.response["Error"]["Code"], code)
-        text = json.dumps(error.response)
-        check(f"{what}: no secret", pair["secret_key"] in text, False)
-        return error.response
-    sys.exit(f"{what}: expected {code}, saw {answer!r}")
-
-
-pair = key("ci")
-sts = service("sts", pair)
+keys = pair("ci", token_policies="ci")
+sts = service("sts", keys)
 who = sts.get_caller_identity()
 check("arn", who["Arn"], f"arn:aws:iam::{ACCOUNT}:user/ci")
 check("account", who["Account"], ACCOUNT)
@@ -67,24 +24,20 @@ accessor = root.sys.list_auth_methods()["data"]["aws-door/"]["accessor"]
 entity = root.secrets.identity.lookup_entity(alias_name="ci", alias_mount_accessor=accessor)["data"]
 check("entity", entity["aliases"][0]["name"], "ci")
 root.secrets.identity.update_entity(entity["id"], name="ci", disabled=True)
-try:
-    sts.get_caller_identity()
-    sys.exit("a disabled entity calls")
-except ClientError as error:
-    check("disabled entity", error.response["Error"]["Code"], "AccessDenied")
+fails("disabled entity", "AccessDenied", sts.get_caller_identity)
 root.secrets.identity.update_entity(entity["id"], name="ci", disabled=False)
 check("enabled entity", sts.get_caller_identity()["Account"], ACCOUNT)
 
 # Wrong keys, regions, clocks.
-wrong = dict(pair, secret_key="x" * 40)
-unknown = dict(pair, access_key="AKIAAAAAAAAAAAAAAAAA")
+wrong = dict(keys, secret_key="x" * 40)
+unknown = dict(keys, access_key="AKIAAAAAAAAAAAAAAAAA")
 seen = fails("wrong key", "SignatureDoesNotMatch", service("sts", wrong).get_caller_identity)
 check("status", seen["ResponseMetadata"]["HTTPStatusCode"], 403)
 check("request id", len(seen["ResponseMetadata"]["RequestId"]), 36)
 fails("unknown key", "InvalidClientTokenId", service("sts", unknown).get_caller_identity)
-there = service("sts", pair, region="ap-south-1")  # not configured
+there = service("sts", keys, region="ap-south-1")  # not configured
 fails("a region that is not there", "SignatureDoesNotMatch", there.get_caller_identity)
-check("another region", service("sts", pair, "eu-west-1").get_caller_identity()["Account"], ACCOUNT)
+check("another region", service("sts", keys, "eu-west-1").get_caller_identity()["Account"], ACCOUNT)
 
 
 def signed(target, at=None, service="secretsmanager", body="{}", **headers):
@@ -96,7 +49,7 @@ def signed(target, at=None, service="secretsmanager", body="{}", **headers):
     }
     request = awsrequest.AWSRequest("POST", URL + "/", data=body, headers=headers)
     signer = auth.SigV4Auth(
-        Credentials(pair["access_key"], pair["secret_key"]), service, "us-east-1"
+        Credentials(keys["access_key"], keys["secret_key"]), service, "us-east-1"
     )
     # As SigV4Auth.add_auth does it, at a time of our choice.
     now = at or datetime.datetime.now(datetime.timezone.utc)
@@ -215,6 +168,16 @@ made = vouched(given["token"])
 session, token = of(made)
 who = service("sts", session, token=token).get_caller_identity()
 check("by a web identity", who["Arn"], f"arn:aws:sts::{ACCOUNT}:assumed-role/web/job-1")
+
+# So is what whoever was vouched for has, once that one is off.
+identity = root.secrets.identity
+accessor = root.sys.list_auth_methods()["data"]["jwt/"]["accessor"]
+entity = identity.lookup_entity(alias_name="repo:shop", alias_mount_accessor=accessor)["data"]
+of_shop = service("sts", session, token=token).get_caller_identity
+identity.update_entity(entity["id"], disabled=True)
+fails("a disabled entity's session", "AccessDenied", of_shop)
+identity.update_entity(entity["id"], disabled=False)
+check("enabled again", of_shop()["Arn"], who["Arn"])
 
 # The role is off: so is all that came of it.
 root.write_data("auth/aws-door/role/web", data={"disabled": True})

@@ -173,3 +173,38 @@ fn accounts_of_mariadb() {
         assert_eq!(seen.trim(), format!("2\t{have}"), "{name}");
     }
 }
+
+/// The master's password was changed by hand: the end of a drain, here by force, takes the old password back
+/// all the same, as the account whose it is.
+#[test]
+fn without_a_master_that_logs_in_the_old_password_of_mariadb_ends() {
+    let database = mariadb::MariaDb::start();
+    for account in ["two@'%'", "two@'10.%'", "boss@'%'"] {
+        database.admin(&format!("CREATE USER {account} IDENTIFIED BY 'first-passw0rd'"));
+    }
+    database.admin("GRANT ALL PRIVILEGES ON *.* TO boss@'%' WITH GRANT OPTION");
+    let mut bed = Bed::new();
+    let value = |name: &str, master: &str| {
+        json!({ "engine": "mariadb", "host": "127.0.0.1", "port": database.port, "dbname": "",
+            "username": name, "password": "first-passw0rd", "masterarn": master })
+    };
+    let master = bed.create("db/master", &value("boss", ""));
+    bed.create("db/two", &value("two", &master));
+    let settings = json!({ "hosts": "127.0.0.1", "tls": "disable", "masters": "db/master" });
+    bed.must("secret/config/rotation-databases", &settings);
+    let first = bed.login("db/two", "AWSCURRENT");
+    bed.rotate("db/two", json!({ "RotationLambdaARN": "strongroom-mariadb-multi-user" }));
+    let second = bed.login("db/two", "AWSCURRENT");
+    assert!(lets_in(&database, &first) && lets_in(&database, &second));
+    database.admin("ALTER USER boss@'%' IDENTIFIED BY 'another-passw0rd'");
+    bed.must("sys/rotation/force/secret/data/db/two", &json!({}));
+    let root = bed.room.root.clone();
+    let server = bed.room.server.as_mut().unwrap();
+    server.until("the drain's end", |server| {
+        let path = "sys/rotation/subjects/secret/data/db/two";
+        let seen = server.must("GET", path, &root, &Json::Null);
+        (seen["data"]["state"] == "idle").then_some(())
+    });
+    assert!(!lets_in(&database, &first));
+    assert!(lets_in(&database, &second));
+}

@@ -245,6 +245,23 @@ fn what_should_be_encrypted_and_is_not_is_told() {
 }
 
 #[test]
+fn the_name_of_the_originals_filter_commits_nothing_plain() {
+    let desk = Desk::new();
+    let copy = set_up(&desk);
+    copy.write(".gitattributes", b"plain/* filter=git-crypt diff=git-crypt\n");
+    copy.write("plain/file", b"meant to be secret\n");
+    let added = copy.git_output(&["add", "plain/file"]);
+    assert!(!added.status.success());
+    let (code, said) = copy.crypt(&["status"]);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("not encrypted: plain/file  *** the attributes name"), "{said}");
+    // Where the original is at work, its files are its own.
+    copy.git(&["config", "filter.git-crypt.clean", "cat"]);
+    copy.git(&["add", "plain/file"]);
+    assert_eq!(copy.crypt(&["status"]).0, 0);
+}
+
+#[test]
 fn texts_are_merged_by_lines() {
     let desk = Desk::new();
     let copy = set_up(&desk);

@@ -8,6 +8,7 @@ mod octets;
 mod programs;
 mod rules;
 mod safety;
+mod words;
 
 use std::fs;
 use std::os::unix::fs::symlink;

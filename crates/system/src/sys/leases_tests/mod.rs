@@ -58,12 +58,12 @@ impl Command<Give> for Giver {
         let number = outside.made;
         outside.credentials.insert(number, 0);
         let mut reply = Reply::data(json!({ "number": number }));
-        reply.lease = Some(NewLease {
+        reply.lease = Some(Box::new(NewLease {
             ttl_seconds: Some(600),
             max_ttl_seconds: Some(3600),
             renewable: true,
             internal: json!({ "number": number, "role": op.role }),
-        });
+        }));
         Ok(reply)
     }
 }

@@ -4,15 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::kv::secret::{Head, Version};
 
-/// A byte on disk for each of some names.
+/// A stored enumeration whose values AWS gives names.
 macro_rules! named {
     ($(#[doc = $doc:literal])+ $name:ident { $($(#[$attr:meta])+ $variant:ident = $n:literal, $text:literal);+ $(;)? }) => {
-        $(#[doc = $doc])+
-        #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-        #[serde(into = "u8", try_from = "u8")]
-        pub enum $name {
-            $($(#[$attr])+ $variant = $n),+
-        }
+        stored_enum! { $(#[doc = $doc])+ $name { $($(#[$attr])+ $variant = $n),+ } }
         impl $name {
             /// As AWS calls it.
             pub fn name(self) -> &'static str {
@@ -21,17 +16,6 @@ macro_rules! named {
             /// By the name that AWS gives it.
             pub fn named(text: &str) -> Option<Self> {
                 match text { $($text => Some(Self::$variant),)+ _ => None }
-            }
-        }
-        impl From<$name> for u8 {
-            fn from(value: $name) -> u8 {
-                value as u8
-            }
-        }
-        impl TryFrom<u8> for $name {
-            type Error = &'static str;
-            fn try_from(value: u8) -> Result<Self, &'static str> {
-                match value { $($n => Ok(Self::$variant),)+ _ => Err("an unknown name") }
             }
         }
     };

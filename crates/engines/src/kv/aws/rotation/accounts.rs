@@ -9,8 +9,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use strongroom_base::{Error, ErrorKind, JsonMap, Result, SecretString};
-use strongroom_cloudwire::sigv4::uri_encode;
+use strongroom_base::{Error, ErrorKind, Result, SecretString};
 use strongroom_connectors::database::{
     Credential, Database, FailureKind, Settings, TlsMaterial, failed,
 };
@@ -61,71 +60,6 @@ fn not_allowed() -> Error {
         "the secret's database may not be reached: an operator has to list its host \
          (config/rotation-databases)",
     )
-}
-
-impl Kind {
-    fn driver(self) -> &'static str {
-        match self {
-            Self::Postgresql => "postgresql-database-plugin",
-            Self::Mysql | Self::Mariadb => "mysql-database-plugin",
-        }
-    }
-
-    /// Are accounts of one name told apart by the hosts that they log in from?
-    fn has_hosts(self) -> bool {
-        matches!(self, Self::Mysql | Self::Mariadb)
-    }
-
-    /// How an account changes its own password. With hosts that is the one that this server's logins
-    /// come from.
-    fn own_password(self) -> &'static [&'static str] {
-        match self {
-            Self::Postgresql => &[r#"ALTER ROLE "{{username}}" WITH PASSWORD '{{password}}'"#],
-            Self::Mysql => &["ALTER USER USER() IDENTIFIED BY '{{password}}'"],
-            Self::Mariadb => &["SET PASSWORD = PASSWORD('{{password}}')"],
-        }
-    }
-
-    /// Settings of its driver. PostgreSQL gets no password, but what verifies one: none is in its log.
-    fn own_settings(self) -> JsonMap {
-        match self {
-            Self::Postgresql => {
-                JsonMap::from_iter([("password_authentication".to_owned(), "scram-sha-256".into())])
-            }
-            Self::Mysql | Self::Mariadb => JsonMap::new(),
-        }
-    }
-
-    /// The address of a database, with places for name and password.
-    fn url(self, host: &str, port: u16, database: &str, tls: Tls) -> String {
-        let host = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
-        let database = uri_encode(database);
-        match self {
-            Self::Postgresql => {
-                let database = if database.is_empty() { "postgres" } else { &database };
-                let mode = match tls {
-                    Tls::Verify => "verify-full",
-                    Tls::Require => "require",
-                    Tls::Prefer => "prefer",
-                    Tls::Disable => "disable",
-                };
-                format!(
-                    "postgresql://{{{{username}}}}:{{{{password}}}}@{host}:{port}/{database}?sslmode={mode}"
-                )
-            }
-            Self::Mysql | Self::Mariadb => {
-                let mode = match tls {
-                    Tls::Verify => "true",
-                    Tls::Require => "skip-verify",
-                    Tls::Prefer => "preferred",
-                    Tls::Disable => "false",
-                };
-                format!(
-                    "{{{{username}}}}:{{{{password}}}}@tcp({host}:{port})/{database}?tls={mode}"
-                )
-            }
-        }
-    }
 }
 
 impl Kv {
@@ -228,7 +162,7 @@ impl Kv {
     }
 
     /// What AWSCURRENT opens now, where that is in the account's database.
-    async fn published_login(
+    pub(super) async fn published_login(
         &self,
         cx: &ReadCx<'_>,
         path: &str,
@@ -247,7 +181,7 @@ impl Kv {
     }
 
     /// A database as one of its accounts. It is not reached for yet.
-    async fn open(
+    pub(super) async fn open(
         &self,
         cx: &ReadCx<'_>,
         account: &Account,
@@ -299,7 +233,7 @@ impl Kv {
     }
 
     /// Has an account, logged in by `as_login`, change its own password.
-    async fn change_own(
+    pub(super) async fn change_own(
         &self,
         cx: &ReadCx<'_>,
         account: &Account,
@@ -338,7 +272,7 @@ impl Kv {
         if !current_works {
             return Err(Error::new(ErrorKind::Upstream, "AWSCURRENT does not log in"));
         }
-        let master = self.master_of(cx, account).await?;
+        let master = self.master_of(cx, account, AWS_CURRENT).await?;
         let database = self.open(cx, account, &master).await?;
         let password = next.password();
         let made = database.imitate(&current.name, &next.name, &password).await;
@@ -346,8 +280,13 @@ impl Kv {
         made.map_err(|e| failed("failed to make the next account", &e))
     }
 
-    /// The login of the master secret, if that is still one and of the same database.
-    async fn master_of(&self, cx: &ReadCx<'_>, account: &Account) -> Result<Login> {
+    /// The login that this label of the master secret says, if that is still one and of the same database.
+    pub(super) async fn master_of(
+        &self,
+        cx: &ReadCx<'_>,
+        account: &Account,
+        stage: &str,
+    ) -> Result<Login> {
         let kind = account.rotator()?.kind;
         let view = cx.view();
         let reachable = databases::settings(&view).await?.unwrap_or_default();
@@ -355,7 +294,7 @@ impl Kv {
             return Err(no_master());
         }
         let secret = store::find(&view, &account.master).await?.ok_or_else(no_master)?;
-        let structure = staged(&view, &secret.head, AWS_CURRENT, kind).await?;
+        let structure = staged(&view, &secret.head, stage, kind).await?;
         let structure = structure.ok_or_else(no_master)?;
         let same = structure.text("host")?.eq_ignore_ascii_case(&account.host)
             && structure.port(kind)? == account.port;
@@ -363,67 +302,6 @@ impl Kv {
             true => login_of(&structure),
             false => Err(Error::bad_request("the master secret is of another database")),
         }
-    }
-
-    /// Takes a login back for good: its password becomes one that nobody knows, for all that the
-    /// rotation gave it to.
-    pub(super) async fn end_account(&self, cx: &ReadCx<'_>, account: &Account) -> Result<()> {
-        if !self.takes(cx, account, &account.login).await? {
-            return Ok(());
-        }
-        let unknown = password::for_databases(cx.rng())?;
-        if !account.rotator()?.kind.has_hosts() {
-            return self.change_own(cx, account, &account.login, unknown).await;
-        }
-        match self.end_everywhere(cx, account, &unknown).await {
-            // There is no master any more that could look for the others: the one that is known ends,
-            // and it is said once that this is all.
-            Err(e) if e.kind == ErrorKind::BadRequest => {
-                self.change_own(cx, account, &account.login, unknown).await?;
-                let text = format!(
-                    "the password was taken back for the host that this server logs in from, and \
-                     for no other: {e}"
-                );
-                Err(Error::new(ErrorKind::Upstream, text))
-            }
-            ended => ended,
-        }
-    }
-
-    /// Takes a login back for each host that an account of its name is there for.
-    async fn end_everywhere(
-        &self,
-        cx: &ReadCx<'_>,
-        account: &Account,
-        unknown: &SecretString,
-    ) -> Result<()> {
-        let master = self.master_of(cx, account).await?;
-        let database = self.open(cx, account, &master).await?;
-        let password = account.login.password();
-        let ended = database.end_password(&account.login.name, &password, unknown).await;
-        drop(database.close().await);
-        ended.map_err(|e| failed("failed to take the password back", &e))
-    }
-
-    /// Takes a next login back that was not published.
-    pub(super) async fn restore_account(
-        &self,
-        cx: &ReadCx<'_>,
-        path: &str,
-        account: &Account,
-    ) -> Result<()> {
-        let current = account.current.as_ref().ok_or_else(super::damaged)?;
-        if account.rotator()?.alternates {
-            return self.end_account(cx, account).await;
-        }
-        if !self.takes(cx, account, &account.login).await? {
-            return Ok(());
-        }
-        // What somebody has published meanwhile has to be good, not what was there in the beginning.
-        let published = self.published_login(cx, path, account).await?;
-        let published = published.filter(|login| login.name == account.login.name);
-        let back = published.as_ref().unwrap_or(current).password();
-        self.change_own(cx, account, &account.login, back).await
     }
 }
 
@@ -477,22 +355,5 @@ mod tests {
         {
             assert_eq!(other(name), expected);
         }
-    }
-
-    #[test]
-    fn addresses_say_nothing_but_what_they_are_for() {
-        let url = |kind: Kind, host: &str, database: &str| kind.url(host, 1, database, Tls::Verify);
-        assert_eq!(
-            url(Kind::Postgresql, "db.test", "a/b?c"),
-            "postgresql://{{username}}:{{password}}@db.test:1/a%2Fb%3Fc?sslmode=verify-full"
-        );
-        assert_eq!(
-            url(Kind::Postgresql, "::1", ""),
-            "postgresql://{{username}}:{{password}}@[::1]:1/postgres?sslmode=verify-full"
-        );
-        assert_eq!(
-            url(Kind::Mariadb, "db.test", "x"),
-            "{{username}}:{{password}}@tcp(db.test:1)/x?tls=true"
-        );
     }
 }

@@ -5,7 +5,8 @@
 //! * [`functions`] says where functions are and how they are called, [`databases`] which databases the
 //!   built-in ones may reach;
 //! * [`rotators`] says which of them a secret's `RotationLambdaARN` means;
-//! * [`run`] is what the machine asks for: [`called`] does it by a function, [`accounts`] in a database;
+//! * [`run`] is what the machine asks for: [`called`] does it by a function, [`accounts`] in a database,
+//!   of one of its [`kinds`], and [`ending`] takes passwords back there;
 //! * [`ops`] are RotateSecret and CancelRotateSecret, [`rules`] when it happens.
 //!
 //! ```text
@@ -31,8 +32,10 @@
 mod accounts;
 mod called;
 pub mod databases;
+mod ending;
 pub mod functions;
 mod journal;
+mod kinds;
 mod ops;
 mod rotators;
 mod rules;

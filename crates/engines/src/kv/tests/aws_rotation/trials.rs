@@ -109,9 +109,8 @@ async fn a_trial_steps_back_for_a_rotation_that_came_first() {
     let table = services.router.table().await.unwrap();
     let scope = table.at(Scope::ROOT, "secret/").unwrap().mount.scope;
     let (name, now) = ("data/app/db", services.store.now());
-    let begun = services.rotations.rotate(&tx, scope, name, Cause::Request, now).await.unwrap();
+    services.rotations.begin(&tx, scope, name, Cause::Request, now).await.unwrap();
     tx.commit().await.unwrap();
-    drop(begun);
     assert_eq!(lambda.steps(), [""; 0]);
     for _ in 0..3 {
         room.later(30).await;

@@ -73,6 +73,46 @@ async fn without_a_master_the_known_account_ends_and_that_is_said() {
     assert_eq!(bed.state().await, "idle");
 }
 
+/// A master that the database does not let in cannot look for the others: what is known ends all the same, at
+/// the deadline and by force.
+#[tokio::test]
+async fn without_a_master_that_logs_in_the_known_account_ends_too() {
+    for (force, master) in [(true, "lost"), (false, "lost"), (true, "gone"), (false, "next")] {
+        let bed = bed("mariadb").await;
+        let first = bed.current().await;
+        bed.rotate(V2, by("strongroom-mariadb-multi-user")).await.unwrap();
+        bed.room.reconcile().await;
+        match master {
+            // Its own rotation has set the next password, and has not published it.
+            "next" => {
+                let next = value("master", "of-all-now", json!({"engine": "mariadb"}));
+                let body = json!({"client_request_token": V3, "secret_string": next,
+                    "version_stages": ["AWSPENDING"]});
+                bed.room.aws("put-secret-value", "app/master", body).await.unwrap();
+                bed.servers.put(HOST, "master", "of-all-now");
+            }
+            "gone" => bed.servers.drop_account(HOST, "master"),
+            _ => bed.servers.put(HOST, "master", "changed by hand"),
+        }
+        if force {
+            bed.force().await;
+        } else {
+            bed.room.later(7_201).await;
+        }
+        assert!(!bed.lets_in(&first), "{force} {master}");
+        let error = bed.room.status().await.error;
+        match master {
+            "next" => assert_eq!(error, ""),
+            _ => assert!(error.contains("and for no other: the account of the master"), "{error}"),
+        }
+        bed.room.later(30).await;
+        assert_eq!(bed.state().await, "idle", "{force} {master}");
+        let ended = bed.servers.calls(HOST, "set_credential");
+        assert_eq!(ended, u64::from(master != "next"), "{force} {master}");
+        assert!(bed.lets_in(&bed.current().await), "{force} {master}");
+    }
+}
+
 /// A database that is away while a password is to end is asked again.
 #[tokio::test]
 async fn the_end_of_a_password_is_tried_until_it_comes_off() {

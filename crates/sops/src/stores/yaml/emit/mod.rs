@@ -7,6 +7,8 @@
 mod output;
 mod scalars;
 
+use std::io::Write;
+
 use scalars::{key_scalar, scalar};
 
 use crate::octets;
@@ -15,9 +17,16 @@ use crate::tree::{Branch, Comment, Item, Value};
 /// The longest text of a key that stands before its `:` on one line, in bytes.
 const KEY_BYTES_MAX: usize = 128;
 
+/// Bytes that are written at a time.
+const PIECE_BYTES: usize = 1024 * 1024;
+
 /// A writer of YAML.
-pub struct Emitter {
+pub struct Emitter<'s> {
     out: String,
+    /// Where the text goes as it is written; nothing where all of it is kept.
+    sink: Option<&'s mut dyn Write>,
+    /// How that went so far.
+    written: std::io::Result<()>,
     step: i64,
     indent: i64,
     column: i64,
@@ -91,7 +100,7 @@ fn wait(waiting: &mut String, new: String) {
 struct Around<T> {
     /// Before all.
     head: String,
-    items: Vec<(Beside, T)>,
+    items: Vec<(Option<Box<Beside>>, T)>,
 }
 
 /// Where a value stands.
@@ -116,13 +125,14 @@ fn around<'a, T>(items: impl Iterator<Item = Result<T, &'a Comment>>) -> Around<
             Err(comment) if comment.inline => lines.push(comment),
             Err(comment) => heads.push(comment),
             Ok(value) => {
-                let mut beside = Beside::default();
                 if found.items.is_empty() {
                     found.head = joined(&mut heads);
-                } else {
-                    beside.head = joined(&mut heads);
                 }
-                beside.line = joined(&mut lines);
+                // Most have none, and of a large mapping all are here.
+                let beside = (!heads.is_empty() || !lines.is_empty()).then(|| {
+                    let (head, line) = (joined(&mut heads), joined(&mut lines));
+                    Box::new(Beside { head, line, foot: String::new() })
+                });
                 found.items.push((beside, value));
             }
         }
@@ -130,7 +140,8 @@ fn around<'a, T>(items: impl Iterator<Item = Result<T, &'a Comment>>) -> Around<
     heads.append(&mut lines);
     let rest = joined(&mut heads);
     match found.items.last_mut() {
-        Some((beside, _)) => beside.foot = rest,
+        Some((beside, _)) if !rest.is_empty() => beside.get_or_insert_default().foot = rest,
+        Some(_) => {}
         None => found.head = rest,
     }
     found
@@ -151,11 +162,13 @@ fn elements(list: &[Value]) -> Around<&Value> {
     }))
 }
 
-impl Emitter {
+impl<'s> Emitter<'s> {
     /// A writer with so many spaces to a step (from 2 to 9, else 2) and room for so many bytes.
     pub fn new(step: i64, room: usize) -> Self {
         Self {
             out: String::with_capacity(room),
+            sink: None,
+            written: Ok(()),
             step: if (2..=9).contains(&step) { step } else { 2 },
             indent: -1,
             column: 0,
@@ -171,9 +184,29 @@ impl Emitter {
         }
     }
 
-    /// The text so far.
+    /// One that gives the text out in pieces.
+    pub fn into_sink(step: i64, sink: &'s mut dyn Write) -> Self {
+        Self { sink: Some(sink), ..Self::new(step, PIECE_BYTES + PIECE_BYTES / 8) }
+    }
+
+    /// The text that was not given out.
     pub fn finish(self) -> String {
         self.out
+    }
+
+    /// Gives out the rest, and tells how all of it went.
+    pub fn finish_sink(mut self) -> std::io::Result<()> {
+        self.give_out(0);
+        self.written
+    }
+
+    /// Gives out what there is, if it is as much as that.
+    fn give_out(&mut self, bytes_min: usize) {
+        let Some(sink) = self.sink.as_mut().filter(|_| self.out.len() >= bytes_min) else { return };
+        if self.written.is_ok() {
+            self.written = sink.write_all(self.out.as_bytes());
+        }
+        self.out.clear();
     }
 
     /// Writes a document of any value.
@@ -285,7 +318,7 @@ impl Emitter {
         before
     }
 
-    fn mapping(&mut self, items: Vec<(Beside, (&str, &Value))>, place: Place) {
+    fn mapping(&mut self, items: Vec<(Option<Box<Beside>>, (&str, &Value))>, place: Place) {
         if items.is_empty() {
             self.indicator("{", true, true, false);
             let before = self.indent_in(place, true);
@@ -295,6 +328,7 @@ impl Emitter {
         }
         let before = self.indent_in(place, false);
         for (beside, (key, value)) in items {
+            let beside = beside.map(|it| *it).unwrap_or_default();
             wait(&mut self.head, beside.head);
             self.write_head();
             self.write_indent();
@@ -312,12 +346,13 @@ impl Emitter {
             self.child(Of::value(value), beside_value, place);
             // The foot of a key stands behind all of its value.
             wait(&mut self.tail, beside.foot);
+            self.give_out(PIECE_BYTES);
         }
         self.write_head();
         self.indent = before;
     }
 
-    fn sequence(&mut self, items: Vec<(Beside, &Value)>, place: Place) {
+    fn sequence(&mut self, items: Vec<(Option<Box<Beside>>, &Value)>, place: Place) {
         if items.is_empty() {
             self.indicator("[", true, true, false);
             if self.column == 0 {
@@ -327,7 +362,9 @@ impl Emitter {
         }
         let before = self.indent_in(place, false);
         for (beside, value) in items {
+            let beside = beside.map(|it| *it).unwrap_or_default();
             self.child(Of::value(value), beside, Place::Item);
+            self.give_out(PIECE_BYTES);
         }
         self.indent = before;
     }

@@ -3,7 +3,7 @@
 use super::super::style::is_break;
 use super::Emitter;
 
-impl Emitter {
+impl Emitter<'_> {
     pub(super) fn write_head(&mut self) {
         if !self.tail.is_empty() {
             let tail = std::mem::take(&mut self.tail);

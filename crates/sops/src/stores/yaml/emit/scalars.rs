@@ -91,7 +91,7 @@ pub fn scalar(value: &Value) -> Scalar {
     }
 }
 
-impl Emitter {
+impl Emitter<'_> {
     pub(super) fn scalar(&mut self, scalar: &Scalar, place: Place, key: bool) {
         if !scalar.tag.is_empty() {
             if !self.whitespace {

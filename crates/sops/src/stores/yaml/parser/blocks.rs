@@ -27,7 +27,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    pub(super) fn block_sequence(&mut self) -> Result<(Content, Comments), Fault> {
+    pub(super) fn block_sequence(&mut self, line: u32) -> Result<(Content, Comments), Fault> {
         let mut comments = self.stem_comments();
         self.skip();
         let mut items = Vec::new();
@@ -39,7 +39,7 @@ impl Parser<'_> {
                     self.split_stem(length)?;
                     items.push(match self.kind()? {
                         Kind::BlockEntry | Kind::BlockEnd => self.empty()?,
-                        _ => self.node(true, false)?,
+                        _ => self.node(true, false)?.packed(),
                     });
                 }
                 Kind::BlockEnd => break,
@@ -48,10 +48,10 @@ impl Parser<'_> {
         }
         self.skip();
         comments.line.clear();
-        Ok((Content::Sequence(items, false), comments))
+        Ok((Content::Sequence(items.into(), line), comments))
     }
 
-    pub(super) fn indentless_sequence(&mut self) -> Result<(Content, Comments), Fault> {
+    pub(super) fn indentless_sequence(&mut self, line: u32) -> Result<(Content, Comments), Fault> {
         let mut items = Vec::new();
         while *self.kind()? == Kind::BlockEntry {
             let length = self.head.len();
@@ -59,13 +59,13 @@ impl Parser<'_> {
             self.split_stem(length)?;
             items.push(match self.kind()? {
                 Kind::BlockEntry | Kind::Key | Kind::Value | Kind::BlockEnd => self.empty()?,
-                _ => self.node(true, false)?,
+                _ => self.node(true, false)?.packed(),
             });
         }
-        Ok((Content::Sequence(items, false), Comments::default()))
+        Ok((Content::Sequence(items.into(), line), Comments::default()))
     }
 
-    pub(super) fn block_mapping(&mut self) -> Result<(Content, Comments), Fault> {
+    pub(super) fn block_mapping(&mut self, line: u32) -> Result<(Content, Comments), Fault> {
         let mut comments = self.stem_comments();
         self.skip();
         let mut pairs: Vec<(Node, Node)> = Vec::new();
@@ -83,7 +83,7 @@ impl Parser<'_> {
                     {
                         before.comments_mut().foot = key.take_foot();
                     }
-                    let mut value = self.block_value()?;
+                    let mut value = self.block_value()?.packed();
                     if key.foot().is_empty() && !value.foot().is_empty() {
                         key.comments_mut().foot = value.take_foot();
                     }
@@ -102,7 +102,7 @@ impl Parser<'_> {
         {
             last.comments_mut().foot = std::mem::take(&mut comments.foot);
         }
-        Ok((Content::Mapping(pairs, false), comments))
+        Ok((Content::Mapping(pairs.into(), line), comments))
     }
 
     fn block_value(&mut self) -> Result<Node, Fault> {

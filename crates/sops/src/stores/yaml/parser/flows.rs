@@ -6,7 +6,7 @@ use super::super::scanner::Kind;
 use super::Parser;
 
 impl Parser<'_> {
-    pub(super) fn flow_sequence(&mut self) -> Result<(Content, Comments), Fault> {
+    pub(super) fn flow_sequence(&mut self, line: u32) -> Result<(Content, Comments), Fault> {
         let mut comments = self.take_comments();
         self.peek()?;
         self.skip();
@@ -32,7 +32,7 @@ impl Parser<'_> {
         self.skip();
         comments.line = end.line;
         comments.foot = end.foot;
-        Ok((Content::Sequence(items, true), comments))
+        Ok((Content::Sequence(items.into(), line), comments))
     }
 
     /// `[key: value]`: a mapping of one.
@@ -46,8 +46,8 @@ impl Parser<'_> {
         if key.foot().is_empty() && !value.foot().is_empty() {
             key.comments_mut().foot = value.take_foot();
         }
-        let content = Content::Mapping(vec![(key, value)], true);
-        Ok(Node { content, tag: None, comments: None, line })
+        let content = Content::Mapping([(key, value)].into(), line);
+        Ok(Node::new(content, None, Comments::default()))
     }
 
     fn flow_value(&mut self, end: &Kind) -> Result<Node, Fault> {
@@ -61,7 +61,7 @@ impl Parser<'_> {
         self.empty()
     }
 
-    pub(super) fn flow_mapping(&mut self) -> Result<(Content, Comments), Fault> {
+    pub(super) fn flow_mapping(&mut self, line: u32) -> Result<(Content, Comments), Fault> {
         let mut comments = self.take_comments();
         self.peek()?;
         self.skip();
@@ -94,6 +94,6 @@ impl Parser<'_> {
         self.skip();
         comments.line = end.line;
         comments.foot = end.foot;
-        Ok((Content::Mapping(pairs, true), comments))
+        Ok((Content::Mapping(pairs.into(), line), comments))
     }
 }

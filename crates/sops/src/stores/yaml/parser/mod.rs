@@ -211,8 +211,8 @@ impl<'a> Parser<'a> {
 
     fn empty(&mut self) -> Result<Node, Fault> {
         let line = self.peek()?.start.line as u32 + 1;
-        let content = Content::Scalar(String::new(), Style::Plain);
-        Ok(Node { content, tag: None, comments: None, line })
+        let content = Content::Scalar("".into(), Style::Plain, line);
+        Ok(Node::new(content, None, Comments::default()))
     }
 
     fn properties(&mut self) -> Result<Properties, Fault> {
@@ -268,10 +268,10 @@ impl<'a> Parser<'a> {
             // Until it is whole, it cannot be referred to.
             self.anchors.insert(name.clone(), None);
         }
-        let (content, comments) = self.content(block, indentless, &properties)?;
         let line = start.line as u32 + 1;
+        let (content, comments) = self.content(block, indentless, &properties, line)?;
         let Some(name) = properties.anchor else {
-            return Ok(Node { content, tag: properties.tag, comments: comments.kept(), line });
+            return Ok(Node::new(content, properties.tag, comments));
         };
         // What is said again elsewhere has its comments, but for what stands behind it here.
         let again = Comments {
@@ -279,13 +279,10 @@ impl<'a> Parser<'a> {
             line: comments.line.clone(),
             foot: String::new(),
         };
-        let comments_again = again.kept();
-        let shared = Node { content, tag: properties.tag, comments: comments_again, line };
-        let shared = Rc::new(shared);
+        let shared = Rc::new(Node::new(content, properties.tag, again));
         let height = 1 + self.deepest.saturating_sub(self.depth);
         self.anchors.insert(name, Some(Anchor { node: shared.clone(), height }));
-        let content = Content::Anchored(shared);
-        Ok(Node { content, tag: None, comments: comments.kept(), line })
+        Ok(Node::new(Content::Anchored(shared, line), None, comments))
     }
 
     fn alias(&mut self, name: &str, start: Mark) -> Result<Node, Fault> {
@@ -302,10 +299,10 @@ impl<'a> Parser<'a> {
             }
             None => return Err(Fault::new(&format!("unknown anchor '{name}' referenced"), start)),
         };
-        let comments = self.take_comments().kept();
+        let comments = self.take_comments();
         self.skip();
         let line = start.line as u32 + 1;
-        Ok(Node { content: Content::Alias(target), tag: None, comments, line })
+        Ok(Node::new(Content::Alias(target, line), None, comments))
     }
 
     fn content(
@@ -313,22 +310,25 @@ impl<'a> Parser<'a> {
         block: bool,
         indentless: bool,
         properties: &Properties,
+        line: u32,
     ) -> Result<(Content, Comments), Fault> {
         match self.kind()? {
-            Kind::BlockEntry if indentless => self.indentless_sequence(),
+            Kind::BlockEntry if indentless => self.indentless_sequence(line),
             Kind::Scalar(..) => {
                 let comments = self.take_comments();
                 match self.scanner.take().map(|token| token.kind) {
-                    Some(Kind::Scalar(text, style)) => Ok((Content::Scalar(text, style), comments)),
+                    Some(Kind::Scalar(text, style)) => {
+                        Ok((Content::Scalar(text.into(), style, line), comments))
+                    }
                     _ => self.fault("did not find expected node content"),
                 }
             }
-            Kind::FlowSequenceStart => self.flow_sequence(),
-            Kind::FlowMappingStart => self.flow_mapping(),
-            Kind::BlockSequenceStart if block => self.block_sequence(),
-            Kind::BlockMappingStart if block => self.block_mapping(),
+            Kind::FlowSequenceStart => self.flow_sequence(line),
+            Kind::FlowMappingStart => self.flow_mapping(line),
+            Kind::BlockSequenceStart if block => self.block_sequence(line),
+            Kind::BlockMappingStart if block => self.block_mapping(line),
             _ if properties.anchor.is_some() || properties.tag.is_some() => {
-                Ok((Content::Scalar(String::new(), Style::Plain), Comments::default()))
+                Ok((Content::Scalar("".into(), Style::Plain, line), Comments::default()))
             }
             _ => self.fault("did not find expected node content"),
         }
