@@ -163,3 +163,19 @@ fn body(status: StatusCode, kind: &'static str, bytes: Vec<u8>, id: &str) -> Res
     }
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_in_doubt_is_marked_so() {
+        for (kind, marked) in [(ErrorKind::InDoubt, true), (ErrorKind::Unavailable, false)] {
+            let mut error = Error::unavailable("away");
+            error.kind = kind;
+            let response = failed(Form::Query, &error, "0123456789abcdef");
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers().contains_key(IN_DOUBT_HEADER), marked, "{kind:?}");
+        }
+    }
+}
