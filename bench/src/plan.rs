@@ -19,6 +19,8 @@ use crate::{
 const GREEDY: usize = 300;
 /// As many where each of their requests takes seconds of a core.
 const GREEDY_FOR_KEYS: usize = 16;
+/// As many as are served without a line.
+const GREEDY_FEW: usize = 20;
 
 /// A server with what is known of it.
 struct Subject {
@@ -195,7 +197,7 @@ fn extras(report: &mut Report, options: &Options, subject: &Subject) {
             syncs.map(|syncs| format!("{syncs:.2}")),
         );
     }
-    for (name, value) in beside_greedy(options, subject, &[Work::KvRead]) {
+    for (name, value) in beside_greedy(options, subject, &[Work::KvRead], GREEDY) {
         add(name, value);
     }
     add("on disk".to_owned(), Ok(format!("{:.1} MB", server.disk() as f64 / 1e6)));
@@ -206,10 +208,10 @@ fn beside_greedy(
     options: &Options,
     subject: &Subject,
     works: &[Work],
+    greedy: usize,
 ) -> Vec<(String, Result<String, String>)> {
     let figure = |work: &Work| {
         let (server, material) = (&subject.server, &subject.material);
-        let greedy = if *work == Work::IssueRsa4096 { GREEDY_FOR_KEYS } else { GREEDY };
         let beside = load::beside_greedy(server, material, *work, greedy, options.measure);
         let name = format!("polite reader beside {greedy} of {}, p50 and p99", work.name());
         let text = beside.and_then(|(p50, p99)| {
@@ -227,9 +229,12 @@ fn fairness(options: &Options) -> Result<(), String> {
     let mut subject = Subject::new(Kind::Strongroom, &options.binary, options)?;
     subject.fill(options.sizes.first().copied().unwrap_or(1_000))?;
     work::prepare_rsa(&subject.server)?;
-    let works = [WORKS, &[Work::IssueRsa4096]].concat();
-    for (name, value) in beside_greedy(options, &subject, &wanted(options, &works)) {
-        println!("{name}: {}", value?);
+    for (works, greedy) in
+        [(WORKS, GREEDY), (WORKS, GREEDY_FEW), (&[Work::IssueRsa4096], GREEDY_FOR_KEYS)]
+    {
+        for (name, value) in beside_greedy(options, &subject, &wanted(options, works), greedy) {
+            println!("{name}: {}", value?);
+        }
     }
     Ok(())
 }

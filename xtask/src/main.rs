@@ -84,6 +84,7 @@ fn test(stages: &mut Stages, args: &[String]) -> Result<(), String> {
 }
 
 fn test_with(stages: &mut Stages, needed: Needed, args: &[String]) -> Result<(), String> {
+    cache::take_over()?;
     // A named package alone is built, if one is named.
     let named =
         args.iter().take_while(|arg| *arg != "--").any(|arg| arg == "--package" || arg == "-p");

@@ -198,7 +198,8 @@ fn places() -> usize {
     std::thread::available_parallelism().map_or(PLACES_MIN, usize::from).max(PLACES_MIN)
 }
 
-/// One thread more than places always has time to read what comes, so that whoever is next is known.
+/// One thread more than places has time to read what comes while there is a line, so that whoever is next is
+/// known.
 fn door_settings(config: &ServerConfig) -> DoorSettings {
     let mut headers = Vec::new();
     let mut tell = |on: bool, name: &'static str, value: &str| {

@@ -29,7 +29,8 @@ pub fn render(answering: Answering, answer: Answer) -> Response<Bytes> {
             let mut data = reply.data.unwrap_or(Json::Null);
             let response = match (shape, &scope) {
                 (Shape::Written(write), Some(scope)) => {
-                    let mut out = Vec::with_capacity(json::room_for(&data));
+                    // An ARN says the name again. A buffer that grows would leave a copy of secrets behind.
+                    let mut out = Vec::with_capacity(2 * json::room_for(&data) + 256);
                     write(scope, &data, &mut out);
                     body(StatusCode::OK, JSON, out, id)
                 }
@@ -109,7 +110,7 @@ fn done(form: Form, operation: &str, id: &str, data: &Json) -> Response<Bytes> {
             let mut out = Vec::with_capacity(json::room_for(data));
             match data {
                 Json::Null => out.extend_from_slice(b"{}"),
-                data => json::write(&mut out, data),
+                data => json::write_tree(&mut out, data),
             }
             body(StatusCode::OK, JSON, out, id)
         }

@@ -10,7 +10,7 @@ use strongroom_kernel::quotas::RateHeaders;
 
 use super::inline;
 
-/// Room for an ordinary answer.
+/// Room for an ordinary answer, a login's too, but for its data.
 const ENVELOPE_BYTES: usize = 1_024;
 /// The content type of nearly all answers.
 const JSON: &str = "application/json";
@@ -73,17 +73,20 @@ impl Envelope<'_> {
         let (answer, reply) = (self.answer, self.reply);
         let lease = answer.lease.as_ref();
         let duration = lease.map_or(reply.lease_duration.unwrap_or(0), |l| l.duration);
-        let mut out = Vec::with_capacity(ENVELOPE_BYTES);
+        // A buffer that grows would leave a copy of secrets behind.
+        let times = if reply.shape == Shape::Flat { 2 } else { 1 };
+        let room = times * reply.data.as_ref().map_or(0, json::room_for);
+        let mut out = Vec::with_capacity(ENVELOPE_BYTES + room);
         out.extend_from_slice(b"{\"request_id\":");
-        json::write(&mut out, &answer.request_id);
+        json::write_text(&mut out, &answer.request_id);
         out.extend_from_slice(b",\"lease_id\":");
-        json::write(&mut out, lease.map_or("", |l| l.id.as_str()));
+        json::write_text(&mut out, lease.map_or("", |l| l.id.as_str()));
         out.extend_from_slice(b",\"renewable\":");
         serde_json::to_writer(&mut out, &lease.is_some_and(|l| l.renewable))?;
         out.extend_from_slice(b",\"lease_duration\":");
         serde_json::to_writer(&mut out, &duration)?;
         out.extend_from_slice(b",\"data\":");
-        json::write(&mut out, reply.data.as_ref().unwrap_or(&Json::Null));
+        json::write_tree(&mut out, reply.data.as_ref().unwrap_or(&Json::Null));
         out.extend_from_slice(b",\"wrap_info\":");
         serde_json::to_writer(&mut out, &reply.wrap_info)?;
         out.extend_from_slice(b",\"warnings\":");
@@ -92,15 +95,15 @@ impl Envelope<'_> {
         out.extend_from_slice(b",\"auth\":");
         serde_json::to_writer(&mut out, &reply.auth)?;
         out.extend_from_slice(b",\"mount_type\":");
-        json::write(&mut out, &answer.mount_kind);
+        json::write_text(&mut out, &answer.mount_kind);
         if reply.shape == Shape::Flat
             && let Some(Json::Object(data)) = &reply.data
         {
             for (name, value) in data.iter().filter(|(name, _)| !TAKEN.contains(&name.as_str())) {
                 out.push(b',');
-                json::write(&mut out, name);
+                json::write_text(&mut out, name);
                 out.push(b':');
-                json::write(&mut out, value);
+                json::write_tree(&mut out, value);
             }
         }
         out.extend_from_slice(b"}\n");
@@ -207,7 +210,11 @@ fn done(answer: &Answer, reply: &Reply<Json>) -> Response<Bytes> {
         return body(ok, content_type, reply.raw.clone().into());
     }
     if reply.shape == Shape::Bare {
-        return rendered(ok, &reply.data);
+        let data = reply.data.as_ref().unwrap_or(&Json::Null);
+        let mut text = Vec::with_capacity(json::room_for(data) + 1);
+        json::write_tree(&mut text, data);
+        text.push(b'\n');
+        return body(ok, JSON, text.into());
     }
     let empty = reply.data.is_none()
         && reply.auth.is_none()

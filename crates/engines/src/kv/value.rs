@@ -19,8 +19,8 @@ const BINARY: &str = "value_base64";
 pub struct ObjectText(pub SecretBytes);
 
 fn text_of(map: &JsonMap) -> SecretBytes {
-    let mut out = Vec::with_capacity(256);
-    json::write(&mut out, map);
+    let mut out = Vec::with_capacity(json::room_for_map(map));
+    json::write_map(&mut out, map);
     SecretBytes::new(out)
 }
 

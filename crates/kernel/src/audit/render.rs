@@ -146,7 +146,7 @@ impl<'a> Writer<'a> {
     }
 
     pub(super) fn text(&mut self, text: &str) -> &mut Self {
-        json::write(&mut self.out, text);
+        json::write_text(&mut self.out, text);
         self
     }
 
@@ -255,7 +255,7 @@ impl<'a> Writer<'a> {
             }
             self.text(name).raw(":");
             if shown.iter().any(|s| s == name) {
-                json::write(&mut self.out, value);
+                json::write_tree(&mut self.out, value);
             } else {
                 self.hashed(value);
             }

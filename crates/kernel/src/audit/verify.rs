@@ -242,3 +242,46 @@ pub fn verify(text: &[u8], public_keys: Option<&[u8]>) -> Result<Report, String>
     }
     Ok(report)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::medium::MemoryMedium;
+
+    fn line(index: u64, outbox: Option<u64>) -> String {
+        let outbox = outbox.map_or(String::new(), |id| format!(",\"outbox\":{id}"));
+        let chain = "0".repeat(64);
+        format!(
+            "{{\"type\":\"response\",\"strongroom\":{{\"index\":{index}{outbox},\"chain\":\"{chain}\"}}}}\n"
+        )
+    }
+
+    /// Ids of each segment, oldest first; what is known to be in the log where `missing` is not.
+    fn known(segments: &[&[u64]], missing: u64) -> Vec<u64> {
+        let medium = MemoryMedium::new(0);
+        let mut index = 0;
+        for ids in segments {
+            medium.begin(index + 1).unwrap();
+            // Queries, whose lines have no id, stand between them.
+            for id in ids.iter().map(|id| Some(*id)).chain([None]) {
+                index += 1;
+                medium.append(line(index, id).as_bytes()).unwrap();
+            }
+        }
+        let mut present = find_end(&medium).unwrap().outbox;
+        add_older_outbox(&medium, &mut present, missing).unwrap();
+        present.into_iter().collect()
+    }
+
+    #[test]
+    fn lines_of_an_old_outbox_are_looked_for_as_far_back_as_they_may_lie() {
+        let segments: &[&[u64]] = &[&[1], &[2], &[3], &[4], &[5], &[6]];
+        // The last two are read at the start, and one more than would do.
+        assert_eq!(known(segments, 5), [3, 4, 5, 6][..]);
+        assert_eq!(known(segments, 3), [1, 2, 3, 4, 5, 6][..]);
+        // A late line, of one that was in doubt, does not end the search, nor do segments without ids.
+        assert_eq!(known(&[&[1], &[2], &[7, 3], &[4], &[5], &[6]], 4), [1, 2, 3, 4, 5, 6, 7][..]);
+        assert_eq!(known(&[&[1], &[], &[], &[], &[5], &[6]], 2), [1, 5, 6][..]);
+        assert_eq!(known(&[&[1]], 1), [1][..]);
+    }
+}

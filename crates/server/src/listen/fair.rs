@@ -12,7 +12,10 @@
 //! Invariant: those who wait to begin are bounded; who comes beyond the bound is refused at once. What
 //! has begun is not refused, and was bounded when it began.
 //!
-//! Without load a step costs two uncontended locks: clocks are read only for those who waited. The
+//! Where few connections are open, and no step was long of late, there is no line, and nothing is charged:
+//! whoever comes waits for a short step of each of the others at most, which is a few milliseconds, and the
+//! line costs a tenth of an ordinary request. With more, but without load, a step costs two uncontended
+//! locks: clocks are read for those who waited, and for one step in [`LOOK_EVERY`]. The
 //! wall clock alone would not do: a thread that the system took off its core in the middle of a
 //! request would charge its client for the time of others.
 
@@ -91,14 +94,51 @@ pub struct Share {
     left: SharedLevel,
 }
 
+/// With so many connections (and requests that outlived theirs), nobody needs a line for short steps.
+const FEW: usize = 24;
+
+/// A step that takes so many nanoseconds of CPU is long.
+const LONG: f64 = 500_000.0;
+
+/// For so many seconds after a long step there is a line, however few there are.
+const LONG_COUNTS: f64 = 1.0;
+
+/// Of the steps of a connection, one in so many is measured.
+const LOOK_EVERY: usize = 8;
+
 /// A connection's account.
 #[derive(Debug, Default)]
 pub struct Flow {
     level: SharedLevel,
     share: OnceLock<Arc<Share>>,
+    /// How many connections there are; `None` where one may carry any number of requests.
+    open: Option<Arc<AtomicUsize>>,
+    has_streams: AtomicBool,
+    steps: AtomicUsize,
 }
 
 impl Flow {
+    /// The account of one of these connections.
+    pub(super) fn of(open: Arc<AtomicUsize>) -> Self {
+        Self { open: Some(open), ..Self::default() }
+    }
+
+    /// The connection turns out to carry many requests at once.
+    pub(super) fn has_streams(&self) {
+        self.has_streams.store(true, Relaxed);
+    }
+
+    /// Is it one of a few, whose requests come one by one?
+    fn is_of_few(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.load(Relaxed) <= FEW)
+            && !self.has_streams.load(Relaxed)
+    }
+
+    /// Is its next step one of those that are measured?
+    fn is_looked_at(&self) -> bool {
+        self.steps.fetch_add(1, Relaxed).is_multiple_of(LOOK_EVERY)
+    }
+
     /// The account of a peer with this share; what is set once stays.
     pub(super) fn belongs_to(&self, share: Arc<Share>) {
         let _ = self.share.set(share);
@@ -151,6 +191,8 @@ pub struct Gate {
     waiting_max: usize,
     cpu_nanos: fn() -> u64,
     began: Instant,
+    /// The second of the last long step, as the bits of a number; 0 where there was none.
+    long_at: AtomicU64,
 }
 
 struct Line {
@@ -304,7 +346,7 @@ impl Gate {
     /// this thread has used.
     pub fn new(places: usize, waiting_max: usize, cpu_nanos: fn() -> u64) -> Self {
         let line = Mutex::new(Line::new(places));
-        Self { line, waiting_max, cpu_nanos, began: Instant::now() }
+        Self { line, waiting_max, cpu_nanos, began: Instant::now(), long_at: AtomicU64::new(0) }
     }
 
     /// The second of this gate's clock.
@@ -319,10 +361,15 @@ impl Gate {
         flow: &Flow,
         mut work: Pin<&mut F>,
     ) -> Result<F::Output, Crowded> {
-        let mut place = self.enter(flow, None, true).await?;
+        let mut place = self.place(flow, None, true).await?;
         loop {
+            let looked_at = flow.is_looked_at().then(self.cpu_nanos);
             let step = poll_fn(|cx| Poll::Ready(work.as_mut().poll(cx))).await;
-            let (level, waited) = (place.level, place.waited.is_some());
+            if looked_at.is_some_and(|began| self.since(began) >= LONG) {
+                self.long_at.store(self.now().to_bits(), Relaxed);
+            }
+            let level = place.as_ref().and_then(|place| place.level);
+            let waited = place.as_ref().is_some_and(|place| place.waited.is_some());
             drop(place);
             if let Poll::Ready(done) = step {
                 return Ok(done);
@@ -334,8 +381,26 @@ impl Gate {
                 let nanos = (now - left - WAIT_FREE).max(0.0) * 1e9 * WAIT_SHARE;
                 self.line.lock().charge(flow, now, nanos.min(WAIT_MAX));
             }
-            place = self.enter(flow, level, false).await?;
+            place = self.place(flow, level, false).await?;
         }
+    }
+
+    /// As [`Gate::enter`]; no place at all where there is no line.
+    async fn place<'a>(
+        &'a self,
+        flow: &'a Flow,
+        begun: Option<Level>,
+        newcomer: bool,
+    ) -> Result<Option<Place<'a>>, Crowded> {
+        if flow.is_of_few() && !self.has_long_steps() {
+            return Ok(None);
+        }
+        self.enter(flow, begun, newcomer).await.map(Some)
+    }
+
+    fn has_long_steps(&self) -> bool {
+        let at = self.long_at.load(Relaxed);
+        at != 0 && self.now() - f64::from_bits(at) < LONG_COUNTS
     }
 
     /// Waits for a place, with the level of the first step if the work has begun. `newcomer` tells

@@ -84,7 +84,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    fn new(ticks: Arc<Ticks>, deadlines: Deadlines) -> Self {
+    fn new(ticks: Arc<Ticks>, deadlines: Deadlines, alive: Arc<AtomicUsize>) -> Self {
         Self {
             word: AtomicU64::new(Self::word(Phase::New, ticks.now())),
             stalled: AtomicU32::new(0),
@@ -95,7 +95,7 @@ impl Watch {
             ticks,
             deadlines,
             key: Mutex::new(None),
-            flow: Arc::default(),
+            flow: Arc::new(Flow::of(alive)),
         }
     }
 
@@ -138,6 +138,7 @@ impl Watch {
     /// HTTP/2 was agreed: connections may rest without a request from the start.
     pub fn is_http2(&self) {
         self.http2.store(true, Relaxed);
+        self.flow.has_streams();
         self.enter(Phase::Idle);
     }
 
@@ -145,6 +146,7 @@ impl Watch {
     pub fn begin(&self, http2: bool, with_body: bool) {
         if http2 {
             self.http2.store(true, Relaxed);
+            self.flow.has_streams();
             self.in_flight.fetch_add(1, Relaxed);
         }
         self.enter(if with_body && !http2 { Phase::Body } else { Phase::Busy });
@@ -235,7 +237,7 @@ pub enum Refused {
 pub struct Registry {
     connections: Mutex<Table>,
     /// Open connections and requests that outlived theirs.
-    alive: AtomicUsize,
+    alive: Arc<AtomicUsize>,
     nobody: Notify,
     draining: AtomicBool,
     ticks: Arc<Ticks>,
@@ -272,7 +274,7 @@ impl Registry {
     pub fn new(total_max: usize, per_peer_max: usize) -> Self {
         Self {
             connections: Mutex::default(),
-            alive: AtomicUsize::new(0),
+            alive: Arc::default(),
             nobody: Notify::new(),
             draining: AtomicBool::new(false),
             ticks: Arc::default(),
@@ -301,7 +303,7 @@ impl Registry {
         }
         let id = table.next;
         table.next += 1;
-        let watch = Arc::new(Watch::new(self.ticks.clone(), deadlines));
+        let watch = Arc::new(Watch::new(self.ticks.clone(), deadlines, self.alive.clone()));
         if let Some(key) = key {
             table.count(&watch, key);
         }

@@ -26,8 +26,8 @@ const OLD: (&str, u8) = ("2025-1", 1);
 const NEW: (&str, u8) = ("2026-1", 2);
 const ANEW: &str = "the root key was wrapped anew";
 
-/// A stopped store whose seal has the old key; the root token.
-fn store(folder: &Path) -> String {
+/// A stopped store whose seal has the old key; the root token and the recovery key.
+fn store(folder: &Path) -> (String, Json) {
     let server = Server::start(folder, &sealed_by(folder, &[OLD]));
     let plan = json!({"recovery_shares": 1, "recovery_threshold": 1});
     let made = server.must("PUT", "sys/init", "", &plan);
@@ -35,7 +35,7 @@ fn store(folder: &Path) -> String {
     server.must("POST", "sys/mounts/secret", &root, &json!({"type": "kv"}));
     server.must("PUT", "secret/kept", &root, &json!({"value": "1"}));
     assert!(!server.stop().iter().any(|line| line.contains(ANEW)));
-    root
+    (root, made["recovery_keys"][0].clone())
 }
 
 /// Starts with these keys, reads the secret; the log.
@@ -50,7 +50,7 @@ fn opens(folder: &Path, root: &str, keys: &[(&str, u8)]) -> Vec<String> {
 fn a_replaced_key_is_needed_no_more() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();
-    let root = store(home);
+    let (root, _) = store(home);
     // The new one alone opens nothing yet.
     let server = Server::start(home, &sealed_by(home, &[NEW]));
     let status = server.must("GET", "sys/seal-status", "", &Json::Null);
@@ -74,10 +74,27 @@ fn a_replaced_key_is_needed_no_more() {
 }
 
 #[test]
+fn another_key_by_the_same_name_takes_over_once_the_recovery_key_has_opened() {
+    const OTHER: (&str, u8) = (OLD.0, 3);
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let (root, recovery) = store(home);
+    let server = Server::start(home, &sealed_by(home, &[OTHER]));
+    assert_eq!(server.must("GET", "sys/seal-status", "", &Json::Null)["sealed"], true);
+    let opened = server.must("PUT", "sys/unseal", "", &json!({ "key": recovery }));
+    assert_eq!(opened["sealed"], false);
+    let log = server.stop();
+    assert!(log.iter().any(|line| line.contains(ANEW)), "{log:?}");
+    assert!(!opens(home, &root, &[OTHER]).iter().any(|line| line.contains(ANEW)));
+    let server = Server::start(home, &sealed_by(home, &[OLD]));
+    assert_eq!(server.must("GET", "sys/seal-status", "", &Json::Null)["sealed"], true);
+}
+
+#[test]
 fn a_crash_in_between_leaves_a_key_that_opens() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();
-    let root = store(home);
+    let (root, _) = store(home);
     let good = home.join("good");
     copy(&home.join("data"), &good);
     for lines in 0..5 {

@@ -1,7 +1,6 @@
 //! Answers: the engine's members by AWS's names, and secrets by their ARNs. They are written as they are
 //! made: most requests of this door end here.
 
-use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use strongroom_base::{Json, JsonMap, json};
 
 use super::super::{Scope, Shape};
@@ -33,7 +32,7 @@ pub(super) const NOTHING: Shape = Shape::Made(|_, _| Json::Object(JsonMap::new()
 fn write(scope: &Scope, value: &Json, of: Of, out: &mut Vec<u8>) {
     match value {
         Json::Null => out.extend_from_slice(b"{}"),
-        value => json::write(out, &Renamed { scope, value, of }),
+        value => put(scope, value, of, out),
     }
 }
 
@@ -73,58 +72,63 @@ impl Of {
     }
 }
 
-/// A member and all that is in it.
-struct Renamed<'a> {
-    scope: &'a Scope,
-    value: &'a Json,
-    of: Of,
+/// A value and all that is in it, by AWS's names.
+fn put(scope: &Scope, value: &Json, of: Of, out: &mut Vec<u8>) {
+    match value {
+        Json::Object(map) => put_object(scope, map, of, out),
+        Json::Array(list) => {
+            out.push(b'[');
+            for (i, value) in list.iter().enumerate() {
+                if i > 0 {
+                    out.push(b',');
+                }
+                put(scope, value, of, out);
+            }
+            out.push(b']');
+        }
+        value => json::write_tree(out, value),
+    }
 }
 
-impl Serialize for Renamed<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self { scope, value, of } = *self;
-        match value {
-            Json::Object(map) => {
-                let mut out = serializer.serialize_map(None)?;
-                let path = map.get("path").and_then(Json::as_str);
-                if let Some(path) = path {
-                    let called = scope.name_of(path).unwrap_or_default();
-                    let arn = scope.secret_arn(&called, map.get("suffix").and_then(Json::as_str));
-                    if of == Of::Failures {
-                        out.serialize_entry("SecretId", &arn)?;
-                    } else {
-                        out.serialize_entry("ARN", &arn)?;
-                        out.serialize_entry("Name", &called)?;
-                    }
-                }
-                for (field, value) in map {
-                    let is_said = path.is_some()
-                        && match field.as_str() {
-                            "path" | "suffix" => true,
-                            "secret_id" => of == Of::Failures,
-                            _ => false,
-                        };
-                    if is_said || value.is_null() {
-                        continue;
-                    }
-                    let name = of.name(field);
-                    if field == STAGES {
-                        out.serialize_entry(&name, value)?;
-                    } else {
-                        let of = of.within(field);
-                        out.serialize_entry(&name, &Renamed { scope, value, of })?;
-                    }
-                }
-                out.end()
-            }
-            Json::Array(list) => {
-                let mut out = serializer.serialize_seq(Some(list.len()))?;
-                for value in list {
-                    out.serialize_element(&Renamed { scope, value, of })?;
-                }
-                out.end()
-            }
-            value => value.serialize(serializer),
+fn put_object(scope: &Scope, map: &JsonMap, of: Of, out: &mut Vec<u8>) {
+    out.push(b'{');
+    let path = map.get("path").and_then(Json::as_str);
+    if let Some(path) = path {
+        let called = scope.name_of(path).unwrap_or_default();
+        let arn = scope.secret_arn(&called, map.get("suffix").and_then(Json::as_str));
+        if of == Of::Failures {
+            json::write_text(member(out, "SecretId"), &arn);
+        } else {
+            json::write_text(member(out, "ARN"), &arn);
+            json::write_text(member(out, "Name"), &called);
         }
     }
+    for (field, value) in map {
+        let is_said = path.is_some()
+            && match field.as_str() {
+                "path" | "suffix" => true,
+                "secret_id" => of == Of::Failures,
+                _ => false,
+            };
+        if is_said || value.is_null() {
+            continue;
+        }
+        let out = member(out, &of.name(field));
+        if field == STAGES {
+            json::write_tree(out, value);
+        } else {
+            put(scope, value, of.within(field), out);
+        }
+    }
+    out.push(b'}');
+}
+
+/// Begins a member; its value follows.
+fn member<'o>(out: &'o mut Vec<u8>, name: &str) -> &'o mut Vec<u8> {
+    if out.last() != Some(&b'{') {
+        out.push(b',');
+    }
+    json::write_text(out, name);
+    out.push(b':');
+    out
 }

@@ -176,20 +176,25 @@ fn what_was_used_fades_by_the_factor_e_each_second() {
 }
 
 #[tokio::test]
-async fn the_clock_is_read_only_for_those_who_waited() {
+async fn nothing_is_charged_to_those_who_did_not_wait() {
     use std::sync::atomic::AtomicU64;
     static READINGS: AtomicU64 = AtomicU64::new(0);
     let gate = Gate::new(1, 10, || READINGS.fetch_add(1_000, Relaxed));
     let (one, other) = (Flow::default(), Flow::default());
     assert_eq!(gate.run(&one, pin!(async {})).await, Ok(()));
-    assert_eq!((READINGS.load(Relaxed), one.level()), (0, None), "nor is anything charged");
+    assert_eq!((READINGS.load(Relaxed), one.level()), (2_000, None), "a look, and no charge");
+    for _ in 1..LOOK_EVERY {
+        assert_eq!(gate.run(&one, pin!(async {})).await, Ok(()));
+    }
+    assert_eq!(READINGS.swap(0, Relaxed), 2_000, "the others are not measured");
     let place = gate.enter(&one, None, true).await.unwrap();
     let work = pin!(async {});
     let mut waits = pin!(gate.run(&other, work));
     assert!(tokio::time::timeout(Duration::ZERO, &mut waits).await.is_err());
     drop(place);
     assert_eq!(waits.await, Ok(()));
-    assert_eq!(READINGS.load(Relaxed), 2_000, "who waited was measured, from its turn on");
+    assert_eq!(READINGS.load(Relaxed), 4_000, "who waited was measured, from its turn on");
+    assert!(other.level().is_some());
 }
 
 #[tokio::test]
@@ -267,4 +272,53 @@ async fn places_are_few_come_back_and_the_line_is_bounded() {
         tokio::spawn(async move { one.run(&of, pin!(async { panic!("on purpose") })).await });
     assert!(panics.await.is_err());
     assert_eq!(gate.run(&flow, pin!(async { 6 })).await, Ok(6));
+}
+
+#[tokio::test]
+async fn a_few_connections_need_no_line_and_streams_do() {
+    let open = Arc::new(AtomicUsize::new(FEW));
+    let (one, other) = (Flow::of(open.clone()), Flow::of(open.clone()));
+    let gate = Gate::new(1, 0, || 0);
+    let held = gate.enter(&other, None, true).await.unwrap();
+    assert_eq!(gate.run(&one, pin!(async { 1 })).await, Ok(1));
+    open.store(FEW + 1, Relaxed);
+    assert_eq!(gate.run(&one, pin!(async { 2 })).await, Err(Crowded));
+    open.store(FEW, Relaxed);
+    assert_eq!(gate.run(&one, pin!(async { 3 })).await, Ok(3));
+    // What has begun waits as soon as there are many.
+    let (release, released) = oneshot::channel::<()>();
+    let work = pin!(released);
+    let mut run = pin!(gate.run(&one, work));
+    assert!(tokio::time::timeout(Duration::ZERO, &mut run).await.is_err());
+    open.store(FEW + 1, Relaxed);
+    release.send(()).unwrap();
+    assert!(tokio::time::timeout(Duration::ZERO, &mut run).await.is_err());
+    drop(held);
+    assert_eq!(run.await, Ok(Ok(())));
+    let _held = gate.enter(&other, None, true).await.unwrap();
+    open.store(FEW, Relaxed);
+    one.has_streams();
+    assert_eq!(gate.run(&one, pin!(async { 4 })).await, Err(Crowded));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_long_step_there_is_a_line_for_a_while() {
+    static NANOS: AtomicU64 = AtomicU64::new(0);
+    let gate = Gate::new(1, 0, || NANOS.load(Relaxed));
+    let open = Arc::new(AtomicUsize::new(2));
+    let (short, long) = (Flow::of(open.clone()), Flow::of(open));
+    tokio::time::advance(Duration::from_secs(5)).await;
+    let _held = gate.enter(&short, None, true).await.unwrap();
+    let works = async |nanos: u64| {
+        for _ in 0..LOOK_EVERY {
+            let step = pin!(async { NANOS.fetch_add(nanos, Relaxed) });
+            gate.run(&long, step).await?;
+        }
+        Ok(())
+    };
+    assert_eq!(works(LONG as u64 - 1).await, Ok(()));
+    assert_eq!(works(LONG as u64).await, Err(Crowded));
+    assert_eq!(gate.run(&short, pin!(async {})).await, Err(Crowded));
+    tokio::time::advance(Duration::from_secs_f64(LONG_COUNTS)).await;
+    assert_eq!(gate.run(&short, pin!(async {})).await, Ok(()));
 }

@@ -126,9 +126,19 @@ fn folders_go_both_ways() {
     encrypted(&desk, "all/a.yaml", "password: one\n");
     encrypted(&desk, "all/deep/b.json", "{\"password\": \"two\"}");
     desk.write("all/readme", "for people");
+    // What Git keeps is not looked at, nor told of.
+    for folder in ["all/.git", "all/deep/.git"] {
+        std::fs::create_dir(desk.path(folder)).unwrap();
+        encrypted(&desk, &format!("{folder}/c.yaml"), "password: three\n");
+        desk.write(&format!("{folder}/config"), "[core]\n");
+    }
     let args = ["import", "--recursive", "all", "secret/team"];
     let done = desk.run(Whose::Ours, &args);
-    assert!(super::text(&done.stderr).contains("readme: passed over"), "{done:?}");
+    let told = super::text(&done.stdout) + &super::text(&done.stderr);
+    assert!(told.contains("readme: passed over") && !told.contains(".git"), "{told}");
+    for folder in ["secret/team", "secret/team/deep"] {
+        assert!(!dev.ok(&["kv", "list", folder]).contains(".git"));
+    }
     assert_eq!(dev.ok(&["kv", "get", "-field=password", "secret/team/a"]), "one");
     assert_eq!(dev.ok(&["kv", "get", "-field=password", "secret/team/deep/b"]), "two");
     desk.ok(Whose::Ours, &["export", "--recursive", "secret/team", "back"]);
@@ -143,4 +153,41 @@ fn folders_go_both_ways() {
     let told = desk.refused(Whose::Ours, &args, 1);
     assert!(told.contains("would both be secret/team/a"), "{told}");
     assert!(desk.refused(Whose::Ours, &["import", "all", "secret/x"], 1).contains("--recursive"));
+}
+
+#[test]
+fn secrets_that_would_be_in_each_others_place_are_not_exported() {
+    let (dev, desk) = desk();
+    for path in ["secret/team/a", "secret/team/a.yaml/b", "secret/team/c"] {
+        dev.ok(&["kv", "put", path, "password=hunter2"]);
+    }
+    let args = ["export", "--recursive", "secret/team", "out"];
+    let told = desk.refused(Whose::Ours, &args, 1);
+    assert!(
+        told.contains("secret/team/a would be a file where secret/team/a.yaml/b needs a folder")
+    );
+    assert!(!desk.path("out").exists());
+    let args = ["export", "--recursive", "--output-type", "json", "secret/team", "out"];
+    desk.ok(Whose::Ours, &args);
+    for file in ["out/a.json", "out/a.yaml/b.json", "out/c.json"] {
+        assert!(desk.ok(Whose::Original, &["decrypt", file]).contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_key_that_is_no_text_is_not_published_as_a_secret() {
+    let (dev, desk) = desk();
+    let rules = desk.read(".sops.yaml");
+    let rules =
+        format!("{rules}destination_rules:\n- vault_path: team/\n  vault_kv_mount_name: secret/\n");
+    desk.write(".sops.yaml", &rules);
+    std::fs::write(desk.path("plain"), b"password=hunter2\nna\xefve=x\n").unwrap();
+    let args = ["encrypt", "--filename-override", "a.env", "--output", "a.env", "plain"];
+    desk.ok(Whose::Ours, &args);
+    let told = desk.refused(Whose::Ours, &["publish", "--yes", "a.env"], 1);
+    assert!(told.contains("is no UTF-8") && !told.contains("hunter2"), "{told}");
+    assert_ne!(dev.run(&["kv", "get", "secret/team/a.env"]).code, 0);
+    encrypted(&desk, "a.env", "password=hunter2\n");
+    desk.ok(Whose::Ours, &["publish", "--yes", "a.env"]);
+    assert_eq!(dev.ok(&["kv", "get", "-field=password", "secret/team/a.env"]), "hunter2");
 }

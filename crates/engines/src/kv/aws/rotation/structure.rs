@@ -107,8 +107,8 @@ impl Structure {
 
     /// Its text.
     pub fn bytes(&self) -> SecretBytes {
-        let mut out = Vec::new();
-        json::write(&mut out, &self.0.0);
+        let mut out = Vec::with_capacity(json::room_for_map(&self.0.0));
+        json::write_map(&mut out, &self.0.0);
         SecretBytes::new(out)
     }
 }
