@@ -28,14 +28,27 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
 }
 
+/// The file that says which clone was built last.
+const NOTE: &str = "built-from";
+
 /// Has the workspace's own packages built anew where another clone was built last: cargo takes a package
 /// for fresh by the times of its files alone, and tests have the path of their clone in them.
 pub fn take_over() -> Result<(), String> {
     take_over_at(&target(), root()).map_err(|e| format!("{}: {e}", target().display()))
 }
 
+/// As if another clone were built last: for what builds something else than this clone.
+pub fn disown() -> Result<(), String> {
+    match fs::remove_file(target().join(NOTE)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            Err(format!("{}: {e}", target().display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn take_over_at(target: &Path, root: &Path) -> io::Result<()> {
-    let note = target.join("built-from");
+    let note = target.join(NOTE);
     let root = root.as_os_str().as_encoded_bytes();
     if fs::read(&note).is_ok_and(|last| last == root) {
         return Ok(());
