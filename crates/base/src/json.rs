@@ -299,10 +299,12 @@ mod tests {
             for length in [0, 1, 15, 16, 17, 32, 40] {
                 for place in 0..=length {
                     let text = format!("{}{sign}{}", "a".repeat(place), "b".repeat(length - place));
-                    let value =
-                        serde_json::json!({ &text: [&text, null, true, 1.5], "o": { "": {} } });
+                    let value = serde_json::json!({
+                        &text: [&text, null, true, false, -1.5e30, []], "o": { "": {} }
+                    });
                     let mut out = Vec::new();
                     write_tree(&mut out, &value);
+                    assert_eq!(out.len(), room_for(&value), "{value}");
                     assert_eq!(String::from_utf8(out).unwrap(), value.to_string());
                     assert!(parse_bounded(value.to_string().as_bytes()) == Ok(value));
                 }
