@@ -423,6 +423,13 @@ impl Head {
         }
     }
 
+    /// Names another row as the one with a published version's value.
+    pub fn move_value(&mut self, number: u64, row: Id) {
+        if let Some(version) = self.version_mut(Select::Number(number)) {
+            version.value = Some(row);
+        }
+    }
+
     /// Moves AWSCURRENT to a version: it is published, again if it was before.
     pub fn publish_again(&mut self, id: u128, now: Timestamp, keep: u64) -> Result<(u64, Vec<Id>)> {
         let index = self.index(Select::Id(id)).ok_or_else(Error::not_found)?;

@@ -113,23 +113,18 @@ pub async fn value(view: &ReadView<'_>, row: Id) -> Result<SecretBytes> {
     bytes.ok_or_else(|| Error::internal("a secret's value is missing"))
 }
 
-/// Appends a value and makes a version of it.
-pub fn append(
-    edit: &WriteView<'_>,
-    new: NewValue<'_>,
-    id: u128,
-    deletion: Timestamp,
-) -> Result<NewVersion> {
-    let row = edit.new_id();
-    edit.put_row_bytes(rows::VALUES, row, new.bytes)?;
-    Ok(NewVersion {
-        id,
-        value: row,
-        representation: new.representation,
-        deletion,
-        writer: new.writer,
-        extra: new.extra,
-    })
+impl NewValue<'_> {
+    /// The version of it, with its bytes in `row`.
+    fn in_row(self, row: Id, id: u128, deletion: Timestamp) -> NewVersion {
+        NewVersion {
+            id,
+            value: row,
+            representation: self.representation,
+            deletion,
+            writer: self.writer,
+            extra: self.extra,
+        }
+    }
 }
 
 /// Publishes a value as the secret's next version and removes what is trimmed; gives its number.
@@ -143,9 +138,16 @@ pub fn publish(
     now: Timestamp,
 ) -> Result<u64> {
     let deletion = secret.head.deletion_time(config.delete_version_after, now);
-    let version = append(edit, new, id, deletion)?;
     let keep = secret.head.keep(config.max_versions);
-    let (number, freed) = secret.head.publish(version, now, keep);
+    let (bytes, mut row) = (new.bytes, edit.new_id());
+    let version = new.in_row(row, id, deletion);
+    let (number, mut freed) = secret.head.publish(version, now, keep);
+    // Writing over a trimmed value costs a quarter less than removing it and appending the new one.
+    if let Some(trimmed) = freed.pop() {
+        row = trimmed;
+        secret.head.move_value(number, row);
+    }
+    edit.put_row_bytes(rows::VALUES, row, bytes)?;
     forget(edit, &freed);
     Ok(number)
 }
@@ -174,7 +176,9 @@ pub fn add_pending(
     config: &Config,
     now: Timestamp,
 ) -> Result<()> {
-    let version = append(edit, new, id, Timestamp::ZERO)?;
+    let row = edit.new_id();
+    edit.put_row_bytes(rows::VALUES, row, new.bytes)?;
+    let version = new.in_row(row, id, Timestamp::ZERO);
     let keep = secret.head.keep(config.max_versions);
     let freed = secret.head.add_pending(version, stage, now, keep);
     forget(edit, &freed);
