@@ -347,7 +347,11 @@ impl Node {
             // What is on disk says whether it was made. Where that cannot be read, its keys are handed out
             // all the same: nobody has others.
             self.storage.settled().await;
-            if let Ok(None) = seal::open_ring(&self.storage, &root).await {
+            let made = match seal::is_initialised(&self.storage).await {
+                Ok(true) => seal::open_ring(&self.storage, &root).await.map(|ring| ring.is_some()),
+                unmade => unmade,
+            };
+            if let Ok(false) = made {
                 return Err(error);
             }
         }

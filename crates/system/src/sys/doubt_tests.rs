@@ -1,15 +1,20 @@
 //! Commits whose outcome nobody knows: what their callers learn, that their lines come into the audit log once
 //! it is known, and that no key is lost.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
+use strongroom_base::{Clock, ErrorKind};
+use strongroom_kernel::audit::medium::MemoryMedium;
 use strongroom_kernel::audit::verify::verify;
-use strongroom_kernel::node::KernelConfig;
+use strongroom_kernel::node::{InitRequest, KernelConfig, Node};
 use strongroom_kernel::plug::{Registry, Verb};
 use strongroom_kernel::reconcile::run_due;
 use strongroom_kernel::record::rows;
-use strongroom_storage::memory::Fault;
+use strongroom_kernel::seal::ceremony::SharePlan;
+use strongroom_storage::memory::{Fault, MemoryStorage};
 use strongroom_storage::{ROW_ID_END, Storage, StorageError};
-use strongroom_testkit::{Got, TestNode};
+use strongroom_testkit::{Got, MemorySinks, SimRng, TestNode};
 
 const POLICY: &str = "sys/policies/acl/p";
 const IN_DOUBT: &str = "whether it was made is not known";
@@ -85,6 +90,36 @@ async fn lines_of_a_commit_in_doubt_outlive_a_crash_and_a_seal() {
 }
 
 #[tokio::test]
+async fn lines_of_a_commit_in_doubt_follow_though_its_caller_was_cut_off() {
+    for applied in [true, false] {
+        let node = TestNode::start(crate::specs()).await;
+        node.storage.hold_commits();
+        node.storage.fail_next(in_doubt(applied));
+        tokio::select! {
+            biased;
+            got = put_policy(&node) => panic!("it did not wait for its commit: {got:?}"),
+            () = others_turns() => {}
+        }
+        node.storage.release();
+        others_turns().await;
+        let failed = lines(&node).1;
+        node.clock.advance(2);
+        run_due(&node.services()).await;
+        assert_eq!(lines(&node), (usize::from(applied), failed), "{applied}");
+        assert_eq!(outbox_rows(&node).await, 0, "{applied}");
+        let there = node.root("READ", POLICY, Value::Null).await;
+        assert_eq!(there.status == 200, applied);
+    }
+}
+
+/// Lets whatever is ready go on until it waits.
+async fn others_turns() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn a_refused_commit_leaves_nothing_in_doubt() {
     let node = TestNode::start(crate::specs()).await;
     for error in [StorageError::Full, StorageError::Poisoned("a test".to_owned())] {
@@ -110,6 +145,54 @@ async fn a_caller_in_doubt_learns_it_though_the_log_fails_too() {
     node.storage.fail_next(Fault { error: StorageError::Full, applied: false });
     let got = put_policy(&node).await;
     assert!(got.errors().contains("cannot be recorded"), "{}", got.errors());
+}
+
+/// Initialises a store with one share.
+async fn initialise(node: &TestNode) -> strongroom_base::Result<Vec<u8>> {
+    let plan = SharePlan::new(1, 1, &[], node.clock.now()).expect("a fit plan");
+    let made = node.node.initialise(&InitRequest { plan, root_token: None }).await?;
+    Ok(made.shares[0].expose_secret().clone())
+}
+
+/// Keys of a store that may have been made are handed out: nobody has others.
+#[tokio::test]
+async fn an_initialisation_in_doubt_loses_no_key() {
+    for (applied, readable) in [(true, true), (true, false), (false, true), (false, false)] {
+        let case = format!("made {applied}, readable {readable}");
+        let mut node = whole_node().await;
+        node.storage = MemoryStorage::new();
+        node.audit = Arc::new(MemoryMedium::new(0));
+        node.node = Node::new(
+            node.storage.clone(),
+            Arc::new(Registry::new(crate::specs()).with_node(crate::node_ops::spec())),
+            None,
+            node.node.config.clone(),
+            node.audit.clone(),
+            Arc::new(MemorySinks),
+            node.clock.clone(),
+            SimRng::new(2),
+        )
+        .await
+        .expect("memory storage opens");
+        match readable {
+            true => node.storage.fail_next(in_doubt(applied)),
+            false => node.storage.break_down(in_doubt(applied)),
+        }
+        let made = initialise(&node).await;
+        node.storage.repair();
+        if !applied && readable {
+            assert_eq!(made.expect_err(&case).kind, ErrorKind::InDoubt);
+        } else {
+            let key = made.unwrap_or_else(|e| panic!("{case}: {e}"));
+            assert_eq!(opens(&node, &hex::encode(key)).await, applied, "{case}");
+        }
+        // One that was not made can be made; one that was, not again.
+        let again = initialise(&node).await;
+        assert_eq!(again.is_ok(), !applied, "{case}");
+        if let Ok(key) = again {
+            assert!(opens(&node, &hex::encode(key)).await, "{case}");
+        }
+    }
 }
 
 /// A node that has the operations on the node itself, too.

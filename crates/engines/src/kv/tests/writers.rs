@@ -121,3 +121,42 @@ async fn a_folder_does_not_go_under_a_new_secret() {
     .await;
     assert!(room.keys("LIST", "secret/metadata").await.is_empty(), "and no empty folder stays");
 }
+
+/// A new value is written over the trimmed one: who reads an old version meanwhile sees it, or that it is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_number_never_shows_another_versions_value() {
+    let room = Room::new().await;
+    room.ok("WRITE", "secret/metadata/turn", json!({"max_versions": 2})).await;
+    room.put("turn", json!({"n": 1})).await;
+    let node = room.node.clone();
+    let last = 300_u64;
+    together(4, |who| {
+        let node = node.clone();
+        async move {
+            let mut at = 1;
+            while at < last {
+                if who == 0 {
+                    at += 1;
+                    let body = json!({"data": {"n": at}});
+                    let got = node.root("WRITE", "secret/data/turn", body).await;
+                    assert_eq!(got.data()["version"], json!(at), "{got:?}");
+                    continue;
+                }
+                let current = node.root("READ", "secret/data/turn", json!(null)).await;
+                at = current.data()["metadata"]["version"].as_u64().unwrap();
+                assert_eq!(current.data()["data"]["n"], json!(at));
+                let old = format!("secret/data/turn?version={}", at - 1);
+                let got = node.root("READ", &old, json!(null)).await;
+                match got.status {
+                    200 if at > 1 => assert_eq!(got.data()["data"]["n"], json!(at - 1)),
+                    200 => assert_eq!(got.data()["data"]["n"], got.data()["metadata"]["version"]),
+                    _ => assert_eq!(got.status, 404, "{got:?}"),
+                }
+            }
+        }
+    })
+    .await;
+    let storage = &room.node.services().store.storage;
+    let values = storage.count_rows(strongroom_kernel::record::rows::VALUES).await.unwrap();
+    assert_eq!(values, 2, "nothing is left of what was trimmed");
+}
