@@ -3,7 +3,9 @@
 
 use serde_json::{Value, json};
 use strongroom_kernel::node::KernelConfig;
+use strongroom_kernel::pipeline::Bounds;
 use strongroom_testkit::TestNode;
+use tokio::time::Instant;
 
 use crate::testing::{put_policy, token_of};
 
@@ -74,19 +76,43 @@ async fn shares_make_a_root_token_for_an_allowed_caller() {
     assert_eq!(node.call("READ", "sys/mounts", &token, Value::Null).await.status, 200);
 }
 
-#[tokio::test]
-async fn shares_are_made_anew_for_an_allowed_caller() {
-    let (node, holder) = start().await;
+/// Begins to make shares anew, gives all that are needed but one, and answers what gives that one.
+async fn nearly_made_anew(node: &TestNode, holder: &str) -> Value {
     let asked = json!({"secret_shares": 1, "secret_threshold": 1});
-    let begun = node.call("WRITE", "sys/rotate/root/init", &holder, asked).await;
+    let begun = node.call("WRITE", "sys/rotate/root/init", holder, asked).await;
     assert_eq!(begun.status, 200, "{begun:?}");
     let nonce = begun.data()["nonce"].clone();
     let give = |i: usize| json!({"key": hex(&node.shares[i]), "nonce": nonce});
-    let first = node.call("WRITE", "sys/rotate/root/update", &holder, give(0)).await;
+    let first = node.call("WRITE", "sys/rotate/root/update", holder, give(0)).await;
     assert_eq!(first.data()["progress"], 1, "{first:?}");
-    let last = node.call("WRITE", "sys/rotate/root/update", &holder, give(1)).await;
+    give(1)
+}
+
+#[tokio::test]
+async fn shares_are_made_anew_for_an_allowed_caller() {
+    let (node, holder) = start().await;
+    let give = nearly_made_anew(&node, &holder).await;
+    let last = node.call("WRITE", "sys/rotate/root/update", &holder, give).await;
     assert_eq!(last.data()["complete"], true, "{last:?}");
     assert_eq!(last.data()["keys"].as_array().unwrap().len(), 1);
     let status = node.call("READ", "sys/rotate/root/init", &holder, Value::Null).await;
     assert_eq!(status.data()["started"], false);
+}
+
+/// What a ceremony changes would stay, and nobody would have its keys.
+#[tokio::test]
+async fn a_ceremony_beyond_its_deadline_is_answered() {
+    let (node, holder) = start().await;
+    let give = nearly_made_anew(&node, &holder).await;
+    *node.bounds.lock() = Bounds { deadline: Some(Instant::now()), ..Bounds::default() };
+    node.storage.hold_commits();
+    let others_turns = async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        node.storage.release();
+    };
+    let update = node.call("WRITE", "sys/rotate/root/update", &holder, give);
+    let (last, ()) = tokio::join!(update, others_turns);
+    assert_eq!(last.data()["keys"].as_array().map(Vec::len), Some(1), "{last:?}");
 }
