@@ -83,7 +83,7 @@ async fn start() -> (Arc<TestNode>, Arc<Notify>) {
 }
 
 /// No time at all: what has to wait is given up, what has not is done.
-fn at_once() -> Bounds {
+pub fn at_once() -> Bounds {
     Bounds { deadline: Some(Instant::now()), ..Bounds::default() }
 }
 

@@ -92,3 +92,10 @@ pub(crate) fn with_auth() -> Vec<Plugin> {
     });
     crate::specs().into_iter().map(Plugin::from).chain(methods).collect()
 }
+
+/// Lets whatever is ready go on until it waits.
+pub async fn others_turns() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}

@@ -142,7 +142,7 @@ pub fn publish(
     let (bytes, mut row) = (new.bytes, edit.new_id());
     let version = new.in_row(row, id, deletion);
     let (number, mut freed) = secret.head.publish(version, now, keep);
-    // Writing over a trimmed value costs a quarter less than removing it and appending the new one.
+    // To write over a trimmed value touches fewer pages than to remove it and to append the new one.
     if let Some(trimmed) = freed.pop() {
         row = trimmed;
         secret.head.move_value(number, row);

@@ -3,11 +3,10 @@
 
 use serde_json::{Value, json};
 use strongroom_kernel::node::KernelConfig;
-use strongroom_kernel::pipeline::Bounds;
 use strongroom_testkit::TestNode;
-use tokio::time::Instant;
 
-use crate::testing::{put_policy, token_of};
+use crate::bounds_tests::at_once;
+use crate::testing::{others_turns, put_policy, token_of};
 
 const CEREMONIES: &str = r#"
     path "sys/generate-root-token/*" { capabilities = ["read", "update", "delete"] }
@@ -104,15 +103,13 @@ async fn shares_are_made_anew_for_an_allowed_caller() {
 async fn a_ceremony_beyond_its_deadline_is_answered() {
     let (node, holder) = start().await;
     let give = nearly_made_anew(&node, &holder).await;
-    *node.bounds.lock() = Bounds { deadline: Some(Instant::now()), ..Bounds::default() };
+    *node.bounds.lock() = at_once();
     node.storage.hold_commits();
-    let others_turns = async {
-        for _ in 0..100 {
-            tokio::task::yield_now().await;
-        }
+    let update = node.call("WRITE", "sys/rotate/root/update", &holder, give);
+    let release = async {
+        others_turns().await;
         node.storage.release();
     };
-    let update = node.call("WRITE", "sys/rotate/root/update", &holder, give);
-    let (last, ()) = tokio::join!(update, others_turns);
+    let (last, ()) = tokio::join!(update, release);
     assert_eq!(last.data()["keys"].as_array().map(Vec::len), Some(1), "{last:?}");
 }

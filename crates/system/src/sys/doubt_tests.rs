@@ -16,6 +16,8 @@ use strongroom_storage::memory::{Fault, MemoryStorage};
 use strongroom_storage::{ROW_ID_END, Storage, StorageError};
 use strongroom_testkit::{Got, MemorySinks, SimRng, TestNode};
 
+use crate::testing::others_turns;
+
 const POLICY: &str = "sys/policies/acl/p";
 const IN_DOUBT: &str = "whether it was made is not known";
 
@@ -109,13 +111,6 @@ async fn lines_of_a_commit_in_doubt_follow_though_its_caller_was_cut_off() {
         assert_eq!(outbox_rows(&node).await, 0, "{applied}");
         let there = node.root("READ", POLICY, Value::Null).await;
         assert_eq!(there.status == 200, applied);
-    }
-}
-
-/// Lets whatever is ready go on until it waits.
-async fn others_turns() {
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
     }
 }
 
